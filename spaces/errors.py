@@ -1,0 +1,11 @@
+"""The two ways in which a command ends early: the request was wrong, or the work failed."""
+
+from __future__ import annotations
+
+
+class RequestError(ValueError):
+    """The request cannot be served as it stands (exit code 2). The message is one line for the user."""
+
+
+class WorkError(RuntimeError):
+    """Work had begun and failed (exit code 1). The message is one line for the user."""

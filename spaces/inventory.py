@@ -1,0 +1,69 @@
+"""The adaptable linear layers of a model, as data. `trainables.inventory` fills it from a model's config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Kind = Literal["query", "key", "value", "query_key_value", "output", "up", "gate", "down"]
+Targets = Literal["qv", "qkv", "vo", "attention", "mlp", "all"]
+LayerRange = Literal["all", "last-half", "last", "one"]
+
+TARGETS: tuple[Targets, ...] = get_args(Targets)
+LAYER_RANGES: tuple[LayerRange, ...] = get_args(LayerRange)
+
+# A fused projection holds query, key and value in one weight, so it is chosen with any of them.
+_KINDS: dict[Targets, frozenset[Kind]] = {
+    "qv": frozenset({"query", "value", "query_key_value"}),
+    "qkv": frozenset({"query", "key", "value", "query_key_value"}),
+    "vo": frozenset({"value", "output", "query_key_value"}),
+    "attention": frozenset({"query", "key", "value", "query_key_value", "output"}),
+    "mlp": frozenset({"up", "gate", "down"}),
+    "all": frozenset({"query", "key", "value", "query_key_value", "output", "up", "gate", "down"}),
+}
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """One adaptable weight of shape (`out_features`, `in_features`), whichever way the module stores it."""
+
+    name: str
+    kind: Kind
+    block: int
+    out_features: int
+    in_features: int
+
+    @property
+    def size(self) -> int:
+        """Entries of the weight."""
+        return self.out_features * self.in_features
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a model offers to adapters: its linear layers in order, and the counts that budgets refer to."""
+
+    model_type: str
+    layers: tuple[LinearLayer, ...]
+    base_parameters: int
+    head_parameters: int
+    head_modules: tuple[str, ...]
+
+    @property
+    def blocks(self) -> int:
+        """Number of transformer blocks; the encoder's come before the decoder's."""
+        return 1 + max((layer.block for layer in self.layers), default=-1)
+
+
+def select(inventory: Inventory, targets: Targets, layers: LayerRange | int) -> tuple[LinearLayer, ...]:
+    """The layers that `targets` names within the range `layers`.
+
+    `all`, `last-half` and `last` speak of transformer blocks; a number N means the last N blocks; `one` is the
+    single last matching weight, the smallest place an adapter can have. Empty when nothing matches.
+    """
+    matching = tuple(layer for layer in inventory.layers if layer.kind in _KINDS[targets])
+    if layers == "one":
+        return matching[-1:]
+    count = {"all": inventory.blocks, "last-half": (inventory.blocks + 1) // 2, "last": 1}.get(str(layers), layers)
+    first = inventory.blocks - int(count)
+    return tuple(layer for layer in matching if layer.block >= first)

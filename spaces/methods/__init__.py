@@ -1,0 +1,1 @@
+"""One file a method family: its configuration, knobs, exact count and learning-rate prior."""

@@ -1,0 +1,36 @@
+"""Full fine-tuning: every weight of the base, the upper end of every comparison."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from spaces.count import Count
+from spaces.inventory import Inventory
+from spaces.methods.base import Configuration, Method, Unfit
+
+
+class FullConfiguration(Configuration):
+    """Nothing to choose but the learning rate."""
+
+    learning_rate: float = Field(default=5e-5, gt=0, description="Peak learning rate of all weights.")
+
+
+class Full(Method[FullConfiguration]):
+    """Trains the whole base."""
+
+    name = "full"
+    summary = "every weight of the base"
+    source = "the usual upper end"
+    configuration = FullConfiguration
+
+    def count(self, configuration: FullConfiguration, inventory: Inventory) -> Count:
+        base = inventory.base_parameters
+        return Count(base, base, 4 * base, inventory.head_parameters, base, base, layers=())
+
+    def fit(self, configuration: FullConfiguration, inventory: Inventory, allowance: int) -> FullConfiguration:
+        if allowance < inventory.base_parameters:
+            raise Unfit(f"full trains {inventory.base_parameters:,}", smallest=inventory.base_parameters)
+        return configuration
+
+
+METHODS = (Full(),)

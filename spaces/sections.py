@@ -1,0 +1,184 @@
+"""The sections of a spec. Every field has a default where a sensible one exists, and a description."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+
+
+class Task(StrEnum):
+    """What the adapted model is for."""
+
+    SEQUENCE_CLASSIFICATION = "sequence-classification"
+    REGRESSION = "regression"
+    CAUSAL_LM = "causal-lm"
+    IMAGE_CLASSIFICATION = "image-classification"
+
+
+class Section(BaseModel):
+    """A part of a spec: unknown fields are refused, values never change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(Section):
+    """The pretrained model."""
+
+    path: str = Field(min_length=1, description="Hub id or local folder of a transformers model with safetensors.")
+    task: Task = Field(
+        default=Task.SEQUENCE_CLASSIFICATION, description="What the adapted model is for; it decides the head."
+    )
+    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+
+
+class HubSource(Section):
+    """A split of a data set on the hub."""
+
+    hub: str = Field(min_length=1, description="Id of the data set on the hub.")
+    name: str | None = Field(default=None, description="Its configuration, where it has several.")
+    split: str = Field(default="train", description="Its split.")
+
+
+Source = str | HubSource
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class DataSection(Section):
+    """Where examples come from and which columns hold them."""
+
+    train: Source = Field(description="Training split: a csv, jsonl or parquet file, or a hub data set.")
+    validation: Source | None = Field(
+        default=None, description="Validation split; left out, it is split off the training split."
+    )
+    test: Source | None = Field(default=None, description="Test split, read by confirm alone.")
+    validation_fraction: float = Field(
+        default=0.1, gt=0, lt=1, description="Part of the training split that becomes validation when none is given."
+    )
+    text: Annotated[tuple[str, ...], BeforeValidator(_as_list)] | None = Field(
+        default=None, min_length=1, max_length=2, description="One text column, or two for pairs. Default: text."
+    )
+    image: str | None = Field(default=None, description="Column with an image: a path or encoded bytes.")
+    prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
+    response: str | None = Field(default=None, description="Column with the response to learn (causal-lm).")
+    label: str = Field(default="label", description="Column with the label.")
+    max_length: int = Field(default=128, ge=2, description="Tokens an example may have; longer ones are cut.")
+
+
+def _percent_or_count(value: Any) -> Any:
+    if isinstance(value, str):
+        text = value.strip().replace("_", "")
+        if text.endswith("%"):
+            if not 0 < float(text[:-1]) <= 100:
+                raise ValueError("a percentage must lie in (0%, 100%]")
+            return f"{text[:-1].strip()}%"
+        return int(text)
+    return value
+
+
+Amount = Annotated[
+    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[0-9.eE+-]+%$")], BeforeValidator(_percent_or_count)
+]
+
+
+class BudgetSection(Section):
+    """The hard limit on trainable parameters, and the lower end of the range of interest."""
+
+    parameters: Amount = Field(description="Most trainable parameters: a number, or a percentage of the base.")
+    at_least: Amount | None = Field(
+        default=None, description="Fewest trainable parameters of interest. Default: a thousandth of the budget."
+    )
+    count_head: bool = Field(default=False, description="Whether the task head counts as well.")
+    bytes: ByteSize | None = Field(default=None, description="Most bytes of the native adapter, such as 200KB.")
+
+
+class TrainingSection(Section):
+    """How every trial is trained; names as in transformers' TrainingArguments."""
+
+    max_steps: int = Field(default=300, ge=1, description="Optimizer steps of a full trial.")
+    per_device_train_batch_size: int = Field(default=32, ge=1, description="Examples in one forward and backward.")
+    per_device_eval_batch_size: int = Field(default=64, ge=1, description="Examples in one evaluation forward.")
+    gradient_accumulation_steps: int = Field(default=1, ge=1, description="Batches that make one optimizer step.")
+    warmup_steps: float = Field(
+        default=0.06, ge=0, description="Warm-up: a fraction of max_steps below 1, a number of steps from 1 on."
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decoupled weight decay.")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="Largest norm of the gradient; longer ones are scaled.")
+    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field(
+        default="linear", description="Course of the learning rate after warm-up."
+    )
+    head_learning_rate: float = Field(
+        default=1e-3, gt=0, description="Peak learning rate of the task head, the same for every trial."
+    )
+    bf16: bool | Literal["auto"] = Field(
+        default="auto", description="Train in bfloat16; auto: where the device is a GPU that supports it."
+    )
+
+
+class ObjectiveSection(Section):
+    """What quality means."""
+
+    metric: str | None = Field(default=None, description="Metric on validation. Default: the task's usual one.")
+
+
+class SearchSection(Section):
+    """How configurations are chosen and trials are run."""
+
+    trials: int = Field(default=40, ge=1, description="Trials to train; rejected configurations do not count.")
+    sampler: Literal["tpe", "random", "gp", "nsga2", "qmc"] = Field(default="tpe", description="Optuna's sampler.")
+    stopper: Literal["none", "asha", "front"] = Field(
+        default="none", description="What ends weak trials early at a rung."
+    )
+    rungs: int = Field(
+        default=3, ge=1, le=8, description="Times a trial is evaluated, each at three times the steps of the one before."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the sampler, of data order and of initial values.")
+    concurrent: int | Literal["auto"] = Field(
+        default="auto", description="Trials at the same time; auto: as many as the resources allow."
+    )
+    time_limit: float | None = Field(default=None, gt=0, description="Seconds after which the search ends cleanly.")
+    max_failures: int = Field(default=2, ge=0, description="Times a trial is started again after its worker died.")
+    study_storage: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of Optuna's storage. Default: a SQLite file beside the runs. "
+        "PostgreSQL passwords belong in PGPASSWORD or ~/.pgpass, not here.",
+    )
+
+    @model_validator(mode="after")
+    def _only_what_is_built(self) -> Self:
+        if self.sampler not in ("tpe", "random"):
+            raise ValueError(f"sampler {self.sampler!r} is not built yet; allowed: tpe, random")
+        if self.stopper == "front":
+            raise ValueError("stopper 'front' is not built yet; allowed: none, asha")
+        if self.time_limit is not None:
+            raise ValueError("time_limit is not built yet; allowed: null")
+        if isinstance(self.concurrent, int) and self.concurrent < 1:
+            raise ValueError("concurrent must be auto or at least 1")
+        return self
+
+
+class ConfirmSection(Section):
+    """The second look at the front, on fresh seeds."""
+
+    top: int = Field(default=5, ge=0, description="Points of the front to train again; 0: no confirm.")
+    seeds: int = Field(default=3, ge=1, description="Fresh seeds for each point.")
+
+
+class ResourcesSection(Section):
+    """What one trial occupies."""
+
+    cpus: float = Field(default=1, gt=0, description="CPU cores of one trial.")
+    gpus: float | Literal["auto"] = Field(
+        default="auto", description="GPUs of one trial, fractions allowed; auto: one where the cluster has any."
+    )
+
+
+class TrackingSection(Section):
+    """Where MLflow is."""
+
+    uri: str | None = Field(default=None, description="MLflow tracking URI. Default: environment, else SQLite here.")
+    experiment: str = Field(default="paretune", min_length=1, description="MLflow experiment.")

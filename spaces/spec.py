@@ -1,0 +1,189 @@
+"""`SearchSpec`: one search as its user wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from spaces.errors import RequestError
+from spaces.explain import explain
+from spaces.knobs import parse_knob
+from spaces.metrics import DEFAULT_METRIC, METRICS, Metric
+from spaces.registry import method, methods
+from spaces.sections import (
+    BudgetSection,
+    ConfirmSection,
+    DataSection,
+    ModelSection,
+    ObjectiveSection,
+    ResourcesSection,
+    SearchSection,
+    Section,
+    Task,
+    TrackingSection,
+    TrainingSection,
+)
+
+SHARED_KNOBS = ("targets", "layers", "learning_rate", "learning_rate_multiplier")
+
+
+def _knobs_by_method(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        return value
+    merged: dict[str, Any] = {}
+    for entry in value:
+        named = {entry: {}} if isinstance(entry, str) else entry
+        if not isinstance(named, dict):
+            raise ValueError(f"{entry!r} is not a method; allowed: a name, or {{name: {{knob: values}}}}")
+        for name, knobs in named.items():
+            if name in merged:
+                raise ValueError(f"method {name!r} is named twice")
+            merged[name] = knobs or {}
+    return merged
+
+
+Methods = Annotated[dict[str, dict[str, Any]], BeforeValidator(_knobs_by_method)]
+
+
+def default_methods() -> dict[str, dict[str, Any]]:
+    """Every method that can be smaller than the model."""
+    return {name: {} for name in methods() if name != "full"}
+
+
+class SearchSpec(Section):
+    """Everything that a search needs to be run, and run again."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of the search, unique where it runs.")
+    model: ModelSection
+    data: DataSection
+    budget: BudgetSection
+    methods: Methods = Field(
+        default_factory=default_methods, min_length=1, description="Methods to search, with knobs set or narrowed."
+    )
+    training: TrainingSection = TrainingSection()
+    objective: ObjectiveSection = ObjectiveSection()
+    search: SearchSection = SearchSection()
+    confirm: ConfirmSection = ConfirmSection()
+    resources: ResourcesSection = ResourcesSection()
+    tracking: TrackingSection = TrackingSection()
+    storage: str = Field(default="./paretune-runs", min_length=1, description="Folder in which searches keep their runs.")
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that quality is measured in."""
+        return METRICS[self.objective.metric or DEFAULT_METRIC[self.model.task]]
+
+    @property
+    def home(self) -> Path:
+        """The folder of this search."""
+        return Path(self.storage).expanduser() / self.name
+
+    @model_validator(mode="after")
+    def _methods_and_knobs_exist(self) -> Self:
+        for name, knobs in self.methods.items():
+            known = method(name)
+            shared = SHARED_KNOBS if known.placed else SHARED_KNOBS[2:]
+            allowed = {*known.configuration.model_fields, *shared}
+            for knob, value in knobs.items():
+                if knob not in allowed:
+                    raise ValueError(f"methods.{name}: unknown knob {knob!r}; allowed: {', '.join(sorted(allowed))}")
+                try:
+                    parse_knob(value)
+                except ValueError as error:
+                    raise ValueError(f"methods.{name}.{knob}: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _metric_fits_the_task(self) -> Self:
+        name = self.objective.metric
+        fitting = sorted(metric.name for metric in METRICS.values() if self.model.task in metric.tasks)
+        if name is not None and name not in fitting:
+            raise ValueError(
+                f"objective.metric = {name!r} does not fit task {self.model.task}; allowed: {', '.join(fitting)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_fit_the_task(self) -> Self:
+        data, task = self.data, self.model.task
+        if task is Task.CAUSAL_LM:
+            if not (data.prompt and data.response):
+                raise ValueError("data.prompt and data.response must name columns for task causal-lm")
+            foreign = {"text": data.text, "image": data.image}
+        elif task is Task.IMAGE_CLASSIFICATION:
+            if not data.image:
+                raise ValueError("data.image must name a column for task image-classification")
+            foreign = {"text": data.text, "prompt": data.prompt, "response": data.response}
+        else:
+            foreign = {"image": data.image, "prompt": data.prompt, "response": data.response}
+        for field, value in foreign.items():
+            if value is not None:
+                raise ValueError(f"data.{field} = {value!r} has no meaning for task {task}; leave it out")
+        return self
+
+
+def parse_spec(values: Any) -> SearchSpec:
+    """A spec from plain values.
+
+    Raises:
+        RequestError: naming field, value and what is allowed.
+    """
+    if not isinstance(values, dict):
+        raise RequestError(f"a spec is a mapping of fields, not {type(values).__name__}")
+    try:
+        return SearchSpec.model_validate(values)
+    except ValidationError as error:
+        raise RequestError(explain(error, SearchSpec)) from None
+
+
+def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:
+    """The spec in a YAML file, with `a.b=value` overrides.
+
+    Raises:
+        RequestError: naming field, value and what is allowed.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    for override in overrides or []:
+        values = apply_override(values, override)
+    return parse_spec(values)
+
+
+def apply_override(values: Any, override: str) -> Any:
+    """`values` with one `a.b=value` set; the value is read as YAML.
+
+    Raises:
+        RequestError: when the override has no `=`, or its path leads through something that is not a mapping.
+    """
+    path, separator, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise RequestError(f"--set {override}: allowed: a.b=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    result = dict(values) if isinstance(values, dict) else {}
+    node = result
+    for key in keys[:-1]:
+        inner = node.get(key)
+        if inner is not None and not isinstance(inner, dict):
+            raise RequestError(f"--set {override}: {key!r} is not a section; allowed: a dotted path of the spec")
+        node[key] = dict(inner or {})
+        node = node[key]
+    node[keys[-1]] = value
+    return result
+
+
+def dump_spec(spec: SearchSpec) -> str:
+    """The spec as YAML, every default written out."""
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,1 @@
+"""One file a method family: the tuner, a PEFT citizen."""
