@@ -21,7 +21,11 @@ class Budget:
 
     def trainable(self, count: Count) -> int:
         """The trainable parameters that are held against this budget, the head among them only if it counts."""
-        return count.trainable_parameters + (count.head_parameters if self.count_head else 0)
+        return count.trainable_parameters + self.head(count)
+
+    def head(self, count: Count) -> int:
+        """The parameters of the task head that count: all or none."""
+        return count.head_parameters if self.count_head else 0
 
     def excess(self, count: Count) -> float:
         """How far outside the budget a count lies, in powers of ten; 0 or less when it is within."""
@@ -62,6 +66,7 @@ def resolve_budget(section: BudgetSection, base_parameters: int, head_parameters
     )
     if at_least >= parameters:
         raise RequestError(
-            f"budget.at_least = {section.at_least}: {at_least:,} parameters; allowed: below the budget of {parameters:,}"
+            f"budget.at_least = {section.at_least}: {at_least:,} parameters; "
+            f"allowed: below the budget of {parameters:,}"
         )
     return Budget(parameters, at_least, int(section.bytes) if section.bytes else None, section.count_head)

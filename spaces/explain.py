@@ -40,4 +40,6 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _is_branch(part: str) -> bool:
-    return part in {"int", "str", "float", "bool"} or part.startswith(("constrained-", "function-", "literal[", "HubSource"))
+    return part in {"int", "str", "float", "bool"} or part.startswith(
+        ("constrained-", "function-", "literal[", "HubSource")
+    )

@@ -40,7 +40,8 @@ def hypervolume(
 
     The axes are log10 of the size from `at_least` to `budget`, and quality from `reference` (the head alone) to
     `perfect`; both are scaled to [0, 1], so the direction of the metric follows from the last two. Points at or
-    below the reference, or over the budget, add nothing; points under `at_least` count as standing on it.
+    below the reference, over the budget or without a finite quality add nothing; points under `at_least` count as
+    standing on it.
 
     Raises:
         ValueError: when `at_least` is not below `budget`, or not above 0.
@@ -52,16 +53,16 @@ def hypervolume(
     width = math.log10(budget / at_least)
     scaled = []
     for quality, size in points:
-        height = min(1.0, (quality - reference) / (perfect - reference))
+        height = (quality - reference) / (perfect - reference)
         if math.isfinite(height) and height > 0 and size <= budget:
-            scaled.append((max(0.0, math.log10(max(size, at_least) / at_least) / width), height))
+            scaled.append((math.log10(max(size, at_least) / at_least) / width, min(1.0, height)))
     area, best = 0.0, 0.0
     edges = sorted(scaled)
     for position, (left, height) in enumerate(edges):
         best = max(best, height)
         right = edges[position + 1][0] if position + 1 < len(edges) else 1.0
         area += best * (right - left)
-    return area
+    return min(1.0, area)  # the sum may be a rounding over
 
 
 def knee(items: Sequence[T], quality: Callable[[T], float], size: Callable[[T], float], mode: Mode) -> T:

@@ -25,13 +25,17 @@ _KINDS: dict[Targets, frozenset[Kind]] = {
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """One adaptable weight of shape (`out_features`, `in_features`), whichever way the module stores it."""
+    """One adaptable weight of shape (`out_features`, `in_features`), whichever way the module stores it.
+
+    `transposed`: the module stores it as (in, out), as GPT-2's `Conv1D` does.
+    """
 
     name: str
     kind: Kind
     block: int
     out_features: int
     in_features: int
+    transposed: bool = False
 
     @property
     def size(self) -> int:

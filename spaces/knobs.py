@@ -46,6 +46,14 @@ class Range:
 Knob = Choice | Range
 
 
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-4, without a point, as text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def parse_knob(value: Any) -> Knob:
     """A knob as written in a spec: a value, a list of choices, or {low, high, log}.
 
@@ -56,13 +64,13 @@ def parse_knob(value: Any) -> Knob:
         unknown = set(value) - {"low", "high", "log"}
         if unknown or "low" not in value or "high" not in value:
             raise ValueError(f"{value} is not a range; allowed: {{low: number, high: number, log: true or false}}")
-        low, high, log = value["low"], value["high"], value.get("log", False)
+        low, high, log = _number(value["low"]), _number(value["high"]), value.get("log", False)
         if not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
             raise ValueError(f"{value} is not a range; allowed: low at most high, both numbers")
         if log and low <= 0:
             raise ValueError(f"{value} is not a range; allowed with log: low above 0")
         return Range(low, high, bool(log))
-    values = tuple(value) if isinstance(value, list | tuple) else (value,)
+    values = tuple(_number(one) for one in value) if isinstance(value, list | tuple) else (_number(value),)
     if not values or any(not isinstance(one, str | int | float | bool) for one in values):
         raise ValueError(f"{value!r} is not a knob; allowed: a value, a list of values, or {{low, high}}")
     return Choice(values)

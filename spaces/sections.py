@@ -28,7 +28,8 @@ class ModelSection(Section):
 
     path: str = Field(min_length=1, description="Hub id or local folder of a transformers model with safetensors.")
     task: Task = Field(
-        default=Task.SEQUENCE_CLASSIFICATION, description="What the adapted model is for; it decides the head."
+        default=Task.SEQUENCE_CLASSIFICATION,
+        description="What the adapted model is for; it decides the head.",
     )
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
 
@@ -57,10 +58,16 @@ class DataSection(Section):
     )
     test: Source | None = Field(default=None, description="Test split, read by confirm alone.")
     validation_fraction: float = Field(
-        default=0.1, gt=0, lt=1, description="Part of the training split that becomes validation when none is given."
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="Part of the training split that becomes validation when none is given.",
     )
     text: Annotated[tuple[str, ...], BeforeValidator(_as_list)] | None = Field(
-        default=None, min_length=1, max_length=2, description="One text column, or two for pairs. Default: text."
+        default=None,
+        min_length=1,
+        max_length=2,
+        description="One text column, or two for pairs. Default: text.",
     )
     image: str | None = Field(default=None, description="Column with an image: a path or encoded bytes.")
     prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
@@ -81,7 +88,8 @@ def _percent_or_count(value: Any) -> Any:
 
 
 Amount = Annotated[
-    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[0-9.eE+-]+%$")], BeforeValidator(_percent_or_count)
+    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[0-9.eE+-]+%$")],
+    BeforeValidator(_percent_or_count),
 ]
 
 
@@ -90,7 +98,8 @@ class BudgetSection(Section):
 
     parameters: Amount = Field(description="Most trainable parameters: a number, or a percentage of the base.")
     at_least: Amount | None = Field(
-        default=None, description="Fewest trainable parameters of interest. Default: a thousandth of the budget."
+        default=None,
+        description="Fewest trainable parameters of interest. Default: a thousandth of the budget.",
     )
     count_head: bool = Field(default=False, description="Whether the task head counts as well.")
     bytes: ByteSize | None = Field(default=None, description="Most bytes of the native adapter, such as 200KB.")
@@ -104,7 +113,9 @@ class TrainingSection(Section):
     per_device_eval_batch_size: int = Field(default=64, ge=1, description="Examples in one evaluation forward.")
     gradient_accumulation_steps: int = Field(default=1, ge=1, description="Batches that make one optimizer step.")
     warmup_steps: float = Field(
-        default=0.06, ge=0, description="Warm-up: a fraction of max_steps below 1, a number of steps from 1 on."
+        default=0.06,
+        ge=0,
+        description="Warm-up: a fraction of max_steps below 1, a number of steps from 1 on.",
     )
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decoupled weight decay.")
     max_grad_norm: float = Field(default=1.0, gt=0, description="Largest norm of the gradient; longer ones are scaled.")
@@ -134,7 +145,10 @@ class SearchSection(Section):
         default="none", description="What ends weak trials early at a rung."
     )
     rungs: int = Field(
-        default=3, ge=1, le=8, description="Times a trial is evaluated, each at three times the steps of the one before."
+        default=3,
+        ge=1,
+        le=8,
+        description="Times a trial is evaluated, each at three times the steps of the one before.",
     )
     seed: int = Field(default=0, ge=0, description="Seed of the sampler, of data order and of initial values.")
     concurrent: int | Literal["auto"] = Field(
@@ -173,7 +187,8 @@ class ResourcesSection(Section):
 
     cpus: float = Field(default=1, gt=0, description="CPU cores of one trial.")
     gpus: float | Literal["auto"] = Field(
-        default="auto", description="GPUs of one trial, fractions allowed; auto: one where the cluster has any."
+        default="auto",
+        description="GPUs of one trial, fractions allowed; auto: one where the cluster has any.",
     )
 
 

@@ -58,12 +58,16 @@ def default_methods() -> dict[str, dict[str, Any]]:
 class SearchSpec(Section):
     """Everything that a search needs to be run, and run again."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of the search, unique where it runs.")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of the search, unique where it runs."
+    )
     model: ModelSection
     data: DataSection
     budget: BudgetSection
     methods: Methods = Field(
-        default_factory=default_methods, min_length=1, description="Methods to search, with knobs set or narrowed."
+        default_factory=default_methods,
+        min_length=1,
+        description="Methods to search, with knobs set or narrowed.",
     )
     training: TrainingSection = TrainingSection()
     objective: ObjectiveSection = ObjectiveSection()
@@ -71,7 +75,9 @@ class SearchSpec(Section):
     confirm: ConfirmSection = ConfirmSection()
     resources: ResourcesSection = ResourcesSection()
     tracking: TrackingSection = TrackingSection()
-    storage: str = Field(default="./paretune-runs", min_length=1, description="Folder in which searches keep their runs.")
+    storage: str = Field(
+        default="./paretune-runs", min_length=1, description="Folder in which searches keep their runs."
+    )
 
     @property
     def metric(self) -> Metric:

@@ -34,7 +34,8 @@ class PlacedConfiguration(Configuration):
 
     targets: Targets = Field(default="qv", description="Kinds of linear layers to adapt.")
     layers: LayerRange | PositiveInt = Field(
-        default="all", description="Blocks to adapt: all, last-half, last, the last N; or one: a single weight."
+        default="all",
+        description="Blocks to adapt: all, last-half, last, the last N; or one: a single weight.",
     )
 
 
@@ -91,7 +92,8 @@ def placed_layers(configuration: PlacedConfiguration, inventory: Inventory) -> t
     layers = select(inventory, configuration.targets, configuration.layers)
     if not layers:
         raise Unfit(
-            f"targets = {configuration.targets}: {inventory.model_type} has no matching linear layer", smallest=0
+            f"targets = {configuration.targets}: {inventory.model_type} has no matching linear layer",
+            smallest=0,
         )
     return layers
 
@@ -114,8 +116,7 @@ def layerwise(
         base_parameters=inventory.base_parameters,
         peak_updated_parameters=total if peak_updated is None else peak_updated,
         layers=tuple(
-            LayerCount(layer.name, (layer.out_features, layer.in_features), count)
-            for layer, count in trainable.items()
+            LayerCount(layer.name, (layer.out_features, layer.in_features), count) for layer, count in trainable.items()
         ),
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from spaces.count import Count
-from spaces.inventory import Inventory, Targets
+from spaces.inventory import Inventory, LinearLayer, Targets
 from spaces.knobs import Choice
 from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
-from spaces.methods.sparta import VALUE_AND_INDEX_BYTES, entries_at
+from spaces.methods.sparta import VALUE_AND_INDEX_BYTES, density_for, entries_at
 
 
 class DstConfiguration(PlacedConfiguration):
@@ -43,22 +45,32 @@ class Dst(Method[DstConfiguration]):
             if entries < 1:
                 raise Unfit(
                     f"density = {configuration.density} of {one.name} ({one.size:,} entries) trains nothing",
-                    smallest=len(layers),
+                    smallest=_total(_least_density(layers), layers),
                 )
-        total = sum(trainable.values())
         return layerwise(
             inventory,
             trainable,
-            adapter_bytes=VALUE_AND_INDEX_BYTES * total,
+            adapter_bytes=VALUE_AND_INDEX_BYTES * sum(trainable.values()),
             peak_updated=sum(one.size for one in layers),
         )
 
     def fit(self, configuration: DstConfiguration, inventory: Inventory, allowance: int) -> DstConfiguration:
         layers = placed_layers(configuration, inventory)
+        least = _least_density(layers)
+        smallest = _total(least, layers)
+        if allowance < smallest:
+            raise Unfit(f"dst of one entry in the smallest weight trains {smallest:,} parameters here", smallest)
         size = sum(one.size for one in layers)
-        fitted = configuration.model_copy(update={"density": min(1.0, max(1, allowance) / size)})
-        self.count(fitted, inventory)
-        return fitted
+        return configuration.model_copy(update={"density": max(least, density_for(min(allowance, size), size))})
+
+
+def _least_density(layers: Sequence[LinearLayer]) -> float:
+    """The density at which the smallest weight has one entry."""
+    return density_for(1, min(one.size for one in layers))
+
+
+def _total(density: float, layers: Sequence[LinearLayer]) -> int:
+    return sum(entries_at(density, one.size) for one in layers)
 
 
 METHODS = (Dst(),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ VALUE_AND_INDEX_BYTES = 8  # a float32 delta and the int32 flat index of its ent
 class SpartaConfiguration(PlacedConfiguration):
     """Exactly ⌊density · entries⌋ entries over all chosen weights are trained; the rest stay as they were."""
 
-    learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate of the deltas.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
     targets: Targets = Field(default="vo", description="Kinds of linear layers to adapt (the paper's: vo).")
     density: float = Field(default=0.05, gt=0, le=1, description="Part of the chosen weights' entries to train.")
     seed: int = Field(default=0, ge=0, description="Seed of the random subset.")
@@ -43,9 +44,9 @@ def entries_at(density: float, size: int) -> int:
 
 
 def density_for(entries: int, size: int) -> float:
-    """The density at which `entries_at(density, size)` is exactly `entries`, whatever floats round to."""
+    """A density at which `entries_at(density, size)` is `entries`, whatever floats round to."""
     density = entries / size
-    return density if entries_at(density, size) == entries else (entries + 0.5) / size
+    return density if entries_at(density, size) == entries else math.nextafter(density, 1.0)
 
 
 class Sparta(Method[SpartaConfiguration]):

@@ -15,7 +15,7 @@ class CirculantConfiguration(PlacedConfiguration):
     For a weight of m × n the circulant has order N = max(m, n) and ΔW is its upper left m × n part.
     """
 
-    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate of r₁ and r₂.")
+    learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of r₁ and r₂.")
     targets: Targets = Field(default="qkv", description="Kinds of linear layers to adapt (the paper's: qkv).")
     alpha: float = Field(default=1.0, gt=0, description="Scale of the update.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the input of the update.")

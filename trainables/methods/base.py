@@ -35,7 +35,8 @@ class StepHooks:
 class Adapter(ABC, Generic[C]):
     """The side of a method that knows torch. Joined with its `spaces` side by `name`.
 
-    `writes_base`: the tuner writes into weights of the base, so `attach` gives it private copies of them first.
+    `writes_base`: the tuner writes into weights of the base, of which its layers make private copies first: as much
+    memory as the adapted weights take.
     """
 
     name: ClassVar[str]

@@ -1,0 +1,45 @@
+# The two commands: `make demo` and `make test`. Both make the virtual environment first if it is not there.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test unit lint format bench clean
+
+help:  ## Say what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED)  ## Make the virtual environment (VENV=/some/path) with the tested versions
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "installing the tested versions into $(VENV); this takes a few minutes"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,dev,postgresql]"
+	touch $@
+
+demo: install  ## Run a real search on this machine: about 12 trials, a front, an exported adapter
+	$(BIN)/python -m search.demo
+
+test: install  ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+unit: install  ## Run the tests that need neither Ray nor an MLflow server
+	$(BIN)/python -m pytest -m "not integration and not cluster"
+
+lint: install  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install  ## Bring the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## Measure, as ratios within one run; writes bench.json
+	$(BIN)/python -m tests.bench
+
+clean:  ## Remove what was made
+	rm -rf $(VENV) build *.egg-info demo-output

@@ -1,0 +1,194 @@
+"""Writes what the pages take from the code: `docs/spec.md`, and the tables of settings in `docs/methods.md`.
+
+python docs/generate.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from search.commands.describing import describe
+from spaces.errors import RequestError
+from spaces.metrics import DEFAULT_METRIC, METRICS
+from spaces.registry import methods
+from spaces.sections import Task
+from spaces.spec import SearchSpec, apply_override, default_methods, parse_spec
+
+DOCS = Path(__file__).resolve().parent
+BEGIN, END = "<!-- settings: written by docs/generate.py -->\n", "<!-- end of settings -->\n"
+
+SMALLEST = {"name": "smallest", "model": {"path": "MODEL"}, "data": {"train": "train.csv"}, "budget": {"parameters": 1}}
+
+TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "null": "null",
+    "object": "mapping",
+}
+BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+INTRODUCTION = """# The spec
+
+<!-- Written by docs/generate.py from the schema. Do not edit. -->
+
+A spec is a YAML file that says everything about one search. `paretune validate SPEC.yaml` checks it together with its
+model and its data, `paretune schema` prints its JSON schema, and `--set a.b=value` of `paretune search` and
+`paretune validate` sets one field from the command line; the value is read as YAML. Unknown fields are refused.
+`spaces/recipes/` holds specs to start from.
+
+The smallest spec names a search, a model, training data and a budget:
+
+```yaml
+name: reviews
+model: {path: sentence-transformers/all-MiniLM-L6-v2}
+data: {train: train.csv}
+budget: {parameters: 0.3%}
+```
+
+A percentage is of the base: the pretrained model without the task head. Numbers may be written `50_000`; write
+`1.0e-3` and not `1e-3`, which YAML takes for text.
+
+## Methods and their knobs
+
+`methods` is a list. An entry is the name of a method, or a name with knobs. A knob is fixed by a value, narrowed by a
+list of choices, or given a range; what is not named is searched as usual (`paretune methods NAME` says what that is).
+A range with `log: true` spreads trials evenly over orders of magnitude.
+
+```yaml
+methods:
+  - sparta                                                # searched as usual
+  - lora: {rank: {low: 1, high: 8, log: true}, targets: [qv, all]}
+  - dst: {reselection_interval: 5, learning_rate: 1.0e-3}
+```
+
+Every method takes `learning_rate` (absolute) and `learning_rate_multiplier` (times the method's own prior). The
+settings of each method stand in [methods.md](methods.md).
+
+## Fields
+
+`required` marks a field without a default.
+
+"""
+
+FILES = """
+A local file is `.csv`, `.tsv`, `.json`, `.jsonl` or `.parquet`. Relative paths start from the folder in which the
+command runs. Instead of a file, a mapping names a split on the hub:
+
+"""
+
+METRIC_TABLE = """
+| metric | better | perfect | for tasks |
+|---|---|---|---|
+"""
+
+
+def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """What a field takes, in words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return kind(definitions[name], definitions) if "enum" in definitions[name] else "mapping"
+    if "anyOf" in schema:
+        return " or ".join(kind(one, definitions) for one in schema["anyOf"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema["type"] == "array":
+        return f"list of {kind(schema['items'], definitions)}"
+    if schema["type"] == "string" and schema.get("pattern", "").endswith("%$"):
+        return "percentage"
+    if schema["type"] == "string" and r"(\w+)?" in schema.get("pattern", ""):
+        return "size with a unit"
+    bounds = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
+    return " ".join([TYPES[schema["type"]], " and ".join(bounds)]).strip()
+
+
+def not_built(field: str, schema: dict[str, Any]) -> list[str]:
+    """What the schema allows in a field and validation still refuses."""
+    branches = schema.get("anyOf", [schema])
+    values = [value for branch in branches for value in branch.get("enum", ())]
+    values += [1 for branch in branches if branch.get("type") == "number"] if "." in field else []
+    refused = []
+    for value in values:
+        try:
+            parse_spec(apply_override(SMALLEST, f"{field}={json.dumps(value)}"))
+        except RequestError as error:
+            if "not built yet" in str(error):
+                refused.append(value)
+    return [f"`{value}`" if isinstance(value, str) else "anything but null" for value in refused]
+
+
+def table(section: dict[str, Any], definitions: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The fields of a section, one row each; sections inside it are left to tables of their own."""
+    yield "| field | takes | default | meaning |\n|---|---|---|---|\n"
+    for name, schema in section["properties"].items():
+        if "properties" in definitions.get(schema.get("$ref", "").rpartition("/")[2], {}):
+            continue
+        default = f"`{json.dumps(schema['default'])}`" if "default" in schema else "required"
+        if path + name == "methods":
+            default = ", ".join(f"`{one}`" for one in default_methods())
+        takes = "list, see above" if path + name == "methods" else kind(schema, definitions)
+        refused = not_built(path + name, schema) if "$ref" not in schema else []
+        meaning = schema["description"] + (f" Not built yet: {', '.join(refused)}." if refused else "")
+        yield f"| `{path}{name}` | {takes} | {default} | {meaning} |\n"
+
+
+def spec_page() -> str:
+    """The reference of every field."""
+    schema = SearchSpec.model_json_schema()
+    definitions = schema["$defs"]
+    parts = [INTRODUCTION, *table(schema, definitions)]
+    for name, field in schema["properties"].items():
+        section = definitions.get(field.get("$ref", "").rpartition("/")[2], {})
+        if "properties" not in section:
+            continue
+        parts += [f"\n### {name}\n\n{section['description']}\n\n", *table(section, definitions, f"{name}.")]
+        if name == "data":
+            parts += [FILES, *table(definitions["HubSource"], definitions)]
+        if name == "objective":
+            parts += [METRIC_TABLE, *metric_rows()]
+    return "".join(parts)
+
+
+def metric_rows() -> Iterator[str]:
+    """The closed list of metrics."""
+    for metric in METRICS.values():
+        tasks = [
+            f"{task} (default)" if DEFAULT_METRIC[task] == metric.name else task.value
+            for task in Task
+            if task in metric.tasks
+        ]
+        better = "higher" if metric.mode == "max" else "lower"
+        yield f"| `{metric.name}` | {better} | {metric.perfect:g} | {', '.join(tasks)} |\n"
+
+
+def settings() -> str:
+    """The settings of every method."""
+    parts = []
+    for method in methods().values():
+        described = describe(method)
+        parts.append(f"\n### {described.name}\n\nSource: {described.source}.\n\n")
+        parts.append("| knob | default | searched | meaning |\n|---|---|---|---|\n")
+        parts += [
+            f"| `{knob.name}` | {knob.default} | {'yes' if knob.searched else ''} | {knob.description} |\n"
+            for knob in described.knobs
+        ]
+    return "".join(parts) + "\n"
+
+
+def pages() -> dict[Path, str]:
+    """What the generated pages must hold."""
+    page = DOCS / "methods.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return {DOCS / "spec.md": spec_page(), page: f"{before}{BEGIN}{settings()}{END}{after}"}
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

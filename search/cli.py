@@ -1,0 +1,197 @@
+"""The command line. Commands import what they need when they run: help and reading the front need no torch, no Ray."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from spaces.errors import RequestError, WorkError
+
+app = typer.Typer(
+    name="paretune",
+    help="Which adaptation method, with which settings, gives the best quality for every number of parameters?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Spec = Annotated[Path, typer.Argument(help="A search spec in YAML.")]
+Name = Annotated[str, typer.Argument(help="Name of a search.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="a.b=value: set a field of the spec.")]
+TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="Where MLflow is.")]
+Storage = Annotated[Path, typer.Option("--storage", help="Folder in which searches keep their runs.")]
+Address = Annotated[str | None, typer.Option("--address", help="A Ray cluster: HOST:PORT or auto.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+File = Annotated[Path | None, typer.Option(help="Write to this file as well.")]
+
+DEFAULT_STORAGE = Path("./paretune-runs")
+
+
+def main() -> None:
+    """Run a command: exit code 0 done, 1 the work failed, 2 the request was wrong."""
+    sys.exit(run())
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and give its exit code; `arguments` are those of the process unless given."""
+    try:
+        outcome = app(arguments, standalone_mode=False)
+    except RequestError as error:
+        return _complain(error, 2)
+    except WorkError as error:
+        return _complain(error, 1)
+    except typer.Abort:
+        return _complain("interrupted", 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted; `paretune resume NAME` goes on", 1)
+    except typer.exceptions.TyperException as error:
+        return _complain(error.format_message(), 2)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"paretune: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def _console() -> Console:
+    """Tables and progress: as wide as the terminal, and wide enough for a table elsewhere."""
+    return Console(width=None if sys.stdout.isatty() else max(120, int(os.environ.get("COLUMNS", "0") or 0)))
+
+
+@app.command()
+def search(spec: Spec, overrides: Overrides = None, address: Address = None, tracking_uri: TrackingUri = None) -> int:
+    """Run a search, here or on a Ray cluster; live progress; ends with the front."""
+    from search.commands import launching
+
+    return launching.search(spec, overrides or [], address, tracking_uri, _console())
+
+
+@app.command()
+def resume(
+    name: Name, storage: Storage = DEFAULT_STORAGE, address: Address = None, tracking_uri: TrackingUri = None
+) -> int:
+    """Go on after a crash, a kill or a reboot; finished trials are not run again."""
+    from search.commands import launching
+
+    return launching.resume(name, storage, address, tracking_uri, _console())
+
+
+@app.command()
+def front(
+    name: Name,
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="Of the confirmed points, by confirmed quality.")
+    ] = False,
+    axis: Annotated[Literal["trainable", "stored"], typer.Option(help="The parameters to count.")] = "trainable",
+    html: File = None,
+    png: File = None,
+    csv: File = None,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """The front of a search, from MLflow alone."""
+    from search.commands import reading
+
+    uri = reading.uri(tracking_uri, storage)
+    reading.front(uri, name, confirmed, axis, html, png, csv, as_json, _console())
+
+
+@app.command()
+def trials(
+    name: Name, as_json: Json = False, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None
+) -> None:
+    """What was tried."""
+    from search.commands import reading
+
+    reading.trials(reading.uri(tracking_uri, storage), name, as_json, _console())
+
+
+@app.command()
+def searches(as_json: Json = False, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None) -> None:
+    """What exists."""
+    from search.commands import reading
+
+    reading.searches(reading.uri(tracking_uri, storage), as_json, _console())
+
+
+@app.command()
+def export(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    max_parameters: Annotated[
+        int | None, typer.Option(help="The best with at most so many trainable parameters.")
+    ] = None,
+    best: Annotated[bool, typer.Option("--best", help="The best quality (the default).")] = False,
+    knee: Annotated[bool, typer.Option("--knee", help="The point of best trade.")] = False,
+    trial: Annotated[str | None, typer.Option(help="This trial.")] = None,
+    form: Annotated[
+        Literal["peft", "merged", "lora", "stock"], typer.Option("--format", help="peft or merged.")
+    ] = "peft",
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Write the chosen adapter as a folder that stands alone, verified after writing."""
+    from search.commands import exporting, reading
+
+    choice = exporting.Choice(max_parameters, best, knee, trial)
+    exporting.export(reading.uri(tracking_uri, storage), name, out, choice, form, storage)
+
+
+@app.command()
+def count(
+    spec: Spec,
+    method: Annotated[str, typer.Option(help="Name of a method.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="knob=value: set a knob of the method.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Trainable and stored parameters and bytes of a configuration, exactly, without training."""
+    from search.commands import inspecting
+
+    inspecting.count(spec, method, settings or [], as_json, _console())
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Name of a method.")] = None, as_json: Json = False
+) -> None:
+    """Methods and their knobs."""
+    from search.commands import describing
+
+    describing.methods(name, as_json, _console())
+
+
+@app.command()
+def validate(spec: Spec, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Check a spec and its data, and say what it would search."""
+    from search.commands import inspecting
+
+    inspecting.validate(spec, overrides or [], as_json, _console())
+
+
+@app.command()
+def schema() -> None:
+    """The JSON schema of a spec."""
+    from search.commands import describing
+
+    describing.schema()
+
+
+@app.command()
+def doctor(
+    name: Annotated[str | None, typer.Argument(help="Name of a search; left out: check this installation.")] = None,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+) -> int:
+    """Check the environment, or that the records of a search agree."""
+    from search.commands import checking
+
+    return checking.doctor(name, storage, tracking_uri, as_json, _console())

@@ -1,0 +1,154 @@
+"""Connecting to Ray: a private instance on this machine, or a cluster that exists."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from spaces.errors import RequestError
+
+PROBE_SECONDS = 2.0
+CONNECT_SECONDS = 60
+
+
+def quiet_environment() -> None:
+    """Keep Ray from writing over our progress, and from looking for files and networks that it does not need."""
+    for name, value in {
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "60",
+        "TUNE_RESULT_BUFFER_LENGTH": "1",
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def check_address(address: str) -> None:
+    """See whether anything listens at a Ray address, for `ray.init` can hang for minutes on a dead one.
+
+    Raises:
+        RequestError: when nothing does, or the address has another form than HOST:PORT or `auto`.
+    """
+    if address == "auto":
+        if not (os.environ.get("RAY_ADDRESS") or _local_cluster()):
+            raise RequestError("--address auto: no Ray cluster runs on this machine; allowed: a running one, HOST:PORT")
+        return
+    host, separator, port = address.rpartition(":")
+    if not separator or not host or "/" in host or not port.isdigit():
+        raise RequestError(f"--address {address}: allowed: HOST:PORT of a Ray head, or auto")
+    try:
+        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise RequestError(
+            f"--address {address}: nothing answers there ({error}); allowed: a running Ray head"
+        ) from None
+
+
+def _local_cluster() -> bool:
+    from ray._private.services import canonicalize_bootstrap_address
+
+    try:
+        return bool(canonicalize_bootstrap_address("auto"))
+    except ConnectionError:
+        return False
+
+
+def connect(address: str | None, home: Path, cpus: float) -> None:
+    """Start Ray here, or join the cluster at `address` after checking that its nodes can do the work.
+
+    Raises:
+        RequestError: when a node runs another version, or cannot see the storage.
+    """
+    quiet_environment()
+    if address is None:
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, int(cpus)),
+            include_dashboard=False,
+            configure_logging=True,
+            logging_level="ERROR",
+            log_to_driver=False,
+        )
+        return
+    try:
+        ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+    except (ConnectionError, RuntimeError) as error:
+        raise RequestError(f"--address {address}: cannot join ({' '.join(str(error).split())[:200]})") from None
+    _check_nodes(home)
+
+
+def _check_nodes(home: Path) -> None:
+    """Every node must run this version and see the storage."""
+    storage = home.parent
+    marker = storage / f".paretune-{uuid.uuid4().hex}"
+    storage.mkdir(parents=True, exist_ok=True)
+    marker.write_text("seen", encoding="utf-8")
+    try:
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        look = ray.remote(num_cpus=0, max_retries=0)(_look)
+        answers = ray.get(
+            [
+                look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                    str(marker)
+                )
+                for node in nodes
+            ],
+            timeout=CONNECT_SECONDS,
+        )
+    except ray.exceptions.GetTimeoutError:
+        raise RequestError(f"--address: a node did not answer within {CONNECT_SECONDS} s") from None
+    except (ray.exceptions.RayTaskError, ray.exceptions.RaySystemError) as error:
+        raise RequestError(f"--address: a node cannot run paretune ({str(error).splitlines()[-1]})") from None
+    finally:
+        marker.unlink(missing_ok=True)
+    for node, (installed, sees_storage) in zip(nodes, answers, strict=True):
+        where = node["NodeManagerAddress"]
+        if installed != versions():
+            raise RequestError(f"--address: node {where} runs {installed}; allowed: the same as here, {versions()}")
+        if not sees_storage:
+            raise RequestError(
+                f"storage = {storage}: not visible from node {where}; allowed: storage shared by all nodes"
+            )
+
+
+def versions() -> str:
+    """What must be equal on all nodes."""
+    return f"paretune {version('paretune')}, Python {platform.python_version()}, ray {version('ray')}"
+
+
+def _look(marker: str) -> tuple[str, bool]:
+    return versions(), Path(marker).is_file()
+
+
+def gpus_for(given: float | str) -> float:
+    """GPUs of one trial: `auto` is one where the cluster has any."""
+    if given != "auto":
+        return float(given)
+    return 1.0 if ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
+
+
+def check_resources(cpus: float, gpus: float) -> None:
+    """See that some node can hold a trial, which would wait forever otherwise.
+
+    Raises:
+        RequestError: when none can.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+        most: dict[str, float] = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+        raise RequestError(
+            f"resources = {cpus:g} cpus and {gpus:g} gpus: no node has them; "
+            f"allowed: at most {most.get('CPU', 0):g} cpus and {most.get('GPU', 0):g} gpus"
+        )

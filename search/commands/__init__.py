@@ -1,0 +1,1 @@
+"""What the commands do; `search.cli` says how they are called."""

@@ -1,0 +1,126 @@
+"""`export`: which trial, and from where its adapter comes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from spaces.card import Card
+from spaces.errors import RequestError
+from spaces.fronts import knee
+from spaces.ledger import Ledger
+from spaces.spec import SearchSpec
+from tracking.artifacts import fetch_adapter, fetch_spec
+from tracking.client import reading
+from tracking.documents import FrontDocument, FrontPoint
+from tracking.reader import front_document
+from tracking.rows import TrialRow, find_search, read_trials
+
+BUILT = ("peft", "merged")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the trial is chosen; at most one way at once, none means the best."""
+
+    max_parameters: int | None
+    best: bool
+    knee: bool
+    trial: str | None
+
+    def check(self) -> None:
+        """See that it is one way.
+
+        Raises:
+            RequestError: when it is several.
+        """
+        if self.best + self.knee + (self.trial is not None) > 1:
+            raise RequestError("export: --best, --knee and --trial exclude each other; allowed: one of them")
+        if self.trial is not None and self.max_parameters is not None:
+            raise RequestError("export: --trial and --max-parameters exclude each other; allowed: one of them")
+
+    def of(self, document: FrontDocument) -> FrontPoint:
+        """The chosen point of a front.
+
+        Raises:
+            RequestError: when the front has none.
+        """
+        limit = self.max_parameters
+        points = [point for point in document.front if limit is None or point.trainable_parameters <= limit]
+        if not document.front:
+            raise RequestError(f"export {document.search}: its front is empty; allowed: a search with a finished trial")
+        if not points:
+            smallest = document.front[0].trainable_parameters
+            raise RequestError(f"--max-parameters {limit}: nothing so small; allowed: at least {smallest:,}")
+        if self.knee:
+            return knee(
+                points,
+                quality=lambda point: point.quality,
+                size=lambda point: point.trainable_parameters,
+                mode=document.objective.mode,
+            )
+        return points[-1]
+
+
+def export(uri: str, name: str, out: Path, choice: Choice, form: str, storage: Path) -> None:
+    """Write the chosen adapter and verify it.
+
+    Raises:
+        RequestError: when the request is wrong.
+        WorkError: when the export does not reproduce the trial's logits.
+    """
+    if form not in BUILT:
+        raise RequestError(f"--format {form}: not built yet; allowed: {', '.join(BUILT)}")
+    choice.check()
+    document = front_document(uri, name)
+    chosen = choice.trial if choice.trial is not None else choice.of(document).trial
+    with reading(uri) as client:
+        search = find_search(client, name)
+        rows = {row.plan.trial: row for row in read_trials(client, search)}
+    if chosen not in rows or rows[chosen].quality is None:
+        finished = [trial for trial, row in rows.items() if row.quality is not None and row.plan.kind == "trial"]
+        raise RequestError(f"--trial {chosen}: no finished trial; allowed: {', '.join(finished[:20])}")
+    spec, row = fetch_spec(uri, search.run_id), rows[chosen]
+
+    from trainables.export import export as write_export
+    from trainables.loading import needs_own_tuner, read_labels
+
+    with tempfile.TemporaryDirectory() as folder:
+        adapter = _fetch(uri, row, chosen, chosen in {p.trial for p in document.front}, storage / name, Path(folder))
+        card = _card(spec, row, document.base_parameters, read_labels(adapter), needs_own_tuner(adapter))
+        found = write_export(adapter, out, spec.model, card, "merged" if form == "merged" else "peft")
+    print(f"exported trial {chosen} ({row.plan.method}, {row.plan.trainable_parameters:,} parameters) to {out}")
+    print(f"verified in a fresh process: the largest difference of its logits is {found:.2g}")
+
+
+def _fetch(uri: str, row: TrialRow, trial: str, on_front: bool, home: Path, folder: Path) -> Path:
+    """The adapter: from MLflow for members of the front, else from the runs on this machine."""
+    if on_front:
+        return fetch_adapter(uri, row.run_id, folder)
+    kept = Ledger(home).trial(trial).adapter
+    if not kept.is_dir():
+        raise RequestError(f"--trial {trial}: is not on the front, so MLflow has no adapter of it; allowed: --storage")
+    return Path(shutil.copytree(kept, folder / "adapter"))
+
+
+def _card(spec: SearchSpec, row: TrialRow, base_parameters: int, labels: tuple[str, ...], own: bool) -> Card:
+    plan = row.plan
+    return Card(
+        spec=spec,
+        trial=plan.trial,
+        method=plan.method,
+        config=plan.config,
+        seed=plan.seed,
+        quality=row.metrics["quality"],
+        confirmed_quality=row.metrics.get("confirmed_quality"),
+        confirmed_std=row.metrics.get("confirmed_std"),
+        test_quality=row.metrics.get("test_quality"),
+        trainable_parameters=plan.trainable_parameters,
+        head_parameters=plan.head_parameters,
+        base_parameters=base_parameters,
+        adapter_bytes=plan.adapter_bytes,
+        labels=labels,
+        own_tuner=own,
+    )

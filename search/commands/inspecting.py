@@ -1,0 +1,152 @@
+"""`count` and `validate`: what a spec means for its model and its data, without training."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from spaces.errors import RequestError
+from spaces.explain import explain
+from spaces.methods.base import Unfit
+from spaces.registry import methods as all_methods
+from spaces.sections import Task
+from spaces.spec import load_spec
+
+
+class LayerRow(BaseModel):
+    """One adapted weight."""
+
+    name: str
+    shape: list[int]
+    trainable_parameters: int
+
+
+class CountDocument(BaseModel):
+    """What `count --json` prints."""
+
+    method: str
+    config: dict[str, Any]
+    trainable_parameters: int
+    stored_parameters: int
+    adapter_bytes: int
+    head_parameters: int
+    base_parameters: int
+    layers: list[LayerRow]
+
+
+class ValidateDocument(BaseModel):
+    """What `validate --json` prints."""
+
+    search: str
+    base_model: str
+    base_parameters: int
+    head_parameters: int
+    budget: dict[str, int | None]
+    methods: list[str]
+    dropped: list[str]
+    labels: list[str]
+    rows: dict[str, int]
+    trials: int
+    trainings: int
+    max_steps: int
+    metric: str
+
+
+def count(spec_path: Path, method: str, settings: list[str], as_json: bool, console: Console) -> None:
+    """Print the exact counts of one configuration.
+
+    Raises:
+        RequestError: for an unknown method or knob, or a configuration that cannot exist on the model.
+    """
+    from search.preflight import inspect
+    from trainables.data.splits import load_splits
+
+    spec = load_spec(spec_path)
+    if method not in all_methods():
+        raise RequestError(f"--method {method}: unknown; allowed: {', '.join(all_methods())}")
+    known = all_methods()[method]
+    values = {}
+    for setting in settings:
+        knob, separator, text = setting.partition("=")
+        if not separator:
+            raise RequestError(f"--set {setting}: allowed: knob=value")
+        values[knob.strip()] = yaml.safe_load(text)
+    labels = 2
+    if spec.model.task not in (Task.CAUSAL_LM, Task.REGRESSION):
+        try:
+            labels = len(load_splits(spec).labels)
+        except RequestError as error:
+            print(f"paretune: {error}; the head is counted for {labels} classes", file=sys.stderr)
+    inventory = inspect(spec, labels)
+    try:
+        configuration = known.configuration(**values)
+        counted = known.count(configuration, inventory)
+    except ValidationError as error:
+        raise RequestError(f"--set {explain(error, known.configuration)}") from None
+    except Unfit as error:
+        raise RequestError(f"--method {method}: {error}") from None
+    fields = dataclasses.asdict(counted)
+    if spec.budget.count_head:
+        fields["trainable_parameters"] += counted.head_parameters
+        fields["stored_parameters"] += counted.head_parameters
+    document = CountDocument.model_validate(
+        {"method": method, "config": configuration.model_dump(mode="json"), **fields}, extra="ignore"
+    )
+    if as_json:
+        print(document.model_dump_json(indent=2))
+        return
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    for name in ("trainable_parameters", "stored_parameters", "adapter_bytes", "head_parameters", "base_parameters"):
+        table.add_row(name.replace("_", " "), f"{getattr(document, name):,}")
+    table.add_row("share of the base", f"{100 * document.trainable_parameters / document.base_parameters:.4g} %")
+    console.print(table)
+    rows = Table(box=None, padding=(0, 2))
+    for column in ("layer", "shape", "trainable"):
+        rows.add_column(column, justify="right" if column == "trainable" else "left")
+    for layer in document.layers:
+        rows.add_row(layer.name, " × ".join(map(str, layer.shape)), f"{layer.trainable_parameters:,}")
+    console.print(rows)
+
+
+def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Console) -> None:
+    """Check a spec, its model and its data, and print what it would search."""
+    from search.preflight import prepare
+
+    spec = load_spec(spec_path, overrides)
+    prepared = prepare(spec)
+    budget, confirm = prepared.budget, spec.confirm
+    document = ValidateDocument(
+        search=spec.name,
+        base_model=spec.model.path,
+        base_parameters=prepared.inventory.base_parameters,
+        head_parameters=prepared.inventory.head_parameters,
+        budget={"parameters": budget.parameters, "at_least": budget.at_least, "bytes": budget.bytes},
+        methods=list(prepared.space.names),
+        dropped=[name for name in spec.methods if name not in prepared.space.names],
+        labels=list(prepared.labels),
+        rows={"train": len(prepared.train), "validation": len(prepared.validation)},
+        trials=spec.search.trials,
+        trainings=1 + spec.search.trials + confirm.top * confirm.seeds,
+        max_steps=spec.training.max_steps,
+        metric=spec.metric.name,
+    )
+    if as_json:
+        print(document.model_dump_json(indent=2))
+        return
+    console.print(f"[bold]{document.search}[/bold] is valid. It would search:")
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    table.add_row("base", f"{document.base_model} ({document.base_parameters:,} parameters)")
+    table.add_row("budget", f"{budget.at_least:,} to {budget.parameters:,} trainable parameters")
+    table.add_row("methods", ", ".join(document.methods))
+    if document.dropped:
+        table.add_row("outside", f"{', '.join(document.dropped)}: no configuration within the budget")
+    table.add_row("data", f"{document.rows['train']:,} rows to train, {document.rows['validation']:,} to validate")
+    table.add_row("trainings", f"at most {document.trainings} of {document.max_steps} steps, by {document.metric}")
+    console.print(table)

@@ -1,0 +1,84 @@
+"""`search` and `resume`: from a request to a run, and what is said at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from search import home as search_home
+from search.cluster import check_address
+from search.preflight import absolute
+from search.run import resume as run_resume
+from search.run import start as run_start
+from search.storage import check_storage, check_tracking
+from search.summary import HTML, PNG, Summary
+from spaces.errors import RequestError
+from spaces.spec import SearchSpec, load_spec
+from tracking.client import reading
+from tracking.rows import list_searches
+from tracking.tables import front_table
+from tracking.uri import probe, resolve_uri, sqlite_file
+
+
+def search(spec_path: Path, overrides: list[str], address: str | None, given: str | None, console: Console) -> int:
+    """Run a new search.
+
+    Raises:
+        RequestError: when the request is wrong; nothing has been written then.
+    """
+    spec = absolute(load_spec(spec_path, overrides))
+    storage = Path(spec.storage)
+    check_storage(storage)
+    uri = resolve_uri(given, spec.tracking.uri, storage)
+    check_tracking(uri, storage)
+    if address is not None:
+        check_address(address)
+    if search_home.exists(spec.home) or _tracked(uri, spec.name):
+        raise RequestError(f"name = {spec.name}: in use; allowed: a new name, or `paretune resume {spec.name}`")
+    return conclude(run_start(spec, uri, address, console), spec, console)
+
+
+def resume(name: str, storage: Path, address: str | None, given: str | None, console: Console) -> int:
+    """Go on with a search.
+
+    Raises:
+        RequestError: when there is no such search in the storage.
+    """
+    home = storage.expanduser().absolute() / name
+    if not search_home.exists(home):
+        raise RequestError(f"resume {name}: no such search in {storage}; allowed: its name and --storage")
+    spec, _ = search_home.read(home)
+    uri = resolve_uri(given, spec.tracking.uri, Path(spec.storage))
+    probe(uri, write=True)
+    if address is not None:
+        check_address(address)
+    return conclude(run_resume(home, uri, address, console), spec, console)
+
+
+def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
+    """Print the front and where its pictures are; 1 when no trial finished."""
+    console.print(front_table(summary.front))
+    if summary.confirmed.front:
+        console.print(front_table(summary.confirmed, confirmed=True))
+    if summary.waiting:
+        console.print(
+            f"MLflow does not answer: {summary.waiting} events wait in {spec.home}, "
+            f"and `paretune resume {spec.name}` sends them.",
+            soft_wrap=True,
+        )
+    if not summary.front.front:
+        console.print(f"No trial finished; `paretune trials {spec.name}` says why.")
+        return 1
+    for picture in (HTML, PNG):
+        console.print(f"wrote {spec.home / picture}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _tracked(uri: str, name: str) -> bool:
+    """Whether MLflow knows a search of that name; a SQLite file that does not exist yet knows none."""
+    file = sqlite_file(uri)
+    if file is not None and not file.is_file():
+        return False
+    with reading(uri) as client:
+        return bool(list_searches(client, name))

@@ -1,0 +1,106 @@
+"""`front`, `trials` and `searches`: what MLflow holds, printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from tracking.plots import front_html, front_png
+from tracking.reader import front_document, searches_document, trials_document
+from tracking.tables import front_csv, front_table
+from tracking.uri import probe, resolve_uri
+
+
+def uri(given: str | None, storage: Path) -> str:
+    """The tracking URI of a reading command.
+
+    Raises:
+        RequestError: when nothing can be read there.
+    """
+    found = resolve_uri(given, None, storage)
+    probe(found, write=False)
+    return found
+
+
+def front(
+    uri: str,
+    name: str,
+    confirmed: bool,
+    axis: Literal["trainable", "stored"],
+    html: Path | None,
+    png: Path | None,
+    csv: Path | None,
+    as_json: bool,
+    console: Console,
+) -> None:
+    """Print the front of a search, and write it where asked."""
+    document = front_document(uri, name, confirmed=confirmed, axis=axis)
+    if html is not None or png is not None:
+        tried = trials_document(uri, name)
+        if html is not None:
+            front_html(document, tried, html, confirmed=confirmed, axis=axis)
+        if png is not None:
+            front_png(document, tried, png, confirmed=confirmed, axis=axis)
+    if csv is not None:
+        front_csv(document, csv)
+    if as_json:
+        _print(document)
+        return
+    console.print(front_table(document, confirmed=confirmed, axis=axis))
+    for path in (html, png, csv):
+        if path is not None:
+            console.print(f"wrote {path}", highlight=False)
+
+
+def trials(uri: str, name: str, as_json: bool, console: Console) -> None:
+    """Print what a search trained."""
+    document = trials_document(uri, name)
+    if as_json:
+        _print(document)
+        return
+    table = Table(box=None, padding=(0, 2))
+    for column in ("trial", "state", "method", "trainable", "quality", "steps", "seconds", "reason"):
+        table.add_column(column, justify="right" if column in {"trainable", "quality", "steps", "seconds"} else "left")
+    reference = (document.reference,) if document.reference is not None else ()
+    for entry in (*reference, *document.trials, *document.confirmations):
+        table.add_row(
+            entry.trial,
+            entry.state,
+            entry.method,
+            f"{entry.trainable_parameters:,}",
+            "" if entry.quality is None else f"{entry.quality:.4f}",
+            "" if entry.steps is None else str(entry.steps),
+            "" if entry.train_seconds is None else f"{entry.train_seconds:.1f}",
+            entry.reason or "",
+        )
+    console.print(table)
+
+
+def searches(uri: str, as_json: bool, console: Console) -> None:
+    """Print what exists."""
+    document = searches_document(uri)
+    if as_json:
+        _print(document)
+        return
+    table = Table(box=None, padding=(0, 2))
+    for column in ("search", "state", "started", "trials", "hypervolume", "base model"):
+        table.add_column(column)
+    for entry in document.searches:
+        counts = entry.trials
+        table.add_row(
+            entry.search,
+            entry.state,
+            entry.started,
+            f"{counts.finished} finished, {counts.stopped} stopped, {counts.failed} failed",
+            "" if entry.hypervolume is None else f"{entry.hypervolume:.3f}",
+            entry.base_model,
+        )
+    console.print(table)
+
+
+def _print(document: BaseModel) -> None:
+    print(document.model_dump_json(indent=2))

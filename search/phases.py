@@ -1,0 +1,152 @@
+"""The two phases of a search: trials (the reference first), then confirm."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+
+import optuna
+import ray
+from ray.tune.schedulers import FIFOScheduler
+from rich.console import Console
+
+from search.bridge import Bridge
+from search.confirm import choose_points, confirmation_plans, summarise
+from search.preflight import Prepared
+from search.progress import Display
+from search.recorder import Recorder
+from search.searcher import PlannedSearch
+from search.stages import PlanList, make_stopper, run_stage
+from spaces.errors import RequestError, WorkError
+from spaces.ledger import Ledger
+from spaces.records import TrialPlan
+from spaces.spec import SearchSpec
+from tracking.writer import SearchWriter
+from trainables.data.splits import load_test
+from trainables.trial import SharedSearch
+
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts of a running search."""
+
+    prepared: Prepared
+    ledger: Ledger
+    study: optuna.Study
+    writer: SearchWriter
+    recorder: Recorder
+    console: Console
+    gpus: float
+
+    @property
+    def spec(self) -> SearchSpec:
+        return self.prepared.spec
+
+    def display(self, title: str, trainings: int) -> Display:
+        """The progress of one phase."""
+        return Display(
+            self.console, self.recorder, title=title, total=trainings, max_steps=self.spec.training.max_steps
+        )
+
+
+def share(prepared: Prepared) -> SharedSearch:
+    """Put model and data into the object store, from where every node takes them once."""
+    return SharedSearch(
+        prepared.spec,
+        prepared.inventory,
+        prepared.spec.home,
+        weights=ray.put(prepared.weights),
+        train=ray.put(prepared.train),
+        validation=ray.put(prepared.validation),
+    )
+
+
+def search_phase(run: Run, shared: SharedSearch) -> None:
+    """Run the trials that are still to run."""
+    spec, ledger = run.spec, run.ledger
+    planned = [folder.plan() for folder in ledger.trials("trial")]
+    waiting = [plan for plan in planned if ledger.trial(plan.trial).result() is None]
+    if ledger.trial(REFERENCE).result() is None:
+        reference = reference_plan(run.prepared)
+        ledger.trial(REFERENCE).write_plan(reference)
+        waiting.insert(0, reference)
+    trainings = len(waiting) + max(0, spec.search.trials - len(planned))
+    if not trainings:
+        return
+    searcher = PlannedSearch(
+        run.study,
+        run.prepared.space,
+        ledger,
+        spec.metric,
+        trials=spec.search.trials,
+        seed=spec.search.seed,
+        waiting=waiting,
+    )
+    with run.display(spec.name, trainings) as display:
+        run_stage(
+            shared,
+            searcher,
+            Bridge(run.recorder, display),
+            name=f"search-{time.time_ns()}",
+            trainings=trainings,
+            stopper=make_stopper(spec),
+            gpus=run.gpus,
+        )
+
+
+def confirm_phase(run: Run, shared: SharedSearch) -> None:
+    """Train points of the front again on fresh seeds. Only here the test split is read.
+
+    Raises:
+        WorkError: when the test split cannot be read.
+    """
+    plans = _unconfirmed(run)
+    if plans:
+        try:
+            test = load_test(run.spec, run.prepared.labels)
+        except RequestError as error:
+            raise WorkError(f"{error}; `paretune resume {run.spec.name}` confirms once that is mended") from None
+        with run.display(f"{run.spec.name}: confirm", len(plans)) as display:
+            run_stage(
+                dataclasses.replace(shared, test=None if test is None else ray.put(test)),
+                PlanList(plans, run.ledger),
+                Bridge(run.recorder, display),
+                name=f"confirm-{time.time_ns()}",
+                trainings=len(plans),
+                stopper=FIFOScheduler(),
+                gpus=run.gpus,
+            )
+    for one in summarise(run.ledger):
+        run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test)
+
+
+def _unconfirmed(run: Run) -> list[TrialPlan]:
+    """Confirmations without a result. The points are chosen once, so that a resume confirms the same ones."""
+    confirm, ledger = run.spec.confirm, run.ledger
+    if not ledger.trials("confirmation"):
+        points = choose_points(run.recorder.front, confirm.top)
+        for plan in confirmation_plans(points, confirm.seeds, run.spec.search.seed):
+            ledger.trial(plan.trial).write_plan(plan)
+    plans = [folder.plan() for folder in ledger.trials("confirmation")]
+    return [plan for plan in plans if ledger.trial(plan.trial).result() is None]
+
+
+def reference_plan(prepared: Prepared) -> TrialPlan:
+    """The task head trained alone."""
+    head = prepared.inventory.head_parameters
+    counted = head if prepared.budget.count_head else 0
+    return TrialPlan(
+        trial=REFERENCE,
+        kind="reference",
+        method="head",
+        config={"learning_rate": prepared.spec.training.head_learning_rate},
+        seed=prepared.spec.search.seed,
+        trainable_parameters=counted,
+        stored_parameters=counted,
+        adapter_bytes=0,
+        head_parameters=head,
+        peak_updated_parameters=0,
+    )

@@ -1,0 +1,88 @@
+"""Everything that can be known before training starts, so that a wrong request costs nothing and leaves nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers.utils import logging as transformers_logging
+
+from spaces.budget import Budget, resolve_budget
+from spaces.inventory import Inventory
+from spaces.sections import ModelSection, Source
+from spaces.space import Space
+from spaces.spec import SearchSpec
+from trainables.data.encoded import EncodedSplit
+from trainables.data.splits import load_splits
+from trainables.inventory import inventory_of, meta_model
+from trainables.weights import SharedWeights, load_config, load_weights
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec that was checked against its model and its data."""
+
+    spec: SearchSpec
+    inventory: Inventory
+    budget: Budget
+    space: Space
+    weights: SharedWeights
+    labels: tuple[str, ...]
+    train: EncodedSplit
+    validation: EncodedSplit
+
+
+def inspect(spec: SearchSpec, labels: int) -> Inventory:
+    """The inventory of the spec's model with a head for `labels` classes, from its config alone."""
+    transformers_logging.set_verbosity_error()
+    config = load_config(spec.model, tuple(str(label) for label in range(labels)))
+    return inventory_of(meta_model(config, spec.model.task))
+
+
+def prepare(spec: SearchSpec) -> Prepared:
+    """Load and check model and data.
+
+    Raises:
+        RequestError: naming field, value and what is allowed.
+    """
+    transformers_logging.set_verbosity_error()
+    splits = load_splits(spec)
+    config = load_config(spec.model, splits.labels)
+    weights = load_weights(spec.model, config, splits.labels)
+    inventory = inventory_of(meta_model(config, spec.model.task), fresh=weights.fresh)
+    budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
+    space = Space(spec.methods, inventory, budget, spec.search.seed)
+    space.check()
+    return Prepared(
+        spec,
+        inventory,
+        budget,
+        space,
+        weights,
+        splits.labels,
+        train=splits.train,
+        validation=splits.validation,
+    )
+
+
+def absolute(spec: SearchSpec) -> SearchSpec:
+    """The spec with every local path made absolute, so that workers and a later resume find the same files."""
+
+    def source(given: Source | None) -> Source | None:
+        return str(Path(given).expanduser().absolute()) if isinstance(given, str) else given
+
+    data = spec.data.model_copy(
+        update={name: source(getattr(spec.data, name)) for name in ("train", "validation", "test")}
+    )
+    return spec.model_copy(
+        update={
+            "model": _absolute_model(spec.model),
+            "data": data,
+            "storage": str(Path(spec.storage).expanduser().absolute()),
+        }
+    )
+
+
+def _absolute_model(model: ModelSection) -> ModelSection:
+    folder = Path(model.path).expanduser()
+    return model.model_copy(update={"path": str(folder.absolute())}) if folder.is_dir() else model

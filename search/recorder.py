@@ -1,0 +1,148 @@
+"""What the driver keeps of a running search: the front so far, MLflow's copy of it, and the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spaces.budget import Budget
+from spaces.fronts import front, hypervolume
+from spaces.ledger import Ledger
+from spaces.metrics import Metric
+from spaces.records import Rung, TrialPlan, TrialResult
+from tracking.writer import SearchWriter
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial with its end."""
+
+    plan: TrialPlan
+    result: TrialResult
+
+    @property
+    def quality(self) -> float:
+        return float("nan") if self.result.quality is None else self.result.quality
+
+
+class Recorder:
+    """Takes events of trials in the order in which they happen, from the driver's thread alone."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        writer: SearchWriter,
+        budget: Budget,
+        metric: Metric,
+        count_rejected: Callable[[], int],
+    ) -> None:
+        self.ledger = ledger
+        self.metric = metric
+        self.running: dict[str, TrialPlan] = {}
+        self.latest: dict[str, Rung] = {}
+        self.ended: dict[str, Ended] = {}
+        self.reference: float | None = None
+        self._writer = writer
+        self._budget = budget
+        self._count_rejected = count_rejected
+        self._on_front: set[str] = set()
+        self._reported: dict[str, int] = {}
+
+    def started(self, plan: TrialPlan) -> None:
+        """A trial has an actor."""
+        self.running[plan.trial] = plan
+        self._writer.start_trial(plan)
+
+    def reported(self, plan: TrialPlan) -> None:
+        """A trial may have reached further rungs."""
+        for rung in self.ledger.trial(plan.trial).rungs():
+            if rung.step > self._reported.get(plan.trial, -1):
+                self._writer.report(plan.trial, rung)
+                self._reported[plan.trial] = rung.step
+                self.latest[plan.trial] = rung
+
+    def finished(self, plan: TrialPlan) -> Ended | None:
+        """A trial has its result in the ledger."""
+        result = self.ledger.trial(plan.trial).result()
+        if result is None:
+            return None
+        self.reported(plan)
+        self.running.pop(plan.trial, None)
+        ended = self._keep(plan, result)
+        self._writer.end_trial(plan, result)
+        self._update()
+        return ended
+
+    def take_up(self) -> None:
+        """Know again what an earlier driver recorded; tracking is given only what it was not given then."""
+        for folder in self.ledger.trials():
+            plan, result = folder.plan(), folder.result()
+            if result is None:
+                self._reported[plan.trial] = max((rung.step for rung in folder.rungs()), default=-1)
+                continue
+            self._keep(plan, result)
+            if not self._writer.has_ended(plan.trial):
+                self._writer.start_trial(plan)
+                for rung in result.rungs:
+                    self._writer.report(plan.trial, rung)
+                self._writer.end_trial(plan, result)
+        self._update()
+
+    def _keep(self, plan: TrialPlan, result: TrialResult) -> Ended:
+        ended = Ended(plan, result)
+        self.ended[plan.trial] = ended
+        if plan.kind == "reference" and result.quality is not None:
+            self.reference = result.quality
+        return ended
+
+    def trials(self, state: str) -> list[Ended]:
+        """Trials of the search that ended in `state`, by id."""
+        return [
+            self.ended[trial]
+            for trial in sorted(self.ended)
+            if self.ended[trial].plan.kind == "trial" and self.ended[trial].result.state == state
+        ]
+
+    @property
+    def rejected(self) -> int:
+        """Suggestions that lay outside the budget."""
+        return self._count_rejected()
+
+    @property
+    def front(self) -> list[Ended]:
+        """The front so far, ascending in trainable parameters."""
+        return front(
+            self.trials("finished"),
+            quality=lambda one: one.quality,
+            size=lambda one: one.plan.trainable_parameters,
+            mode=self.metric.mode,
+        )
+
+    def _update(self) -> None:
+        members = {one.plan.trial for one in self.front}
+        for trial in sorted(members - self._on_front):
+            self._writer.set_on_front(trial, True)
+            self._writer.upload_adapter(trial, self.ledger.trial(trial).adapter)
+        for trial in sorted(self._on_front - members):
+            self._writer.set_on_front(trial, False)
+        self._on_front = members
+        self._writer.log_counts(
+            finished=len(self.trials("finished")),
+            stopped=len(self.trials("stopped")),
+            failed=len(self.trials("failed")),
+            rejected=self.rejected,
+            hypervolume=self.hypervolume,
+        )
+
+    @property
+    def hypervolume(self) -> float:
+        """Of the front so far; 0 before the reference is known."""
+        if self.reference is None:
+            return 0.0
+        return hypervolume(
+            [(one.quality, one.plan.trainable_parameters) for one in self.front],
+            at_least=self._budget.at_least,
+            budget=self._budget.parameters,
+            reference=self.reference,
+            perfect=self.metric.perfect,
+        )

@@ -1,0 +1,94 @@
+"""A search from its spec to its front, and the same for one that was interrupted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+from rich.console import Console
+
+from search import home as search_home
+from search.cluster import check_resources, connect, gpus_for
+from search.phases import Run, confirm_phase, search_phase, share
+from search.preflight import Prepared, prepare
+from search.reconcile import reconcile
+from search.recorder import Recorder
+from search.study import check_storage, open_study, rejected_count
+from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
+from spaces.ledger import Ledger
+from spaces.spec import SearchSpec
+from tracking.writer import SearchWriter
+
+DRAIN_SECONDS = 30.0
+
+
+def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> Summary:
+    """Run a new search. Nothing is written before model, data, cluster and storages were seen to serve.
+
+    Raises:
+        RequestError: when one of them does not.
+    """
+    prepared = prepare(spec)
+    check_storage(spec)
+    with _cluster(spec, address) as gpus:
+        search_id = uuid.uuid4().hex
+        search_home.create(spec, search_id)
+        with search_home.held(spec.home):
+            return _run(prepared, search_id, uri, gpus, console)
+
+
+def resume(home: Path, uri: str, address: str | None, console: Console) -> Summary:
+    """Go on with a search, from wherever it stands; of a finished one, what MLflow lacks is sent.
+
+    Raises:
+        RequestError: when its model or data are gone, or another driver runs it.
+    """
+    spec, search_id = search_home.read(home)
+    with search_home.held(home):
+        if is_written(home):
+            waiting = SearchWriter(uri, spec, search_id, home).close(DRAIN_SECONDS)
+            return summarise_tracked(uri, spec.name, waiting)
+        prepared = prepare(spec)
+        check_storage(spec)
+        with _cluster(spec, address) as gpus:
+            return _run(prepared, search_id, uri, gpus, console)
+
+
+@contextmanager
+def _cluster(spec: SearchSpec, address: str | None) -> Iterator[float]:
+    """Ray for the duration; gives the GPUs of one trial."""
+    try:
+        connect(address, spec.home, spec.resources.cpus)
+        gpus = gpus_for(spec.resources.gpus)
+        check_resources(spec.resources.cpus, gpus)
+        yield gpus
+    finally:
+        ray.shutdown()
+
+
+def _run(prepared: Prepared, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
+    spec, inventory = prepared.spec, prepared.inventory
+    ledger = Ledger(spec.home)
+    study = open_study(spec, search_id, spec.home)
+    reconcile(study, ledger, spec)
+    writer = SearchWriter(uri, spec, search_id, spec.home)
+    state = "stopped"
+    try:
+        writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
+        recorder = Recorder(ledger, writer, prepared.budget, spec.metric, lambda: rejected_count(study))
+        recorder.take_up()
+        run = Run(prepared, ledger, study, writer, recorder, console, gpus)
+        shared = share(prepared)
+        search_phase(run, shared)
+        confirm_phase(run, shared)
+        summary = summarise_run(prepared, recorder, uri, waiting=writer.drain(DRAIN_SECONDS))
+        for picture in write_pictures(summary, spec.home):
+            writer.upload(picture)
+        state = "finished"
+    finally:
+        writer.end_search("finished" if state == "finished" else "stopped")
+        writer.close(DRAIN_SECONDS)
+    return summary

@@ -1,0 +1,115 @@
+"""The Optuna study of a search, in a durable storage, and how trial records become Optuna states."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+import optuna
+import sqlalchemy.exc
+from optuna.trial import TrialState
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+
+from spaces.errors import RequestError
+from spaces.metrics import Metric
+from spaces.records import TrialPlan, TrialResult
+from spaces.spec import SearchSpec
+
+CONNECT_SECONDS = 5
+
+# User attributes of an Optuna trial.
+TRIAL = "paretune.trial"
+REJECTED = "paretune.rejected"
+DUPLICATE = "paretune.duplicate"
+
+
+def storage_url(spec: SearchSpec, home: Path) -> str:
+    """The SQLAlchemy URL of the study.
+
+    Raises:
+        RequestError: for a URL that is malformed, or that holds a password.
+    """
+    given = spec.search.study_storage
+    if given is None:
+        return f"sqlite:///{home.resolve()}/optuna.db"
+    try:
+        url = make_url(given)
+    except sqlalchemy.exc.ArgumentError:
+        raise RequestError(
+            f"search.study_storage = {given!r}: not a database URL; allowed: postgresql+psycopg://host/database"
+        ) from None
+    if url.password:
+        raise RequestError("search.study_storage: holds a password; allowed: none there, use PGPASSWORD or ~/.pgpass")
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    return url.render_as_string(hide_password=False)
+
+
+def check_storage(spec: SearchSpec) -> None:
+    """See that a storage given by URL answers, before anything is written.
+
+    Raises:
+        RequestError: when it does not.
+    """
+    if spec.search.study_storage is None:
+        return
+    url = storage_url(spec, spec.home)
+    patience = {"connect_timeout": CONNECT_SECONDS} if url.startswith("postgresql") else {}
+    try:
+        create_engine(url, connect_args=patience).connect().close()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        raise RequestError(f"search.study_storage = {spec.search.study_storage}: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return f"cannot be opened ({' '.join(str(error).split())[:200]}); allowed: a database that answers"
+
+
+def open_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
+    """Create the study of a search, or take it up again."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        storage=optuna.storages.RDBStorage(storage_url(spec, home), engine_kwargs={"pool_pre_ping": True}),
+        study_name=f"{spec.name}-{search_id}",
+        directions=["maximize" if spec.metric.mode == "max" else "minimize", "minimize"],
+        sampler=make_sampler(spec),
+        load_if_exists=True,
+    )
+
+
+def make_sampler(spec: SearchSpec) -> optuna.samplers.BaseSampler:
+    """Optuna's sampler by its name in the spec."""
+    if spec.search.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=spec.search.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=spec.search.seed)
+
+
+def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult, metric: Metric) -> None:
+    """Tell Optuna how a trial ended; a trial that was told before stays as it is.
+
+    Only a finished trial is COMPLETE, with both objectives. A stopped trial is PRUNED: its score at a rung is not a
+    score at the last step. Everything else is FAIL.
+    """
+    quality = result.quality
+    if result.state == "finished" and quality is not None and math.isfinite(quality):
+        study.tell(number, [quality, plan.trainable_parameters], skip_if_finished=True)
+    elif result.state == "stopped":
+        study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+    else:
+        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def numbers_by_trial(study: optuna.Study) -> dict[str, int]:
+    """Optuna's number of each of our trials."""
+    return {
+        trial.user_attrs[TRIAL]: trial.number for trial in study.get_trials(deepcopy=False) if TRIAL in trial.user_attrs
+    }
+
+
+def rejected_count(study: optuna.Study) -> int:
+    """How many suggestions lay outside the budget and were never trained."""
+    return sum(REJECTED in trial.user_attrs for trial in study.get_trials(deepcopy=False))

@@ -1,0 +1,99 @@
+"""The durable record: one folder a trial, written so that a kill at any moment loses nothing finished.
+
+`plan.json` stands before the training starts, `result.json` from its end on, and between them `rungs.jsonl` and
+`checkpoint/`. Which trials exist and how they ended follows from these files alone.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from spaces.records import Kind, Rung, TrialPlan, TrialResult
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one move that survives a crash of the machine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """The folder of one trial."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    def plan(self) -> TrialPlan:
+        return TrialPlan.model_validate_json((self.path / "plan.json").read_text(encoding="utf-8"))
+
+    def result(self) -> TrialResult | None:
+        """How the trial ended, or nothing while it has not."""
+        try:
+            return TrialResult.model_validate_json((self.path / "result.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def write_plan(self, plan: TrialPlan) -> None:
+        write_durably(self.path / "plan.json", plan.model_dump_json(indent=1))
+
+    def write_result(self, result: TrialResult) -> TrialResult:
+        """Record the end once; a result that already stands wins."""
+        existing = self.result()
+        if existing is not None:
+            return existing
+        write_durably(self.path / "result.json", result.model_dump_json(indent=1))
+        self.checkpoint.unlink(missing_ok=True)
+        return result
+
+    def rungs(self) -> tuple[Rung, ...]:
+        """The evaluations so far, each step once."""
+        try:
+            lines = (self.path / "rungs.jsonl").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return ()
+        found = {rung.step: rung for rung in (Rung.model_validate_json(line) for line in lines if line.endswith("}"))}
+        return tuple(found[step] for step in sorted(found))
+
+    def add_rung(self, rung: Rung) -> None:
+        with (self.path / "rungs.jsonl").open("a", encoding="utf-8") as file:
+            file.write(rung.model_dump_json() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All trials of one search."""
+
+    home: Path
+
+    def trial(self, name: str) -> TrialFolder:
+        return TrialFolder(self.home / "trials" / name)
+
+    def trials(self, kind: Kind | None = None) -> list[TrialFolder]:
+        """Folders of the planned trials, in order of their ids."""
+        folders = [
+            TrialFolder(path) for path in sorted((self.home / "trials").glob("*")) if (path / "plan.json").is_file()
+        ]
+        return [folder for folder in folders if kind is None or folder.plan().kind == kind]

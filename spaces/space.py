@@ -1,0 +1,241 @@
+"""From normalised knobs to a configuration whose size is known before anything is trained."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from spaces.budget import Budget
+from spaces.count import Count
+from spaces.draws import FixedDraw
+from spaces.errors import RequestError
+from spaces.explain import explain
+from spaces.inventory import LAYER_RANGES, TARGETS, Inventory
+from spaces.knobs import Choice, Knob, Range, Suggester, Value, parse_knob
+from spaces.methods.base import AnyMethod, Configuration, Unfit
+from spaces.registry import method as method_named
+
+SHARED_PLACES: Mapping[str, Knob] = {"targets": Choice(TARGETS), "layers": Choice(LAYER_RANGES)}
+MULTIPLIER = Range(1 / 8, 8.0, log=True)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration that may be trained."""
+
+    method: str
+    configuration: Configuration
+    count: Count
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings of the method, as plain values."""
+        return self.configuration.model_dump(mode="json")
+
+    @property
+    def signature(self) -> str:
+        """Equal for equal trainings."""
+        return json.dumps([self.method, self.settings], sort_keys=True)
+
+
+class Rejected(ValueError):
+    """A configuration outside the budget; `excess` says by how many powers of ten."""
+
+    def __init__(self, reason: str, excess: float) -> None:
+        super().__init__(reason)
+        self.excess = excess
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search may propose: methods with narrowed knobs, on one model, under one budget.
+
+    All methods share `share` (of the budget), `targets`, `layers` and `learning_rate_multiplier`; a knob that a
+    spec narrows for one method, and a method's own knobs, stand under `method.knob`.
+    """
+
+    methods: Mapping[str, Mapping[str, Any]]
+    inventory: Inventory
+    budget: Budget
+    seed: int = 0
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The methods that have a configuration within the budget.
+
+        Raises:
+            RequestError: when no method has, with the smallest count that any can reach.
+        """
+        fitting = tuple(name for name in self.methods if self._reachable(name))
+        if not fitting:
+            smallest = min((self._smallest(name), name) for name in self.methods)
+            raise RequestError(
+                f"budget.parameters = {self.budget.parameters}: no configuration lies between at_least "
+                f"({self.budget.at_least:,}) and the budget ({self.budget.parameters:,}); the smallest possible "
+                f"trains {smallest[0]:,} ({smallest[1]}); allowed: a budget that contains one"
+            )
+        return fitting
+
+    def check(self) -> None:
+        """See that the space is not empty.
+
+        Raises:
+            RequestError: when no method has a configuration within the budget, or a knob's value is refused.
+        """
+        _ = self.names
+
+    @property
+    def allowance(self) -> int:
+        """Trainable parameters left to the adapter."""
+        return self.budget.parameters - (self.inventory.head_parameters if self.budget.count_head else 0)
+
+    def propose(self, draw: Suggester) -> Proposal:
+        """Draw a configuration.
+
+        Raises:
+            Rejected: when it lies outside the budget, or cannot exist on this model.
+        """
+        names = self.names
+        name = names[0] if len(names) == 1 else draw.suggest_categorical("method", names)
+        return self._propose(name, draw)
+
+    def published(self) -> Iterator[dict[str, Value]]:
+        """The published default of each method, as large as the budget allows and as widely placed as fits."""
+        for name in self.names:
+            known = method_named(name)
+            default = known.configuration()
+            for layers in LAYER_RANGES:
+                values = {
+                    "method": name,
+                    "share": min(1.0, self._default_size(known, default) / self.allowance),
+                    "learning_rate_multiplier": 1.0,
+                    **{knob: getattr(default, knob) for knob in SHARED_PLACES if known.placed},
+                    **{f"{name}.{knob}": value for knob, value in default.model_dump().items()},
+                    "layers": layers,
+                    f"{name}.layers": layers,
+                }
+                draw = FixedDraw(values)
+                try:
+                    self.propose(draw)
+                except Rejected:
+                    continue
+                yield draw.used
+                break
+
+    def _propose(self, name: str, draw: Suggester) -> Proposal:
+        known = method_named(name)
+        narrowed = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
+        settings: dict[str, Any] = {}
+        if known.placed:
+            for knob, domain in SHARED_PLACES.items():
+                own = narrowed.pop(knob, None)
+                settings[knob] = own.suggest(draw, f"{name}.{knob}") if own is not None else domain.suggest(draw, knob)
+        if "seed" in known.configuration.model_fields:
+            settings["seed"] = self.seed
+        settings["learning_rate"] = self._learning_rate(known, narrowed, draw)
+        sized = known.size_knob in narrowed
+        share = 1.0 if sized else float(self._share.suggest(draw, "share"))
+        for knob, domain in {**known.knobs, **narrowed}.items():
+            settings[knob] = domain.suggest(draw, f"{name}.{knob}")
+        try:
+            configuration = known.configuration(**settings)
+        except ValidationError as error:
+            raise RequestError(f"methods.{name}.{explain(error, known.configuration)}") from None
+        try:
+            if not sized:
+                configuration = self._fit(known, configuration, max(1, int(share * self.allowance)))
+            count = known.count(configuration, self.inventory)
+        except Unfit as unfit:
+            raise Rejected(str(unfit), excess=1.0) from None
+        excess = self.budget.excess(count)
+        if excess > 0:
+            raise Rejected(
+                f"{name} would train {self.budget.trainable(count):,} parameters, "
+                f"{count.adapter_bytes:,} bytes: outside the budget",
+                excess,
+            )
+        return Proposal(name, configuration, count)
+
+    def _learning_rate(self, known: AnyMethod, narrowed: dict[str, Knob], draw: Suggester) -> float:
+        absolute, relative = (
+            narrowed.pop("learning_rate", None),
+            narrowed.pop("learning_rate_multiplier", None),
+        )
+        if absolute is not None:
+            return float(absolute.suggest(draw, f"{known.name}.learning_rate"))
+        if relative is not None:
+            multiplier = relative.suggest(draw, f"{known.name}.learning_rate_multiplier")
+        else:
+            multiplier = MULTIPLIER.suggest(draw, "learning_rate_multiplier")
+        return float(f"{known.learning_rate * float(multiplier):.4g}")
+
+    def _fit(self, known: AnyMethod, configuration: Configuration, allowance: int) -> Configuration:
+        fitted: Configuration = known.fit(configuration, self.inventory, allowance)
+        limit = self.budget.bytes
+        if limit is not None:
+            count = known.count(fitted, self.inventory)
+            if count.adapter_bytes > limit:
+                lighter = count.trainable_parameters * limit // count.adapter_bytes
+                fitted = known.fit(configuration, self.inventory, max(1, lighter))
+        return fitted
+
+    @cached_property
+    def _share(self) -> Range:
+        return Range(min(1.0, self.budget.at_least / max(1, self.allowance)), 1.0, log=True)
+
+    def _default_size(self, known: AnyMethod, default: Configuration) -> int:
+        try:
+            size: int = known.count(default, self.inventory).trainable_parameters
+        except Unfit as unfit:
+            size = unfit.smallest
+        return max(size, self.budget.at_least)
+
+    def _corners(self, name: str) -> Iterator[dict[str, Any]]:
+        """The largest and the smallest setting of a method at every place it may have."""
+        known = method_named(name)
+        domains = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
+        sized = (known.size_knob,) if known.size_knob in domains else ()
+        places = tuple(SHARED_PLACES) if known.placed else ()
+        values = {knob: _corner_values(domains.get(knob) or SHARED_PLACES[knob]) for knob in (*places, *sized) if knob}
+        low = self._share.low
+        for combination in itertools.product(*values.values()):
+            named = dict(zip(values, combination, strict=True))
+            for share in (low, 1.0):
+                yield {
+                    "method": name,
+                    "share": share,
+                    "learning_rate_multiplier": 1.0,
+                    **named,
+                    **{f"{name}.{knob}": value for knob, value in named.items()},
+                }
+
+    def _reachable(self, name: str) -> bool:
+        for values in self._corners(name):
+            try:
+                self._propose(name, FixedDraw(values))
+            except Rejected:
+                continue
+            return True
+        return False
+
+    def _smallest(self, name: str) -> int:
+        known = method_named(name)
+        counts = []
+        for values in self._corners(name):
+            settings = {knob: value for knob, value in values.items() if knob in known.configuration.model_fields}
+            try:
+                fitted = known.fit(known.configuration(**settings), self.inventory, 1)
+                counts.append(known.count(fitted, self.inventory).trainable_parameters)
+            except Unfit as unfit:
+                counts.append(unfit.smallest)
+        return min(count for count in counts if count) if any(counts) else self.inventory.base_parameters
+
+
+def _corner_values(knob: Knob) -> tuple[Value, ...]:
+    return knob.values if isinstance(knob, Choice) else (knob.low, knob.high)

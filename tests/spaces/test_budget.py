@@ -1,0 +1,42 @@
+"""Percentages, limits, and what is said of impossible budgets."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spaces.budget import Budget, resolve_budget
+from spaces.count import Count
+from spaces.errors import RequestError
+from spaces.sections import BudgetSection
+
+
+def test_a_percentage_is_of_the_base_without_the_head() -> None:
+    budget = resolve_budget(BudgetSection(parameters="0.3%", at_least="0.001%"), 22_713_216, 770)
+    assert (budget.parameters, budget.at_least) == (68_139, 227)
+
+
+def test_left_out_the_lower_end_is_a_thousandth() -> None:
+    assert resolve_budget(BudgetSection(parameters=50_000), 1_000_000, 0).at_least == 50
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (BudgetSection(parameters=2_000_000), "at most 1,000,000"),
+        (BudgetSection(parameters=100, at_least=100), "below the budget of 100"),
+        (BudgetSection(parameters="0.00001%"), "rounds to 0"),
+    ],
+)
+def test_an_impossible_budget_is_refused(section: BudgetSection, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        resolve_budget(section, 1_000_000, 0)
+
+
+@given(st.integers(1, 10**7), st.integers(0, 10**4), st.integers(0, 10**8), st.booleans())
+def test_the_excess_is_positive_exactly_outside(trainable: int, head: int, weight: int, counted: bool) -> None:
+    budget = Budget(100_000, 100, bytes=400_000, count_head=counted)
+    spent = trainable + head * counted
+    inside = 100 <= spent <= 100_000 and weight <= 400_000
+    assert (budget.excess(Count(trainable, trainable, weight, head, 10**8, trainable, ())) <= 0) == inside

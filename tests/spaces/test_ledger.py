@@ -1,0 +1,75 @@
+"""The durable record: whole files or none, the first result wins, torn lines are passed over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from spaces.ledger import Ledger
+from spaces.records import Rung, TrialPlan, TrialResult
+
+
+def plan(trial: str = "0000") -> TrialPlan:
+    return TrialPlan(
+        trial=trial,
+        kind="trial",
+        method="lora",
+        config={"rank": 1},
+        seed=0,
+        trainable_parameters=10,
+        stored_parameters=10,
+        adapter_bytes=40,
+        head_parameters=2,
+        peak_updated_parameters=10,
+    )
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for name in ("0001", "0000"):
+        ledger.trial(name).write_plan(plan(name))
+    assert [folder.plan().trial for folder in ledger.trials()] == ["0000", "0001"]
+    assert ledger.trials("confirmation") == []
+    assert ledger.trial("0000").result() is None
+
+
+def test_the_first_result_wins_and_ends_the_checkpoint(tmp_path: Path) -> None:
+    folder = Ledger(tmp_path).trial("0000")
+    folder.write_plan(plan())
+    folder.checkpoint.write_bytes(b"state")
+    finished = TrialResult(state="finished", quality=0.5, steps=3)
+    assert folder.write_result(finished) == finished
+    assert folder.write_result(TrialResult(state="failed", reason="late")) == finished
+    assert not folder.checkpoint.exists()
+
+
+def test_a_torn_line_hides_no_rung(tmp_path: Path) -> None:
+    folder = Ledger(tmp_path).trial("0000")
+    folder.write_plan(plan())
+    folder.add_rung(Rung(step=5, quality=0.1))
+    folder.add_rung(Rung(step=5, quality=0.2))
+    with (folder.path / "rungs.jsonl").open("a") as file:
+        file.write('{"step": 9, "qual')
+    assert folder.rungs() == (Rung(step=5, quality=0.2),)
+
+
+def test_a_kill_leaves_whole_files_only(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from spaces.ledger import write_durably\n"
+        "i = 0\n"
+        "while True:\n"
+        "    i += 1; write_durably(Path(sys.argv[1]) / 'result.json', 'x' * 20000 + str(i)); print(i, flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    text = (tmp_path / "result.json").read_text()
+    assert text[:20000] == "x" * 20000
+    assert int(text[20000:]) > 0

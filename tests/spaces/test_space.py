@@ -1,0 +1,103 @@
+"""The space: what it proposes lies within the budget, and what it refuses is named."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spaces.budget import Budget
+from spaces.draws import FixedDraw, RandomDraw
+from spaces.errors import RequestError
+from spaces.inventory import Inventory
+from spaces.registry import configuration, method
+from spaces.space import Proposal, Rejected, Space
+from tests.spaces.conftest import BLOCKS, WIDTH
+
+ALL = {name: {} for name in ("lora", "sparta", "surm-circulant", "dst", "full")}
+
+
+def proposals(space: Space, seed: int, draws: int = 60) -> list[Proposal]:
+    generator, found = np.random.default_rng(seed), []
+    for _ in range(draws):
+        with contextlib.suppress(Rejected):
+            found.append(space.propose(RandomDraw(generator)))
+    return found
+
+
+@settings(deadline=None, max_examples=25)
+@given(limit=st.integers(300, 3_000_000), decades=st.floats(0.5, 4), seed=st.integers(0, 1000), head=st.booleans())
+def test_every_proposal_lies_within_the_budget(limit: int, decades: float, seed: int, head: bool) -> None:
+    inventory = _inventory()
+    budget = Budget(limit + 770 * head, max(1, int(limit / 10**decades)), count_head=head)
+    for proposal in proposals(Space(ALL, inventory, budget), seed, 20):
+        counted = method(proposal.method).count(proposal.configuration, inventory)
+        assert counted == proposal.count
+        assert budget.at_least <= counted.trainable_parameters + 770 * head <= budget.parameters
+        assert configuration(proposal.method, proposal.settings) == proposal.configuration
+
+
+@settings(deadline=None, max_examples=15)
+@given(limit=st.integers(1_000, 400_000), seed=st.integers(0, 1000))
+def test_a_limit_on_bytes_holds_too(limit: int, seed: int) -> None:
+    budget = Budget(68_000, 10, bytes=limit)
+    for proposal in proposals(Space(ALL, _inventory(), budget), seed, 20):
+        assert proposal.count.adapter_bytes <= limit
+
+
+def test_a_share_is_spent_to_the_last_whole_unit(inventory: Inventory) -> None:
+    space = Space({"lora": {"targets": "qv", "layers": "all"}}, inventory, Budget(68_000, 10))
+    proposal = space.propose(FixedDraw({"share": 1.0}))
+    per_rank = 2 * BLOCKS * 2 * WIDTH
+    assert proposal.settings["rank"] == 68_000 // per_rank
+    exact = Space({"sparta": {}}, inventory, Budget(68_000, 10)).propose(FixedDraw({"share": 1.0}))
+    assert exact.count.trainable_parameters == 68_000
+
+
+def test_what_cannot_fit_is_left_out_and_nothing_at_all_is_an_error(inventory: Inventory) -> None:
+    assert Space(ALL, inventory, Budget(68_000, 200)).names == ("lora", "sparta", "surm-circulant", "dst")
+    assert Space(ALL, inventory, Budget(22_713_216, 20_000_000)).names == ("full",)
+    with pytest.raises(RequestError, match="smallest possible trains 768") as caught:
+        Space({"lora": {}, "surm-circulant": {}}, inventory, Budget(700, 1)).check()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_published_defaults_come_first_and_fit(inventory: Inventory) -> None:
+    space = Space(ALL, inventory, Budget(68_000, 200))
+    points = list(space.published())
+    assert [point["method"] for point in points] == list(space.names)
+    published = {point["method"]: space.propose(FixedDraw(point)) for point in points}
+    assert published["sparta"].settings["targets"] == "vo"
+    assert published["surm-circulant"].settings["targets"] == "qkv"
+    assert published["dst"].settings["reselection_interval"] == 1
+    roomy = Space(ALL, inventory, Budget(1_000_000, 200))
+    lora = next(roomy.propose(FixedDraw(point)) for point in roomy.published() if point["method"] == "lora")
+    assert lora.settings["rank"] == 8
+
+
+def test_a_narrowed_knob_stays_within_its_bounds(inventory: Inventory) -> None:
+    narrowed = {"lora": {"rank": [1, 2], "targets": "qv", "learning_rate": {"low": 1e-4, "high": 1e-3, "log": True}}}
+    for proposal in proposals(Space(narrowed, inventory, Budget(68_000, 200)), seed=0):
+        assert proposal.settings["rank"] in (1, 2)
+        assert proposal.settings["targets"] == "qv"
+        assert 1e-4 <= proposal.settings["learning_rate"] <= 1e-3
+
+
+def test_a_refused_value_of_a_knob_is_named(inventory: Inventory) -> None:
+    with pytest.raises(RequestError, match=r"methods\.lora\.rank"):
+        Space({"lora": {"rank": 0}}, inventory, Budget(68_000, 200)).check()
+
+
+def test_the_seed_reaches_methods_that_draw(inventory: Inventory) -> None:
+    space = Space({"sparta": {}}, inventory, Budget(68_000, 200), seed=7)
+    assert space.propose(FixedDraw({})).settings["seed"] == 7
+
+
+def _inventory() -> Inventory:
+    from tests.spaces.conftest import inventory as fixture
+
+    made: Inventory = fixture.__wrapped__()  # type: ignore[attr-defined]
+    return made

@@ -1,0 +1,136 @@
+"""What a spec accepts, what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spaces.errors import RequestError
+from spaces.registry import methods
+from spaces.spec import apply_override, dump_spec, load_spec, parse_spec
+
+MINIMAL: dict[str, Any] = {
+    "name": "mine",
+    "model": {"path": "some/model"},
+    "data": {"train": "train.csv"},
+    "budget": {"parameters": "0.3%"},
+}
+
+CONTRACT = """
+name: sst2-under-0.3-percent
+model: {path: sentence-transformers/all-MiniLM-L6-v2, task: sequence-classification}
+data:
+  train: data/sst2/train.csv
+  validation: data/sst2/dev.csv
+  test: data/sst2/test.csv
+  text: [text]
+  label: label
+  max_length: 64
+budget: {parameters: 0.3%, at_least: 0.001%, count_head: false}
+methods: [sparta, surm-circulant, dst, lora]
+training: {max_steps: 300, per_device_train_batch_size: 32, warmup_steps: 0.06, weight_decay: 0.01,
+           lr_scheduler_type: linear, head_learning_rate: 1e-3, bf16: auto}
+objective: {metric: accuracy}
+search: {trials: 40, sampler: tpe, stopper: asha, seed: 0, concurrent: auto, time_limit: null}
+confirm: {top: 5, seeds: 3}
+resources: {cpus: 1, gpus: auto}
+tracking: {uri: null, experiment: paretune}
+storage: ./paretune-runs
+"""
+
+
+def test_every_field_of_the_contract_is_taken() -> None:
+    spec = parse_spec(yaml.safe_load(CONTRACT))
+    assert spec.training.head_learning_rate == 1e-3
+    assert spec.budget.parameters == "0.3%"
+    assert list(spec.methods) == ["sparta", "surm-circulant", "dst", "lora"]
+
+
+def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
+    spec = parse_spec(MINIMAL)
+    assert set(spec.methods) == set(methods()) - {"full"}
+    assert spec.metric.name == "accuracy"
+    (tmp_path / "spec.yaml").write_text(dump_spec(spec))
+    assert load_spec(tmp_path / "spec.yaml") == spec
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("training.max_stepz=3", ["training.max_stepz", "unknown field", "max_steps"]),
+        ("training.max_steps=many", ["training.max_steps", "'many'", "integer"]),
+        ("training.max_steps=0", ["training.max_steps", "0", "greater than or equal to 1"]),
+        ("budget.parameters=0%", ["budget.parameters", "(0%, 100%]"]),
+        ("budget.parameters=-5", ["budget.parameters", "-5", "greater than or equal to 1"]),
+        ("methods=[foo]", ["'foo'", "allowed", "lora"]),
+        ("methods=[{lora: {rang: 2}}]", ["methods.lora", "'rang'", "allowed", "rank"]),
+        ("methods=[{lora: {rank: {low: 4, high: 2}}}]", ["methods.lora.rank", "low at most high"]),
+        ("methods=[lora, lora]", ["'lora'", "twice"]),
+        ("methods=[]", ["methods"]),
+        ("search.stopper=front", ["'front'", "not built yet", "asha"]),
+        ("search.sampler=gp", ["'gp'", "not built yet", "tpe"]),
+        ("search.time_limit=60", ["time_limit", "not built yet"]),
+        ("search.concurrent=0", ["concurrent", "at least 1"]),
+        ("name='a b'", ["name", "'a b'"]),
+        ("objective.metric=bleu", ["objective.metric", "'bleu'", "accuracy"]),
+        ("model.task=translation", ["model.task", "'translation'", "causal-lm"]),
+        ("model.task=causal-lm", ["data.prompt", "data.response"]),
+        ("model.task=image-classification", ["data.image"]),
+        ("data.image=picture", ["data.image", "'picture'"]),
+        ("data.text=[a, b, c]", ["data.text"]),
+        ("nonsense", ["--set", "a.b=value"]),
+        ("name.deeper=1", ["--set", "not a section"]),
+    ],
+)
+def test_a_wrong_field_is_one_clear_line(tmp_path: Path, override: str, parts: list[str]) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    with pytest.raises(RequestError) as caught:
+        load_spec(path, [override])
+    assert "\n" not in str(caught.value)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(RequestError, match=r"data\.train: missing"):
+        parse_spec({**MINIMAL, "data": {}})
+
+
+@pytest.mark.parametrize("text", ["- 1\n- 2\n", "just words", "a: [1,"])
+def test_something_else_than_a_spec_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "spec.yaml").write_text(text)
+    with pytest.raises(RequestError):
+        load_spec(tmp_path / "spec.yaml")
+
+
+def test_an_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="cannot be read"):
+        load_spec(tmp_path / "absent.yaml")
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.integers())
+def test_an_override_sets_exactly_its_path(keys: list[str], value: int) -> None:
+    before = {"z": {"y": 1}}
+    after = apply_override(before, f"{'.'.join(keys)}={value}")
+    node = after
+    for key in keys:
+        node = node[key]
+    assert node == value
+    assert after["z"] == before["z"] == {"y": 1}
+
+
+def test_spaces_needs_no_torch_and_no_ray() -> None:
+    script = (
+        "import sys, spaces.spec, spaces.space, spaces.card\n"
+        "print(sorted({'torch', 'ray', 'mlflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

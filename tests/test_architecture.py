@@ -1,0 +1,103 @@
+"""The house: imports go one way, package `__init__` files import nothing, and light commands stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = ("spaces", "trainables", "tracking", "search")
+MAY_IMPORT = {
+    "spaces": set(),
+    "trainables": {"spaces"},
+    "tracking": {"spaces"},
+    "search": {"spaces", "trainables", "tracking"},
+}
+KEPT_OUT = {
+    "spaces": {"torch", "transformers", "peft", "accelerate", "datasets", "ray", "optuna", "mlflow"},
+    "trainables": {"optuna", "mlflow"},
+    "tracking": {"torch", "transformers", "peft", "accelerate", "datasets", "ray", "optuna"},
+    "search": {"mlflow"},
+}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Names of the modules that the code imports anywhere, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield str(node.module)
+
+
+def violations(package: str, source: str) -> list[str]:
+    """Imports that a module of `package` may not have."""
+    refused = (set(OURS) - {package} - MAY_IMPORT[package]) | KEPT_OUT[package]
+    return [name for name in imported(ast.parse(source)) if name.partition(".")[0] in refused]
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_imports_go_one_way(package: str) -> None:
+    assert modules(package)
+    found = {
+        str(path.relative_to(ROOT)): wrong
+        for path in modules(package)
+        if (wrong := violations(package, path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("package", "source"),
+    [
+        ("spaces", "import torch"),
+        ("spaces", "def f():\n    from torch.nn import Linear"),
+        ("spaces", "from tracking.uri import probe"),
+        ("trainables", "import search.run as run"),
+        ("tracking", "from ray import tune"),
+        ("tracking", "import os, trainables"),
+    ],
+)
+def test_a_wrong_import_is_found(package: str, source: str) -> None:
+    assert len(violations(package, source)) == 1
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_package_files_import_nothing(package: str) -> None:
+    files = [path for path in modules(package) if path.name == "__init__.py"]
+    assert files
+    for path in files:
+        (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(docstring, ast.Expr), path
+        assert isinstance(docstring.value, ast.Constant), path
+
+
+def loaded_after(statements: str) -> set[str]:
+    """Top-level modules of a fresh process that ran these statements."""
+    script = f"import sys\n{statements}\nprint(*{{name.partition('.')[0] for name in sys.modules}}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("package", ["spaces", "tracking"])
+def test_every_module_of_a_light_package_loads_without_heavy_ones(package: str) -> None:
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules(package)]
+    loaded = loaded_after("\n".join(f"import {name.removesuffix('.__init__')}" for name in names))
+    assert package in loaded
+    assert loaded & {"torch", "ray", "transformers", "peft", "optuna"} == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["methods"], ["schema"]])
+def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    loaded = loaded_after(f"from search.cli import run\nassert run({arguments!r}) == 0")
+    assert "typer" in loaded
+    assert loaded & {"torch", "ray", "transformers", "peft", "optuna", "mlflow"} == set()

@@ -1,0 +1,107 @@
+"""The pages say what the code says, and lead where they point."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spaces.inventory import Inventory
+from spaces.registry import configuration, method, methods
+from spaces.sections import ModelSection, Task
+from spaces.spec import SearchSpec
+from tests.pages import PAGES, ROOT, anchors, links
+from trainables.inventory import inventory_of, meta_model
+from trainables.weights import load_config
+
+DOCS = ROOT / "docs"
+
+
+def test_generated_pages_are_current() -> None:
+    for path, text in runpy.run_path(str(DOCS / "generate.py"))["pages"]().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `python docs/generate.py`"
+
+
+def test_the_spec_page_has_every_field() -> None:
+    page = (DOCS / "spec.md").read_text(encoding="utf-8")
+    schema = SearchSpec.model_json_schema()
+    for section, field in schema["properties"].items():
+        inside = schema["$defs"].get(field.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+        for name in [f"{section}.{one}" for one in inside] or [section]:
+            assert f"| `{name}` |" in page
+
+
+def test_the_methods_page_explains_every_method() -> None:
+    assert set(methods()) <= anchors(DOCS / "methods.md")
+    text = (DOCS / "methods.md").read_text(encoding="utf-8")
+    for name in methods():
+        assert f"\n## {name}\n" in text
+
+
+@pytest.fixture(scope="module")
+def minilm_inventory(minilm: Path) -> Inventory:
+    section = ModelSection(path=str(minilm))
+    return inventory_of(meta_model(load_config(section, ("0", "1")), Task.SEQUENCE_CLASSIFICATION))
+
+
+def test_the_counts_in_the_methods_page_are_right(minilm_inventory: Inventory) -> None:
+    text = (DOCS / "methods.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (default|[\w=, -]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", text, re.M)
+    assert len(rows) == 5
+    for name, settings, *numbers in rows:
+        pairs = [] if settings == "default" else [pair.split("=") for pair in settings.split(", ")]
+        values = {knob: yaml.safe_load(value) for knob, value in pairs}
+        count = method(name).count(configuration(name, values), minilm_inventory)
+        expected = (count.trainable_parameters, count.stored_parameters, count.adapter_bytes)
+        assert tuple(int(number.replace(",", "")) for number in numbers) == expected
+    assert f"{minilm_inventory.base_parameters:,}" in text
+    assert f"two classes has {minilm_inventory.head_parameters}:" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
+    linked = {(ROOT / link).resolve() for link in links(ROOT / "README.md") if not link.startswith("https://")}
+    assert set(PAGES) - {ROOT / "README.md"} <= linked
+
+
+def test_every_block_says_its_language() -> None:
+    """A block in a language that nothing checks would be a claim that nothing checks."""
+    for page in PAGES:
+        fences = re.findall(r"^```(\w*)$", page.read_text(encoding="utf-8"), re.M)[::2]
+        assert set(fences) <= {"sh", "yaml", "python", "text"}, page.name
+
+
+def test_the_changelog_has_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"## [{project['version']}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_hooks_run_tools_of_the_environment() -> None:
+    file = ROOT / ".pre-commit-config.yaml"
+    subprocess.run([sys.executable, "-m", "pre_commit", "validate-config", str(file)], check=True)
+    (repository,) = yaml.safe_load(file.read_text(encoding="utf-8"))["repos"]
+    assert repository["repo"] == "local"
+    for hook in repository["hooks"]:
+        assert (Path(sys.executable).parent / hook["entry"].split()[0]).exists()
+
+
+def test_the_license_is_whole() -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text

@@ -1,0 +1,55 @@
+"""Places to write a search to: MLflow on SQLite, and a real MLflow server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from spaces.spec import SearchSpec
+from tests.tracking.examples import Server, make_spec
+from tracking.client import connect
+
+# How long an example takes says something of the machine and nothing of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def spec(storage: Path) -> SearchSpec:
+    return make_spec(storage)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs; making one takes seconds, copying it does not."""
+    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    connect(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def uri(storage: Path, empty_database: Path) -> str:
+    shutil.copy(empty_database, storage / "mlflow.db")
+    return f"sqlite:///{storage}/mlflow.db"
+
+
+@pytest.fixture
+def server(tmp_path: Path, empty_database: Path) -> Iterator[Server]:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    one = Server(folder)
+    one.start()
+    yield one
+    one.stop()

@@ -1,0 +1,160 @@
+"""Searches read back from a real MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from spaces.budget import Budget
+from spaces.errors import RequestError, WorkError
+from spaces.records import Rung, TrialResult
+from spaces.spec import SearchSpec
+from tests.tracking.examples import finished, make_spec, plan
+from tracking import rows
+from tracking.client import connect
+from tracking.documents import SearchesDocument
+from tracking.reader import front_document, searches_document, trials_document
+from tracking.rows import find_search, list_searches, read_trials
+from tracking.writer import SearchWriter
+
+
+def write(uri: str, spec: SearchSpec, search_id: str, qualities: list[float], *, end: bool = True) -> None:
+    """A search whose trials train 1000, 2000 … parameters."""
+    writer = SearchWriter(uri, spec, search_id, spec.home / search_id)
+    writer.start_search(Budget(50_000, 50), 1_000_000, 770)
+    reference = plan("reference", kind="reference", parameters=0)
+    writer.start_trial(reference)
+    writer.end_trial(reference, finished(0.5))
+    for number, quality in enumerate(qualities):
+        one = plan(f"{number:04d}", parameters=1000 * (number + 1))
+        writer.start_trial(one)
+        writer.end_trial(one, finished(quality))
+    writer.log_counts(finished=len(qualities), stopped=0, failed=0, rejected=2, hypervolume=0.25)
+    if end:
+        writer.end_search("finished")
+    assert writer.close(60) == 0
+
+
+def test_a_front_comes_back_with_its_types(uri: str, spec: SearchSpec) -> None:
+    write(uri, spec, "id", [0.6, 0.55, 0.75])
+    document = front_document(uri, "demo")
+    assert [(point.trial, point.quality) for point in document.front] == [("0000", 0.6), ("0002", 0.75)]
+    assert document.front[0].config == plan("0000").config
+    assert [type(value) for value in document.front[0].config.values()] == [float, int, float, str, str, bool]
+    assert (document.base_parameters, document.budget.parameters, document.budget.bytes) == (1_000_000, 50_000, None)
+    assert document.reference.quality == 0.5
+    assert document.trials.model_dump() == {"finished": 3, "stopped": 0, "failed": 0, "rejected": 2}
+    assert 0 < (document.hypervolume or 0) < 1
+    assert trials_document(uri, "demo").reference is not None
+
+
+def test_the_front_needs_neither_the_tag_nor_the_end_of_the_search(uri: str, spec: SearchSpec) -> None:
+    write(uri, spec, "id", [0.6], end=False)
+    writer = SearchWriter(uri, spec, "id", spec.home / "id")
+    writer.set_on_front("0000", False)
+    stopped = plan("0001", parameters=10)
+    writer.start_trial(stopped)
+    writer.end_trial(stopped, TrialResult(state="stopped", steps=10, rungs=(Rung(step=10, quality=0.99),)))
+    writer.start_trial(plan("0002", parameters=5))
+    writer.report("0002", Rung(step=10, quality=0.99))
+    assert writer.close(60) == 0
+    assert [point.trial for point in front_document(uri, "demo").front] == ["0000"]
+    assert [(one.trial, one.state, one.quality) for one in trials_document(uri, "demo").trials] == [
+        ("0000", "finished", 0.6),
+        ("0001", "stopped", None),
+        ("0002", "running", None),
+    ]
+
+
+def test_trials_of_many_pages_are_all_read_in_order(
+    uri: str, spec: SearchSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(uri, spec, "id", [0.6] * 7)
+    writer = SearchWriter(uri, spec, "id", spec.home / "id")
+    for trial in ("10000", "9999"):
+        writer.start_trial(plan(trial))
+    assert writer.close(60) == 0
+    monkeypatch.setattr(rows, "_PAGE", 2)
+    client = connect(uri)
+    found = read_trials(client, find_search(client, "demo"))
+    trials = [row.plan.trial for row in found if row.plan.kind == "trial"]
+    assert trials == ["0000", "0001", "0002", "0003", "0004", "0005", "0006", "9999", "10000"]
+
+
+def test_searches_of_all_experiments_are_listed_newest_first(
+    uri: str, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "_PAGE", 1)
+    for number, experiment in enumerate(["paretune", "other", "paretune"]):
+        write(uri, make_spec(storage, f"search-{number}", experiment), f"id-{number}", [0.6])
+    document = searches_document(uri)
+    assert [(one.search, one.experiment, one.state) for one in document.searches] == [
+        ("search-2", "paretune", "finished"),
+        ("search-1", "other", "finished"),
+        ("search-0", "paretune", "finished"),
+    ]
+    assert document.searches[0].trials.model_dump() == {"finished": 1, "stopped": 0, "failed": 0, "rejected": 2}
+    assert document.searches[0].hypervolume == 0.25
+    jsonschema.validate(document.model_dump(mode="json"), SearchesDocument.model_json_schema(mode="serialization"))
+
+
+def test_of_several_searches_of_a_name_the_newest_counts(uri: str, spec: SearchSpec) -> None:
+    write(uri, spec, "old", [0.6, 0.7])
+    write(uri, spec, "new", [0.8])
+    assert [point.quality for point in front_document(uri, "demo").front] == [0.8]
+    assert len(searches_document(uri).searches) == 2
+
+
+def test_deleted_runs_and_foreign_runs_are_not_seen(uri: str, spec: SearchSpec) -> None:
+    write(uri, spec, "id", [0.6, 0.7])
+    client = connect(uri)
+    client.create_run("0", tags={"somebody": "else"})
+    client.delete_run(front_document(uri, "demo").front[-1].run_id)
+    assert [point.trial for point in front_document(uri, "demo").front] == ["0000"]
+    client.delete_run(list_searches(client)[0].run_id)
+    with pytest.raises(RequestError, match="there are no searches yet"):
+        front_document(uri, "demo")
+
+
+@pytest.mark.parametrize("name", ["dmo-smal", "it's", 'a "quote"', "back\\slash", "100%"])
+def test_a_name_that_is_not_there_gets_the_nearest(uri: str, storage: Path, name: str) -> None:
+    for one in ("demo-small", "demo-large", "sst2", "rte"):
+        write(uri, make_spec(storage, one), one, [])
+    with pytest.raises(RequestError) as error:
+        front_document(uri, name)
+    message = str(error.value)
+    assert message.startswith(f"search {name!r}: not in MLflow at {uri}; nearest: ")
+    if name == "dmo-smal":
+        assert message.partition("nearest: ")[2].startswith("demo-small, ")
+
+
+def test_reading_where_nothing_is_makes_nothing(tmp_path: Path) -> None:
+    for read in (searches_document, lambda uri: front_document(uri, "demo"), lambda uri: trials_document(uri, "demo")):
+        with pytest.raises(RequestError, match="no such file"):
+            read(f"sqlite:///{tmp_path}/mlflow.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "problem"),
+    [
+        ("paretune.plan", '{"trial": "0000"', "tag paretune.plan is not a TrialPlan"),
+        ("paretune.state", "asleep", "tag paretune.state = 'asleep' is none of"),
+    ],
+)
+def test_a_tag_that_somebody_spoiled_is_named(uri: str, spec: SearchSpec, tag: str, value: str, problem: str) -> None:
+    write(uri, spec, "id", [0.6])
+    run_id = front_document(uri, "demo").front[0].run_id
+    connect(uri).set_tag(run_id, tag, value)
+    with pytest.raises(WorkError, match=f"MLflow run {run_id}: {problem}"):
+        front_document(uri, "demo")
+
+
+@pytest.mark.parametrize("quality", [float("nan"), float("inf"), float("-inf")])
+def test_a_quality_that_is_not_finite_is_none(uri: str, spec: SearchSpec, quality: float) -> None:
+    """MLflow's databases keep an infinity as the largest float."""
+    write(uri, spec, "id", [quality, 0.6])
+    assert [point.trial for point in front_document(uri, "demo").front] == ["0001"]
+    assert [one.quality for one in trials_document(uri, "demo").trials] == [None, 0.6]

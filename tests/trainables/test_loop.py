@@ -1,0 +1,144 @@
+"""The loop: interrupted or not, in small batches or large ones, a training is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from spaces.registry import configuration as configuration_of
+from spaces.sections import Task, TrainingSection
+from spaces.spec import load_spec
+from tests.conftest import Workplace
+from trainables.attach import attach, parameter_groups
+from trainables.data.splits import Splits, load_splits
+from trainables.inventory import inventory_of
+from trainables.loop import Training, TrainingFailed, trained_tensors, warmup_count
+from trainables.registry import adapters
+from trainables.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
+
+METHODS: dict[str, dict[str, Any]] = {
+    "lora": {"rank": 2, "dropout": 0.1},
+    "sparta": {"density": 0.1},
+    "surm-circulant": {},
+    "dst": {"density": 0.05, "reselection_interval": 3},
+    "full": {},
+}
+
+
+@pytest.fixture
+def parts(workplace: Workplace) -> tuple[SharedWeights, Splits]:
+    spec = load_spec(workplace.spec())
+    splits = load_splits(spec)
+    return load_weights(spec.model, load_config(spec.model, splits.labels), splits.labels), splits
+
+
+def make(parts: tuple[SharedWeights, Splits], method: str = "lora", **settings: Any) -> Training:
+    weights, splits = parts
+    model = build(weights, torch.device("cpu"))
+    initialise_fresh(model, weights.fresh, seed=3)
+    inventory = inventory_of(model, weights.fresh)
+    configuration = configuration_of(method, METHODS[method])
+    adapted = attach(model, method, configuration, inventory, seed=3)
+    adapter, head = parameter_groups(adapted, inventory)
+    optimizer = torch.optim.AdamW(
+        [{"params": adapter, "lr": configuration.learning_rate}, {"params": head, "lr": 1e-3}]
+    )
+    section = TrainingSection(**{"max_steps": 8, "per_device_train_batch_size": 8, "warmup_steps": 2, **settings})
+    return Training(
+        adapted,
+        optimizer,
+        adapters()[method].hooks(adapted, configuration, optimizer, section.max_steps),
+        Accelerator(cpu=True),
+        splits.train,
+        task=Task.SEQUENCE_CLASSIFICATION,
+        settings=section,
+        seed=3,
+    )
+
+
+def state(training: Training) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in trained_tensors(training.model)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_interrupted_training_goes_on_to_the_bit(
+    parts: tuple[SharedWeights, Splits], method: str, tmp_path: Path
+) -> None:
+    whole = make(parts, method)
+    whole.train_to(8)
+    first = make(parts, method)
+    first.train_to(4)
+    first.save(tmp_path / "checkpoint.pt")
+    second = make(parts, method)
+    torch.manual_seed(99)
+    second.load(tmp_path / "checkpoint.pt")
+    second.train_to(8)
+    expected, found = state(whole), state(second)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+    before = state(make(parts, method))
+    assert any(not torch.equal(before[name], tensor) for name, tensor in expected.items() if name in before)
+
+
+def test_accumulated_batches_are_one_large_batch(parts: tuple[SharedWeights, Splits]) -> None:
+    large = make(parts, "sparta", per_device_train_batch_size=16)
+    small = make(parts, "sparta", per_device_train_batch_size=4, gradient_accumulation_steps=4)
+    for training in (large, small):
+        no_dropout(training.model)
+        training.train_to(3)
+    for name, tensor in state(large).items():
+        assert torch.allclose(tensor.double(), state(small)[name].double(), atol=1e-5), name
+
+
+def test_out_of_memory_halves_the_batch_and_changes_nothing(parts: tuple[SharedWeights, Splits]) -> None:
+    plain, short = make(parts, "sparta"), make(parts, "sparta")
+    for training in (plain, short):
+        no_dropout(training.model)
+    short.model.register_forward_pre_hook(exhaust_above(2), with_kwargs=True)
+    for training in (plain, short):
+        training.train_to(2)
+    assert short.micro_batch == 2
+    for name, tensor in state(plain).items():
+        assert torch.allclose(tensor.double(), state(short)[name].double(), atol=1e-5), name
+
+
+def test_out_of_memory_with_one_example_fails_in_plain_words(parts: tuple[SharedWeights, Splits]) -> None:
+    training = make(parts)
+    training.model.register_forward_pre_hook(exhaust_above(0), with_kwargs=True)
+    with pytest.raises(TrainingFailed, match="out of memory at step 1 with a single example"):
+        training.train_to(1)
+
+
+def test_a_loss_that_is_not_finite_fails_in_plain_words(parts: tuple[SharedWeights, Splits]) -> None:
+    training = make(parts)
+    with torch.no_grad():
+        training.optimizer.param_groups[1]["params"][0].fill_(float("inf"))
+    with pytest.raises(TrainingFailed, match="at step 1"):
+        training.train_to(1)
+
+
+@pytest.mark.parametrize(("given", "steps"), [(0, 0), (0.06, 1), (0.5, 4), (1, 1), (3, 3)])
+def test_warm_up_is_a_fraction_below_one(given: float, steps: int) -> None:
+    assert warmup_count(TrainingSection(max_steps=8, warmup_steps=given)) == steps
+
+
+def no_dropout(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
+def exhaust_above(limit: int) -> Any:
+    """A hook in which memory runs out, for real, when more than `limit` examples come at once."""
+
+    def hook(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if len(named["input_ids"]) > limit:
+            torch.empty(2**60, dtype=torch.uint8)
+
+    return hook

@@ -1,0 +1,310 @@
+"""What every tuner owes to PEFT and to its neighbours, on every family."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from peft import PeftConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from spaces.methods.base import Configuration, Unfit
+from spaces.registry import configuration, method, methods
+from spaces.sections import Task
+from tests.trainables.test_counts import configurations
+from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
+from trainables.attach import attach, merged, parameter_groups
+from trainables.inventory import inside
+from trainables.registry import adapters
+
+EVERYWHERE: dict[str, dict[str, Any]] = {
+    "lora": {"targets": "all", "rank": 2},
+    "sparta": {"targets": "all", "density": 0.1},
+    "surm-circulant": {"targets": "all"},
+    "dst": {"targets": "all", "density": 0.1},
+    "full": {},
+}
+CAUSAL_GPT2 = Tiny("gpt2", Task.CAUSAL_LM)
+BASES = pytest.mark.parametrize("tiny", [BERT, GPT2, CAUSAL_GPT2], ids=lambda tiny: f"{tiny.family}-{tiny.task}")
+METHODS = pytest.mark.parametrize("name", methods())
+
+
+def usual(name: str) -> Configuration:
+    return configuration(name, EVERYWHERE[name])
+
+
+def attached(tiny: Tiny, name: str, chosen: Configuration | None = None, seed: int = 1) -> PeftModel:
+    return attach(tiny.model(), name, chosen or usual(name), tiny.inventory, seed)
+
+
+def loss(tiny: Tiny, model: nn.Module) -> Tensor:
+    return model(**tiny.inputs()).logits.float().square().mean()
+
+
+def train(tiny: Tiny, model: PeftModel, name: str, chosen: Configuration | None = None, steps: int = 2) -> PeftModel:
+    """A few steps of the size that a search would make, and larger."""
+    adapter, head = parameter_groups(model, tiny.inventory)
+    optimizer = torch.optim.AdamW([{"params": adapter, "lr": 0.02}, {"params": head, "lr": 0.02}])
+    hooks = adapters()[name].hooks(model, chosen or usual(name), optimizer, steps)
+    model.train()
+    for step in range(1, steps + 1):
+        hooks.before_forward(step)
+        loss(tiny, model).backward()
+        optimizer.step()
+        hooks.after_step(step)
+        optimizer.zero_grad()
+    return model.eval()
+
+
+def close(one: Tensor, other: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(one, other, atol=tolerance, rtol=0)
+
+
+def check_life(tiny: Tiny, name: str, chosen: Configuration, folder: Path) -> float:
+    """From the first forward to the merged model; returns how far training moved the logits."""
+    before, base = tiny.fingerprint(), tiny.logits(tiny.model())
+    model = attached(tiny, name, chosen)
+    close(tiny.logits(model), base, 1e-6)
+
+    train(tiny, model, name, chosen)
+    trained = tiny.logits(model)
+    with model.disable_adapter():
+        assert torch.equal(tiny.logits(model), base)
+    assert torch.equal(tiny.logits(model), trained)
+
+    model.save_pretrained(folder)
+    assert torch.equal(tiny.logits(model), trained)
+    close(tiny.logits(PeftModel.from_pretrained(tiny.model(), folder)), trained, 1e-6)
+    sparing = PeftModel.from_pretrained(tiny.model(), folder, low_cpu_mem_usage=True)
+    close(tiny.logits(sparing), trained, 1e-6)
+
+    plain = merged(model)
+    assert not any("lora" in path or "base_layer" in path for path, _ in plain.named_modules())
+    close(tiny.logits(plain), trained, 1e-5)
+    assert tiny.fingerprint() == before
+    return float((trained - base).abs().max())
+
+
+@METHODS
+@pytest.mark.parametrize("tiny", ALL, ids=lambda tiny: f"{tiny.family}-{tiny.task}")
+def test_life_of_an_adapter(tiny: Tiny, name: str, tmp_path: Path) -> None:
+    assert check_life(tiny, name, usual(name), tmp_path) > 1e-3
+
+
+@METHODS
+@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_life_of_any_configuration(name: str, data: st.DataObject, tmp_path: Path) -> None:
+    tiny = data.draw(st.sampled_from(ALL))
+    chosen = data.draw(configurations(name))
+    try:
+        method(name).count(chosen, tiny.inventory)
+    except Unfit:
+        return
+    check_life(tiny, name, chosen, tmp_path)
+
+
+@METHODS
+def test_the_same_seed_gives_the_same_adapter_and_leaves_the_generator_alone(name: str) -> None:
+    random = torch.get_rng_state()
+    states = [attached(BERT, name, seed=seed).state_dict() for seed in (1, 1, 2)]
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    # The seed of a training decides random initial values; what sparta draws follows its own setting.
+    differs = any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
+    assert differs == (name in {"lora", "surm-circulant", "dst"})
+
+
+@METHODS
+@BASES
+def test_merging_and_unmerging(tiny: Tiny, name: str) -> None:
+    model = train(tiny, attached(tiny, name), name)
+    with model.disable_adapter():
+        base = tiny.logits(model)
+    trained = tiny.logits(model)
+    if name == "lora":  # PEFT's own merges in place
+        model = copy.deepcopy(model)
+    for safe in (False, True):
+        model.merge_adapter(safe_merge=safe)
+        close(tiny.logits(model), trained, 1e-5)
+        model.unmerge_adapter()
+        close(tiny.logits(model), trained, 1e-5)
+    with model.disable_adapter():
+        close(tiny.logits(model), base, 1e-5)
+    close(tiny.logits(model.merge_and_unload()), trained, 1e-5)
+
+
+@METHODS
+@BASES
+def test_unloading_gives_the_base(tiny: Tiny, name: str) -> None:
+    model = train(tiny, attached(tiny, name), name)
+    before = dict(tiny.model().named_parameters())
+    after = dict(model.unload().named_parameters())
+    assert after.keys() == before.keys()
+    for path, parameter in before.items():  # PEFT leaves a trained head
+        assert torch.equal(after[path], parameter) or inside(path, tiny.inventory.head_modules)
+
+
+@METHODS
+def test_merging_what_is_not_finite_is_refused_when_asked(name: str) -> None:
+    model = attached(BERT, name)
+    adapter, _ = parameter_groups(model, BERT.inventory)
+    with torch.no_grad():
+        for parameter in adapter:
+            parameter.fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"NaN|finite"):
+        model.merge_adapter(safe_merge=True)
+
+
+@METHODS
+@BASES
+def test_several_adapters(tiny: Tiny, name: str, tmp_path: Path) -> None:
+    model = train(tiny, attached(tiny, name), name)
+    first = tiny.logits(model)
+    other = copy.deepcopy(model.peft_config["default"])
+    model.add_adapter("second", other)
+    assert torch.equal(tiny.logits(model), first)
+    frozen = {path for path, parameter in model.named_parameters() if ".second" in path and parameter.requires_grad}
+    assert frozen == set()
+
+    model.set_adapter("second")
+    train(tiny, model, name)
+    second = tiny.logits(model)
+    assert not torch.allclose(second, first, atol=1e-4)
+    model.set_adapter("default")
+    assert torch.equal(tiny.logits(model), first)
+
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny.model(), tmp_path)
+    loaded.load_adapter(tmp_path / "second", "second")
+    close(tiny.logits(loaded), first, 1e-6)
+    loaded.set_adapter("second")
+    close(tiny.logits(loaded), second, 1e-6)
+
+    model.delete_adapter("default")
+    close(tiny.logits(model), second, 0)
+    model.add_adapter("third", copy.deepcopy(model.peft_config["second"]))
+    close(tiny.logits(model), second, 0)
+
+
+@METHODS
+@BASES
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_gradient_checkpointing_changes_nothing(tiny: Tiny, name: str, reentrant: bool) -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        model = attached(tiny, name)
+        with torch.no_grad():
+            for parameter in (adapter := parameter_groups(model, tiny.inventory)[0]):
+                parameter.add_(0.01)
+        if checkpointing:
+            model.enable_input_require_grads()
+            model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+        model.train()
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        loss(tiny, model).backward()
+        gradients.append([parameter.grad for parameter in adapter])
+    for one, other in zip(*gradients, strict=True):
+        assert one is not None
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+@METHODS
+@BASES
+def test_a_base_in_bfloat16(tiny: Tiny, name: str, tmp_path: Path) -> None:
+    half = Tiny(tiny.family, tiny.task, torch.bfloat16)
+    before, base = half.fingerprint(), half.logits(half.model())
+    model = attached(half, name)
+    start = half.logits(model)
+    assert start.dtype == base.dtype
+    # A whole copy computes in float32 where the base rounds after every layer.
+    close(start, base, 0.1 if name == "full" else 0)
+    adapter, _ = parameter_groups(model, half.inventory)
+    assert {parameter.dtype for parameter in adapter} == {torch.float32}
+    trained = half.logits(train(half, model, name))
+    assert not torch.equal(trained, start)
+    with model.disable_adapter():
+        assert torch.equal(half.logits(model), base)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(half.logits(PeftModel.from_pretrained(half.model(), tmp_path)), trained)
+    sparing = PeftModel.from_pretrained(half.model(), tmp_path, low_cpu_mem_usage=True)
+    if name != "lora":  # PEFT's own rounds to the base's type on this way
+        assert torch.equal(half.logits(sparing), trained)
+    plain = merged(model)
+    assert {parameter.dtype for parameter in plain.parameters()} == {torch.bfloat16}
+    close(half.logits(plain), trained, 0.1)
+    assert half.fingerprint() == before
+
+
+@METHODS
+@BASES
+def test_training_under_autocast(tiny: Tiny, name: str) -> None:
+    model = attached(tiny, name).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(tiny, model)
+    value.backward()
+    adapter, head = parameter_groups(model, tiny.inventory)
+    assert all(one.grad is None or one.grad.dtype == torch.float32 for one in (*adapter, *head))
+    assert any(one.grad is not None and one.grad.abs().max() > 0 for one in adapter)
+
+
+@METHODS
+@BASES
+def test_evaluating_between_steps_changes_nothing(tiny: Tiny, name: str) -> None:
+    states = []
+    for evaluates in (False, True):
+        model = attached(tiny, name)
+        adapter, _ = parameter_groups(model, tiny.inventory)
+        optimizer = torch.optim.AdamW(adapter, lr=0.02, fused=True)
+        for _ in range(3):
+            loss(tiny, model).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            if evaluates:
+                with torch.inference_mode():
+                    model(**tiny.inputs())
+        states.append([parameter.detach() for parameter in adapter])
+    for one, other in zip(*states, strict=True):
+        assert torch.equal(one, other)
+
+
+@METHODS
+def test_the_file_holds_the_adapter_and_the_head_alone(name: str, tmp_path: Path) -> None:
+    model = train(BERT, attached(BERT, name), name)
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    count = method(name).count(usual(name), BERT.inventory)
+    size = sum(tensor.nbytes for tensor in saved.values())
+    assert size == count.adapter_bytes + 4 * BERT.inventory.head_parameters
+    config = PeftConfig.from_pretrained(tmp_path)
+    assert config.task_type == "SEQ_CLS"
+    assert "classifier" in config.modules_to_save
+
+
+@METHODS
+def test_a_copied_model_is_independent(name: str) -> None:
+    model = train(BERT, attached(BERT, name), name)
+    trained = BERT.logits(model)
+    copied = copy.deepcopy(model)
+    train(BERT, copied, name)
+    assert torch.equal(BERT.logits(model), trained)
+    assert not torch.equal(BERT.logits(copied), trained)
+
+
+def test_methods_stay_registered_once() -> None:
+    import importlib
+
+    import trainables.methods.sparta as module
+
+    kept = module.SpartaModel
+    importlib.reload(module)
+    model = get_peft_model(BERT.model(), module.SpartaConfig(target_modules=["query"], density=0.5))
+    assert type(model.base_model) is kept

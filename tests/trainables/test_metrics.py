@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from spaces.metrics import METRICS
+from spaces.sections import Task
+from trainables.metrics import Evaluation, loss
+
+CLASSES, NUMBERS, TEXT = Task.SEQUENCE_CLASSIFICATION, Task.REGRESSION, Task.CAUSAL_LM
+Floats = npt.NDArray[np.float64]
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def one_hot(classes: list[int], count: int) -> torch.Tensor:
+    """Logits whose argmax are `classes`."""
+    return torch.nn.functional.one_hot(torch.tensor(classes), count).float()
+
+
+def evaluate(task: Task, metric: str, logits: torch.Tensor, labels: torch.Tensor, batch: int = 3) -> float:
+    evaluation = Evaluation(task)
+    for start in range(0, len(labels), batch):
+        evaluation.add(logits[start : start + batch], labels[start : start + batch])
+    return evaluation.score(metric)
+
+
+@st.composite
+def class_pairs(draw: st.DrawFn) -> tuple[list[int], list[int], int]:
+    count, size = draw(st.integers(2, 4)), draw(st.integers(1, 20))
+    row = st.lists(st.integers(0, count - 1), min_size=size, max_size=size)
+    return draw(row), draw(row), count
+
+
+def f1_of(label: int, predicted: list[int], labels: list[int]) -> float:
+    both = sum(p == r == label for p, r in zip(predicted, labels, strict=True))
+    return 2 * both / (predicted.count(label) + labels.count(label)) if both else 0.0
+
+
+@given(class_pairs())
+def test_class_metrics_are_their_definitions(pair: tuple[list[int], list[int], int]) -> None:
+    predicted, labels, count = pair
+    scores = {
+        name: evaluate(CLASSES, name, one_hot(predicted, count), torch.tensor(labels))
+        for name in ("accuracy", "f1", "matthews")
+    }
+    assert scores["accuracy"] == pytest.approx(np.mean(np.array(predicted) == np.array(labels)))
+    occurring = sorted({*predicted, *labels})
+    by_label = [f1_of(label, predicted, labels) for label in occurring]
+    assert scores["f1"] == pytest.approx(f1_of(1, predicted, labels) if count == 2 else np.mean(by_label))
+    # Gorodkin's R_K: the correlation of the two one-hot matrices (Comput. Biol. Chem. 28, 2004).
+    x, y = (np.eye(count)[values] - np.eye(count)[values].mean(axis=0) for values in (predicted, labels))
+    norm = math.sqrt((x**2).sum() * (y**2).sum())
+    assert scores["matthews"] == pytest.approx((x * y).sum() / norm if norm else 0.0)
+
+
+numbers = arrays.arrays(np.float32, st.integers(2, 20), elements=st.floats(-100, 100, width=32))
+
+
+@given(data=st.data(), predicted=numbers)
+def test_correlations_are_their_definitions(data: st.DataObject, predicted: npt.NDArray[np.float32]) -> None:
+    labels = data.draw(arrays.arrays(np.float32, len(predicted), elements=st.integers(-3, 3).map(float)))
+    assume(np.std(predicted.astype(np.float64)) > 1e-3)
+    assume(np.std(labels) > 0)
+
+    def correlation(x: Floats, y: Floats) -> float:
+        return float(np.corrcoef(x, y)[0, 1])
+
+    def ranks(values: npt.NDArray[np.float32]) -> Floats:
+        return np.array([(values < one).sum() + ((values == one).sum() + 1) / 2 for one in values])
+
+    logits, wanted = torch.from_numpy(predicted)[:, None], torch.from_numpy(labels)
+    pearson = correlation(predicted.astype(np.float64), labels.astype(np.float64))
+    assert evaluate(NUMBERS, "pearson", logits, wanted) == pytest.approx(pearson, abs=1e-9)
+    spearman = correlation(ranks(predicted), ranks(labels))
+    assert evaluate(NUMBERS, "spearman", logits, wanted) == pytest.approx(spearman, abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_a_constant_correlates_with_nothing(metric: str) -> None:
+    assert evaluate(NUMBERS, metric, torch.full((4, 1), 0.1), torch.tensor([1.0, 2, 3, 4])) == 0.0
+    assert evaluate(NUMBERS, metric, torch.randn(4, 1), torch.full((4,), 0.1)) == 0.0
+    assert evaluate(NUMBERS, metric, torch.ones(1, 1), torch.ones(1)) == 0.0
+
+
+def test_a_constant_class_has_no_matthews_correlation() -> None:
+    for predicted, labels in (([1, 1, 1], [0, 1, 1]), ([0, 1, 1], [1, 1, 1]), ([1, 1], [1, 1]), ([0, 0], [1, 1])):
+        assert evaluate(CLASSES, "matthews", one_hot(predicted, 2), torch.tensor(labels)) == 0.0
+
+
+def test_f1_speaks_of_the_second_of_two_labels() -> None:
+    assert evaluate(CLASSES, "f1", one_hot([0, 0], 2), torch.tensor([0, 0])) == 0.0
+    assert evaluate(CLASSES, "f1", one_hot([1, 1], 2), torch.tensor([1, 1])) == 1.0
+
+
+def test_perfect_predictions_reach_the_perfect_value() -> None:
+    labels = [0, 1, 2, 1]
+    tokens = torch.tensor([[-100, 1, 2, -100], [-100, -100, 0, 1]])
+    shifted = torch.nn.functional.one_hot(tokens.clamp(min=0).roll(-1, dims=1), 3).float() * 100
+    perfect = {
+        CLASSES: (one_hot(labels, 3) * 100, torch.tensor(labels)),
+        NUMBERS: (torch.arange(4.0)[:, None], torch.arange(4.0)),
+        TEXT: (shifted, tokens),
+    }
+    for task, (logits, wanted) in perfect.items():
+        for metric in METRICS.values():
+            if task in metric.tasks:
+                assert evaluate(task, metric.name, logits, wanted) == pytest.approx(metric.perfect, abs=1e-6)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 999), batch=st.integers(1, 9))
+def test_the_mean_loss_does_not_depend_on_the_batches(seed: int, batch: int) -> None:
+    torch.manual_seed(seed)
+    tokens = torch.randint(0, 5, (8, 6))
+    tokens[:, :2] = -100
+    tokens[torch.arange(6) > torch.randint(2, 6, (8, 1))] = -100
+    cases = {
+        CLASSES: (torch.randn(8, 3), torch.randint(0, 3, (8,))),
+        NUMBERS: (torch.randn(8, 1), torch.randn(8)),
+        TEXT: (torch.randn(8, 6, 5), tokens),
+    }
+    for task, (logits, labels) in cases.items():
+        whole = evaluate(task, "loss", logits, labels, batch=8)
+        assert evaluate(task, "loss", logits, labels, batch) == pytest.approx(whole, rel=1e-5)
+
+
+def test_losses_are_their_definitions() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    summed, terms = loss(CLASSES, logits, labels)
+    assert summed.item() == pytest.approx(-sum(logits.softmax(-1).log()[i, labels[i]].item() for i in range(4)))
+    assert terms == 4
+    outputs, wanted = torch.randn(4, 1), torch.randn(4)
+    summed, terms = loss(NUMBERS, outputs, wanted)
+    assert (summed.item(), terms) == (pytest.approx(((outputs[:, 0] - wanted) ** 2).sum().item()), 4)
+    logits, labels = torch.randn(2, 4, 3), torch.tensor([[-100, 1, 2, -100], [-100, -100, -100, 0]])
+    summed, terms = loss(TEXT, logits, labels)
+    logs = logits.softmax(-1).log()
+    assert (summed.item(), terms) == (pytest.approx(-(logs[0, 0, 1] + logs[0, 1, 2] + logs[1, 2, 0]).item()), 3)
+    assert evaluate(TEXT, "perplexity", logits, labels) == pytest.approx(math.exp(summed.item() / 3))
+
+
+def test_causal_loss_is_that_of_transformers() -> None:
+    model, tokens = tiny_decoder(), torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(0))
+    labels = tokens.masked_fill(torch.arange(7) < 3, -100)
+    with torch.no_grad():
+        outputs = model(input_ids=tokens, labels=labels)
+    summed, terms = loss(TEXT, outputs.logits, labels)
+    assert summed.item() / terms == pytest.approx(outputs.loss.item(), rel=1e-6)
+
+
+def test_losses_of_half_precision_logits_are_computed_in_full() -> None:
+    logits, labels = torch.randn(4, 3).bfloat16(), torch.tensor([0, 2, 1, 1])
+    assert loss(CLASSES, logits, labels)[0].dtype == torch.float32
+    assert loss(NUMBERS, logits[:, :1], labels.float())[0].dtype == torch.float32
+
+
+def test_the_loss_can_be_learnt_from() -> None:
+    logits = torch.zeros(1, 2, requires_grad=True)
+    summed, _ = loss(CLASSES, logits, torch.tensor([1]))
+    summed.backward()
+    torch.testing.assert_close(logits.grad, torch.tensor([[0.5, -0.5]]))
+
+
+def tiny_decoder() -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=20, n_positions=32, n_layer=2, n_head=2, n_embd=16, bos_token_id=0, eos_token_id=1)
+    config.initializer_range = 0.5
+    return GPT2LMHeadModel(config).eval()
+
+
+def test_exact_match_is_what_greedy_decoding_reproduces() -> None:
+    model = tiny_decoder()
+    prompt = torch.tensor([[3, 7, 5]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        written = model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=6, pad_token_id=1
+        )
+    assert len(set(written[0, 3:].tolist())) > 1
+    for position in range(3, written.shape[1]):
+        other = written.clone()
+        other[0, position] = (other[0, position] + 1) % 20
+        for tokens, matches in ((written, 1.0), (other, 0.0)):
+            with torch.no_grad():
+                logits = model(tokens).logits
+            labels = tokens.masked_fill(torch.arange(tokens.shape[1]) < 3, -100)
+            assert evaluate(TEXT, "exact-match", logits, labels) == matches
+
+
+def test_exact_match_is_of_whole_responses_in_any_batches() -> None:
+    labels = torch.tensor([[-100, 1, 2, -100], [-100, 1, 2, 0], [-100, -100, 2, 1]])
+    foretold = torch.tensor([[1, 2, 0, 0], [1, 2, 2, 0], [0, 2, 1, 2]])
+    logits = torch.nn.functional.one_hot(foretold, 3).float()
+    for batch in (1, 2, 3):
+        assert evaluate(TEXT, "exact-match", logits, labels, batch) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_logit_that_is_not_finite_spoils_every_metric(bad: float) -> None:
+    logits = {CLASSES: torch.zeros(4, 2), NUMBERS: torch.zeros(4, 1), TEXT: torch.zeros(4, 3, 5)}
+    labels = {
+        CLASSES: torch.tensor([0, 1, 0, 1]),
+        NUMBERS: torch.arange(4.0),
+        TEXT: torch.tensor([[-100, 1, 2]] * 4),
+    }
+    for task in (CLASSES, NUMBERS, TEXT):
+        spoilt = logits[task].clone()
+        spoilt[0, 0] = bad
+        for metric in METRICS.values():
+            if task in metric.tasks:
+                assert math.isfinite(evaluate(task, metric.name, logits[task], labels[task]))
+                assert math.isnan(evaluate(task, metric.name, spoilt, labels[task]))
+
+
+def test_finite_numbers_alone_do_not_make_a_trial_sound() -> None:
+    ruled_out = torch.tensor([[0.0, -math.inf], [0.0, 1.0]])  # the loss stays finite
+    assert math.isnan(evaluate(CLASSES, "accuracy", ruled_out, torch.tensor([0, 1])))
+    diverged = torch.tensor([[1e30], [0.0]])  # the squared error does not
+    assert math.isnan(evaluate(NUMBERS, "pearson", diverged, torch.tensor([0.0, 1.0])))
+
+
+def test_logits_where_nothing_is_learnt_do_not_matter() -> None:
+    logits, labels = torch.zeros(1, 3, 5), torch.tensor([[-100, 1, -100]])
+    logits[0, 1:] = math.nan
+    assert evaluate(TEXT, "loss", logits, labels) == pytest.approx(math.log(5))
+
+
+def test_a_perplexity_beyond_floats_is_infinite() -> None:
+    logits = torch.zeros(1, 2, 2)
+    logits[..., 0] = 1e4
+    assert evaluate(TEXT, "perplexity", logits, torch.tensor([[-100, 1]])) == math.inf
+
+
+def test_every_metric_has_a_score() -> None:
+    evaluation = Evaluation(CLASSES)
+    evaluation.add(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
+    for name in METRICS:
+        assert isinstance(evaluation.score(name), float)

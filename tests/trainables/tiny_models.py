@@ -1,0 +1,176 @@
+"""A tiny model of every family, with random weights in memory that refuses to be written by NumPy."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import (
+    BertConfig,
+    DistilBertConfig,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen3Config,
+    RobertaConfig,
+    T5Config,
+    ViTConfig,
+)
+
+from spaces.inventory import Inventory
+from spaces.sections import Task
+from trainables.inventory import inventory_of, meta_model
+from trainables.weights import copy_of, task_class
+
+VOCABULARY, LABELS, ROWS, TOKENS = 40, 3, 3, 7
+_TEXT = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "num_labels": LABELS}
+_BERT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 20,
+}
+_LLAMA = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 6,
+    "intermediate_size": 24,
+    "max_position_embeddings": 20,
+}
+_CONFIGS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+    "bert": (BertConfig, _BERT | _TEXT),
+    "roberta": (RobertaConfig, _BERT | _TEXT),
+    "distilbert": (
+        DistilBertConfig,
+        {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 24, "max_position_embeddings": 20} | _TEXT,
+    ),
+    "vit": (
+        ViTConfig,
+        {
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 24,
+            "image_size": 8,
+            "patch_size": 4,
+            "num_labels": LABELS,
+        },
+    ),
+    "gpt2": (GPT2Config, {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 20} | _TEXT),
+    "llama": (LlamaConfig, _LLAMA | _TEXT),
+    "mistral": (MistralConfig, _LLAMA | _TEXT),
+    "gemma": (GemmaConfig, _LLAMA | _TEXT),
+    "gemma2": (Gemma2Config, _LLAMA | _TEXT),
+    "gemma3": (Gemma3TextConfig, _LLAMA | _TEXT),
+    "qwen2": (Qwen2Config, _LLAMA | _TEXT),
+    "qwen3": (Qwen3Config, _LLAMA | _TEXT),
+    "t5": (
+        T5Config,
+        {
+            "d_model": 16,
+            "num_layers": 2,
+            "num_heads": 2,
+            "d_kv": 6,
+            "d_ff": 24,
+            "feed_forward_proj": "gated-gelu",
+            "decoder_start_token_id": 0,
+        }
+        | _TEXT,
+    ),
+}
+FAMILIES = tuple(_CONFIGS)
+TASKS = {
+    family: {
+        "vit": (Task.IMAGE_CLASSIFICATION,),
+        "distilbert": (Task.SEQUENCE_CLASSIFICATION,),
+        "t5": (Task.SEQUENCE_CLASSIFICATION,),
+    }.get(family, (Task.SEQUENCE_CLASSIFICATION, Task.CAUSAL_LM))
+    for family in FAMILIES
+}
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A family with a task."""
+
+    family: str
+    task: Task
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        kind, settings = _CONFIGS[self.family]
+        return kind(**settings)
+
+    @property
+    def inventory(self) -> Inventory:
+        return _inventory(self.family, self.task)
+
+    def model(self) -> PreTrainedModel:
+        """A model of its own around the shared tensors."""
+        return copy_of(_shared(self))
+
+    def inputs(self) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        if self.family == "vit":
+            return {"pixel_values": torch.randn(ROWS, 3, 8, 8, generator=generator).to(self.dtype)}
+        tokens = torch.randint(2, VOCABULARY, (ROWS, TOKENS), generator=generator)
+        tokens[:, -1] = 1
+        return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+
+    def logits(self, model: nn.Module) -> Tensor:
+        """What a model in evaluation mode says of the inputs."""
+        was = model.training
+        model.eval()
+        with torch.no_grad():
+            logits: Tensor = model(**self.inputs()).logits
+        model.train(was)
+        return logits
+
+    def fingerprint(self) -> str:
+        """Changes when anything in the shared memory does."""
+        digest = hashlib.sha256()
+        for name, tensor in _shared(self).state_dict().items():
+            digest.update(name.encode() + tensor.contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+ALL = tuple(Tiny(family, task) for family in FAMILIES for task in TASKS[family])
+BERT = Tiny("bert", Task.SEQUENCE_CLASSIFICATION)
+GPT2 = Tiny("gpt2", Task.SEQUENCE_CLASSIFICATION)
+
+
+@cache
+def _inventory(family: str, task: Task) -> Inventory:
+    return inventory_of(meta_model(Tiny(family, task).config, task))
+
+
+@cache
+def _shared(tiny: Tiny) -> PreTrainedModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = task_class(tiny.task).from_config(tiny.config).to(tiny.dtype).eval()
+    for parameter in model.parameters():
+        values = parameter.detach().clone()
+        array = values.view(torch.uint8).numpy() if tiny.dtype is torch.bfloat16 else values.numpy()
+        parameter.data = torch.from_numpy(_read_only(array)).view(tiny.dtype).view(values.shape)
+    return model.requires_grad_(False)
+
+
+def _read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,102 @@
+"""Connections to MLflow, quiet and quick to give up; every failure becomes one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spaces.errors import RequestError, WorkError
+from tracking.uri import probe, redact, sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# MLflow prints links to stdout and progress bars to stderr, calls home, and repeats a failed request for minutes.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the MLflow at `uri`. A SQLite file is made where there is none: `probe` before reading."""
+    _settle()
+    from mlflow import MlflowClient
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # It writes whole tracebacks of errors that it raises as well; those are reported where they are caught.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _settle() -> None:
+    """Settings that MLflow reads when it is imported, unless the user has made them."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def reading(uri: str) -> Iterator[MlflowClient]:
+    """A client for a reading command.
+
+    Raises:
+        RequestError: when `uri` cannot be read.
+        WorkError: when MLflow fails while it is read, in one line.
+    """
+    probe(uri, write=False)
+    _settle()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield connect(uri)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise WorkError(f"MLflow at {redact(uri)}: {one_line(error)}") from error
+
+
+def ensure_experiment(client: MlflowClient, name: str, artifact_root: str | None) -> str:
+    """The id of the experiment called `name`, which is made where there is none.
+
+    Raises:
+        RequestError: when it was deleted; MLflow keeps its name taken until it is removed for good.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_root))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            # Another search made it in between, or it is a deleted one that the look-up did not show.
+            found = client.get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage != "active":
+        raise RequestError(
+            f"tracking.experiment = {name}: deleted in MLflow; allowed: another name, or restore the experiment"
+        )
+    return str(found.experiment_id)
+
+
+def artifact_root(uri: str, storage: Path) -> str | None:
+    """Where a new experiment keeps artifacts: a server decides itself; a database has them beside its file, or in
+    `storage`, and never in the current folder, which is MLflow's default."""
+    if uri.startswith(("http:", "https:")):
+        return None
+    file = sqlite_file(uri)
+    return ((file.parent if file else storage.expanduser().resolve()) / "mlartifacts").as_uri()
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks, cut at 300 characters."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,142 @@
+"""What the reading commands print with `--json`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spaces.metrics import Mode
+from spaces.records import State
+
+Axis = Literal["trainable", "stored"]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BudgetNumbers(_Document):
+    """The budget in numbers."""
+
+    parameters: int = Field(description="Most trainable parameters.")
+    at_least: int = Field(description="Fewest trainable parameters.")
+    bytes: int | None = Field(description="Most bytes of an adapter, where that is limited.")
+
+
+class ObjectiveName(_Document):
+    """What quality is."""
+
+    metric: str
+    mode: Mode
+
+
+class ReferenceQuality(_Document):
+    """What the task head reaches alone."""
+
+    quality: float | None = Field(description="None until the reference is finished.")
+
+
+class TrialCounts(_Document):
+    """Trials by their state, and configurations that were turned away untrained."""
+
+    finished: int
+    stopped: int
+    failed: int
+    rejected: int
+
+
+class FrontPoint(_Document):
+    """A trial that no other beats."""
+
+    trial: str
+    run_id: str = Field(description="Its MLflow run.")
+    method: str
+    config: dict[str, Any] = Field(description="All settings of the method.")
+    quality: float = Field(description="On validation, at the last step.")
+    confirmed_quality: float | None = Field(description="Mean of its confirmations on validation.")
+    confirmed_std: float | None = Field(description="Their standard deviation.")
+    test_quality: float | None = Field(description="Mean of its confirmations on test.")
+    trainable_parameters: int
+    stored_parameters: int
+    head_parameters: int
+    adapter_bytes: int
+    steps: int
+    train_seconds: float
+    peak_memory_bytes: int
+
+    def score(self, *, confirmed: bool) -> float:
+        """What the point is compared by."""
+        return self.confirmed_quality if confirmed and self.confirmed_quality is not None else self.quality
+
+    def size(self, axis: Axis) -> int:
+        """The count on the axis."""
+        return self.trainable_parameters if axis == "trainable" else self.stored_parameters
+
+
+class FrontDocument(_Document):
+    """A search and its front, ascending in parameters."""
+
+    search: str
+    base_model: str
+    base_parameters: int
+    budget: BudgetNumbers
+    objective: ObjectiveName
+    reference: ReferenceQuality
+    hypervolume: float | None = Field(
+        ge=0, le=1, description="Over log10 of parameters within the budget; none until there is a reference."
+    )
+    trials: TrialCounts
+    front: tuple[FrontPoint, ...]
+
+
+class TrialEntry(_Document):
+    """One training."""
+
+    trial: str
+    run_id: str = Field(description="Its MLflow run.")
+    method: str
+    state: State
+    config: dict[str, Any] = Field(description="All settings of the method.")
+    quality: float | None = Field(description="On validation, at the last step; none unless finished.")
+    trainable_parameters: int
+    adapter_bytes: int
+    steps: int | None = Field(description="Optimizer steps taken; none while running.")
+    train_seconds: float | None
+    reason: str | None = Field(description="Why it failed or was stopped.")
+
+
+class ConfirmationEntry(TrialEntry):
+    """A trial of the front trained again on a fresh seed."""
+
+    confirms: str = Field(description="The trial that is trained again.")
+
+
+class TrialsDocument(_Document):
+    """Everything that a search trained, in order."""
+
+    search: str
+    trials: tuple[TrialEntry, ...]
+    reference: TrialEntry | None = Field(description="The task head alone; none until it is started.")
+    confirmations: tuple[ConfirmationEntry, ...]
+
+
+class SearchEntry(_Document):
+    """One search."""
+
+    search: str
+    run_id: str = Field(description="Its MLflow run.")
+    experiment: str
+    state: State
+    started: str = Field(description="UTC, ISO 8601.")
+    base_model: str
+    budget: BudgetNumbers
+    objective: ObjectiveName
+    trials: TrialCounts
+    hypervolume: float | None
+
+
+class SearchesDocument(_Document):
+    """Every search, newest first."""
+
+    searches: tuple[SearchEntry, ...]

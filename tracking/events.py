@@ -1,0 +1,120 @@
+"""What a search tells MLflow, as lines of its outbox, and how log events become few requests.
+
+An event names its run by the trial's id, or by none for the search itself; MLflow's run ids are found again by tag.
+Every event may be sent twice without harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+# Fewer of each than MLflow's limits (1,000 metrics, 100 params, 100 tags, 1,000 together, 1 MB a request), for params
+# hold up to 6,000 characters and tags up to 8,000.
+_METRICS_A_REQUEST = 800
+_TEXTS_A_REQUEST = 50
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    trial: str | None
+    time: int = Field(description="Milliseconds since the epoch.")
+
+
+class Start(_Event):
+    """A run exists and is running. Its tags are set as it is created, so no reader sees it without them."""
+
+    event: Literal["start"] = "start"
+    name: str
+    tags: dict[str, str]
+
+
+class Metric(BaseModel):
+    """One value of a metric."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    name: str
+    value: float
+    time: int
+    step: int = 0
+
+
+class Log(_Event):
+    """Metrics, params and tags of a run."""
+
+    event: Literal["log"] = "log"
+    metrics: tuple[Metric, ...] = ()
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+
+
+class Upload(_Event):
+    """A file, or all files of a folder, become artifacts; they stay where they are until then."""
+
+    event: Literal["upload"] = "upload"
+    path: str
+    artifact_path: str | None
+
+
+class Text(_Event):
+    """A text becomes an artifact."""
+
+    event: Literal["text"] = "text"
+    artifact_file: str
+    text: str
+
+
+class End(_Event):
+    """A run is over."""
+
+    event: Literal["end"] = "end"
+    status: Literal["FINISHED", "FAILED", "KILLED"]
+
+
+Event = Annotated[Start | Log | Upload | Text | End, Field(discriminator="event")]
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def parse(line: bytes) -> Event | None:
+    """The event that a line of the outbox holds; none when it cannot be read."""
+    try:
+        return _ADAPTER.validate_json(line)
+    except ValidationError:
+        return None
+
+
+def stretch(lines: Sequence[bytes]) -> list[Event]:
+    """The events of the longest start of `lines` that may be sent together: log events of any runs, else one event.
+
+    Empty when the first line cannot be read.
+    """
+    events: list[Event] = []
+    for event in map(parse, lines):
+        if event is None or (events and not isinstance(event, Log)):
+            break
+        events.append(event)
+        if not isinstance(event, Log):
+            break
+    return events
+
+
+def requests(events: Sequence[Log]) -> Iterator[Log]:
+    """The same metrics, params and tags in as few events as MLflow takes, run by run; later tags win."""
+    for trial in dict.fromkeys(event.trial for event in events):
+        mine = [event for event in events if event.trial == trial]
+        metrics = [metric for event in mine for metric in event.metrics]
+        params = [item for event in mine for item in event.params.items()]
+        tags = list({key: value for event in mine for key, value in event.tags.items()}.items())
+        while metrics or params or tags:
+            yield Log(
+                trial=trial,
+                time=mine[-1].time,
+                metrics=tuple(metrics[:_METRICS_A_REQUEST]),
+                params=dict(params[:_TEXTS_A_REQUEST]),
+                tags=dict(tags[:_TEXTS_A_REQUEST]),
+            )
+            del metrics[:_METRICS_A_REQUEST], params[:_TEXTS_A_REQUEST], tags[:_TEXTS_A_REQUEST]

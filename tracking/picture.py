@@ -1,0 +1,154 @@
+"""What a picture of a front shows, before anyone draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spaces.fronts import knee
+from tracking.documents import Axis, FrontDocument, FrontPoint, TrialsDocument
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers, without yellow; shapes tell the rest apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#8C564B")
+_SHAPES = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("v", "triangle-down"))
+SHARES = frozenset({"accuracy", "f1", "exact-match"})
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a method looks: a colour, and the names of one shape in Matplotlib and in Plotly."""
+
+    colour: str
+    marker: str
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One training: its count and quality, and what is said of it."""
+
+    size: int
+    quality: float
+    method: str
+    label: str
+    spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Dots and lines over a logarithmic count and a quality. `low` and `high` bound what is shown of each."""
+
+    title: str
+    subtitle: str
+    across: str
+    up: str
+    percent: bool
+    upward: bool
+    budget: int
+    reference: float | None
+    trials: tuple[Dot, ...]
+    front: tuple[Dot, ...]
+    knee: Dot | None
+    styles: dict[str, Style]
+    low: tuple[float, float]
+    high: tuple[float, float]
+
+    @property
+    def budget_note(self) -> str:
+        return f"budget {self.budget:,}"
+
+    @property
+    def reference_note(self) -> str:
+        return "" if self.reference is None else f"head alone {number(self.reference, self.percent)}"
+
+    @property
+    def wide(self) -> bool:
+        """Whether powers of ten are marks enough for the axis of counts."""
+        return self.high[0] / self.low[0] > 20_000
+
+    def line(self) -> tuple[list[float], list[float]]:
+        """The corners of the front, which goes on to the budget: with more allowed its last point is still best."""
+        ends = (self.budget, self.front[-1].quality)
+        corners = [(dot.size, dot.quality) for dot in self.front] + [ends]
+        return [float(size) for size, _ in corners], [quality for _, quality in corners]
+
+
+def compose(document: FrontDocument, trials: TrialsDocument, *, confirmed: bool, axis: Axis) -> Picture:
+    """The picture of a front among the finished trials of its search.
+
+    The trials beside the front are shown by the quality and the count that they have: not against confirmed
+    qualities or stored parameters.
+    """
+    metric, counts = document.objective.metric, document.trials
+    beside = trials.trials if axis == "trainable" and not confirmed else ()
+    finished = tuple(
+        Dot(one.trainable_parameters, one.quality, one.method, _label(one.trial, one.method, one.config))
+        for one in beside
+        if one.quality is not None
+    )
+    front = tuple(_dot(point, confirmed, axis) for point in document.front)
+    methods = sorted({dot.method for dot in (*finished, *front)})
+    area = "" if document.hypervolume is None else f" · hypervolume {document.hypervolume:.3f}"
+    low, high = _bounds(document, (*finished, *front))
+    return Picture(
+        title=document.search,
+        subtitle=f"{_short(document.base_model)} · {counts.finished} finished, {counts.stopped} stopped{area}",
+        across=f"{axis} parameters of the adapter",
+        up=f"{metric} on validation" + (", confirmed" if confirmed else ""),
+        percent=metric in SHARES,
+        upward=document.objective.mode == "max",
+        budget=document.budget.parameters,
+        reference=document.reference.quality,
+        trials=finished,
+        front=front,
+        knee=knee(front, lambda dot: dot.quality, lambda dot: dot.size, document.objective.mode) if front else None,
+        styles={method: _style(number) for number, method in enumerate(methods)},
+        low=low,
+        high=high,
+    )
+
+
+def _bounds(document: FrontDocument, dots: tuple[Dot, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """From a little below the smallest count and the reference to a little above the budget and the best quality.
+
+    Trials much worse than the head alone stay outside: one that diverged would flatten all others.
+    """
+    reference, best = document.reference.quality, 1 if document.objective.mode == "max" else -1
+    sizes = [dot.size for dot in dots] or [document.budget.at_least]
+    qualities = [dot.quality for dot in dots if reference is None or best * dot.quality >= best * reference]
+    qualities += [] if reference is None else [reference]
+    lowest, highest = min(qualities, default=0.0), max(qualities, default=1.0)
+    margin = 0.08 * (highest - lowest) or 0.05
+    left = max(1, min(*sizes, document.budget.parameters // 10))
+    air = (document.budget.parameters / left) ** 0.06
+    return (left / air, lowest - margin), (document.budget.parameters * air, highest + margin)
+
+
+def number(value: float, percent: bool) -> str:
+    """A quality for people: 87.3% where it is a share of 1, else four digits."""
+    return f"{value:.1%}" if percent else f"{value:.4g}"
+
+
+def _dot(point: FrontPoint, confirmed: bool, axis: Axis) -> Dot:
+    label, spread = _label(point.trial, point.method, point.config), point.confirmed_std if confirmed else None
+    return Dot(point.size(axis), point.score(confirmed=confirmed), point.method, label, spread)
+
+
+def _label(trial: str, method: str, config: dict[str, Any]) -> str:
+    settings = "<br>".join(f"{knob} = {_setting(value)}" for knob, value in config.items())
+    return f"<b>{trial} {method}</b><br>{settings}"
+
+
+def _setting(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _style(position: int) -> Style:
+    marker, symbol = _SHAPES[(position + position // len(_COLOURS)) % len(_SHAPES)]
+    return Style(_COLOURS[position % len(_COLOURS)], marker, symbol)
+
+
+def _short(model: str) -> str:
+    """A hub id as it is; of a folder the last two names, which say enough on a picture."""
+    return "/".join(Path(model).parts[-2:]) if Path(model).is_absolute() else model

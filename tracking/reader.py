@@ -1,0 +1,49 @@
+"""Fronts, trials and searches, from MLflow alone."""
+
+from __future__ import annotations
+
+from tracking.client import reading
+from tracking.documents import Axis, FrontDocument, SearchesDocument, TrialsDocument
+from tracking.rows import find_search, list_searches, read_trials
+from tracking.views import build_front, build_search, build_trials
+
+
+def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis = "trainable") -> FrontDocument:
+    """The search called `name` and its front, computed from its runs.
+
+    Args:
+        confirmed: take only points that were confirmed, and compare them by their confirmed quality.
+        axis: the count that quality is traded for; the hypervolume is over it as well.
+
+    Raises:
+        RequestError: when there is no such search, or no MLflow at `uri`.
+        WorkError: when MLflow fails.
+    """
+    with reading(uri) as client:
+        search = find_search(client, name)
+        return build_front(search, read_trials(client, search), confirmed=confirmed, axis=axis)
+
+
+def trials_document(uri: str, name: str) -> TrialsDocument:
+    """Everything that the search called `name` trained.
+
+    Raises:
+        RequestError: when there is no such search, or no MLflow at `uri`.
+        WorkError: when MLflow fails.
+    """
+    with reading(uri) as client:
+        search = find_search(client, name)
+        return build_trials(search, read_trials(client, search))
+
+
+def searches_document(uri: str) -> SearchesDocument:
+    """Every search, newest first.
+
+    Raises:
+        RequestError: when there is no MLflow at `uri`.
+        WorkError: when MLflow fails.
+    """
+    with reading(uri) as client:
+        rows = list_searches(client)
+        names = {one: client.get_experiment(one).name for one in {row.experiment_id for row in rows}}
+        return SearchesDocument(searches=tuple(build_search(row, names[row.experiment_id]) for row in rows))

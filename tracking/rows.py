@@ -1,0 +1,149 @@
+"""Searches and trials as they stand in MLflow, page by page; deleted ones are left out."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from spaces.errors import RequestError, WorkError
+from spaces.records import State, TrialPlan
+from tracking import tags
+from tracking.tags import SearchFacts
+from tracking.uri import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+M = TypeVar("M", bound=BaseModel)
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class SearchRow:
+    """A search: its parent run."""
+
+    run_id: str
+    experiment_id: str
+    started: int  # milliseconds since the epoch
+    state: State
+    metrics: dict[str, float]
+    name: str
+    search_id: str
+    facts: SearchFacts
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial, the reference, or a confirmation: a child run."""
+
+    run_id: str
+    state: State
+    metrics: dict[str, float]
+    plan: TrialPlan
+    reason: str | None
+
+    @property
+    def quality(self) -> float | None:
+        """As a full trial: none unless it finished."""
+        return self.metrics.get("quality") if self.state == "finished" else None
+
+
+def list_searches(client: MlflowClient, name: str | None = None) -> list[SearchRow]:
+    """Every search, or those called `name`, in all experiments; newest first."""
+    named = f" and tags.`{tags.SEARCH}` = '{name}'" if name is not None else ""
+    experiments = [one.experiment_id for one in _pages(client.search_experiments)]
+    runs = _runs(client, experiments, f"tags.`{tags.KIND}` = 'search'{named}")
+    return sorted((_search(run) for run in runs), key=lambda row: row.started, reverse=True)
+
+
+def find_search(client: MlflowClient, name: str) -> SearchRow:
+    """The search called `name`; of several, the newest.
+
+    Raises:
+        RequestError: when there is none, naming the nearest.
+    """
+    found = [] if "'" in name else list_searches(client, name)
+    if not found:
+        names = {row.name for row in list_searches(client)}
+        nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, for there are no searches yet"
+        raise RequestError(f"search {name!r}: not in MLflow at {redact(client.tracking_uri)}; nearest: {nearest}")
+    return found[0]
+
+
+def read_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
+    """Every training of a search in the order of ids: trials, reference and confirmations."""
+    children = f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and tags.`{tags.KIND}` != 'search'"
+    runs = _runs(client, [search.experiment_id], children)
+    # Ids are padded with zeros to four digits; the ten-thousandth is longer and comes after them.
+    return sorted((_trial(run) for run in runs), key=lambda row: (len(row.plan.trial), row.plan.trial))
+
+
+def _runs(client: MlflowClient, experiments: list[str], query: str) -> Iterator[Run]:
+    def page(**token: Any) -> Any:
+        return client.search_runs(experiments, query, order_by=["attributes.start_time ASC"], **token)
+
+    return _pages(page) if experiments else iter(())
+
+
+def _pages(page: Callable[..., Any]) -> Iterator[Any]:
+    """Everything that a paged call of MLflow gives."""
+    token = None
+    while True:
+        found = page(max_results=_PAGE, page_token=token)
+        yield from found
+        if not (token := found.token):
+            return
+
+
+def _search(run: Run) -> SearchRow:
+    return SearchRow(
+        run_id=run.info.run_id,
+        experiment_id=run.info.experiment_id,
+        started=run.info.start_time,
+        state=_state(run),
+        metrics=_metrics(run),
+        name=run.data.tags[tags.SEARCH],
+        search_id=run.data.tags[tags.SEARCH_ID],
+        facts=_record(run, tags.FACTS, SearchFacts),
+    )
+
+
+def _trial(run: Run) -> TrialRow:
+    return TrialRow(
+        run_id=run.info.run_id,
+        state=_state(run),
+        metrics=_metrics(run),
+        plan=_record(run, tags.PLAN, TrialPlan),
+        reason=run.data.tags.get(tags.REASON) or None,
+    )
+
+
+def _state(run: Run) -> State:
+    state = run.data.tags.get(tags.STATE, "running")
+    if state not in get_args(State):
+        raise WorkError(f"MLflow run {run.info.run_id}: tag {tags.STATE} = {state!r} is none of {get_args(State)}")
+    return cast(State, state)
+
+
+def _metrics(run: Run) -> dict[str, float]:
+    """The finite ones. MLflow's databases keep an infinity as the largest float."""
+    return {
+        name: value
+        for name, value in run.data.metrics.items()
+        if math.isfinite(value) and abs(value) < sys.float_info.max
+    }
+
+
+def _record(run: Run, tag: str, model: type[M]) -> M:
+    try:
+        return model.model_validate_json(run.data.tags.get(tag, ""))
+    except ValidationError as error:
+        raise WorkError(f"MLflow run {run.info.run_id}: tag {tag} is not a {model.__name__}") from error

@@ -1,0 +1,85 @@
+"""A front as a table: for the terminal, and for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from rich.table import Table
+
+from spaces.fronts import knee
+from tracking.documents import Axis, FrontDocument, FrontPoint
+from tracking.picture import SHARES, number
+
+
+def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis = "trainable") -> Table:
+    """The front for people, with its best point and its knee marked."""
+    percent = document.objective.metric in SHARES
+    tested = any(point.confirmed_quality is not None for point in document.front)
+    marks = _marks(document, confirmed, axis)
+    table = Table(title=_title(document), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in ("trial", "method"):
+        table.add_column(heading)
+    for heading in (f"{axis} parameters", "of base", document.objective.metric):
+        table.add_column(heading, justify="right")
+    if tested:
+        table.add_column("confirmed", justify="right")
+        table.add_column("test", justify="right")
+    table.add_column("adapter", justify="right")
+    table.add_column("")
+    for point in document.front:
+        cells = [point.trial, point.method, f"{point.size(axis):,}"]
+        cells += [f"{point.size(axis) / document.base_parameters:.3%}", number(point.quality, percent)]
+        if tested:
+            cells += [_confirmed(point, percent), _number(point.test_quality, percent)]
+        table.add_row(*cells, _bytes(point.adapter_bytes), marks.get(point.trial, ""))
+    return table
+
+
+def front_csv(document: FrontDocument, path: Path) -> None:
+    """Write the front with the columns of the JSON form; `config` stays JSON."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(FrontPoint.model_fields))
+        writer.writeheader()
+        for point in document.front:
+            writer.writerow(point.model_dump(mode="json") | {"config": json.dumps(point.config)})
+
+
+def _title(document: FrontDocument) -> str:
+    percent = document.objective.metric in SHARES
+    head = _number(document.reference.quality, percent)
+    area = "" if document.hypervolume is None else f", hypervolume {document.hypervolume:.3f}"
+    return f"{document.search}: up to {document.budget.parameters:,} parameters, head alone {head}{area}"
+
+
+def _marks(document: FrontDocument, confirmed: bool, axis: Axis) -> dict[str, str]:
+    """What is special of a trial. The front ascends, so its last point is the best."""
+    if not document.front:
+        return {}
+    bend = knee(
+        document.front,
+        lambda point: point.score(confirmed=confirmed),
+        lambda point: point.size(axis),
+        document.objective.mode,
+    )
+    best = document.front[-1]
+    return {bend.trial: "knee", best.trial: "best" if bend is not best else "best, knee"}
+
+
+def _confirmed(point: FrontPoint, percent: bool) -> str:
+    if point.confirmed_quality is None:
+        return "–"
+    spread = "" if point.confirmed_std is None else f" ± {number(point.confirmed_std, percent)}"
+    return number(point.confirmed_quality, percent) + spread
+
+
+def _number(value: float | None, percent: bool) -> str:
+    return "–" if value is None else number(value, percent)
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"

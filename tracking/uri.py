@@ -1,0 +1,120 @@
+"""Which MLflow a command speaks to, and whether anything answers there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from spaces.errors import RequestError
+
+ALLOWED = "http://HOST:PORT, https://HOST, sqlite:///FILE or postgresql+psycopg://HOST/DATABASE"
+_ENVIRONMENT = ("PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI")
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432}
+_PROBE_SECONDS = 2.0
+
+
+def resolve_uri(explicit: str | None, spec_uri: str | None, storage: Path) -> str:
+    """The tracking URI: as asked for, else the spec's, else the environment's, else SQLite in `storage`.
+
+    Raises:
+        RequestError: when the path of `storage` cannot be written in a URI.
+    """
+    named = [explicit, spec_uri, *(os.environ.get(name) for name in _ENVIRONMENT)]
+    for uri in named:
+        if uri:
+            return uri
+    folder = storage.expanduser().resolve()
+    if set("?#%") & set(str(folder)):
+        raise RequestError(f"storage = {folder}: allowed without a tracking URI: a path without ?, # and %")
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+def probe(uri: str, *, write: bool) -> None:
+    """Refuse an address that cannot work before anything waits for it. Creates nothing.
+
+    Args:
+        write: whether runs will be written, so that a SQLite file may come into being.
+
+    Raises:
+        RequestError: for a file store, an unknown scheme, a missing driver, a server that does not accept a TCP
+            connection within 2 s, or a SQLite file that cannot be read or written.
+    """
+    url = _parse(uri)
+    scheme = url.get_backend_name()
+    if scheme == "sqlite":
+        _probe_sqlite(uri, sqlite_file(uri), write=write)
+        return
+    if scheme == "postgresql":
+        _probe_driver(uri, url)
+    if url.host:
+        _probe_tcp(uri, url.host, url.port or _PORTS[scheme])
+
+
+def redact(uri: str) -> str:
+    """The URI without its password, for messages and records."""
+    try:
+        return make_url(uri).render_as_string(hide_password=True) if "@" in uri else uri
+    except (ArgumentError, ValueError):
+        return uri
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The absolute path of the file that a SQLite URI names; none for any other URI."""
+    if not uri.startswith("sqlite:"):
+        return None
+    database = make_url(uri).database
+    if not database or database == ":memory:":
+        raise RequestError(f"tracking.uri = {uri}: keeps nothing; allowed: sqlite:///FILE")
+    return Path(database).absolute()
+
+
+def _parse(uri: str) -> URL:
+    scheme = uri.partition(":")[0] if ":" in uri else ""
+    if scheme in ("", "file"):
+        raise RequestError(f"tracking.uri = {uri}: MLflow's file store; allowed: sqlite:///FILE, or {ALLOWED}")
+    try:
+        url = make_url(uri)
+    except (ArgumentError, ValueError):
+        raise RequestError(f"tracking.uri = {uri}: not a URI; allowed: {ALLOWED}") from None
+    backend = url.get_backend_name()
+    if backend not in (*_PORTS, "sqlite"):
+        raise RequestError(f"tracking.uri = {redact(uri)}: unknown scheme {scheme!r}; allowed: {ALLOWED}")
+    if not url.host and backend in ("http", "https"):
+        raise RequestError(f"tracking.uri = {uri}: names no host; allowed: {ALLOWED}")
+    return url
+
+
+def _probe_tcp(uri: str, host: str, port: int) -> None:
+    try:
+        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
+    except (OSError, UnicodeError):  # an impossible host name fails in its encoding
+        raise RequestError(
+            f"tracking.uri = {redact(uri)}: nothing answers at {host}:{port}; allowed: a reachable MLflow tracking URI"
+        ) from None
+
+
+def _probe_driver(uri: str, url: URL) -> None:
+    try:
+        url.get_dialect().import_dbapi()
+    except (ImportError, NoSuchModuleError):
+        raise RequestError(
+            f"tracking.uri = {redact(uri)}: no driver for {url.drivername}; allowed: postgresql+psycopg://, "
+            "with the extra paretune[postgresql] installed"
+        ) from None
+
+
+def _probe_sqlite(uri: str, file: Path | None, *, write: bool) -> None:
+    assert file is not None
+    if file.is_file():
+        if not os.access(file, os.W_OK if write else os.R_OK):
+            raise RequestError(f"tracking.uri = {uri}: no permission; allowed: a SQLite file of your own")
+    elif not write:
+        raise RequestError(f"tracking.uri = {uri}: no such file; allowed: the tracking URI of an earlier search")
+    if write and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+        raise RequestError(f"tracking.uri = {uri}: {file.parent} is not a writable folder; allowed: one that is")
+    if file.exists() and not file.is_file():
+        raise RequestError(f"tracking.uri = {uri}: not a file; allowed: sqlite:///FILE")

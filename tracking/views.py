@@ -1,0 +1,146 @@
+"""Rows of MLflow become documents; no MLflow here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from spaces.fronts import front, hypervolume
+from spaces.records import Kind
+from tracking.documents import (
+    Axis,
+    BudgetNumbers,
+    ConfirmationEntry,
+    FrontDocument,
+    FrontPoint,
+    ObjectiveName,
+    ReferenceQuality,
+    SearchEntry,
+    TrialCounts,
+    TrialEntry,
+    TrialsDocument,
+)
+from tracking.rows import SearchRow, TrialRow
+from tracking.tags import SearchFacts
+
+_PLANNED = {
+    "trial",
+    "method",
+    "config",
+    "trainable_parameters",
+    "stored_parameters",
+    "head_parameters",
+    "adapter_bytes",
+}
+
+
+def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool, axis: Axis) -> FrontDocument:
+    """The document of a search with these trainings."""
+    facts, trials = search.facts, [row for row in rows if row.plan.kind == "trial"]
+    reference = next((row.quality for row in rows if row.plan.kind == "reference"), None)
+    measure = "confirmed_quality" if confirmed else "quality"
+    points = front(
+        [row for row in trials if row.quality is not None and measure in row.metrics],
+        quality=lambda row: row.metrics[measure],
+        size=lambda row: _size(row, axis),
+        mode=facts.mode,
+    )
+    area = None
+    if reference is not None:
+        area = hypervolume(
+            ((row.metrics[measure], _size(row, axis)) for row in points),
+            at_least=facts.budget.at_least,
+            budget=facts.budget.parameters,
+            reference=reference,
+            perfect=facts.perfect,
+        )
+    return FrontDocument(
+        search=search.name,
+        base_model=facts.base_model,
+        base_parameters=facts.base_parameters,
+        budget=_budget(facts),
+        objective=ObjectiveName(metric=facts.metric, mode=facts.mode),
+        reference=ReferenceQuality(quality=reference),
+        hypervolume=area,
+        # Rejected configurations were never runs; the search logs how many there were.
+        trials=_counts(Counter(row.state for row in trials), rejected=search.metrics.get("rejected", 0)),
+        front=tuple(_point(row) for row in points),
+    )
+
+
+def build_trials(search: SearchRow, rows: Sequence[TrialRow]) -> TrialsDocument:
+    """Everything that a search trained, with ids in order within each kind."""
+    by_kind = {kind: [row for row in rows if row.plan.kind == kind] for kind in get_args(Kind)}
+    return TrialsDocument(
+        search=search.name,
+        trials=tuple(TrialEntry(**_entry(row)) for row in by_kind["trial"]),
+        reference=next((TrialEntry(**_entry(row)) for row in by_kind["reference"]), None),
+        confirmations=tuple(
+            ConfirmationEntry(**_entry(row), confirms=row.plan.confirms or "") for row in by_kind["confirmation"]
+        ),
+    )
+
+
+def build_search(row: SearchRow, experiment: str) -> SearchEntry:
+    """One search, with the numbers that it last logged of itself."""
+    logged = row.metrics
+    return SearchEntry(
+        search=row.name,
+        run_id=row.run_id,
+        experiment=experiment,
+        state=row.state,
+        started=datetime.fromtimestamp(row.started / 1000, UTC).isoformat(timespec="seconds"),
+        base_model=row.facts.base_model,
+        budget=_budget(row.facts),
+        objective=ObjectiveName(metric=row.facts.metric, mode=row.facts.mode),
+        trials=_counts(logged, rejected=logged.get("rejected", 0)),
+        hypervolume=logged.get("hypervolume"),
+    )
+
+
+def _size(row: TrialRow, axis: Axis) -> int:
+    """The count on the axis; where the budget counts the head, the plan's counts hold it."""
+    return row.plan.trainable_parameters if axis == "trainable" else row.plan.stored_parameters
+
+
+def _budget(facts: SearchFacts) -> BudgetNumbers:
+    budget = facts.budget
+    return BudgetNumbers(parameters=budget.parameters, at_least=budget.at_least, bytes=budget.bytes)
+
+
+def _counts(states: Mapping[str, float], rejected: float) -> TrialCounts:
+    return TrialCounts(
+        finished=int(states.get("finished", 0)),
+        stopped=int(states.get("stopped", 0)),
+        failed=int(states.get("failed", 0)),
+        rejected=int(rejected),
+    )
+
+
+def _point(row: TrialRow) -> FrontPoint:
+    return FrontPoint(
+        **row.plan.model_dump(include=_PLANNED),
+        run_id=row.run_id,
+        quality=row.metrics["quality"],
+        confirmed_quality=row.metrics.get("confirmed_quality"),
+        confirmed_std=row.metrics.get("confirmed_std"),
+        test_quality=row.metrics.get("test_quality"),
+        steps=int(row.metrics.get("steps", 0)),
+        train_seconds=row.metrics.get("train_seconds", 0.0),
+        peak_memory_bytes=int(row.metrics.get("peak_memory_bytes", 0)),
+    )
+
+
+def _entry(row: TrialRow) -> dict[str, Any]:
+    steps = row.metrics.get("steps")
+    return {
+        **row.plan.model_dump(include={"trial", "method", "config", "trainable_parameters", "adapter_bytes"}),
+        "run_id": row.run_id,
+        "state": row.state,
+        "quality": row.quality,
+        "steps": None if steps is None else int(steps),
+        "train_seconds": row.metrics.get("train_seconds"),
+        "reason": row.reason,
+    }

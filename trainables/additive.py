@@ -1,0 +1,73 @@
+"""A linear layer beside which an update of its output is computed: W x + ΔW x."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from peft.tuners.tuners_utils import check_adapters_to_merge
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from trainables.tuners import AdaptedLinear
+
+
+class AdditiveLayer(AdaptedLinear):
+    """Subclasses say what ΔW is, as a product with x and as a matrix. The base's weight is never written."""
+
+    def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
+        super().__init__(base_layer, adapter_name)
+        self._unmerged: tuple[Tensor] | None = None  # a tuple, so that it is no parameter of this layer
+
+    @abstractmethod
+    def update(self, adapter_name: str, x: Tensor) -> Tensor:
+        """ΔW x, shape (…, out) for x of shape (…, in)."""
+
+    @abstractmethod
+    def get_delta_weight(self, adapter: str) -> Tensor:
+        """ΔW, float32, shaped like the stored weight."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Apply the layer to x of shape (…, in)."""
+        if self.disable_adapters and self.merged:
+            self.unmerge()
+        result: Tensor = self.base_layer(x, *args, **kwargs)
+        if self.disable_adapters or self.merged:
+            return result
+        for name in self.active(self._parameters_by_adapter()):
+            result = result + self.update(name, x).to(result.dtype)
+        return result
+
+    @torch.no_grad()
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Put W + ΔW in the place of W, which is kept untouched, for it may be shared with others.
+
+        Raises:
+            ValueError: when `safe_merge` finds a weight that is not finite.
+        """
+        own = self._parameters_by_adapter()
+        names = [name for name in check_adapters_to_merge(self, adapter_names) if name in own]
+        if not names:
+            return
+        weight = self.base_layer.weight
+        merged = weight.float()
+        for name in names:
+            merged = merged + self.get_delta_weight(name)
+        if safe_merge and not merged.isfinite().all():
+            raise ValueError(f"merging {', '.join(names)} gives weights that are not finite")
+        if self._unmerged is None:
+            self._unmerged = (weight,)
+        self.base_layer.weight = nn.Parameter(merged.to(weight.dtype), requires_grad=False)
+        self.merged_adapters.extend(names)
+
+    def unmerge(self) -> None:
+        """Put W back, to the bit."""
+        if self._unmerged is not None:
+            (self.base_layer.weight,) = self._unmerged
+            self._unmerged = None
+        self.merged_adapters.clear()
+
+    def _parameters_by_adapter(self) -> nn.ParameterDict:
+        parameters: nn.ParameterDict = getattr(self, self.adapter_layer_names[0])
+        return parameters

@@ -1,0 +1,108 @@
+"""Puts an adapter on a task model, and counts what then trains and what it weighs."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from peft import PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
+from transformers.pytorch_utils import Conv1D
+
+from spaces.inventory import Inventory
+from spaces.methods.base import Configuration
+from trainables.inventory import inside
+from trainables.registry import adapters
+from trainables.tuners import AdaptedLinear
+
+_PREFIX = "base_model.model."  # of every name inside a PEFT model
+
+
+def attach(
+    model: PreTrainedModel, method: str, configuration: Configuration, inventory: Inventory, seed: int
+) -> PeftModel:
+    """Wrap `model`, in place, with the adapter of `configuration`; afterwards the adapter and the head train.
+
+    The model's tensors may be shared between processes and are never written, neither by training, evaluation and
+    saving nor by `merged`: what trains, the head too, is a private copy, and a tuner that writes into weights makes
+    them private first. The adapter is float32; the head keeps its type. The same `seed` gives the same adapter.
+    """
+    config = adapters()[method].peft_config(configuration, inventory, seed)
+    config.task_type = _task_type(model)
+    config.modules_to_save = list(inventory.head_modules) or None
+    model.requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def head_only(model: PreTrainedModel, inventory: Inventory) -> PreTrainedModel:
+    """Let the task head of `model` alone train, as a private copy, in place. A language model has none."""
+    model.requires_grad_(False)
+    for name in inventory.head_modules:
+        parent, _, child = name.rpartition(".")
+        head = copy.deepcopy(model.get_submodule(name)).requires_grad_(True)
+        setattr(model.get_submodule(parent), child, head)
+    return model
+
+
+def merged(model: PeftModel) -> PreTrainedModel:
+    """The plain model with the adapter in its weights; `model` is used up.
+
+    PEFT's own tuners merge in place, so the weights that they merge into are made private first.
+    """
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer) and not isinstance(module, AdaptedLinear):
+            layer = module.get_base_layer()
+            if isinstance(layer, nn.Linear | Conv1D):
+                layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
+    plain: PreTrainedModel = model.merge_and_unload()
+    return plain
+
+
+def parameter_groups(model: nn.Module, inventory: Inventory) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """What trains in a model from `attach` or `head_only`: the adapter's parameters and the head's."""
+    adapter: list[nn.Parameter] = []
+    head: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            (head if _in_head(name, inventory) else adapter).append(parameter)
+    return adapter, head
+
+
+def trainable_parameters(model: nn.Module, inventory: Inventory) -> int:
+    """Scalars of the adapter that the optimizer holds; between reselections, for a method that reselects."""
+    adapter, _ = parameter_groups(model, inventory)
+    return sum(parameter.numel() for parameter in adapter)
+
+
+def adapter_tensors(model: PeftModel, inventory: Inventory) -> dict[str, Tensor]:
+    """What `save_pretrained` ships of the active adapter, by name, without the head."""
+    state: dict[str, Tensor] = get_peft_model_state_dict(
+        model, adapter_name=model.active_adapter, save_embedding_layers=False
+    )
+    return {name: tensor for name, tensor in state.items() if not _in_head(name, inventory)}
+
+
+def adapter_bytes(model: PeftModel, inventory: Inventory) -> int:
+    """Tensor bytes of `adapter_tensors`."""
+    return sum(tensor.nbytes for tensor in adapter_tensors(model, inventory).values())
+
+
+def _in_head(name: str, inventory: Inventory) -> bool:
+    return inside(name.removeprefix(_PREFIX), inventory.head_modules)
+
+
+def _task_type(model: PreTrainedModel) -> TaskType | None:
+    name = type(model).__name__
+    if name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
+        return TaskType.CAUSAL_LM
+    if name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values():
+        return TaskType.SEQ_CLS
+    return None  # PEFT knows no image classification

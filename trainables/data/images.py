@@ -1,0 +1,100 @@
+"""Reads images and runs the base model's image processor over them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+from transformers import AutoImageProcessor
+
+from spaces.errors import RequestError
+from spaces.spec import SearchSpec
+from trainables.data.encoded import Array, EncodedImages
+from trainables.data.messages import one_line
+from trainables.data.tables import Column, Table
+
+
+def open_image(table: Table, column: str, position: int) -> Image.Image:
+    """One image in RGB, turned upright as its EXIF data says.
+
+    The cell holds a path, encoded bytes, or the {"bytes", "path"} of the `datasets` library.
+
+    Raises:
+        RequestError: the file is absent, not an image, damaged, or has more than 8 bits a channel.
+    """
+    cell = table.columns[column][position]
+    content = (cell.get("bytes") or cell.get("path")) if isinstance(cell, dict) else cell
+    if not isinstance(content, str | bytes) or not content:
+        raise table.problem(position, f"column {column!r} has no image; allowed: a path or encoded bytes")
+    source = io.BytesIO(content) if isinstance(content, bytes) else table.folder / content
+    try:
+        with Image.open(source) as image:
+            upright = ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise table.problem(position, f"unreadable image ({one_line(error)})") from None
+    # PIL would clip wider integers and floats to 0..255 without a word.
+    if upright.mode[0] in "IF":
+        raise table.problem(position, f"image of mode {upright.mode}; allowed: 8 bits a channel")
+    return upright.convert("RGB")
+
+
+def _affine(processor: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Rescaling and normalisation of the processor as one factor and one summand per channel."""
+    rescaled = processor.rescale_factor if processor.do_rescale else 1.0
+    mean, std = (processor.image_mean, processor.image_std) if processor.do_normalize else (0.0, 1.0)
+    mean, std = (np.broadcast_to(values, 3).reshape(3, 1, 1) for values in (mean, std))
+    return (rescaled / std).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """Images as the processor makes them; before its rescaling and normalisation where those are all that is left."""
+
+    processor: Any
+    columns: tuple[Column, ...]
+
+    def encode(self, table: Table, targets: Array | None) -> EncodedImages:
+        """The table's images.
+
+        Raises:
+            RequestError: an image is unreadable, or the processor gives images of different sizes.
+        """
+        column = self.columns[0][1]
+        first = open_image(table, column, 0)
+        scale, shift = _affine(self.processor)
+        options = {"do_rescale": False, "do_normalize": False}
+        unscaled, expected = self._process(first, options), self._process(first, {})
+        if unscaled.dtype != np.uint8 or not np.allclose(unscaled * scale + shift, expected, atol=1e-5):
+            options, scale, shift = {}, np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)
+        example = self._process(first, options)
+        pixels = np.empty((len(table), *example.shape), dtype=example.dtype)
+        for position in range(len(table)):
+            values = self._process(open_image(table, column, position), options)
+            if values.shape != example.shape:
+                raise table.problem(position, f"image of shape {values.shape}; allowed: {example.shape} as the first")
+            pixels[position] = values
+        return EncodedImages(targets, pixels, scale, shift)
+
+    def _process(self, image: Image.Image, options: dict[str, bool]) -> Array:
+        values: Array = self.processor(images=image, return_tensors="np", **options)["pixel_values"][0]
+        return values
+
+
+def image_encoder(spec: SearchSpec) -> ImageEncoder:
+    """The encoder of `data.image`.
+
+    Raises:
+        RequestError: the base model has no image processor.
+    """
+    path = spec.model.path
+    try:
+        processor = AutoImageProcessor.from_pretrained(
+            path, revision=spec.model.revision, backend="pil", trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise RequestError(f"model.path = {path}: no image processor can be loaded ({one_line(error)})") from None
+    return ImageEncoder(processor, (("data.image", str(spec.data.image)),))

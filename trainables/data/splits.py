@@ -1,0 +1,109 @@
+"""From a spec to its encoded splits. Only `load_test` opens the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import train_test_split
+
+from spaces.errors import RequestError
+from spaces.sections import Source, Task
+from spaces.spec import SearchSpec
+from trainables.data.columns import check_distinct, class_names, class_positions, label_order, numbers
+from trainables.data.encode import Encoder, encoder
+from trainables.data.encoded import Array, EncodedSplit
+from trainables.data.tables import Table, read_table
+
+_UNLABELLED = (Task.CAUSAL_LM,)
+_CLASSES = (Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION)
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What trials train and are compared on. `labels`: class names by position, empty where there are no classes."""
+
+    train: EncodedSplit
+    validation: EncodedSplit
+    labels: tuple[str, ...]
+
+
+def load_splits(spec: SearchSpec) -> Splits:
+    """Read, check and encode the training and the validation split.
+
+    A validation split that the spec leaves out is `data.validation_fraction` of the training split, drawn with
+    `search.seed` and, for classes, in their proportions.
+
+    Raises:
+        RequestError: naming the field, and the row where one row is at fault.
+    """
+    encode = encoder(spec)
+    train = _read("data.train", spec.data.train, spec, encode)
+    labels = label_order(class_names(train, spec.data.label)) if spec.model.task in _CLASSES else ()
+    given = _targets(train, spec, labels)
+    if given is not None:
+        check_distinct(train, spec.data.label, given)
+    if spec.data.validation is None:
+        classes = given if labels else None
+        kept, held_out = split_positions(train, classes, spec.data.validation_fraction, spec.search.seed)
+        train, validation = train.take(kept), train.take(held_out)
+    else:
+        validation = _read("data.validation", spec.data.validation, spec, encode)
+    # All labels are checked before the first text or image is encoded, which takes longer.
+    targets = [_targets(table, spec, labels) for table in (train, validation)]
+    return Splits(encode.encode(train, targets[0]), encode.encode(validation, targets[1]), labels)
+
+
+def load_test(spec: SearchSpec, labels: Sequence[str]) -> EncodedSplit | None:
+    """The test split, None where the spec has none; `labels` are those of the training split.
+
+    Raises:
+        RequestError: naming the field, and the row where one row is at fault.
+    """
+    if spec.data.test is None:
+        return None
+    encode = encoder(spec)
+    table = _read("data.test", spec.data.test, spec, encode)
+    return encode.encode(table, _targets(table, spec, labels))
+
+
+def _read(field: str, source: Source, spec: SearchSpec, encode: Encoder) -> Table:
+    label = () if spec.model.task in _UNLABELLED else (("data.label", spec.data.label),)
+    return read_table(field, source, (*encode.columns, *label))
+
+
+def _targets(table: Table, spec: SearchSpec, labels: Sequence[str]) -> Array | None:
+    if spec.model.task in _UNLABELLED:
+        return None
+    if spec.model.task in _CLASSES:
+        return class_positions(table, spec.data.label, labels)
+    return numbers(table, spec.data.label)
+
+
+def split_positions(table: Table, classes: Array | None, fraction: float, seed: int) -> tuple[Positions, Positions]:
+    """Positions that stay in train and positions that become validation, both ascending; stratified by `classes`.
+
+    Raises:
+        RequestError: a part would be too small, or train would lack a class.
+    """
+    size = len(table)
+    held_out = round(size * fraction)
+    counts = np.array([size]) if classes is None else np.bincount(classes)
+    if classes is not None and counts.min() < 2:
+        position = int(np.flatnonzero(classes == counts.argmin())[0])
+        raise table.problem(position, "alone with its label; allowed: two rows of each label, or data.validation")
+    if not len(counts) <= held_out <= size - len(counts):
+        raise RequestError(
+            f"data.validation_fraction = {fraction}: {held_out} of {size} rows; "
+            f"allowed: {len(counts)} to {size - len(counts)} rows, or data.validation"
+        )
+    kept, drawn = train_test_split(np.arange(size), test_size=held_out, random_state=seed, stratify=classes)
+    if classes is not None and len(np.unique(classes[kept])) < len(counts):
+        raise RequestError(
+            f"data.validation_fraction = {fraction}: takes every row of a label; allowed: less, or data.validation"
+        )
+    return np.sort(kept), np.sort(drawn)

@@ -1,0 +1,84 @@
+"""Reads one split of examples, from a file or from the hub, as columns of plain Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as arrow
+
+from spaces.errors import RequestError
+from spaces.sections import HubSource, Source
+from trainables.data.files import Columns, read_file
+from trainables.data.messages import one_line
+
+Column = tuple[str, str]
+"""A field of the spec and the column that it names, such as ("data.label", "label")."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Examples of one split. `rows` are their numbers in the source from 1, a header not counted; image paths are
+    relative to `folder`."""
+
+    field: str
+    source: str
+    columns: Mapping[str, list[Any]]
+    rows: Sequence[int]
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, positions: Iterable[int]) -> Table:
+        """The examples at `positions`, which keep their row numbers."""
+        chosen = list(positions)
+        columns = {name: [values[i] for i in chosen] for name, values in self.columns.items()}
+        return replace(self, columns=columns, rows=[self.rows[i] for i in chosen])
+
+    def problem(self, position: int, message: str) -> RequestError:
+        """What is wrong with the example at `position`, as an error to raise."""
+        return RequestError(f"{self.field} = {self.source}: row {self.rows[position]}: {message}")
+
+
+def _read_hub(field: str, source: HubSource) -> Columns:
+    import datasets  # slow to import, and files do without it
+
+    datasets.disable_progress_bars()
+    try:
+        split = datasets.load_dataset(source.hub, source.name, split=source.split)
+    except Exception as error:  # the hub's client, its HTTP library and the builders share no base class
+        raise RequestError(f"{field} = {_hub_name(source)}: cannot be loaded ({one_line(error)})") from None
+    # In arrow format images stay encoded, and no value is turned into a tensor.
+    table = split.with_format("arrow")[:]
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _hub_name(source: HubSource) -> str:
+    return "/".join(filter(None, (source.hub, source.name))) + f"[{source.split}]"
+
+
+def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
+    """The `columns` of a split, whose place in the spec is `field`; text is never taken for a number or a gap.
+
+    Raises:
+        RequestError: the source is absent, unreadable or empty, or lacks a column.
+    """
+    if isinstance(source, HubSource):
+        name, folder, found = _hub_name(source), Path(), _read_hub(field, source)
+    else:
+        name, folder, found = source, Path(source).expanduser().parent, read_file(field, source)
+    size = max(map(len, found.values()), default=0)
+    if size == 0:
+        raise RequestError(f"{field} = {name}: has no rows")
+    for asked, column in columns:
+        if column not in found:
+            raise RequestError(f"{asked} = {column}: no such column in {name}; allowed: {', '.join(found)}")
+    kept = {column: found[column] for _, column in columns}
+    plain = {
+        column: values.to_pylist() if isinstance(values, arrow.ChunkedArray) else values
+        for column, values in kept.items()
+    }
+    return Table(field, name, plain, range(1, size + 1), folder)

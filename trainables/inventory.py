@@ -1,0 +1,103 @@
+"""Fills the layer inventory from a model; a model on the meta device is enough."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from spaces.errors import RequestError
+from spaces.inventory import Inventory, LinearLayer
+from spaces.sections import Task
+from trainables.layer_kinds import kind_of
+from trainables.weights import task_class
+
+_BLOCK = re.compile(r"(.*?\.\d+)\.(.+)")  # the first numbered part of a path ends the name of its block
+
+
+def meta_model(config: PreTrainedConfig, task: Task) -> PreTrainedModel:
+    """The model of `task` without storage: shapes and names alone. The size of its head is the config's.
+
+    Raises:
+        RequestError: when the architecture has no model for the task.
+    """
+    auto = task_class(task)
+    if type(config) not in auto._model_mapping:
+        raise RequestError(f"model.task = {task}: {config.model_type} has no model for it")
+    with torch.device("meta"):
+        model: PreTrainedModel = auto.from_config(config, trust_remote_code=False)
+    return model
+
+
+def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Inventory:
+    """What `model`, a task model on any device, offers to adapters.
+
+    Args:
+        model: its head is what lies outside `model.base_model`; the output embedding of a language model belongs to
+            the pretrained base. Tied weights count once.
+        fresh: names of parameters that the checkpoint lacks, such as an untrained pooler's. The modules that own
+            them belong to the head.
+
+    Raises:
+        RequestError: when the model has no linear layer in a block, or one of unknown kind.
+    """
+    heads = _head_modules(model, frozenset(fresh))
+    layers = tuple(_linear_layers(model, heads))
+    if not layers:
+        raise RequestError(f"model.path: {model.config.model_type} has no linear layer to adapt; allowed: transformers")
+    total = sum(parameter.numel() for parameter in model.parameters())
+    head = {parameter for name in heads for parameter in model.get_submodule(name).parameters()}
+    head_parameters = sum(parameter.numel() for parameter in head)
+    return Inventory(
+        model_type=model.config.model_type,
+        layers=layers,
+        base_parameters=total - head_parameters,
+        head_parameters=head_parameters,
+        head_modules=heads,
+    )
+
+
+def _head_modules(model: PreTrainedModel, fresh: frozenset[str]) -> tuple[str, ...]:
+    heads = []
+    if model.get_output_embeddings() is None and model.base_model is not model:
+        heads = [
+            name
+            for name, module in model.named_children()
+            if module is not model.base_model and any(True for _ in module.parameters())
+        ]
+    names: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(parameter, []).append(name)
+    # A tied weight is missing under all but one of its names.
+    untrained = [every[0] for every in names.values() if fresh.issuperset(every)]
+    owners = dict.fromkeys(name.rpartition(".")[0] for name in untrained)
+    return (*heads, *(owner for owner in owners if not inside(owner, heads)))
+
+
+def inside(name: str, modules: Collection[str]) -> bool:
+    """Whether `name` is one of `modules` or lies inside one."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def _linear_layers(model: PreTrainedModel, heads: Collection[str]) -> Iterator[LinearLayer]:
+    blocks: dict[str, int] = {}
+    for name, module in model.named_modules():
+        in_block = _BLOCK.fullmatch(name)
+        if in_block is None or not isinstance(module, nn.Linear | Conv1D) or inside(name, heads):
+            continue
+        block, path = in_block.groups()
+        transposed = isinstance(module, Conv1D)
+        rows, columns = module.weight.shape
+        out_features, in_features = (columns, rows) if transposed else (rows, columns)
+        yield LinearLayer(
+            name=name,
+            kind=kind_of(path, name, model.config.model_type),
+            block=blocks.setdefault(block, len(blocks)),
+            out_features=out_features,
+            in_features=in_features,
+            transposed=transposed,
+        )

@@ -1,0 +1,196 @@
+"""A small training loop: from any step to any later one, the same whether it was interrupted or not."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils.memory import should_reduce_batch_size
+from peft import PeftModel
+from transformers import get_scheduler
+
+from spaces.sections import Task, TrainingSection
+from trainables.data.batches import Indices, batches, evaluation_batches
+from trainables.data.encoded import EncodedSplit
+from trainables.methods.base import StepHooks
+from trainables.metrics import Evaluation, loss
+
+Batch = Mapping[str, torch.Tensor]
+
+
+class TrainingFailed(RuntimeError):
+    """This training cannot go on; the message says why in one line."""
+
+
+def warmup_count(training: TrainingSection) -> int:
+    """Warm-up in steps: `warmup_steps` is a fraction of `max_steps` below 1."""
+    given = training.warmup_steps
+    return math.ceil(given * training.max_steps) if given < 1 else int(given)
+
+
+class Training:
+    """One model being trained on one split.
+
+    `micro_batch` examples go through the model at once; running out of memory halves it, and the gradient of a step
+    stays the same because the losses of a batch are summed and divided by its number of terms at the end.
+    """
+
+    def __init__(
+        self,
+        model: PeftModel,
+        optimizer: torch.optim.Optimizer,
+        hooks: StepHooks,
+        accelerator: Accelerator,
+        split: EncodedSplit,
+        *,
+        task: Task,
+        settings: TrainingSection,
+        seed: int,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.hooks = hooks
+        self.step = 0
+        self.seconds = 0.0
+        self.micro_batch = settings.per_device_train_batch_size
+        self._accelerator = accelerator
+        self._split = split
+        self._task = task
+        self._settings = settings
+        self._seed = seed
+        self._scheduler = get_scheduler(
+            settings.lr_scheduler_type,
+            optimizer,
+            num_warmup_steps=warmup_count(settings),
+            num_training_steps=settings.max_steps,
+        )
+        torch.manual_seed(seed)
+
+    def train_to(self, last: int) -> None:
+        """Make optimizer steps until `last` have been made in all.
+
+        Raises:
+            TrainingFailed: when the loss is not finite, or memory does not hold a single example.
+        """
+        size = self._settings.per_device_train_batch_size * self._settings.gradient_accumulation_steps
+        self.model.train()
+        started = time.perf_counter()
+        rows = batches(len(self._split), size, seed=self._seed, start_step=self.step)
+        while self.step < last:
+            self._make_step(next(rows))
+        self.seconds += time.perf_counter() - started
+
+    def evaluate(self, split: EncodedSplit) -> Evaluation:
+        """Run the model over a split, in evaluation mode."""
+        self.model.eval()
+        evaluation = Evaluation(self._task)
+        size = self._settings.per_device_eval_batch_size
+        with torch.inference_mode():
+            for rows in evaluation_batches(split, size):
+                batch = self._on_device(split.take(rows))
+                with self._accelerator.autocast():
+                    logits = self._forward(batch)
+                evaluation.add(logits.float(), batch["labels"])
+        return evaluation
+
+    def _make_step(self, rows: Indices) -> None:
+        step = self.step + 1
+        self.hooks.before_forward(step)
+        while True:
+            try:
+                value = self._gradient(rows)
+                break
+            except RuntimeError as error:
+                self.optimizer.zero_grad(set_to_none=True)
+                if not should_reduce_batch_size(error):
+                    raise
+                if self.micro_batch == 1:
+                    raise TrainingFailed(f"out of memory at step {step} with a single example at once") from None
+                self.micro_batch //= 2
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+        if not math.isfinite(value):
+            raise TrainingFailed(f"the loss became {value} at step {step}; a lower learning rate may help")
+        self._accelerator.clip_grad_norm_(self._parameters(), self._settings.max_grad_norm)
+        self.optimizer.step()
+        self._scheduler.step()
+        self.hooks.after_step(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step = step
+
+    def _gradient(self, rows: Indices) -> float:
+        """Add up the gradient of the mean loss over `rows`; returns that loss."""
+        total, terms = 0.0, 0
+        for start in range(0, len(rows), self.micro_batch):
+            batch = self._on_device(self._split.take(rows[start : start + self.micro_batch]))
+            with self._accelerator.autocast():
+                logits = self._forward(batch)
+            summed, counted = loss(self._task, logits, batch["labels"])
+            self._accelerator.backward(summed)
+            total += summed.item()
+            terms += counted
+        for parameter in self._parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(max(1, terms))
+        return total / max(1, terms)
+
+    def _parameters(self) -> list[torch.Tensor]:
+        """What the optimizer holds now; a hook may have exchanged parameters."""
+        return [one for group in self.optimizer.param_groups for one in group["params"]]
+
+    def _forward(self, batch: Batch) -> torch.Tensor:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        logits: torch.Tensor = self.model(**inputs).logits
+        return logits
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return {name: tensor.to(self._accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+
+    def save(self, path: Path) -> None:
+        """Write everything from which `load` goes on, in one move."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "micro_batch": self.micro_batch,
+            "tensors": dict(trained_tensors(self.model)),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "hooks": self.hooks.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """Take up a training where `save` left it."""
+        state = torch.load(path, map_location=self._accelerator.device, weights_only=True)
+        self.step = state["step"]
+        self.seconds = state["seconds"]
+        self.micro_batch = state["micro_batch"]
+        current = dict(trained_tensors(self.model))
+        with torch.no_grad():
+            for name, tensor in state["tensors"].items():
+                current[name].copy_(tensor)
+        self.hooks.load_state_dict(state["hooks"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["random"].cpu())
+        if state["random_cuda"]:
+            torch.cuda.set_rng_state_all([one.cpu() for one in state["random_cuda"]])
+
+
+def trained_tensors(model: PeftModel) -> list[tuple[str, torch.Tensor]]:
+    """Parameters that train, and the indices beside them that a method may change while training."""
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    trained += [(name, buffer) for name, buffer in model.named_buffers() if not buffer.is_floating_point()]
+    return trained

@@ -1,0 +1,129 @@
+"""Full fine-tuning as a PEFT tuner: the base's modules are exchanged for private copies that train."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from peft import PeftConfig
+from peft.utils import PeftType
+from torch import Tensor, nn
+
+from spaces.inventory import Inventory
+from spaces.methods.full import FullConfiguration
+from trainables.methods.base import Adapter
+from trainables.tuners import Tuner, register
+from trainables.whole import WholeModule
+
+
+@dataclass
+class FullConfig(PeftConfig):  # type: ignore[misc]
+    """Everything but the modules to save is trained whole.
+
+    PEFT's own `target_modules` stays empty: it would save embeddings named there a second time.
+    """
+
+    target_modules: list[str] | None = field(default=None, metadata={"help": "Not used."})
+    modules_to_save: list[str] | None = field(
+        default=None, metadata={"help": "Modules trained and saved beside the adapter: the task head."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PeftType["FULL"]
+
+
+class FullModel(Tuner):
+    """Wraps the largest modules without a module to save inside; what is tied stays tied, and is saved once."""
+
+    prefix = "full_"
+    tuner_layer_cls = WholeModule
+
+    def _prepare_adapter_config(self, peft_config: FullConfig, model_config: dict[str, Any]) -> FullConfig:
+        return peft_config
+
+    def _prepare_model(self, peft_config: FullConfig, model: nn.Module) -> None:
+        self._whole = set(whole_modules(model, peft_config.modules_to_save or ()))
+        self._memo: dict[int, Any] = {}
+
+    def _check_target_module_exists(self, peft_config: FullConfig, key: str) -> bool:
+        return key in self._whole
+
+    def _create_and_replace(
+        self,
+        peft_config: FullConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        layer = target if isinstance(target, WholeModule) else WholeModule(target, adapter_name)
+        layer.update_layer(adapter_name, peft_config, self._memo)
+        if layer is not target:
+            self._replace_module(parent, target_name, layer, target)
+
+    def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
+        """The copies are float32 already; PEFT's own would untie them."""
+
+    def _check_merge_allowed(self) -> None:
+        """Always: PEFT's own warns of tied embeddings, which stay tied here."""
+
+    @classmethod
+    def _get_adapter_state_dict(cls, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = super()._get_adapter_state_dict(*args, **kwargs)
+        return {names[0]: state[names[0]] for names in _names_by_storage(state)}
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: FullConfig, adapter_name: str, state_dict: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
+        for names in _names_by_storage(model.state_dict()):
+            given = [name for name in names if name in state]
+            state.update({name: state[given[0]] for name in names if given})
+        return state
+
+
+register("full", FullConfig, FullModel)
+
+
+def whole_modules(module: nn.Module, apart: Collection[str], prefix: str = "") -> Iterator[str]:
+    """Names of the largest modules with parameters in `module` that hold none of the modules `apart`."""
+    for name, child in module.named_children():
+        path = f"{prefix}{name}"
+        inner = [f"{path}.{one}".rstrip(".") for one, _ in child.named_modules()]
+        if _is_apart(path, apart) or next(child.parameters(), None) is None:
+            continue
+        if isinstance(child, WholeModule) or not any(_is_apart(one, apart) for one in inner):
+            yield path
+        else:
+            yield from whole_modules(child, apart, f"{path}.")
+
+
+def _is_apart(path: str, apart: Collection[str]) -> bool:
+    return any(path == name or path.endswith(f".{name}") for name in apart)
+
+
+def _names_by_storage(state: dict[str, Tensor]) -> list[list[str]]:
+    """The names in `state`, those of one tied tensor together."""
+    names: dict[tuple[int, torch.Size], list[str]] = {}
+    for name, tensor in state.items():
+        names.setdefault((tensor.data_ptr(), tensor.shape), []).append(name)
+    return list(names.values())
+
+
+class Full(Adapter[FullConfiguration]):
+    """Trains the whole base."""
+
+    name = "full"
+
+    def peft_config(self, configuration: FullConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
+        """Nothing to choose."""
+        return FullConfig()
+
+
+ADAPTERS = (Full(),)

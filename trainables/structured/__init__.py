@@ -1,0 +1,1 @@
+"""Structured matrices as plain functions: no model in sight."""

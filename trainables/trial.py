@@ -1,0 +1,212 @@
+"""The Ray trainable: one actor keeps the base, the data and the imports, and trains one plan after another."""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from peft import PeftModel
+from ray import tune
+
+from spaces.inventory import Inventory
+from spaces.ledger import Ledger
+from spaces.records import Rung, TrialPlan, TrialResult
+from spaces.registry import configuration as configuration_of
+from spaces.rungs import rung_steps
+from spaces.spec import SearchSpec
+from trainables.attach import attach, head_only, parameter_groups
+from trainables.loading import write_labels
+from trainables.loop import Training, TrainingFailed
+from trainables.memory import peak_bytes, reset_peak
+from trainables.methods.base import StepHooks
+from trainables.registry import adapters
+from trainables.verification import ROWS, save_verification
+from trainables.weights import build, copy_of, initialise_fresh
+
+
+@dataclass(frozen=True)
+class SharedSearch:
+    """What every worker of a search needs. Arrays live in the object store, once a node; `test` only in confirm."""
+
+    spec: SearchSpec
+    inventory: Inventory
+    home: Path
+    weights: ray.ObjectRef
+    train: ray.ObjectRef
+    validation: ray.ObjectRef
+    test: ray.ObjectRef | None = None
+
+
+class TrialTrainable(tune.Trainable):  # type: ignore[misc]
+    """Trains the plan in its config, rung by rung; a plan with a checkpoint goes on from it."""
+
+    def setup(self, config: dict[str, Any], shared: SharedSearch) -> None:
+        """Load what all trials have in common."""
+        spec = shared.spec
+        self._shared = shared
+        self._ledger = Ledger(shared.home)
+        self._weights = ray.get(shared.weights)
+        self._train, self._validation = ray.get([shared.train, shared.validation])
+        self._test = ray.get(shared.test) if shared.test is not None else None
+        on_gpu = bool(ray.get_gpu_ids()) and torch.cuda.is_available()
+        if not on_gpu:
+            torch.set_num_threads(max(1, int(spec.resources.cpus)))
+        AcceleratorState._reset_state(reset_partial_state=True)
+        bf16 = spec.training.bf16
+        wanted = (on_gpu and torch.cuda.is_bf16_supported()) if bf16 == "auto" else bf16
+        self._accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if wanted else "no")
+        dtype = None if wanted else torch.float32
+        self._model = build(self._weights, self._accelerator.device, dtype)
+        self._training: Training | None = None
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next plan on the same actor."""
+        self._begin(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """Let go of the trial's tensors."""
+        self._training = None
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._plan = TrialPlan.model_validate(config["plan"])
+        self._folder = self._ledger.trial(self._plan.trial)
+        self._training = None
+
+    def step(self) -> dict[str, Any]:
+        """Train to the next rung and report; the last report follows the durable record of the trial's end."""
+        ended = self._folder.result()
+        if ended is None:
+            try:
+                ended = self._advance()
+            except TrainingFailed as failure:
+                ended = self._fail(str(failure))
+            except Exception as error:
+                (self._folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+                ended = self._fail(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return self._report(ended)
+
+    def _advance(self) -> TrialResult | None:
+        """Reach the next rung; the result when it was the last."""
+        if self._training is None:
+            self._training = self._prepare()
+        training = self._training
+        settings = self._shared.spec.training
+        target = next(step for step in self._rungs() if step > training.step or step == settings.max_steps)
+        if self._plan.kind == "reference" and not self._plan.head_parameters:
+            target = training.step  # nothing to train: the reference is the base as it is
+        training.train_to(target)
+        metric = self._shared.spec.metric
+        quality = training.evaluate(self._validation).score(metric.name)
+        if quality != quality:
+            raise TrainingFailed(f"{metric.name} on validation is not a number at step {training.step}")
+        self._folder.add_rung(Rung(step=training.step, quality=quality))
+        if target < settings.max_steps and target > 0:
+            training.save(self._folder.checkpoint)
+            return None
+        test = training.evaluate(self._test).score(metric.name) if self._test is not None else None
+        self._save_adapter(training.model)
+        return self._folder.write_result(
+            TrialResult(
+                state="finished",
+                quality=quality,
+                test_quality=test,
+                steps=training.step,
+                rungs=self._folder.rungs(),
+                train_seconds=training.seconds,
+                peak_memory_bytes=peak_bytes(self._accelerator.device),
+            )
+        )
+
+    def _rungs(self) -> tuple[int, ...]:
+        """The reference is evaluated at its end alone, so that no stopper compares it with trials."""
+        spec = self._shared.spec
+        return rung_steps(spec.training.max_steps, 1 if self._plan.kind == "reference" else spec.search.rungs)
+
+    def _prepare(self) -> Training:
+        spec, plan = self._shared.spec, self._plan
+        reset_peak(self._accelerator.device)
+        model = copy_of(self._model)
+        initialise_fresh(model, self._weights.fresh, plan.seed)
+        inventory = self._shared.inventory
+        if plan.kind == "reference":
+            adapted, rate = head_only(model, inventory), spec.training.head_learning_rate
+        else:
+            configuration = configuration_of(plan.method, plan.config)
+            adapted, rate = attach(model, plan.method, configuration, inventory, plan.seed), configuration.learning_rate
+        adapter, head = parameter_groups(adapted, inventory)
+        groups = [{"params": adapter, "lr": rate}, {"params": head, "lr": spec.training.head_learning_rate}]
+        optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]] or [{"params": [torch.nn.Parameter(torch.zeros(1))]}],
+            weight_decay=spec.training.weight_decay,
+        )
+        hooks = StepHooks()
+        if plan.kind != "reference":
+            hooks = adapters()[plan.method].hooks(adapted, configuration, optimizer, spec.training.max_steps)
+        training = Training(
+            adapted,
+            optimizer,
+            hooks,
+            self._accelerator,
+            self._train,
+            task=spec.model.task,
+            settings=spec.training,
+            seed=plan.seed,
+        )
+        if self._folder.checkpoint.is_file():
+            training.load(self._folder.checkpoint)
+        return training
+
+    def _save_adapter(self, model: PeftModel) -> None:
+        """Write the adapter and the logits that its copies must give; a half-written one is never seen."""
+        temporary = self._folder.path / ".adapter"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        if isinstance(model, PeftModel):
+            model.save_pretrained(temporary, save_embedding_layers=False)
+        rows = self._validation.take(np.arange(min(ROWS, len(self._validation))))
+        inputs = {name: tensor for name, tensor in rows.items() if name != "labels"}
+        save_verification(model, inputs, temporary, self._model.dtype)
+        write_labels(temporary, self._weights.labels)
+        shutil.rmtree(self._folder.adapter, ignore_errors=True)
+        temporary.rename(self._folder.adapter)
+
+    def _fail(self, reason: str) -> TrialResult:
+        rungs = self._folder.rungs()
+        training = self._training
+        self._training = None
+        return self._folder.write_result(
+            TrialResult(
+                state="failed",
+                steps=training.step if training else 0,
+                train_seconds=training.seconds if training else 0.0,
+                rungs=rungs,
+                reason=reason,
+            )
+        )
+
+    def _report(self, ended: TrialResult | None) -> dict[str, Any]:
+        rungs = self._folder.rungs()
+        report: dict[str, Any] = {
+            "trial": self._plan.trial,
+            "state": ended.state if ended else "running",
+            "steps": rungs[-1].step if rungs else 0,
+            "trainable_parameters": self._plan.trainable_parameters,
+            "train_seconds": ended.train_seconds if ended else self._training.seconds if self._training else 0.0,
+            "peak_memory_bytes": peak_bytes(self._accelerator.device),
+            "done": ended is not None,
+        }
+        if rungs and (ended is None or ended.state == "finished"):
+            report["quality"] = rungs[-1].quality
+        if ended is not None:
+            self._training = None
+        return report

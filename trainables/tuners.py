@@ -1,0 +1,126 @@
+"""What our tuners of linear layers share, and how they enter PEFT."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from aenum import extend_enum
+from peft import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, _maybe_include_all_linear_layers
+from peft.utils import PeftType, register_peft_method
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+
+def register(name: str, config: type[PeftConfig], tuner: type[BaseTuner]) -> None:
+    """Make `name` a PEFT method; registering it again changes nothing."""
+    member = name.upper()
+    if member not in PeftType.__members__:
+        extend_enum(PeftType, member, member)
+    if PeftType[member] not in PEFT_TYPE_TO_TUNER_MAPPING:
+        register_peft_method(name=name, config_cls=config, model_cls=tuner, prefix=tuner.prefix)
+
+
+@dataclass
+class LinearConfig(PeftConfig):  # type: ignore[misc]
+    """Which linear layers a tuner adapts, and which modules train beside it."""
+
+    target_modules: list[str] | str | None = field(
+        default=None, metadata={"help": "Names of the linear layers to adapt, or a pattern that matches all of a name."}
+    )
+    modules_to_save: list[str] | None = field(
+        default=None, metadata={"help": "Modules trained whole and saved beside the adapter: the task head."}
+    )
+
+
+class AdaptedLinear(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+    """A linear layer with adapters; subclasses say what an adapter is.
+
+    `base_layer` is an `nn.Linear`, with a weight of (out, in), or a `Conv1D`, with a weight of (in, out).
+    """
+
+    # Given by PEFT's mixin.
+    adapter_layer_names: ClassVar[tuple[str, ...]]
+    other_param_names: ClassVar[tuple[str, ...]]
+    active_adapters: list[str]
+    set_adapter: Callable[..., None]
+
+    def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
+        super().__init__()
+        if not isinstance(base_layer, nn.Linear | Conv1D):
+            raise TypeError(f"{type(base_layer).__name__} is not a linear layer; allowed: Linear, Conv1D")
+        self.base_layer: nn.Linear | Conv1D = base_layer
+        self.merged_adapters: list[str] = []
+        self._active_adapter = [adapter_name]
+        self.transposed = isinstance(base_layer, Conv1D)
+        rows, columns = base_layer.weight.shape
+        self.out_features, self.in_features = (columns, rows) if self.transposed else (rows, columns)
+
+    @abstractmethod
+    def update_layer(self, adapter_name: str, config: Any, **kwargs: Any) -> None:
+        """Add an adapter called `adapter_name`."""
+
+    def active(self, candidates: Any) -> list[str]:
+        """The active adapters that this layer has; `candidates` is a dictionary by adapter."""
+        return [name for name in self.active_adapters if name in candidates]
+
+    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
+        """PEFT's own casts to the base's type on the way, which would round what was trained in float32."""
+        target = device or self.base_layer.weight.device
+        for name in (*self.adapter_layer_names, *self.other_param_names):
+            entries = getattr(self, name)
+            if adapter_name in entries and isinstance(entries[adapter_name], Tensor | nn.Module):
+                entries[adapter_name] = entries[adapter_name].to(target)
+
+
+class Tuner(BaseTuner):  # type: ignore[misc]
+    """What all our tuners share."""
+
+    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        """PEFT's own also hands over `child.weight`, which a module like a whole head does not have."""
+        setattr(parent, child_name, new_module)
+
+
+class LinearTuner(Tuner):
+    """Puts `tuner_layer_cls`, an `AdaptedLinear`, around every target."""
+
+    def layer_arguments(self, name: str) -> dict[str, Any] | None:
+        """What `update_layer` needs beside the config for the target `name`; None leaves the target alone."""
+        return {}
+
+    def targets(self, config: LinearConfig, model: nn.Module) -> Iterator[tuple[str, nn.Linear | Conv1D]]:
+        """The linear layers to adapt by name, in the model's order."""
+        config = _maybe_include_all_linear_layers(config, model)
+        for name, module in model.named_modules():
+            layer = module.base_layer if isinstance(module, AdaptedLinear) else module
+            if isinstance(layer, nn.Linear | Conv1D) and self._check_target_module_exists(config, name):
+                yield name, layer
+
+    def _create_and_replace(
+        self,
+        peft_config: LinearConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        arguments = self.layer_arguments(current_key)
+        if arguments is None:
+            return
+        if isinstance(target, AdaptedLinear):
+            target.update_layer(adapter_name, peft_config, **arguments)
+            return
+        layer = self.tuner_layer_cls(target, adapter_name)
+        layer.update_layer(adapter_name, peft_config, **arguments)
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)
+        self._replace_module(parent, target_name, layer, target)

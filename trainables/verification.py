@@ -1,0 +1,78 @@
+"""Logits of a few fixed validation rows, saved when a trial ends: what every copy of its adapter must reproduce.
+
+`python -m trainables.verification FOLDER MODEL`, MODEL being the spec's model section as JSON, loads an export in a
+fresh process and compares: the largest difference is printed, and it is an error when it exceeds what rounding
+explains.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from spaces.sections import ModelSection
+
+FILE = "verification.safetensors"
+ROWS = 4
+_LOGITS = "logits"
+
+# Relative to the largest logit: sums in another order differ by rounding, and a merged weight is rounded once more.
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+def save_verification(model: nn.Module, inputs: Mapping[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
+    """Run `inputs` (without labels) through the model in evaluation mode and save them with the logits.
+
+    `dtype` is the type of the base's weights, in which a copy must be loaded to be compared.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        logits = model(**{name: tensor.to(device) for name, tensor in inputs.items()}).logits.float().cpu()
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in inputs.items()}
+    save_file({**tensors, _LOGITS: logits.contiguous()}, folder / FILE, metadata={"dtype": _name(dtype)})
+
+
+def saved_dtype(folder: Path) -> torch.dtype:
+    """The type of the base's weights when the logits were saved."""
+    with safe_open(folder / FILE, framework="pt") as file:
+        dtype: torch.dtype = getattr(torch, file.metadata()["dtype"])
+        return dtype
+
+
+def difference(model: nn.Module, folder: Path) -> tuple[float, float]:
+    """Largest absolute difference between the model's logits and the saved ones, and what is allowed."""
+    tensors = load_file(folder / FILE)
+    expected = tensors.pop(_LOGITS)
+    model.eval()
+    with torch.inference_mode():
+        logits = model(**tensors).logits.float()
+    allowed = TOLERANCE[saved_dtype(folder)] * max(1.0, float(expected.abs().max()))
+    if logits.shape != expected.shape:
+        return float("inf"), allowed
+    return float((logits - expected).abs().max()), allowed
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def main() -> int:
+    """Verify the export in a folder: 0 when it gives the saved logits, else 1."""
+    from trainables.loading import load_export
+
+    folder, section = Path(sys.argv[1]), ModelSection.model_validate_json(sys.argv[2])
+    found, allowed = difference(load_export(folder, section, saved_dtype(folder)), folder)
+    print(json.dumps({"difference": found, "allowed": allowed}))
+    return 0 if found <= allowed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The pretrained base: read once by the driver, shared read-only, and built from the shared arrays by each worker."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from accelerate import init_empty_weights
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils import logging as transformers_logging
+
+from spaces.errors import RequestError
+from spaces.sections import ModelSection, Task
+
+_CLASSES: Mapping[Task, Any] = {
+    Task.SEQUENCE_CLASSIFICATION: AutoModelForSequenceClassification,
+    Task.REGRESSION: AutoModelForSequenceClassification,
+    Task.CAUSAL_LM: AutoModelForCausalLM,
+    Task.IMAGE_CLASSIFICATION: AutoModelForImageClassification,
+}
+
+
+def task_class(task: Task) -> Any:
+    """The transformers class that builds a model with the head of `task`."""
+    return _CLASSES[task]
+
+
+# NumPy has no bfloat16: such tensors travel as their bits.
+_BITS = {torch.bfloat16: torch.int16}
+
+
+@dataclass(frozen=True)
+class SharedWeights:
+    """The weights of a task model as arrays that many processes may map, and never write.
+
+    `fresh` names the parameters that the checkpoint does not have; they belong to the task head. `labels` names the
+    classes in the order of the logits.
+    """
+
+    config: PretrainedConfig
+    task: Task
+    arrays: Mapping[str, npt.NDArray[Any]]
+    types: Mapping[str, str]
+    fresh: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+def load_config(model: ModelSection, labels: tuple[str, ...]) -> PretrainedConfig:
+    """The model's config with the task's labels.
+
+    Raises:
+        RequestError: when there is no such model, no safetensors in its folder, or the task does not suit it.
+    """
+    folder = Path(model.path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise RequestError(f"model.path = {model.path}: has no config.json; allowed: a transformers model folder")
+        if not any(folder.glob("*.safetensors")):
+            raise RequestError(f"model.path = {model.path}: has no safetensors; allowed: weights in safetensors only")
+    elif model.path.startswith((".", "/", "~")):
+        raise RequestError(f"model.path = {model.path}: no such folder; allowed: a model folder or a hub id")
+    source = str(folder) if folder.is_dir() else model.path
+    settings: dict[str, Any] = {}
+    if model.task is Task.REGRESSION:
+        settings = {"num_labels": 1, "problem_type": "regression"}
+    elif model.task is not Task.CAUSAL_LM:
+        settings = {
+            "num_labels": len(labels),
+            "id2label": dict(enumerate(labels)),
+            "label2id": {label: position for position, label in enumerate(labels)},
+            "problem_type": "single_label_classification",
+        }
+    try:
+        config = AutoConfig.from_pretrained(source, revision=model.revision, trust_remote_code=False, **settings)
+    except (OSError, ValueError, HFValidationError, RepositoryNotFoundError) as error:
+        raise RequestError(f"model.path = {model.path}: cannot be read ({_line(error)})") from None
+    if type(config) not in task_class(model.task)._model_mapping:
+        raise RequestError(f"model.task = {model.task}: {config.model_type} has no such head")
+    return config
+
+
+def load_weights(model: ModelSection, config: PretrainedConfig, labels: tuple[str, ...]) -> SharedWeights:
+    """Read the weights; parameters of the head that the checkpoint lacks get values, replaced by `build` per seed.
+
+    Raises:
+        RequestError: when the weights cannot be read.
+    """
+    folder = Path(model.path).expanduser()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        loaded, report = task_class(model.task).from_pretrained(
+            str(folder) if folder.is_dir() else model.path,
+            config=config,
+            revision=model.revision,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RequestError(f"model.path = {model.path}: weights cannot be read ({_line(error)})") from None
+    mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
+    fresh = tuple(sorted({*report["missing_keys"], *mismatched}))
+    arrays, types = {}, {}
+    for name, tensor in loaded.state_dict().items():
+        bits = tensor.view(_BITS[tensor.dtype]) if tensor.dtype in _BITS else tensor
+        arrays[name] = bits.contiguous().numpy()
+        types[name] = str(tensor.dtype).removeprefix("torch.")
+    config.name_or_path = model.path
+    return SharedWeights(config, model.task, arrays, types, fresh, labels)
+
+
+def build(shared: SharedWeights, device: torch.device, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """The task model whose parameters are views of the shared arrays (copies only on a GPU or in another type).
+
+    No parameter requires a gradient. Nothing may write into them: on the CPU they are shared between processes.
+    """
+    with init_empty_weights(include_buffers=False):
+        model = task_class(shared.task).from_config(shared.config, trust_remote_code=False)
+    tensors = {}
+    for name, array in shared.arrays.items():
+        array_type: torch.dtype = getattr(torch, shared.types[name])
+        tensor = _view(array)
+        tensor = tensor.view(array_type) if array_type in _BITS else tensor
+        wanted = dtype if dtype is not None and array_type.is_floating_point else array_type
+        tensors[name] = tensor.to(device=device, dtype=wanted)
+    model.load_state_dict(tensors, strict=False, assign=True)
+    model.tie_weights()
+    model.to(device)
+    model.requires_grad_(False)
+    model.eval()
+    model.name_or_path = shared.config.name_or_path
+    return model
+
+
+def _view(array: npt.NDArray[Any]) -> torch.Tensor:
+    with warnings.catch_warnings():
+        # torch warns of read-only arrays because it could write through them; `build` promises not to.
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(array)
+
+
+def copy_of(model: PreTrainedModel) -> PreTrainedModel:
+    """A model of its own modules around the same tensors: what one trial may change without touching the next."""
+    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    copied: PreTrainedModel = copy.deepcopy(model, tensors)
+    return copied
+
+
+def initialise_fresh(model: PreTrainedModel, fresh: tuple[str, ...], seed: int) -> None:
+    """Give the parameters that the checkpoint lacks private initial values, drawn from `seed`."""
+    owners: dict[str, list[str]] = {}
+    for name in fresh:
+        module, _, leaf = name.rpartition(".")
+        owners.setdefault(module, []).append(leaf)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module_name in sorted(owners):
+            module = model.get_submodule(module_name)
+            for leaf in owners[module_name]:
+                old = getattr(module, leaf)
+                setattr(module, leaf, nn.Parameter(torch.empty_like(old), requires_grad=False))
+            with torch.no_grad():
+                model._init_weights(module)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
