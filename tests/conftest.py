@@ -95,7 +95,7 @@ class Workplace:
             "confirm": {"top": 0},
         }
         for section, given in sections.items():
-            values[section] = {**values[section], **given} if isinstance(given, dict) else given
+            values[section] = {**values.get(section, {}), **given} if isinstance(given, dict) else given
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(values))
         return path

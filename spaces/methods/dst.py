@@ -16,7 +16,7 @@ from spaces.methods.sparta import VALUE_AND_INDEX_BYTES, density_for, entries_at
 class DstConfiguration(PlacedConfiguration):
     """In every weight S at most ⌊density · |S|⌋ entries differ from the pretrained values after each projection."""
 
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of the deltas.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
     targets: Targets = Field(default="all", description="Kinds of linear layers to adapt.")
     density: float = Field(default=0.005, gt=0, le=1, description="Part of each weight's entries that may differ.")
     reselection_interval: int = Field(default=1, ge=1, description="Steps between projections (the paper's: 1).")

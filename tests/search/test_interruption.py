@@ -35,7 +35,8 @@ def workers(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     found = []
     for process in processes:
         with contextlib.suppress(psutil.Error):
-            if "TrialTrainable" in " ".join(process.cmdline()):
+            title = " ".join(process.cmdline())
+            if title.startswith("ray::") and "Trainable" in title:
                 found.append(process)
     return found
 
@@ -123,7 +124,9 @@ def test_a_diverging_trial_fails_alone(workplace: Workplace) -> None:
 
 def test_asha_stops_trials_that_are_told_as_stopped(workplace: Workplace) -> None:
     spec = workplace.spec(
-        training={"max_steps": 27}, search={"trials": 10, "rungs": 3, "stopper": "asha", "concurrent": 2}
+        objective={"metric": "loss"},
+        training={"max_steps": 27},
+        search={"trials": 10, "rungs": 3, "stopper": "asha", "concurrent": 2},
     )
     done = workplace.run("search", str(spec))
     assert done.returncode == 0, done.stderr

@@ -75,7 +75,9 @@ def test_a_fit_is_within_its_allowance_or_says_the_least_that_would_be(
 
 @given(inventory=inventories(), places=PLACES, allowance=st.integers(1, 3000))
 @settings(max_examples=100, deadline=None)
-def test_a_sparse_fit_spends_all_that_there_is(inventory: Inventory, places: dict[str, Any], allowance: int) -> None:
+def test_a_sparse_fit_spends_all_but_what_rounding_takes(
+    inventory: Inventory, places: dict[str, Any], allowance: int
+) -> None:
     for name in ("sparta", "dst"):
         known = method(name)
         try:
@@ -84,14 +86,14 @@ def test_a_sparse_fit_spends_all_that_there_is(inventory: Inventory, places: dic
             continue
         count = known.count(fitted, inventory)
         sizes = [layer.shape[0] * layer.shape[1] for layer in count.layers]
-        # DST rounds down in every weight.
-        slack = 0 if name == "sparta" or fitted.density > allowance / sum(sizes) else len(sizes) - 1
-        if name == "sparta" or fitted.density <= allowance / sum(sizes):
-            assert count.trainable_parameters >= min(allowance, sum(sizes)) - slack
+        # DST rounds down in every weight, and has an entry in each: at the least, one in the smallest.
+        lost = 0 if name == "sparta" else len(sizes) - 1
+        smallest = min(layer.trainable_parameters for layer in count.layers)
+        assert count.trainable_parameters >= min(allowance, sum(sizes)) - lost or (name == "dst" and smallest == 1)
 
 
 @pytest.mark.parametrize("name", methods())
-def test_lora_and_circulant_grow_with_the_allowance(name: str, inventory: Inventory) -> None:
+def test_sizes_grow_with_the_allowance(name: str, inventory: Inventory) -> None:
     known, start = method(name), configuration(name, {})
     sizes = []
     for allowance in (500, 2_000, 20_000, 200_000, 2_000_000, 30_000_000):

@@ -44,7 +44,7 @@ def attached(tiny: Tiny, name: str, chosen: Configuration | None = None, seed: i
 
 
 def loss(tiny: Tiny, model: nn.Module) -> Tensor:
-    return model(**tiny.inputs()).logits.float().square().mean()
+    return model(**tiny.inputs(next(model.parameters()).device)).logits.float().square().mean()
 
 
 def train(tiny: Tiny, model: PeftModel, name: str, chosen: Configuration | None = None, steps: int = 2) -> PeftModel:
@@ -265,15 +265,31 @@ def test_evaluating_between_steps_changes_nothing(tiny: Tiny, name: str) -> None
         adapter, _ = parameter_groups(model, tiny.inventory)
         optimizer = torch.optim.AdamW(adapter, lr=0.02, fused=True)
         for _ in range(3):
-            loss(tiny, model).backward()
-            optimizer.step()
-            optimizer.zero_grad()
             if evaluates:
                 with torch.inference_mode():
                     model(**tiny.inputs())
+            loss(tiny, model).backward()
+            optimizer.step()
+            optimizer.zero_grad()
         states.append([parameter.detach() for parameter in adapter])
     for one, other in zip(*states, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@METHODS
+@BASES
+def test_life_on_a_gpu(tiny: Tiny, name: str, tmp_path: Path) -> None:
+    def on_gpu() -> nn.Module:
+        return copy.deepcopy(tiny.model()).to("cuda")
+
+    model = attach(on_gpu(), name, usual(name), tiny.inventory, seed=1)
+    close(tiny.logits(model), tiny.logits(on_gpu()), 1e-6)
+    trained = tiny.logits(train(tiny, model, name))
+    model.save_pretrained(tmp_path)
+    close(tiny.logits(PeftModel.from_pretrained(on_gpu(), tmp_path)), trained, 1e-6)
+    close(tiny.logits(PeftModel.from_pretrained(tiny.model(), tmp_path)).cuda(), trained, 1e-3)
+    close(tiny.logits(merged(model)), trained, 1e-4)
 
 
 @METHODS

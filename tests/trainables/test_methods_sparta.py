@@ -189,7 +189,10 @@ def test_two_active_adapters_add_up() -> None:
 
 
 def test_the_whole_state_can_be_saved_and_loaded() -> None:
-    model = adapted(Lines(6, 5))
+    base = Lines(6, 5)
+    with torch.no_grad():
+        base.first.weight.mul_(2)
+    model = adapted(base)
     randomise(model)
     x = torch.ones(2, 5)
     expected = model(x)
@@ -200,6 +203,19 @@ def test_the_whole_state_can_be_saved_and_loaded() -> None:
     other.load_state_dict(state)
     assert torch.equal(other(x), expected)
     assert torch.equal(model(x), expected)
+
+
+def test_places_may_change_after_they_were_written() -> None:
+    model = adapted(Lines(6, 5))
+    before = {name: layer.base_layer.weight.clone() for name, layer in layers(model).items()}
+    randomise(model)
+    x = torch.ones(2, 5)
+    model(x)
+    for layer in layers(model).values():
+        layer.places["default"].copy_(torch.arange(len(layer.places["default"])))
+    model(x)
+    for name, layer in layers(model).items():
+        assert torch.equal(layer.base_layer.weight, before[name] + layer.get_delta_weight("default"))
 
 
 def test_changing_the_type_starts_from_the_pretrained_weight() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -124,7 +125,10 @@ class Tiny:
         """A model of its own around the shared tensors."""
         return copy_of(_shared(self))
 
-    def inputs(self) -> dict[str, Tensor]:
+    def inputs(self, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        return {name: tensor.to(device) for name, tensor in self._inputs().items()}
+
+    def _inputs(self) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)
         if self.family == "vit":
             return {"pixel_values": torch.randn(ROWS, 3, 8, 8, generator=generator).to(self.dtype)}
@@ -137,7 +141,7 @@ class Tiny:
         was = model.training
         model.eval()
         with torch.no_grad():
-            logits: Tensor = model(**self.inputs()).logits
+            logits: Tensor = model(**self.inputs(next(model.parameters()).device)).logits
         model.train(was)
         return logits
 
@@ -165,12 +169,12 @@ def _shared(tiny: Tiny) -> PreTrainedModel:
         torch.manual_seed(0)
         model = task_class(tiny.task).from_config(tiny.config).to(tiny.dtype).eval()
     for parameter in model.parameters():
-        values = parameter.detach().clone()
-        array = values.view(torch.uint8).numpy() if tiny.dtype is torch.bfloat16 else values.numpy()
-        parameter.data = torch.from_numpy(_read_only(array)).view(tiny.dtype).view(values.shape)
+        parameter.data = _read_only(parameter.detach())
     return model.requires_grad_(False)
 
 
-def _read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    array.setflags(write=False)
-    return array
+def _read_only(tensor: Tensor) -> Tensor:
+    array = np.frombuffer(tensor.contiguous().view(torch.uint8).numpy().tobytes(), dtype=np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of memory that is not writable: that is the point
+        return torch.from_numpy(array).view(tensor.dtype).view(tensor.shape)
