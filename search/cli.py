@@ -15,7 +15,6 @@ from spaces.errors import RequestError, WorkError
 app = typer.Typer(
     name="paretune",
     help="Which adaptation method, with which settings, gives the best quality for every number of parameters?",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -35,16 +34,19 @@ DEFAULT_STORAGE = Path("./paretune-runs")
 
 def main() -> None:
     """Run a command: exit code 0 done, 1 the work failed, 2 the request was wrong."""
-    sys.exit(run())
+    sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Run one command and give its exit code; `arguments` are those of the process unless given."""
+def run(arguments: list[str]) -> int:
+    """Run one command and give its exit code; no arguments ask for help."""
     try:
-        outcome = app(arguments, standalone_mode=False)
+        outcome = app(arguments or ["--help"], prog_name="paretune", standalone_mode=False)
     except RequestError as error:
         return _complain(error, 2)
     except WorkError as error:
+        return _complain(error, 1)
+    except OSError as error:
+        # Such as a full disk: nothing that a traceback would explain.
         return _complain(error, 1)
     except typer.Abort:
         return _complain("interrupted", 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 import uuid
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from spaces.errors import RequestError
 
-PROBE_SECONDS = 2.0
 CONNECT_SECONDS = 60
 
 
@@ -35,37 +33,7 @@ def quiet_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def check_address(address: str) -> None:
-    """See whether anything listens at a Ray address, for `ray.init` can hang for minutes on a dead one.
-
-    Raises:
-        RequestError: when nothing does, or the address has another form than HOST:PORT or `auto`.
-    """
-    if address == "auto":
-        if not (os.environ.get("RAY_ADDRESS") or _local_cluster()):
-            raise RequestError("--address auto: no Ray cluster runs on this machine; allowed: a running one, HOST:PORT")
-        return
-    host, separator, port = address.rpartition(":")
-    if not separator or not host or "/" in host or not port.isdigit():
-        raise RequestError(f"--address {address}: allowed: HOST:PORT of a Ray head, or auto")
-    try:
-        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise RequestError(
-            f"--address {address}: nothing answers there ({error}); allowed: a running Ray head"
-        ) from None
-
-
-def _local_cluster() -> bool:
-    from ray._private.services import canonicalize_bootstrap_address
-
-    try:
-        return bool(canonicalize_bootstrap_address("auto"))
-    except ConnectionError:
-        return False
-
-
-def connect(address: str | None, home: Path, cpus: float) -> None:
+def connect(address: str | None, home: Path) -> None:
     """Start Ray here, or join the cluster at `address` after checking that its nodes can do the work.
 
     Raises:
@@ -75,7 +43,6 @@ def connect(address: str | None, home: Path, cpus: float) -> None:
     if address is None:
         ray.init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, int(cpus)),
             include_dashboard=False,
             configure_logging=True,
             logging_level="ERROR",
@@ -84,7 +51,7 @@ def connect(address: str | None, home: Path, cpus: float) -> None:
         return
     try:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
-    except (ConnectionError, RuntimeError) as error:
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         raise RequestError(f"--address {address}: cannot join ({' '.join(str(error).split())[:200]})") from None
     _check_nodes(home)
 

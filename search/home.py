@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,10 +30,33 @@ def exists(home: Path) -> bool:
     return (home / SPEC).is_file()
 
 
+def find(command: str, storage: Path, name: str) -> Path:
+    """The folder of the search called `name`.
+
+    Raises:
+        RequestError: when the storage holds none, naming the nearest.
+    """
+    folder = storage.expanduser().absolute()
+    if exists(folder / name):
+        return folder / name
+    names = [spec.parent.name for spec in folder.glob(f"*/{SPEC}")]
+    nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, for it holds no searches"
+    raise RequestError(f"{command} {name}: no such search in {storage}; allowed: --storage, or the nearest: {nearest}")
+
+
 def read(home: Path) -> tuple[SearchSpec, str]:
-    """The spec and the id of the search that lives there."""
-    identity = json.loads((home / IDENTITY).read_text(encoding="utf-8"))
-    return load_spec(home / SPEC), identity["search_id"]
+    """The spec and the id of the search that lives there.
+
+    Raises:
+        RequestError: when its folder was damaged.
+    """
+    try:
+        search_id = str(json.loads((home / IDENTITY).read_text(encoding="utf-8"))["search_id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(
+            f"search {home.name!r}: {home / IDENTITY} is damaged ({error}); allowed: as it was written"
+        ) from None
+    return load_spec(home / SPEC), search_id
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from spaces.sections import ModelSection, Source
 from spaces.space import Space
 from spaces.spec import SearchSpec
 from trainables.data.encoded import EncodedSplit
+from trainables.data.files import find_file
 from trainables.data.splits import load_splits
 from trainables.inventory import inventory_of, meta_model
-from trainables.weights import SharedWeights, load_config, load_weights
+from trainables.weights import SharedWeights, load_config, load_weights, read_config
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ def prepare(spec: SearchSpec) -> Prepared:
         RequestError: naming field, value and what is allowed.
     """
     transformers_logging.set_verbosity_error()
+    # Before the data, whose tokenizer comes from the same folder and would be missed first.
+    read_config(spec.model)
+    if isinstance(spec.data.test, str):
+        # Confirm reads it when the search is over, which is too late to hear that it is missing.
+        find_file("data.test", spec.data.test)
     splits = load_splits(spec)
     config = load_config(spec.model, splits.labels)
     weights = load_weights(spec.model, config, splits.labels)
@@ -69,7 +76,7 @@ def absolute(spec: SearchSpec) -> SearchSpec:
     """The spec with every local path made absolute, so that workers and a later resume find the same files."""
 
     def source(given: Source | None) -> Source | None:
-        return str(Path(given).expanduser().absolute()) if isinstance(given, str) else given
+        return _absolute(given) if isinstance(given, str) else given
 
     data = spec.data.model_copy(
         update={name: source(getattr(spec.data, name)) for name in ("train", "validation", "test")}
@@ -78,11 +85,16 @@ def absolute(spec: SearchSpec) -> SearchSpec:
         update={
             "model": _absolute_model(spec.model),
             "data": data,
-            "storage": str(Path(spec.storage).expanduser().absolute()),
+            "storage": _absolute(spec.storage),
         }
     )
 
 
 def _absolute_model(model: ModelSection) -> ModelSection:
-    folder = Path(model.path).expanduser()
-    return model.model_copy(update={"path": str(folder.absolute())}) if folder.is_dir() else model
+    folder = _absolute(model.path)
+    return model.model_copy(update={"path": folder}) if os.path.isdir(folder) else model
+
+
+def _absolute(path: str) -> str:
+    # `Path.expanduser` raises for the home of a user who does not exist; this leaves it as it is.
+    return str(Path(os.path.expanduser(path)).absolute())

@@ -22,7 +22,7 @@ from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 from tracking.writer import SearchWriter
 
-DRAIN_SECONDS = 30.0
+DRAIN_SECONDS = 15.0
 
 
 def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> Summary:
@@ -61,7 +61,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
 def _cluster(spec: SearchSpec, address: str | None) -> Iterator[float]:
     """Ray for the duration; gives the GPUs of one trial."""
     try:
-        connect(address, spec.home, spec.resources.cpus)
+        connect(address, spec.home)
         gpus = gpus_for(spec.resources.gpus)
         check_resources(spec.resources.cpus, gpus)
         yield gpus
@@ -75,7 +75,7 @@ def _run(prepared: Prepared, search_id: str, uri: str, gpus: float, console: Con
     study = open_study(spec, search_id, spec.home)
     reconcile(study, ledger, spec)
     writer = SearchWriter(uri, spec, search_id, spec.home)
-    state = "stopped"
+    finished = False
     try:
         writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
         recorder = Recorder(ledger, writer, prepared.budget, spec.metric, lambda: rejected_count(study))
@@ -87,8 +87,8 @@ def _run(prepared: Prepared, search_id: str, uri: str, gpus: float, console: Con
         summary = summarise_run(prepared, recorder, uri, waiting=writer.drain(DRAIN_SECONDS))
         for picture in write_pictures(summary, spec.home):
             writer.upload(picture)
-        state = "finished"
+        finished = True
     finally:
-        writer.end_search("finished" if state == "finished" else "stopped")
-        writer.close(DRAIN_SECONDS)
+        writer.end_search("finished" if finished else "stopped")
+        writer.close(0 if finished and summary.waiting else DRAIN_SECONDS)
     return summary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import tempfile
 from pathlib import Path
 
@@ -16,21 +16,34 @@ def check_storage(storage: Path) -> None:
     Raises:
         RequestError: when it cannot.
     """
-    existing = storage
-    while not existing.exists():
-        existing = existing.parent
     try:
-        if not existing.is_dir():
-            raise NotADirectoryError(20, "not a folder")
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-        writable = os.access(existing, os.W_OK)
-    except OSError as error:
-        raise RequestError(
-            f"storage = {storage}: cannot be written ({error.strerror}); allowed: a writable folder"
-        ) from None
-    if not writable:
-        raise RequestError(f"storage = {storage}: cannot be written; allowed: a writable folder")
+        try_writing(_nearest(storage))
+    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RequestError(f"storage = {storage}: cannot be written ({reason}); allowed: a writable folder") from None
+
+
+def try_writing(folder: Path) -> None:
+    """Write into a folder and leave nothing there; permission bits say too little of root and of special folders.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself, or the last folder on the way to it that exists."""
+    while True:
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            path = path.parent
+        else:
+            return path
 
 
 def check_tracking(uri: str, storage: Path) -> None:

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
+from search.storage import try_writing
 from spaces.errors import RequestError
 from spaces.metrics import Metric
 from spaces.records import TrialPlan, TrialResult
@@ -36,11 +37,12 @@ def storage_url(spec: SearchSpec, home: Path) -> str:
         return f"sqlite:///{home.resolve()}/optuna.db"
     try:
         url = make_url(given)
-    except sqlalchemy.exc.ArgumentError:
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number is a ValueError
+        # What is malformed may still hold a password, so it is not shown.
         raise RequestError(
-            f"search.study_storage = {given!r}: not a database URL; allowed: postgresql+psycopg://host/database"
+            "search.study_storage: not a database URL; allowed: postgresql+psycopg://HOST/DATABASE or sqlite:///FILE"
         ) from None
-    if url.password:
+    if url.password or "password" in url.query:
         raise RequestError("search.study_storage: holds a password; allowed: none there, use PGPASSWORD or ~/.pgpass")
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
@@ -48,23 +50,26 @@ def storage_url(spec: SearchSpec, home: Path) -> str:
 
 
 def check_storage(spec: SearchSpec) -> None:
-    """See that a storage given by URL answers, before anything is written.
+    """See that a storage given by URL answers, before anything is written. A SQLite file is not made.
 
     Raises:
         RequestError: when it does not.
     """
-    if spec.search.study_storage is None:
+    given = spec.search.study_storage
+    if given is None:
         return
-    url = storage_url(spec, spec.home)
-    patience = {"connect_timeout": CONNECT_SECONDS} if url.startswith("postgresql") else {}
+    url = make_url(storage_url(spec, spec.home))
+    patience = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
     try:
+        if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+            try_writing(Path(url.database).parent)
+            return
         create_engine(url, connect_args=patience).connect().close()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise RequestError(f"search.study_storage = {spec.search.study_storage}: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return f"cannot be opened ({' '.join(str(error).split())[:200]}); allowed: a database that answers"
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
+        raise RequestError(
+            f"search.study_storage = {given}: cannot be opened ({reason}); allowed: a database that answers"
+        ) from None
 
 
 def open_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+
+# Where pydantic speaks of Python's types or does not say what is allowed.
+_MESSAGES = {
+    "model_type": "Input should be a mapping of fields",
+    "dict_type": "Input should be a mapping",
+    "byte_size": "Input should be a number of bytes such as 200KB",
+    "byte_size_unit": "Input should be a number of bytes such as 200KB",
+    "invalid_key": "Input should have a field name as its key",
+}
 
 
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
@@ -12,31 +21,52 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[
     for part in location:
         field = model.model_fields.get(str(part))
         annotation: Any = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        sections = [one for one in (annotation, *get_args(annotation)) if _is_model(one)]
+        if not sections:
             break
-        model = annotation
+        model = sections[0]
     return sorted(model.model_fields)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first problem in one line, and how many more there are."""
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    location = tuple(first["loc"])
-    # A union reports the branch it tried as the last part of the location ('int', 'constrained-str'): not a field.
-    names = [str(part) for part in location if not _is_branch(str(part))]
-    field = ".".join(names)
-    if first["type"] == "extra_forbidden":
-        line = f"{field}: unknown field; allowed: {', '.join(_fields_at(model, location[:-1]))}"
-    elif first["type"] == "missing":
-        line = f"{field}: missing"
-    else:
-        message = first["msg"].removeprefix("Value error, ")
-        line = f"{field} = {first['input']!r}: {message}" if field and len(names) > 1 else message
-        if field and len(names) == 1 and first["type"] != "value_error":
-            line = f"{field} = {first['input']!r}: {message}"
-    others = {tuple(problem["loc"])[: len(names)] for problem in problems[1:]} - {location[: len(names)]}
-    return line + (f" (and {len(others)} more)" if others else "")
+    problems = [(_field(problem["loc"]), problem) for problem in error.errors(include_url=False)]
+    first = problems[0][0]
+    here = [(field, problem) for field, problem in problems if field[: len(first)] == first]
+    # Every branch of a union complains; the one that came deepest is the one that was meant.
+    depth = max(len(field) for field, _ in here)
+    meant = next(field for field, _ in here if len(field) == depth)
+    causes = [problem for field, problem in here if field == meant]
+    others = {field for field, _ in problems} - {field for field, _ in here}
+    more = f" (and {len(others)} more)" if others else ""
+    return _line(".".join(meant), causes, model, meant) + more
+
+
+def _line(field: str, causes: list[Any], model: type[BaseModel], location: tuple[str, ...]) -> str:
+    kind, value = causes[0]["type"], causes[0]["input"]
+    if kind == "extra_forbidden":
+        return f"{field}: unknown field; allowed: {', '.join(_fields_at(model, location[:-1]))}"
+    if kind == "missing":
+        return f"{field}: missing"
+    message = " or ".join(dict.fromkeys(_message(cause) for cause in causes)).replace(" or Input should be ", " or ")
+    if isinstance(value, dict) and kind == "value_error":
+        # A validator of a whole section names its field itself.
+        return message if not field or message.startswith(field) else f"{field}: {message}"
+    return f"{field} = {value!r}: {message}"
+
+
+def _message(problem: Any) -> str:
+    message: str = _MESSAGES.get(problem["type"], problem["msg"])
+    return message.removeprefix("Value error, ")
+
+
+def _field(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The location without the branches of unions, which pydantic reports as its last parts."""
+    return tuple(str(part) for part in location if not _is_branch(str(part)))
 
 
 def _is_branch(part: str) -> bool:

@@ -46,6 +46,11 @@ class Range:
 Knob = Choice | Range
 
 
+def extremes(knob: Knob) -> tuple[Value, ...]:
+    """Values that stand for all of a knob: every choice, or both ends of a range."""
+    return knob.values if isinstance(knob, Choice) else (knob.low, knob.high)
+
+
 def _number(value: Any) -> Any:
     """YAML 1.1 reads 1e-4, without a point, as text."""
     try:
@@ -65,12 +70,16 @@ def parse_knob(value: Any) -> Knob:
         if unknown or "low" not in value or "high" not in value:
             raise ValueError(f"{value} is not a range; allowed: {{low: number, high: number, log: true or false}}")
         low, high, log = _number(value["low"]), _number(value["high"]), value.get("log", False)
-        if not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
+        if not (_is_number(low) and _is_number(high) and low <= high):
             raise ValueError(f"{value} is not a range; allowed: low at most high, both numbers")
         if log and low <= 0:
             raise ValueError(f"{value} is not a range; allowed with log: low above 0")
         return Range(low, high, bool(log))
     values = tuple(_number(one) for one in value) if isinstance(value, list | tuple) else (_number(value),)
-    if not values or any(not isinstance(one, str | int | float | bool) for one in values):
+    if not values or any(not (isinstance(one, str) or _is_number(one)) for one in values):
         raise ValueError(f"{value!r} is not a knob; allowed: a value, a list of values, or {{low, high}}")
     return Choice(values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 2**63  # so neither infinite nor NaN

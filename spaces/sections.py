@@ -5,7 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    model_validator,
+)
 
 
 class Task(StrEnum):
@@ -20,7 +28,7 @@ class Task(StrEnum):
 class Section(BaseModel):
     """A part of a spec: unknown fields are refused, values never change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -77,14 +85,18 @@ class DataSection(Section):
 
 
 def _percent_or_count(value: Any) -> Any:
-    if isinstance(value, str):
-        text = value.strip().replace("_", "")
-        if text.endswith("%"):
-            if not 0 < float(text[:-1]) <= 100:
-                raise ValueError("a percentage must lie in (0%, 100%]")
-            return f"{text[:-1].strip()}%"
-        return int(text)
-    return value
+    """`50_000` as a number, `0.3%` with a number that was checked."""
+    text = str(value).strip().replace("_", "")
+    number = text.removesuffix("%").strip()
+    try:
+        amount = float(number) if number != text else int(number)
+    except ValueError:
+        raise ValueError("neither a number nor a percentage; allowed: such as 50_000 or 0.3%") from None
+    if number == text:
+        return amount
+    if not 0 < amount <= 100:
+        raise ValueError("a percentage must lie in (0%, 100%]")
+    return f"{number}%"
 
 
 Amount = Annotated[
@@ -150,8 +162,10 @@ class SearchSection(Section):
         le=8,
         description="Times a trial is evaluated, each at three times the steps of the one before.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of the sampler, of data order and of initial values.")
-    concurrent: int | Literal["auto"] = Field(
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="Seed of the sampler, of data order and of initial values."
+    )
+    concurrent: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         default="auto", description="Trials at the same time; auto: as many as the resources allow."
     )
     time_limit: float | None = Field(default=None, gt=0, description="Seconds after which the search ends cleanly.")
@@ -165,13 +179,11 @@ class SearchSection(Section):
     @model_validator(mode="after")
     def _only_what_is_built(self) -> Self:
         if self.sampler not in ("tpe", "random"):
-            raise ValueError(f"sampler {self.sampler!r} is not built yet; allowed: tpe, random")
+            raise ValueError(f"search.sampler = {self.sampler!r}: not built yet; allowed: tpe, random")
         if self.stopper == "front":
-            raise ValueError("stopper 'front' is not built yet; allowed: none, asha")
+            raise ValueError("search.stopper = 'front': not built yet; allowed: none, asha")
         if self.time_limit is not None:
-            raise ValueError("time_limit is not built yet; allowed: null")
-        if isinstance(self.concurrent, int) and self.concurrent < 1:
-            raise ValueError("concurrent must be auto or at least 1")
+            raise ValueError(f"search.time_limit = {self.time_limit:g}: not built yet; allowed: null")
         return self
 
 
@@ -186,10 +198,16 @@ class ResourcesSection(Section):
     """What one trial occupies."""
 
     cpus: float = Field(default=1, gt=0, description="CPU cores of one trial.")
-    gpus: float | Literal["auto"] = Field(
+    gpus: NonNegativeFloat | Literal["auto"] = Field(
         default="auto",
-        description="GPUs of one trial, fractions allowed; auto: one where the cluster has any.",
+        description="GPUs of one trial, fractions of one allowed; auto: one where the cluster has any.",
     )
+
+    @model_validator(mode="after")
+    def _several_gpus_are_whole(self) -> Self:
+        if self.gpus != "auto" and self.gpus > 1 and self.gpus % 1:
+            raise ValueError(f"resources.gpus = {self.gpus:g}: allowed: auto, a part of one GPU, or a whole number")
+        return self
 
 
 class TrackingSection(Section):

@@ -17,7 +17,7 @@ from spaces.draws import FixedDraw
 from spaces.errors import RequestError
 from spaces.explain import explain
 from spaces.inventory import LAYER_RANGES, TARGETS, Inventory
-from spaces.knobs import Choice, Knob, Range, Suggester, Value, parse_knob
+from spaces.knobs import Choice, Knob, Range, Suggester, Value, extremes, parse_knob
 from spaces.methods.base import AnyMethod, Configuration, Unfit
 from spaces.registry import method as method_named
 
@@ -74,11 +74,18 @@ class Space:
         """
         fitting = tuple(name for name in self.methods if self._reachable(name))
         if not fitting:
-            smallest = min((self._smallest(name), name) for name in self.methods)
+            reachable = [(smallest, name) for name in self.methods if (smallest := self._smallest(name))]
+            if not reachable:
+                raise RequestError(
+                    f"methods = {', '.join(self.methods)}: {self.inventory.model_type} has no linear layer at their "
+                    "targets; allowed: other targets"
+                )
+            smallest, name = min(reachable)
+            smallest += self._counted_head
             raise RequestError(
                 f"budget.parameters = {self.budget.parameters}: no configuration lies between at_least "
                 f"({self.budget.at_least:,}) and the budget ({self.budget.parameters:,}); the smallest possible "
-                f"trains {smallest[0]:,} ({smallest[1]}); allowed: a budget that contains one"
+                f"trains {smallest:,} ({name}); allowed: a budget that contains one"
             )
         return fitting
 
@@ -93,7 +100,11 @@ class Space:
     @property
     def allowance(self) -> int:
         """Trainable parameters left to the adapter."""
-        return self.budget.parameters - (self.inventory.head_parameters if self.budget.count_head else 0)
+        return self.budget.parameters - self._counted_head
+
+    @property
+    def _counted_head(self) -> int:
+        return self.inventory.head_parameters if self.budget.count_head else 0
 
     def propose(self, draw: Suggester) -> Proposal:
         """Draw a configuration.
@@ -202,7 +213,7 @@ class Space:
         domains = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
         sized = (known.size_knob,) if known.size_knob in domains else ()
         places = tuple(SHARED_PLACES) if known.placed else ()
-        values = {knob: _corner_values(domains.get(knob) or SHARED_PLACES[knob]) for knob in (*places, *sized) if knob}
+        values = {knob: extremes(domains.get(knob) or SHARED_PLACES[knob]) for knob in (*places, *sized) if knob}
         low = self._share.low
         for combination in itertools.product(*values.values()):
             named = dict(zip(values, combination, strict=True))
@@ -225,17 +236,16 @@ class Space:
         return False
 
     def _smallest(self, name: str) -> int:
+        """Fewest parameters that a method can train; 0 when it has no place on the model."""
         known = method_named(name)
         counts = []
         for values in self._corners(name):
             settings = {knob: value for knob, value in values.items() if knob in known.configuration.model_fields}
+            configuration = known.configuration(**settings)
             try:
-                fitted = known.fit(known.configuration(**settings), self.inventory, 1)
-                counts.append(known.count(fitted, self.inventory).trainable_parameters)
+                if known.size_knob not in settings:
+                    configuration = known.fit(configuration, self.inventory, 1)
+                counts.append(known.count(configuration, self.inventory).trainable_parameters)
             except Unfit as unfit:
                 counts.append(unfit.smallest)
-        return min(count for count in counts if count) if any(counts) else self.inventory.base_parameters
-
-
-def _corner_values(knob: Knob) -> tuple[Value, ...]:
-    return knob.values if isinstance(knob, Choice) else (knob.low, knob.high)
+        return min((count for count in counts if count), default=0)

@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from spaces.errors import RequestError
 from spaces.explain import explain
-from spaces.knobs import parse_knob
+from spaces.knobs import Knob, Range, extremes, parse_knob
+from spaces.methods.base import AnyMethod
 from spaces.metrics import DEFAULT_METRIC, METRICS, Metric
 from spaces.registry import method, methods
 from spaces.sections import (
@@ -45,6 +46,17 @@ def _knobs_by_method(value: Any) -> Any:
                 raise ValueError(f"method {name!r} is named twice")
             merged[name] = knobs or {}
     return merged
+
+
+def _check_knob(known: AnyMethod, knob: str, values: Knob) -> None:
+    """See that a method takes every value of one of its knobs, long before the sampler draws one that it refuses."""
+    setting = "learning_rate" if knob == "learning_rate_multiplier" else knob
+    if isinstance(values, Range):
+        fractional = not (isinstance(values.low, int) and isinstance(values.high, int))
+        if fractional and isinstance(getattr(known.configuration(), setting), int):
+            raise ValueError(f"{values.low} to {values.high} holds fractions; allowed: whole numbers")
+    for value in extremes(values):
+        known.configuration(**{setting: value})
 
 
 Methods = Annotated[dict[str, dict[str, Any]], BeforeValidator(_knobs_by_method)]
@@ -92,14 +104,21 @@ class SearchSpec(Section):
     @model_validator(mode="after")
     def _methods_and_knobs_exist(self) -> Self:
         for name, knobs in self.methods.items():
-            known = method(name)
+            try:
+                known = method(name)
+            except ValueError as error:
+                raise ValueError(f"methods: {error}") from error
             shared = SHARED_KNOBS if known.placed else SHARED_KNOBS[2:]
             allowed = {*known.configuration.model_fields, *shared}
             for knob, value in knobs.items():
                 if knob not in allowed:
                     raise ValueError(f"methods.{name}: unknown knob {knob!r}; allowed: {', '.join(sorted(allowed))}")
                 try:
-                    parse_knob(value)
+                    _check_knob(known, knob, parse_knob(value))
+                except ValidationError as error:
+                    # A multiplier was tried as a learning rate, so the line may name another knob.
+                    _, _, refused = explain(error, known.configuration).partition(" = ")
+                    raise ValueError(f"methods.{name}.{knob} = {refused}") from error
                 except ValueError as error:
                     raise ValueError(f"methods.{name}.{knob}: {error}") from error
         return self
@@ -140,7 +159,7 @@ def parse_spec(values: Any) -> SearchSpec:
         RequestError: naming field, value and what is allowed.
     """
     if not isinstance(values, dict):
-        raise RequestError(f"a spec is a mapping of fields, not {type(values).__name__}")
+        raise RequestError(f"spec: {type(values).__name__} instead of fields; allowed: name: value, one a line")
     try:
         return SearchSpec.model_validate(values)
     except ValidationError as error:
@@ -156,9 +175,9 @@ def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RequestError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); allowed: a file with a spec in YAML") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2026-99-99 is a ValueError
+        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())}); allowed: a spec in YAML") from None
     for override in overrides or []:
         values = apply_override(values, override)
     return parse_spec(values)
@@ -174,10 +193,6 @@ def apply_override(values: Any, override: str) -> Any:
     keys = path.strip().split(".")
     if not separator or not all(keys):
         raise RequestError(f"--set {override}: allowed: a.b=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
     result = dict(values) if isinstance(values, dict) else {}
     node = result
     for key in keys[:-1]:
@@ -186,8 +201,16 @@ def apply_override(values: Any, override: str) -> Any:
             raise RequestError(f"--set {override}: {key!r} is not a section; allowed: a dotted path of the spec")
         node[key] = dict(inner or {})
         node = node[key]
-    node[keys[-1]] = value
+    node[keys[-1]] = parse_value(text)
     return result
+
+
+def parse_value(text: str) -> Any:
+    """A value as the command line has it: YAML, or the text itself where it is none."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
 
 
 def dump_spec(spec: SearchSpec) -> str:

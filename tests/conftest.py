@@ -132,7 +132,7 @@ class Workplace:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=500,
             check=False,
         )
 

@@ -106,7 +106,7 @@ def front_png(
     if picture.styles:
         legend = axes.legend(title="method", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         legend.set_alignment("left")
-    figure.savefig(path)
+    figure.savefig(path, format="png")  # whatever its suffix
 
 
 def _places(dots: Sequence[Dot]) -> tuple[list[int], list[float]]:

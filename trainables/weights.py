@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import Any
 import numpy.typing as npt
 import torch
 from accelerate import init_empty_weights
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -60,38 +62,53 @@ class SharedWeights:
     labels: tuple[str, ...]
 
 
-def load_config(model: ModelSection, labels: tuple[str, ...]) -> PretrainedConfig:
-    """The model's config with the task's labels.
+def read_config(model: ModelSection, **settings: Any) -> PretrainedConfig:
+    """The model's config, with `settings` in place of its own.
 
     Raises:
         RequestError: when there is no such model, no safetensors in its folder, or the task does not suit it.
     """
-    folder = Path(model.path).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(model.path))
+    local = os.path.isdir(folder)  # False, where `Path.is_dir` raises, for a path that cannot be one
+    if local:
         if not (folder / "config.json").is_file():
             raise RequestError(f"model.path = {model.path}: has no config.json; allowed: a transformers model folder")
         if not any(folder.glob("*.safetensors")):
             raise RequestError(f"model.path = {model.path}: has no safetensors; allowed: weights in safetensors only")
     elif model.path.startswith((".", "/", "~")):
         raise RequestError(f"model.path = {model.path}: no such folder; allowed: a model folder or a hub id")
-    source = str(folder) if folder.is_dir() else model.path
-    settings: dict[str, Any] = {}
-    if model.task is Task.REGRESSION:
-        settings = {"num_labels": 1, "problem_type": "regression"}
-    elif model.task is not Task.CAUSAL_LM:
-        settings = {
-            "num_labels": len(labels),
-            "id2label": dict(enumerate(labels)),
-            "label2id": {label: position for position, label in enumerate(labels)},
-            "problem_type": "single_label_classification",
-        }
+    source = str(folder) if local else model.path
     try:
         config = AutoConfig.from_pretrained(source, revision=model.revision, trust_remote_code=False, **settings)
-    except (OSError, ValueError, HFValidationError, RepositoryNotFoundError) as error:
-        raise RequestError(f"model.path = {model.path}: cannot be read ({_line(error)})") from None
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
+        raise RequestError(
+            f"model.path = {model.path}: cannot be read ({_line(error)}); allowed: a model folder or a hub id"
+        ) from None
     if type(config) not in task_class(model.task)._model_mapping:
-        raise RequestError(f"model.task = {model.task}: {config.model_type} has no such head")
+        fitting = ", ".join(task for task in Task if type(config) in task_class(task)._model_mapping)
+        raise RequestError(
+            f"model.task = {model.task}: {config.model_type} has no such head; allowed: {fitting or 'another model'}"
+        )
     return config
+
+
+def load_config(model: ModelSection, labels: tuple[str, ...]) -> PretrainedConfig:
+    """The model's config with the task's labels.
+
+    Raises:
+        RequestError: as `read_config` does.
+    """
+    if model.task is Task.CAUSAL_LM:
+        return read_config(model)
+    if model.task is Task.REGRESSION:
+        return read_config(model, num_labels=1, problem_type="regression")
+    return read_config(
+        model,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id={label: position for position, label in enumerate(labels)},
+        problem_type="single_label_classification",
+    )
 
 
 def load_weights(model: ModelSection, config: PretrainedConfig, labels: tuple[str, ...]) -> SharedWeights:
@@ -113,7 +130,7 @@ def load_weights(model: ModelSection, config: PretrainedConfig, labels: tuple[st
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise RequestError(f"model.path = {model.path}: weights cannot be read ({_line(error)})") from None
     mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
     fresh = tuple(sorted({*report["missing_keys"], *mismatched}))

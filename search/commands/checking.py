@@ -77,9 +77,7 @@ def _environment(storage: Path, given: str | None) -> DoctorDocument:
 
 def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
     """Ledger, Optuna and MLflow must hold the same trials in the same states, each once."""
-    home = storage.expanduser().absolute() / name
-    if not search_home.exists(home):
-        raise RequestError(f"doctor {name}: no such search in {storage}; allowed: its name and --storage")
+    home = search_home.find("doctor", storage, name)
     spec, search_id = search_home.read(home)
     uri = resolve_uri(given, spec.tracking.uri, Path(spec.storage))
     probe(uri, write=False)

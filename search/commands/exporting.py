@@ -79,7 +79,7 @@ def export(uri: str, name: str, out: Path, choice: Choice, form: str, storage: P
     with reading(uri) as client:
         search = find_search(client, name)
         rows = {row.plan.trial: row for row in read_trials(client, search)}
-    if chosen not in rows or rows[chosen].quality is None:
+    if chosen not in rows or rows[chosen].quality is None or rows[chosen].plan.kind != "trial":
         finished = [trial for trial, row in rows.items() if row.quality is not None and row.plan.kind == "trial"]
         raise RequestError(f"--trial {chosen}: no finished trial; allowed: {', '.join(finished[:20])}")
     spec, row = fetch_spec(uri, search.run_id), rows[chosen]

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +16,7 @@ from spaces.explain import explain
 from spaces.methods.base import Unfit
 from spaces.registry import methods as all_methods
 from spaces.sections import Task
-from spaces.spec import load_spec
+from spaces.spec import load_spec, parse_value
 
 
 class LayerRow(BaseModel):
@@ -65,33 +64,37 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
     Raises:
         RequestError: for an unknown method or knob, or a configuration that cannot exist on the model.
     """
-    from search.preflight import inspect
+    from search.preflight import absolute, inspect
     from trainables.data.splits import load_splits
+    from trainables.weights import read_config
 
-    spec = load_spec(spec_path)
+    spec = absolute(load_spec(spec_path))
     if method not in all_methods():
         raise RequestError(f"--method {method}: unknown; allowed: {', '.join(all_methods())}")
     known = all_methods()[method]
     values = {}
     for setting in settings:
         knob, separator, text = setting.partition("=")
-        if not separator:
+        if not separator or not knob.strip():
             raise RequestError(f"--set {setting}: allowed: knob=value")
-        values[knob.strip()] = yaml.safe_load(text)
-    labels = 2
+        values[knob.strip()] = parse_value(text)
+    try:
+        configuration = known.configuration(**values)
+    except ValidationError as error:
+        raise RequestError(f"--set {explain(error, known.configuration)}") from None
+    read_config(spec.model)
+    labels, note = 2, None
     if spec.model.task not in (Task.CAUSAL_LM, Task.REGRESSION):
         try:
             labels = len(load_splits(spec).labels)
         except RequestError as error:
-            print(f"paretune: {error}; the head is counted for {labels} classes", file=sys.stderr)
-    inventory = inspect(spec, labels)
+            note = f"paretune: {error}; the head is counted for {labels} classes"
     try:
-        configuration = known.configuration(**values)
-        counted = known.count(configuration, inventory)
-    except ValidationError as error:
-        raise RequestError(f"--set {explain(error, known.configuration)}") from None
+        counted = known.count(configuration, inspect(spec, labels))
     except Unfit as error:
         raise RequestError(f"--method {method}: {error}") from None
+    if note is not None:
+        print(note, file=sys.stderr)
     fields = dataclasses.asdict(counted)
     if spec.budget.count_head:
         fields["trainable_parameters"] += counted.head_parameters
@@ -117,9 +120,9 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
 
 def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Console) -> None:
     """Check a spec, its model and its data, and print what it would search."""
-    from search.preflight import prepare
+    from search.preflight import absolute, prepare
 
-    spec = load_spec(spec_path, overrides)
+    spec = absolute(load_spec(spec_path, overrides))
     prepared = prepare(spec)
     budget, confirm = prepared.budget, spec.confirm
     document = ValidateDocument(

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from search import home as search_home
-from search.cluster import check_address
+from search.address import check_address
 from search.preflight import absolute
 from search.run import resume as run_resume
 from search.run import start as run_start
@@ -30,6 +30,7 @@ def search(spec_path: Path, overrides: list[str], address: str | None, given: st
     spec = absolute(load_spec(spec_path, overrides))
     storage = Path(spec.storage)
     check_storage(storage)
+    check_storage(spec.home)
     uri = resolve_uri(given, spec.tracking.uri, storage)
     check_tracking(uri, storage)
     if address is not None:
@@ -45,9 +46,7 @@ def resume(name: str, storage: Path, address: str | None, given: str | None, con
     Raises:
         RequestError: when there is no such search in the storage.
     """
-    home = storage.expanduser().absolute() / name
-    if not search_home.exists(home):
-        raise RequestError(f"resume {name}: no such search in {storage}; allowed: its name and --storage")
+    home = search_home.find("resume", storage, name)
     spec, _ = search_home.read(home)
     uri = resolve_uri(given, spec.tracking.uri, Path(spec.storage))
     probe(uri, write=True)

@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from search.storage import try_writing
+from spaces.errors import RequestError
 from tracking.plots import front_html, front_png
 from tracking.reader import front_document, searches_document, trials_document
 from tracking.tables import front_csv, front_table
@@ -37,7 +39,14 @@ def front(
     as_json: bool,
     console: Console,
 ) -> None:
-    """Print the front of a search, and write it where asked."""
+    """Print the front of a search, and write it where asked.
+
+    Raises:
+        RequestError: when there is no such search, or a file cannot be written.
+    """
+    files = [(option, path) for option, path in (("html", html), ("png", png), ("csv", csv)) if path is not None]
+    for option, path in files:
+        _check_file(option, path)
     document = front_document(uri, name, confirmed=confirmed, axis=axis)
     if html is not None or png is not None:
         tried = trials_document(uri, name)
@@ -51,9 +60,19 @@ def front(
         _print(document)
         return
     console.print(front_table(document, confirmed=confirmed, axis=axis))
-    for path in (html, png, csv):
-        if path is not None:
-            console.print(f"wrote {path}", highlight=False)
+    for _, path in files:
+        console.print(f"wrote {path}", highlight=False)
+
+
+def _check_file(option: str, path: Path) -> None:
+    """See that a file can be written before any other is."""
+    reason = "is a folder" if path.is_dir() else None
+    try:
+        try_writing(path.parent)
+    except OSError as error:
+        reason = f"{path.parent} cannot be written: {error.strerror}"
+    if reason is not None:
+        raise RequestError(f"--{option} {path}: {reason}; allowed: a file in a folder that exists")
 
 
 def trials(uri: str, name: str, as_json: bool, console: Console) -> None:

@@ -77,7 +77,7 @@ def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
         ("search.stopper=front", ["'front'", "not built yet", "asha"]),
         ("search.sampler=gp", ["'gp'", "not built yet", "tpe"]),
         ("search.time_limit=60", ["time_limit", "not built yet"]),
-        ("search.concurrent=0", ["concurrent", "at least 1"]),
+        ("search.concurrent=0", ["search.concurrent", "0", "greater than or equal to 1", "auto"]),
         ("name='a b'", ["name", "'a b'"]),
         ("objective.metric=bleu", ["objective.metric", "'bleu'", "accuracy"]),
         ("model.task=translation", ["model.task", "'translation'", "causal-lm"]),

@@ -76,20 +76,29 @@ _READERS: Mapping[str, Callable[[Path], Columns]] = {
 }
 
 
+def find_file(field: str, source: str) -> Path:
+    """The file `source`, which the spec names in `field`; it is not opened.
+
+    Raises:
+        RequestError: the suffix is unknown, or there is no such file.
+    """
+    path = Path(source).expanduser()
+    if path.suffix.lower() not in _READERS:
+        allowed = f"{', '.join(_READERS)}, or {{hub: ID, name: CONFIGURATION, split: SPLIT}}"
+        raise RequestError(f"{field} = {source}: unknown suffix {path.suffix!r}; allowed: {allowed}")
+    if not path.exists():
+        raise RequestError(f"{field} = {source}: no such file; allowed: a file of examples")
+    return path
+
+
 def read_file(field: str, source: str) -> Columns:
     """Every column of the file `source`, which the spec names in `field`.
 
     Raises:
         RequestError: the suffix is unknown, or the file is absent or not what its suffix says.
     """
-    path = Path(source).expanduser()
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        allowed = f"{', '.join(_READERS)}, or {{hub: ID, name: CONFIGURATION, split: SPLIT}}"
-        raise RequestError(f"{field} = {source}: unknown suffix {path.suffix!r}; allowed: {allowed}")
-    if not path.exists():
-        raise RequestError(f"{field} = {source}: no such file")
+    path = find_file(field, source)
     try:
-        return reader(path)
+        return _READERS[path.suffix.lower()](path)
     except (OSError, ValueError, csv.Error, arrow.ArrowException) as error:
         raise RequestError(f"{field} = {source}: cannot be read as {path.suffix[1:]} ({one_line(error)})") from None

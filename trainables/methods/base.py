@@ -35,12 +35,10 @@ class StepHooks:
 class Adapter(ABC, Generic[C]):
     """The side of a method that knows torch. Joined with its `spaces` side by `name`.
 
-    `writes_base`: the tuner writes into weights of the base, of which its layers make private copies first: as much
-    memory as the adapted weights take.
+    The base may be shared between processes: a tuner that writes into its weights makes private copies of them first.
     """
 
     name: ClassVar[str]
-    writes_base: ClassVar[bool] = False
 
     @abstractmethod
     def peft_config(self, configuration: C, inventory: Inventory, seed: int) -> PeftConfig:

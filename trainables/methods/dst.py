@@ -62,7 +62,6 @@ class Dst(Adapter[DstConfiguration]):
     """Keeps the entries that moved farthest."""
 
     name = "dst"
-    writes_base = True
 
     def peft_config(self, configuration: DstConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """The first subset follows the training's seed."""

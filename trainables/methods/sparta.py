@@ -61,7 +61,6 @@ class Sparta(Adapter[SpartaConfiguration]):
     """Trains a fixed random subset."""
 
     name = "sparta"
-    writes_base = True
 
     def peft_config(self, configuration: SpartaConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """The subset follows the configuration's own seed, so that a recipe names it."""

@@ -1,0 +1,89 @@
+"""Whether a Ray cluster answers at an address, asked in a way that cannot hang: `ray.init` can, for minutes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from ray._private.authentication.authentication_token_setup import AUTH_MODE_ENV_VAR, _enable_token_auth
+
+from spaces.errors import RequestError
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 30.0
+_UNAUTHENTICATED = "AuthenticationError"
+
+
+def check_address(address: str) -> None:
+    """See whether a Ray head answers at HOST:PORT, or at whatever `auto` finds.
+
+    Raises:
+        RequestError: when none does, or the address has another form.
+    """
+    found = _running_here() if address == "auto" else address
+    shown = f"--address {address}" + (f" ({found})" if found != address else "")
+    host, port = _host_and_port(found, shown)
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except (OSError, UnicodeError) as error:  # an impossible host name fails in its encoding
+        raise RequestError(f"{shown}: nothing answers there ({error}); allowed: a running Ray head") from None
+    _ask(found, shown)
+
+
+def _running_here() -> str:
+    """The cluster that RAY_ADDRESS names, or else one that runs on this machine."""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    try:
+        found: str | None = canonicalize_bootstrap_address("auto")
+    except ConnectionError:
+        found = None
+    except ValueError as error:
+        raise RequestError(f"--address auto: RAY_ADDRESS: {error}; allowed: HOST:PORT of a Ray head") from None
+    if not found:
+        raise RequestError("--address auto: no Ray cluster runs on this machine; allowed: a running one, or HOST:PORT")
+    return found
+
+
+def _host_and_port(address: str, shown: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # the port is no number, or too large
+        host, port = None, None
+    if not host or not port or parts.netloc != address or "@" in address:
+        raise RequestError(f"{shown}: not HOST:PORT; allowed: HOST:PORT of a Ray head, or auto")
+    return host, port
+
+
+def _ask(address: str, shown: str) -> None:
+    """See that Ray's health check passes, with this user's token where the cluster asks for one."""
+    reason = _problem(address, shown, os.environ)
+    if reason is None:
+        return
+    if _UNAUTHENTICATED not in reason:
+        raise RequestError(f"{shown}: Ray's health check fails ({reason[:200]}); allowed: a running Ray head")
+    with_token = {**os.environ, AUTH_MODE_ENV_VAR: "token"}
+    if AUTH_MODE_ENV_VAR in os.environ or _problem(address, shown, with_token) is not None:
+        raise RequestError(f"{shown}: the cluster asks for a token; allowed: {AUTH_MODE_ENV_VAR}=token and its token")
+    # A head started by this user asks for the token in ~/.ray; `ray.init` uses it only when told so.
+    _enable_token_auth()
+
+
+def _problem(address: str, shown: str, environment: Mapping[str, str]) -> str | None:
+    """What Ray's own health check complains of, in a process that can be ended: it can wait long for an answer."""
+    check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        done = subprocess.run(
+            check, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False, env=dict(environment)
+        )
+    except subprocess.TimeoutExpired:
+        raise RequestError(
+            f"{shown}: what listens there does not answer as Ray within {ANSWER_SECONDS:g} s; "
+            "allowed: the port of a Ray head (6379 unless chosen)"
+        ) from None
+    return None if done.returncode == 0 else " ".join(done.stderr.strip().splitlines()[-1:])
