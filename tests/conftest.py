@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("paretune", deadline=None)
+hypothesis.settings.load_profile("paretune")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

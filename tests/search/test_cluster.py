@@ -62,7 +62,8 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 def test_a_search_runs_on_both_nodes_of_a_cluster(workplace: Workplace, address: str) -> None:
     # Long enough for the actor on the second node to start while the first one trains.
-    spec = workplace.spec(training={"max_steps": 1500}, search={"trials": 8, "rungs": 2}, confirm={"top": 1, "seeds": 1})
+    steps = {"max_steps": 1500}
+    spec = workplace.spec(training=steps, search={"trials": 8, "rungs": 2}, confirm={"top": 1, "seeds": 1})
     done = workplace.run("search", str(spec), "--address", address)
     assert done.returncode == 0, done.stderr
     trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
