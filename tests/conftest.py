@@ -22,7 +22,24 @@ hypothesis.settings.load_profile("paretune")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-PAPERS = {"good": "fine great lovely warm bright", "bad": "poor awful cold dull grey"}
+WORDS = {"good": "fine great lovely warm bright", "bad": "poor awful cold dull grey"}
+
+
+_unexplained: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Only an absent ../shared or GPU is a reason to skip."""
+    reason = str(report.longrepr)
+    if report.skipped and not any(known in reason for known in ("GPU", "shared data")):
+        _unexplained.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a test that was skipped for another reason fails the run."""
+    if _unexplained and os.environ.get("CI"):
+        print("\nskipped without a reason that counts:", *_unexplained, sep="\n")
+        session.exitstatus = 1
 
 
 def shared_data() -> Path:
@@ -68,9 +85,9 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, rows in (("train", 160), ("validation", 48), ("test", 48)):
         lines = ["text,label"]
         for _ in range(rows):
-            label = generator.choice(sorted(PAPERS))
-            words = generator.choices([*PAPERS[label].split(), "the", "film", "was", "and", "so"], k=8)
-            lines.append(f"{' '.join([*words, generator.choice(PAPERS[label].split())])},{label}")
+            label = generator.choice(sorted(WORDS))
+            words = generator.choices([*WORDS[label].split(), "the", "film", "was", "and", "so"], k=8)
+            lines.append(f"{' '.join([*words, generator.choice(WORDS[label].split())])},{label}")
         (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
     return folder
 

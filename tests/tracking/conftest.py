@@ -7,15 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from spaces.spec import SearchSpec
 from tests.tracking.examples import Server, make_spec
 from tracking.client import connect
-
-# How long an example takes says something of the machine and nothing of the code.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 @pytest.fixture
