@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +19,7 @@ from spaces.draws import RandomDraw
 from spaces.ledger import Ledger
 from spaces.metrics import Metric
 from spaces.records import TrialPlan, TrialResult
-from spaces.space import Proposal, Rejected, Space
+from spaces.space import Proposal, Rejected, Space, signature
 
 ASKS_BEFORE_REPAIR = 50
 DRAWS_BEFORE_GIVING_UP = 10_000
@@ -68,7 +67,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._numbers = numbers_by_trial(study)
         plans = [folder.plan() for folder in ledger.trials("trial")]
         self._planned = len(plans)
-        self._known = {plan_signature(plan) for plan in plans}
+        self._known = {signature(plan.method, plan.config) for plan in plans}
         if not study.get_trials(deepcopy=False):
             for point in space.published():
                 study.enqueue_trial(point)
@@ -134,10 +133,10 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         for _ in range(DRAWS_BEFORE_GIVING_UP):
             draw = RandomDraw(generator)
             try:
-                signature = self._proposals.propose(draw).signature
+                found = self._proposals.propose(draw).signature
             except Rejected:
                 continue
-            if signature not in self._known:
+            if found not in self._known:
                 self._ot_study.enqueue_trial(draw.used)
                 asked = self._ot_study.ask()
                 proposal = self._judge(asked)
@@ -172,11 +171,6 @@ def plan_of(trial: str, proposal: Proposal, budget: Budget, suggested: dict[str,
         head_parameters=count.head_parameters,
         peak_updated_parameters=count.peak_updated_parameters,
     )
-
-
-def plan_signature(plan: TrialPlan) -> str:
-    """Equal to the signature of the proposal that the plan was made from."""
-    return json.dumps([plan.method, plan.config], sort_keys=True)
 
 
 def settle(ledger: Ledger, plan: TrialPlan, result: dict[str, Any] | None, error: bool) -> TrialResult:

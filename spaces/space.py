@@ -25,6 +25,11 @@ SHARED_PLACES: Mapping[str, Knob] = {"targets": Choice(TARGETS), "layers": Choic
 MULTIPLIER = Range(1 / 8, 8.0, log=True)
 
 
+def signature(method: str, settings: Mapping[str, Any]) -> str:
+    """Equal for equal configurations."""
+    return json.dumps([method, settings], sort_keys=True)
+
+
 @dataclass(frozen=True)
 class Proposal:
     """A configuration that may be trained."""
@@ -41,7 +46,7 @@ class Proposal:
     @property
     def signature(self) -> str:
         """Equal for equal trainings."""
-        return json.dumps([self.method, self.settings], sort_keys=True)
+        return signature(self.method, self.settings)
 
 
 class Rejected(ValueError):
