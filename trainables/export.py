@@ -16,6 +16,7 @@ from transformers import AutoImageProcessor, AutoTokenizer
 from spaces.card import Card
 from spaces.errors import RequestError, WorkError
 from spaces.sections import ModelSection, Task
+from trainables.attach import merged
 from trainables.loading import ADAPTER_CONFIG, LABELS, load_export
 from trainables.verification import FILE as VERIFICATION
 from trainables.verification import saved_dtype
@@ -44,8 +45,7 @@ def export(adapter: Path, out: Path, model: ModelSection, card: Card, form: Form
         for name in (LABELS, VERIFICATION):
             shutil.copy2(adapter / name, temporary / name)
         if form == "merged":
-            merged = load_export(adapter, model, saved_dtype(adapter)).merge_and_unload()
-            merged.save_pretrained(temporary)
+            merged(load_export(adapter, model, saved_dtype(adapter))).save_pretrained(temporary)
         else:
             for name in (ADAPTER_CONFIG, "adapter_model.safetensors"):
                 shutil.copy2(adapter / name, temporary / name)
