@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -18,9 +20,22 @@ SPEC = "spec.yaml"
 IDENTITY = "search.json"
 
 
-def create(spec: SearchSpec, search_id: str) -> None:
+@dataclass(frozen=True)
+class Identity:
+    """What a search keeps about itself beside its spec.
+
+    `data`: a fingerprint of each split that trials use. `tracking_uri`: where its runs are, unless that holds a
+    password.
+    """
+
+    search_id: str
+    data: dict[str, str]
+    tracking_uri: str | None
+
+
+def create(spec: SearchSpec, identity: Identity) -> None:
     """Make the folder of a new search."""
-    write_durably(spec.home / IDENTITY, json.dumps({"search_id": search_id}))
+    write_durably(spec.home / IDENTITY, json.dumps(dataclasses.asdict(identity)))
     # The spec comes last: a folder without one is not a search yet.
     write_durably(spec.home / SPEC, dump_spec(spec))
 
@@ -44,19 +59,33 @@ def find(command: str, storage: Path, name: str) -> Path:
     raise RequestError(f"{command} {name}: no such search in {storage}; allowed: --storage, or the nearest: {nearest}")
 
 
-def read(home: Path) -> tuple[SearchSpec, str]:
-    """The spec and the id of the search that lives there.
+def read(home: Path) -> tuple[SearchSpec, Identity]:
+    """The spec and the identity of the search that lives there.
 
     Raises:
         RequestError: when its folder was damaged.
     """
     try:
-        search_id = str(json.loads((home / IDENTITY).read_text(encoding="utf-8"))["search_id"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        identity = Identity(**json.loads((home / IDENTITY).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise RequestError(
             f"search {home.name!r}: {home / IDENTITY} is damaged ({error}); allowed: as it was written"
         ) from None
-    return load_spec(home / SPEC), search_id
+    return load_spec(home / SPEC), identity
+
+
+def check_data(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse splits that are not those the search began with: its trials could not be compared with later ones.
+
+    Raises:
+        RequestError: naming the split.
+    """
+    for split in before:
+        if now[split] != before[split]:
+            raise RequestError(
+                f"data.{split}: has changed since search {name!r} began, so that its trials would not compare; "
+                "allowed: the data as it was, or a search under another name"
+            )
 
 
 @contextlib.contextmanager

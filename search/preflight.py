@@ -13,7 +13,8 @@ from spaces.inventory import Inventory
 from spaces.sections import ModelSection, Source
 from spaces.space import Space
 from spaces.spec import SearchSpec
-from trainables.data.encoded import EncodedSplit
+from tracking.uri import absolute_file
+from trainables.data.encoded import EncodedSplit, fingerprint
 from trainables.data.files import find_file
 from trainables.data.splits import load_splits
 from trainables.inventory import inventory_of, meta_model
@@ -32,6 +33,10 @@ class Prepared:
     labels: tuple[str, ...]
     train: EncodedSplit
     validation: EncodedSplit
+
+    def fingerprints(self) -> dict[str, str]:
+        """What tells the data of the trials from any other, by split."""
+        return {"train": fingerprint(self.train), "validation": fingerprint(self.validation)}
 
 
 def inspect(spec: SearchSpec, labels: int) -> Inventory:
@@ -86,6 +91,8 @@ def absolute(spec: SearchSpec) -> SearchSpec:
             "model": _absolute_model(spec.model),
             "data": data,
             "storage": _absolute(spec.storage),
+            "tracking": spec.tracking.model_copy(update={"uri": _database(spec.tracking.uri)}),
+            "search": spec.search.model_copy(update={"study_storage": _database(spec.search.study_storage)}),
         }
     )
 
@@ -93,6 +100,10 @@ def absolute(spec: SearchSpec) -> SearchSpec:
 def _absolute_model(model: ModelSection) -> ModelSection:
     folder = _absolute(model.path)
     return model.model_copy(update={"path": folder}) if os.path.isdir(folder) else model
+
+
+def _database(uri: str | None) -> str | None:
+    return uri and absolute_file(uri)
 
 
 def _absolute(path: str) -> str:

@@ -20,6 +20,7 @@ from search.study import check_storage, open_study, rejected_count
 from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
+from tracking.uri import redact
 from tracking.writer import SearchWriter
 
 DRAIN_SECONDS = 15.0
@@ -35,7 +36,8 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     check_storage(spec)
     with _cluster(spec, address) as gpus:
         search_id = uuid.uuid4().hex
-        search_home.create(spec, search_id)
+        kept = uri if redact(uri) == uri else None
+        search_home.create(spec, search_home.Identity(search_id, prepared.fingerprints(), kept))
         with search_home.held(spec.home):
             return _run(prepared, search_id, uri, gpus, console)
 
@@ -44,17 +46,18 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
     """Go on with a search, from wherever it stands; of a finished one, what MLflow lacks is sent.
 
     Raises:
-        RequestError: when its model or data are gone, or another driver runs it.
+        RequestError: when its model or data are gone or changed, or another driver runs it.
     """
-    spec, search_id = search_home.read(home)
+    spec, identity = search_home.read(home)
     with search_home.held(home):
         if is_written(home):
-            waiting = SearchWriter(uri, spec, search_id, home).close(DRAIN_SECONDS)
+            waiting = SearchWriter(uri, spec, identity.search_id, home).close(DRAIN_SECONDS)
             return summarise_tracked(uri, spec.name, waiting)
         prepared = prepare(spec)
+        search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
         with _cluster(spec, address) as gpus:
-            return _run(prepared, search_id, uri, gpus, console)
+            return _run(prepared, identity.search_id, uri, gpus, console)
 
 
 @contextmanager

@@ -28,11 +28,19 @@ def resolve_uri(explicit: str | None, spec_uri: str | None, storage: Path) -> st
     named = [explicit, spec_uri, *(os.environ.get(name) for name in _ENVIRONMENT)]
     for uri in named:
         if uri:
-            return uri
+            return absolute_file(uri)
     folder = storage.expanduser().resolve()
     if set("?#%") & set(str(folder)):
         raise RequestError(f"storage = {folder}: allowed without a tracking URI: a path without ?, # and %")
     return f"sqlite:///{folder}/mlflow.db"
+
+
+def absolute_file(uri: str) -> str:
+    """The URI with the file that it names, if it names one, made absolute: it then means the same in every folder."""
+    scheme, slashes, file = uri.partition(":///")
+    if not scheme.startswith("sqlite") or not file or file.startswith(":"):
+        return uri
+    return f"{scheme}{slashes}{Path(file).expanduser().absolute()}"
 
 
 def probe(uri: str, *, write: bool) -> None:

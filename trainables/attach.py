@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 
 import torch
-from peft import PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
+from peft import PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -80,19 +80,6 @@ def trainable_parameters(model: nn.Module, inventory: Inventory) -> int:
     """Scalars of the adapter that the optimizer holds; between reselections, for a method that reselects."""
     adapter, _ = parameter_groups(model, inventory)
     return sum(parameter.numel() for parameter in adapter)
-
-
-def adapter_tensors(model: PeftModel, inventory: Inventory) -> dict[str, Tensor]:
-    """What `save_pretrained` ships of the active adapter, by name, without the head."""
-    state: dict[str, Tensor] = get_peft_model_state_dict(
-        model, adapter_name=model.active_adapter, save_embedding_layers=False
-    )
-    return {name: tensor for name, tensor in state.items() if not _in_head(name, inventory)}
-
-
-def adapter_bytes(model: PeftModel, inventory: Inventory) -> int:
-    """Tensor bytes of `adapter_tensors`."""
-    return sum(tensor.nbytes for tensor in adapter_tensors(model, inventory).values())
 
 
 def _in_head(name: str, inventory: Inventory) -> bool:

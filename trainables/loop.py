@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils.memory import should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from peft import PeftModel
 from transformers import get_scheduler
 
@@ -58,6 +58,7 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         self.micro_batch = settings.per_device_train_batch_size
+        self._evaluation_batch = settings.per_device_eval_batch_size
         self._accelerator = accelerator
         self._split = split
         self._task = task
@@ -86,12 +87,27 @@ class Training:
         self.seconds += time.perf_counter() - started
 
     def evaluate(self, split: EncodedSplit) -> Evaluation:
-        """Run the model over a split, in evaluation mode."""
+        """Run the model over a split, in evaluation mode.
+
+        Raises:
+            TrainingFailed: when memory does not hold a single example.
+        """
         self.model.eval()
+        while True:
+            try:
+                return self._evaluation(split)
+            except RuntimeError as error:
+                if not should_reduce_batch_size(error):
+                    raise
+                if self._evaluation_batch == 1:
+                    raise TrainingFailed("out of memory in evaluation with a single example at once") from None
+                self._evaluation_batch //= 2
+                clear_device_cache()
+
+    def _evaluation(self, split: EncodedSplit) -> Evaluation:
         evaluation = Evaluation(self._task)
-        size = self._settings.per_device_eval_batch_size
         with torch.inference_mode():
-            for rows in evaluation_batches(split, size):
+            for rows in evaluation_batches(split, self._evaluation_batch):
                 batch = self._on_device(split.take(rows))
                 with self._accelerator.autocast():
                     logits = self._forward(batch)
@@ -112,8 +128,7 @@ class Training:
                 if self.micro_batch == 1:
                     raise TrainingFailed(f"out of memory at step {step} with a single example at once") from None
                 self.micro_batch //= 2
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+                clear_device_cache()
         if not math.isfinite(value):
             raise TrainingFailed(f"the loss became {value} at step {step}; a lower learning rate may help")
         self._accelerator.clip_grad_norm_(self._parameters(), self._settings.max_grad_norm)

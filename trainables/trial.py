@@ -22,7 +22,7 @@ from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.registry import configuration as configuration_of
 from spaces.rungs import rung_steps
 from spaces.spec import SearchSpec
-from trainables.attach import attach, head_only, parameter_groups
+from trainables.attach import attach, head_only, parameter_groups, trainable_parameters
 from trainables.loading import write_labels
 from trainables.loop import Training, TrainingFailed
 from trainables.memory import peak_bytes, reset_peak
@@ -143,12 +143,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         else:
             configuration = configuration_of(plan.method, plan.config)
             adapted, rate = attach(model, plan.method, configuration, inventory, plan.seed), configuration.learning_rate
+        self._check_count(trainable_parameters(adapted, inventory))
         adapter, head = parameter_groups(adapted, inventory)
         groups = [{"params": adapter, "lr": rate}, {"params": head, "lr": spec.training.head_learning_rate}]
-        optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]] or [{"params": [torch.nn.Parameter(torch.zeros(1))]}],
-            weight_decay=spec.training.weight_decay,
-        )
+        optimizer = torch.optim.AdamW(groups, weight_decay=spec.training.weight_decay)
         hooks = StepHooks()
         if plan.kind != "reference":
             hooks = adapters()[plan.method].hooks(adapted, configuration, optimizer, spec.training.max_steps)
@@ -165,6 +163,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         if self._folder.checkpoint.is_file():
             training.load(self._folder.checkpoint)
         return training
+
+    def _check_count(self, found: int) -> None:
+        """The budget is hard: what was counted must be what trains."""
+        plan = self._plan
+        planned = plan.trainable_parameters - (plan.head_parameters if self._shared.spec.budget.count_head else 0)
+        if found != planned:
+            raise TrainingFailed(f"trains {found:,} parameters where {planned:,} were counted: please report this")
 
     def _save_adapter(self, model: PeftModel) -> None:
         """Write the adapter and the logits that its copies must give; a half-written one is never seen."""

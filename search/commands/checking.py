@@ -78,8 +78,8 @@ def _environment(storage: Path, given: str | None) -> DoctorDocument:
 def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
     """Ledger, Optuna and MLflow must hold the same trials in the same states, each once."""
     home = search_home.find("doctor", storage, name)
-    spec, search_id = search_home.read(home)
-    uri = resolve_uri(given, spec.tracking.uri, Path(spec.storage))
+    spec, identity = search_home.read(home)
+    uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
     probe(uri, write=False)
     states: dict[str, State] = {}
     for folder in Ledger(home).trials():
@@ -87,7 +87,7 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
         states[folder.plan().trial] = result.state if result is not None else "running"
     searched = {trial for trial in states if Ledger(home).trial(trial).plan().kind == "trial"}
 
-    study = open_study(spec, search_id, home)
+    study = open_study(spec, identity.search_id, home)
     told = [trial for trial in study.get_trials(deepcopy=False) if TRIAL in trial.user_attrs]
     optuna_states = {trial.user_attrs[TRIAL]: trial.state for trial in told}
     with reading(uri) as client:

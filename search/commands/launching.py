@@ -47,8 +47,8 @@ def resume(name: str, storage: Path, address: str | None, given: str | None, con
         RequestError: when there is no such search in the storage.
     """
     home = search_home.find("resume", storage, name)
-    spec, _ = search_home.read(home)
-    uri = resolve_uri(given, spec.tracking.uri, Path(spec.storage))
+    spec, identity = search_home.read(home)
+    uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
     probe(uri, write=True)
     if address is not None:
         check_address(address)

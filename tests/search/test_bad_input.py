@@ -79,7 +79,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_da
     """The records of a search called mine: two finished trials, both on the front, and a failed one."""
     place = Workplace(tmp_path_factory.mktemp("place"), tiny_model, tiny_data)
     spec = load_spec(place.spec(storage=str(place.folder / "paretune-runs")))
-    search_home.create(spec, "the-id")
+    search_home.create(spec, search_home.Identity("the-id", {"train": "of other rows", "validation": ""}, None))
     ledger = Ledger(spec.home)
     writer = SearchWriter(f"sqlite:///{spec.storage}/mlflow.db", spec, "the-id", spec.home)
     writer.start_search(Budget(3000, 10), BASE, HEAD)
@@ -439,7 +439,7 @@ class TestTracking:
             database.execute("CREATE TABLE mine (x)")
         for arguments in (("front", "mine"), ("search", str(asker.place.spec()))):
             line = asker.refused(*arguments, "--tracking-uri", "sqlite:///other.db")
-            assert "tracking.uri = sqlite:///other.db: not a database of MLflow; allowed: one of MLflow" in line
+            assert "/other.db: not a database of MLflow; allowed: one of MLflow" in line
 
     def test_a_file_without_anything_is_not_filled_by_reading(self, asker: Asker) -> None:
         (asker.place.folder / "empty.db").touch()
@@ -519,6 +519,11 @@ class TestNames:
         empty = reader.refused(command, "mine", *more, "--storage", "absent")
         assert "absent" in empty
         assert "allowed: " in empty
+
+    def test_data_that_changed_since_the_search_began(self, reader: Asker) -> None:
+        with search_home.held(reader.place.home):
+            pass  # leaves its lock file, as the search itself did
+        assert "data.train: has changed since search 'mine' began" in reader.refused("resume", "mine")
 
     def test_a_folder_that_was_damaged(self, reader: Asker) -> None:
         for command in ("resume", "doctor"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spaces.errors import RequestError
-from tracking.uri import probe, redact, resolve_uri, sqlite_file
+from tracking.uri import absolute_file, probe, redact, resolve_uri, sqlite_file
 
 
 @pytest.fixture
@@ -127,3 +127,16 @@ def test_sqlite_file_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert sqlite_file("sqlite:///some/mlflow.db") == tmp_path / "some" / "mlflow.db"
     assert sqlite_file(f"sqlite:///{tmp_path}/a b.db") == tmp_path / "a b.db"
     assert sqlite_file("http://host:5000") is None
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://host:5000", "sqlite:///:memory:", "postgresql+psycopg://host/runs", "sqlite:////a/b.db"]
+)
+def test_what_names_no_relative_file_stays_as_it_is(uri: str) -> None:
+    assert absolute_file(uri) == uri
+
+
+def test_a_relative_file_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute_file("sqlite:///runs/mlflow.db") == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    assert resolve_uri(None, "sqlite:///mlflow.db", tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from spaces.inventory import LAYER_RANGES, TARGETS
 from spaces.methods.base import Configuration, Unfit
 from spaces.registry import method, methods
+from tests.trainables.shipped import adapter_bytes, adapter_tensors
 from tests.trainables.tiny_models import ALL, BERT, Tiny
-from trainables.attach import adapter_bytes, adapter_tensors, attach, head_only, parameter_groups, trainable_parameters
+from trainables.attach import attach, head_only, parameter_groups, trainable_parameters
 from trainables.inventory import inside, inventory_of
 
 PLACES = st.fixed_dictionaries(

@@ -115,6 +115,18 @@ def test_out_of_memory_with_one_example_fails_in_plain_words(parts: tuple[Shared
         training.train_to(1)
 
 
+def test_out_of_memory_in_evaluation_halves_its_batch_and_changes_nothing(parts: tuple[SharedWeights, Splits]) -> None:
+    plain, short = make(parts), make(parts)
+    short.model.register_forward_pre_hook(exhaust_above(3), with_kwargs=True)
+    _, splits = parts
+    expected, found = plain.evaluate(splits.validation), short.evaluate(splits.validation)
+    assert found.score("loss") == pytest.approx(expected.score("loss"), abs=1e-6)
+    assert found.score("accuracy") == expected.score("accuracy")
+    short.model.register_forward_pre_hook(exhaust_above(0), with_kwargs=True)
+    with pytest.raises(TrainingFailed, match="out of memory in evaluation with a single example"):
+        short.evaluate(splits.validation)
+
+
 def test_a_loss_that_is_not_finite_fails_in_plain_words(parts: tuple[SharedWeights, Splits]) -> None:
     training = make(parts)
     with torch.no_grad():
