@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 Kind = Literal["query", "key", "value", "query_key_value", "output", "up", "gate", "down"]
+Role = Literal["weight", "bias", "norm", "embedding", "other"]
 Targets = Literal["qv", "qkv", "vo", "attention", "mlp", "all"]
 LayerRange = Literal["all", "last-half", "last", "one"]
 
@@ -44,14 +46,34 @@ class LinearLayer:
 
 
 @dataclass(frozen=True)
+class BaseParameter:
+    """One parameter of the pretrained base; tied ones once, under their first name.
+
+    `role`: the weight of an adaptable linear layer, a bias, a parameter of a normalisation (its bias too), an
+    embedding, or something else. `block`: None outside the transformer blocks.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    block: int | None
+
+    @property
+    def size(self) -> int:
+        """Entries."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
 class Inventory:
-    """What a model offers to adapters: its linear layers in order, and the counts that budgets refer to."""
+    """What a model offers to adapters: its linear layers in order, all parameters, and what budgets refer to."""
 
     model_type: str
     layers: tuple[LinearLayer, ...]
     base_parameters: int
     head_parameters: int
     head_modules: tuple[str, ...]
+    parameters: tuple[BaseParameter, ...] = ()
 
     @property
     def blocks(self) -> int:

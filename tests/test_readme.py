@@ -136,7 +136,7 @@ from spaces.budget import Budget
 from spaces.registry import configuration, method
 from spaces.sections import ModelSection
 from spaces.space import Space
-from trainables.attach import attach, parameter_groups
+from trainables.attach import attach, trained_parameters
 from trainables.inventory import inventory_of
 from trainables.weights import build, load_config, load_weights
 
@@ -147,9 +147,9 @@ for settings in ({}, {"targets": "all"}, {"targets": "mlp", "layers": "one"}):
     model = build(weights, torch.device("cpu"))
     inventory = inventory_of(model, weights.fresh)
     chosen = configuration("ia3", settings)
-    adapter, _head = parameter_groups(attach(model, "ia3", chosen, inventory, 0), inventory)
+    adapter, _head = trained_parameters(attach(model, "ia3", chosen, inventory, 0), inventory)
     counted = method("ia3").count(chosen, inventory).trainable_parameters
-    assert sum(one.numel() for one in adapter) == counted > 0, settings
+    assert sum(one.numel() for one in adapter.values()) == counted > 0, settings
     assert Space({"ia3": {}}, inventory, Budget(counted, 1)).names == ("ia3",)
 """
 

@@ -66,20 +66,17 @@ def merged(model: PeftModel) -> PreTrainedModel:
     return plain
 
 
-def parameter_groups(model: nn.Module, inventory: Inventory) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """What trains in a model from `attach` or `head_only`: the adapter's parameters and the head's."""
-    adapter: list[nn.Parameter] = []
-    head: list[nn.Parameter] = []
+Parameters = dict[str, nn.Parameter]
+
+
+def trained_parameters(model: nn.Module, inventory: Inventory) -> tuple[Parameters, Parameters]:
+    """What trains in a model from `attach` or `head_only`, by name: the adapter's parameters and the head's."""
+    adapter: Parameters = {}
+    head: Parameters = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (head if _in_head(name, inventory) else adapter).append(parameter)
+            (head if _in_head(name, inventory) else adapter)[name] = parameter
     return adapter, head
-
-
-def trainable_parameters(model: nn.Module, inventory: Inventory) -> int:
-    """Scalars of the adapter that the optimizer holds; between reselections, for a method that reselects."""
-    adapter, _ = parameter_groups(model, inventory)
-    return sum(parameter.numel() for parameter in adapter)
 
 
 def _in_head(name: str, inventory: Inventory) -> bool:

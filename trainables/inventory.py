@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from spaces.errors import RequestError
-from spaces.inventory import Inventory, LinearLayer
+from spaces.inventory import BaseParameter, Inventory, LinearLayer, Role
 from spaces.sections import Task
 from trainables.layer_kinds import kind_of
 from trainables.weights import task_class
@@ -58,6 +58,7 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
         base_parameters=total - head_parameters,
         head_parameters=head_parameters,
         head_modules=heads,
+        parameters=tuple(_parameters(model, heads, layers)),
     )
 
 
@@ -101,3 +102,26 @@ def _linear_layers(model: PreTrainedModel, heads: Collection[str]) -> Iterator[L
             in_features=in_features,
             transposed=transposed,
         )
+
+
+def _parameters(
+    model: PreTrainedModel, heads: Collection[str], layers: Collection[LinearLayer]
+) -> Iterator[BaseParameter]:
+    weights = {layer.name: layer.block for layer in layers}
+    blocks = {match.group(1): block for name, block in weights.items() if (match := _BLOCK.fullmatch(name))}
+    for name, parameter in model.named_parameters():
+        if inside(name, heads):
+            continue
+        owner, _, leaf = name.rpartition(".")
+        module = model.get_submodule(owner)
+        in_block = _BLOCK.fullmatch(name)
+        role: Role = "other"
+        if isinstance(module, nn.Embedding):
+            role = "embedding"
+        elif "norm" in type(module).__name__.lower():
+            role = "norm"
+        elif leaf == "bias":
+            role = "bias"
+        elif owner in weights:
+            role = "weight"
+        yield BaseParameter(name, tuple(parameter.shape), role, blocks.get(in_block.group(1)) if in_block else None)

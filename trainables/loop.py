@@ -129,8 +129,13 @@ class Training:
                     raise TrainingFailed(f"out of memory at step {step} with a single example at once") from None
                 self.micro_batch //= 2
                 clear_device_cache()
+        auxiliary = self.hooks.auxiliary_loss(step)
+        if auxiliary is not None:
+            self._accelerator.backward(auxiliary)
+            value += auxiliary.item()
         if not math.isfinite(value):
             raise TrainingFailed(f"the loss became {value} at step {step}; a lower learning rate may help")
+        self.hooks.after_backward(step)
         self._accelerator.clip_grad_norm_(self._parameters(), self._settings.max_grad_norm)
         self.optimizer.step()
         self._scheduler.step()

@@ -22,12 +22,11 @@ from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.registry import configuration as configuration_of
 from spaces.rungs import rung_steps
 from spaces.spec import SearchSpec
-from trainables.attach import attach, head_only, parameter_groups, trainable_parameters
+from trainables.assemble import assemble
+from trainables.attach import trained_parameters
 from trainables.loading import write_labels
 from trainables.loop import Training, TrainingFailed
 from trainables.memory import peak_bytes, reset_peak
-from trainables.methods.base import StepHooks
-from trainables.registry import adapters
 from trainables.verification import ROWS, save_verification
 from trainables.weights import build, copy_of, initialise_fresh
 
@@ -137,29 +136,20 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         reset_peak(self._accelerator.device)
         model = copy_of(self._model)
         initialise_fresh(model, self._weights.fresh, plan.seed)
-        inventory = self._shared.inventory
-        if plan.kind == "reference":
-            adapted, rate = head_only(model, inventory), spec.training.head_learning_rate
-        else:
-            configuration = configuration_of(plan.method, plan.config)
-            adapted, rate = attach(model, plan.method, configuration, inventory, plan.seed), configuration.learning_rate
-        self._check_count(trainable_parameters(adapted, inventory))
-        adapter, head = parameter_groups(adapted, inventory)
-        groups = [{"params": adapter, "lr": rate}, {"params": head, "lr": spec.training.head_learning_rate}]
-        optimizer = torch.optim.AdamW(groups, weight_decay=spec.training.weight_decay)
-        hooks = StepHooks()
-        if plan.kind != "reference":
-            hooks = adapters()[plan.method].hooks(adapted, configuration, optimizer, spec.training.max_steps)
-        training = Training(
-            adapted,
-            optimizer,
-            hooks,
-            self._accelerator,
+        configuration = None if plan.kind == "reference" else configuration_of(plan.method, plan.config)
+        training = assemble(
+            model,
+            plan.method,
+            configuration,
+            self._shared.inventory,
             self._train,
+            self._accelerator,
             task=spec.model.task,
             settings=spec.training,
             seed=plan.seed,
         )
+        adapter, _ = trained_parameters(training.model, self._shared.inventory)
+        self._check_count(sum(parameter.numel() for parameter in adapter.values()))
         if self._folder.checkpoint.is_file():
             training.load(self._folder.checkpoint)
         return training

@@ -23,7 +23,7 @@ from torch import nn
 from spaces.registry import configuration as configuration_of
 from spaces.registry import method
 from spaces.sections import ModelSection
-from trainables.attach import attach, head_only, parameter_groups
+from trainables.attach import attach, head_only, trained_parameters
 from trainables.inventory import inventory_of
 from trainables.registry import adapters
 from trainables.weights import build, load_config, load_weights
@@ -59,8 +59,8 @@ class Step:
             configuration = configuration_of(chosen, settings)
             self.model = attach(model, chosen, configuration, inventory, seed=0)
             self.parameters = method(chosen).count(configuration, inventory).trainable_parameters
-        adapter, head = parameter_groups(self.model, inventory)
-        self.optimizer = torch.optim.AdamW([*adapter, *head], lr=1e-4)
+        adapter, head = trained_parameters(self.model, inventory)
+        self.optimizer = torch.optim.AdamW([*adapter.values(), *head.values()], lr=1e-4)
         self.hooks = None
         if name != FROZEN:
             self.hooks = adapters()[chosen].hooks(self.model, configuration, self.optimizer, 10_000)

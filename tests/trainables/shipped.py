@@ -1,16 +1,23 @@
-"""What an adapter ships, as `save_pretrained` sees it, without the head."""
+"""What an adapter trains and ships."""
 
 from __future__ import annotations
 
 from peft import PeftModel, get_peft_model_state_dict
-from torch import Tensor
+from torch import Tensor, nn
 
 from spaces.inventory import Inventory
+from trainables.attach import trained_parameters
 from trainables.inventory import inside
 
 
+def parameter_groups(model: nn.Module, inventory: Inventory) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """What trains: the adapter's parameters and the head's."""
+    adapter, head = trained_parameters(model, inventory)
+    return list(adapter.values()), list(head.values())
+
+
 def adapter_tensors(model: PeftModel, inventory: Inventory) -> dict[str, Tensor]:
-    """The tensors of the active adapter, by name."""
+    """The tensors of the active adapter as `save_pretrained` names them, without the head."""
     state: dict[str, Tensor] = get_peft_model_state_dict(
         model, adapter_name=model.active_adapter, save_embedding_layers=False
     )

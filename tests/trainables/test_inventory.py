@@ -71,6 +71,21 @@ def test_t5s_encoder_comes_before_its_decoder() -> None:
 
 
 @pytest.mark.parametrize("tiny", ALL, ids=ids)
+def test_every_parameter_of_the_base_is_listed_once(tiny: Tiny) -> None:
+    inventory, model = tiny.inventory, tiny.model()
+    assert sum(one.size for one in inventory.parameters) == inventory.base_parameters
+    for one in inventory.parameters:
+        assert model.get_parameter(one.name).shape == one.shape
+    weights = {one.name: one.block for one in inventory.parameters if one.role == "weight"}
+    assert weights == {f"{layer.name}.weight": layer.block for layer in inventory.layers}
+    assert {one.role for one in inventory.parameters if ".bias" in one.name} <= {"bias", "norm"}
+    assert any(one.role == "norm" and one.block == 0 for one in inventory.parameters)
+    if tiny.family != "vit":
+        embedding = next(one for one in inventory.parameters if one.role == "embedding")
+        assert (embedding.shape[0], embedding.block) == (tiny.config.vocab_size, None)
+
+
+@pytest.mark.parametrize("tiny", ALL, ids=ids)
 def test_the_head(tiny: Tiny) -> None:
     expected = () if tiny.task is Task.CAUSAL_LM else HEADS.get(tiny.family, ("score",))
     assert tiny.inventory.head_modules == expected

@@ -14,11 +14,11 @@ from spaces.registry import configuration as configuration_of
 from spaces.sections import Task, TrainingSection
 from spaces.spec import load_spec
 from tests.conftest import Workplace
-from trainables.attach import attach, parameter_groups
+from trainables.assemble import assemble
 from trainables.data.splits import Splits, load_splits
 from trainables.inventory import inventory_of
 from trainables.loop import Training, TrainingFailed, trained_tensors, warmup_count
-from trainables.registry import adapters
+from trainables.methods.base import StepHooks
 from trainables.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -43,18 +43,14 @@ def make(parts: tuple[SharedWeights, Splits], method: str = "lora", **settings: 
     initialise_fresh(model, weights.fresh, seed=3)
     inventory = inventory_of(model, weights.fresh)
     configuration = configuration_of(method, METHODS[method])
-    adapted = attach(model, method, configuration, inventory, seed=3)
-    adapter, head = parameter_groups(adapted, inventory)
-    optimizer = torch.optim.AdamW(
-        [{"params": adapter, "lr": configuration.learning_rate}, {"params": head, "lr": 1e-3}]
-    )
     section = TrainingSection(**{"max_steps": 8, "per_device_train_batch_size": 8, "warmup_steps": 2, **settings})
-    return Training(
-        adapted,
-        optimizer,
-        adapters()[method].hooks(adapted, configuration, optimizer, section.max_steps),
-        Accelerator(cpu=True),
+    return assemble(
+        model,
+        method,
+        configuration,
+        inventory,
         splits.train,
+        Accelerator(cpu=True),
         task=Task.SEQUENCE_CLASSIFICATION,
         settings=section,
         seed=3,
@@ -133,6 +129,52 @@ def test_a_loss_that_is_not_finite_fails_in_plain_words(parts: tuple[SharedWeigh
         training.optimizer.param_groups[1]["params"][0].fill_(float("inf"))
     with pytest.raises(TrainingFailed, match="at step 1"):
         training.train_to(1)
+
+
+class Recording(StepHooks):
+    """Notes what is called and what stands in the gradients then."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.head = training.optimizer.param_groups[1]["params"][0]
+        self.calls: list[tuple[str, int]] = []
+        self.gradients: list[torch.Tensor | None] = []
+        self.values: list[torch.Tensor] = []
+
+    def note(self, name: str, step: int) -> None:
+        self.calls.append((name, step))
+        self.gradients.append(None if self.head.grad is None else self.head.grad.clone())
+        self.values.append(self.head.detach().clone())
+
+    def before_forward(self, step: int) -> None:
+        self.note("before", step)
+
+    def auxiliary_loss(self, step: int) -> torch.Tensor:
+        self.note("auxiliary", step)
+        return 3.0 * self.head.sum()
+
+    def after_backward(self, step: int) -> None:
+        self.note("backward", step)
+
+    def after_step(self, step: int) -> None:
+        self.note("step", step)
+
+
+def test_hooks_are_called_in_order_around_every_step(parts: tuple[SharedWeights, Splits]) -> None:
+    training = make(parts, warmup_steps=0, gradient_accumulation_steps=2)
+    training.hooks = hooks = Recording(training)
+    training.train_to(2)
+    names = ["before", "auxiliary", "backward", "step"]
+    assert hooks.calls == [(name, step) for step in (1, 2) for name in names]
+    none, mean, complete, kept = hooks.gradients[:4]
+    assert none is None
+    assert mean is not None
+    assert complete is not None
+    assert kept is not None
+    torch.testing.assert_close(complete, mean + 3.0)
+    assert torch.equal(hooks.values[2], hooks.values[0])
+    assert not torch.equal(hooks.values[3], hooks.values[0])
+    assert hooks.gradients[4] is None
 
 
 @pytest.mark.parametrize(("given", "steps"), [(0, 0), (0.06, 1), (0.5, 4), (1, 1), (3, 3)])

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from spaces.methods.base import Configuration, Unfit
 from spaces.registry import configuration, method, methods
 from spaces.sections import Task
+from tests.trainables.shipped import parameter_groups
 from tests.trainables.test_counts import configurations
 from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
-from trainables.attach import attach, merged, parameter_groups
+from trainables.attach import attach, merged
 from trainables.inventory import inside
 from trainables.registry import adapters
 
@@ -56,6 +57,9 @@ def train(tiny: Tiny, model: PeftModel, name: str, chosen: Configuration | None 
     for step in range(1, steps + 1):
         hooks.before_forward(step)
         loss(tiny, model).backward()
+        if (auxiliary := hooks.auxiliary_loss(step)) is not None:
+            auxiliary.backward()
+        hooks.after_backward(step)
         optimizer.step()
         hooks.after_step(step)
         optimizer.zero_grad()

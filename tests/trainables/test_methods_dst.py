@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from spaces.methods.sparta import entries_at
 from spaces.registry import configuration
-from tests.trainables.shipped import adapter_tensors
+from tests.trainables.shipped import adapter_tensors, parameter_groups
 from tests.trainables.test_methods_conformance import loss, train
 from tests.trainables.tiny_models import BERT
-from trainables.attach import attach, parameter_groups
+from trainables.attach import attach
 from trainables.loop import trained_tensors
 from trainables.methods.dst import DstConfig, DstLayer
 from trainables.registry import adapters

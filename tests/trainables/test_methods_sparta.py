@@ -12,8 +12,9 @@ from transformers.pytorch_utils import Conv1D
 
 from spaces.methods.sparta import choose_entries
 from spaces.registry import configuration, method
+from tests.trainables.shipped import parameter_groups
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
-from trainables.attach import attach, parameter_groups
+from trainables.attach import attach
 from trainables.methods.sparta import SpartaConfig, SpartaLayer
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 6))

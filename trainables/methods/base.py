@@ -1,28 +1,43 @@
-"""What a method needs from the loop, and what it gives: a PEFT config, and hooks around the optimizer step."""
+"""What a method needs from the loop, and what it gives: a PEFT config, hooks around the step, its optimizer."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+from torch import Tensor, nn
 
-from spaces.inventory import Inventory
-from spaces.methods.base import Configuration
+from spaces.inventory import Inventory, select
+from spaces.methods.base import Configuration, PlacedConfiguration
 
 C = TypeVar("C", bound=Configuration)
+ParameterGroup = dict[str, Any]
+"""As torch's optimizers take them: `params`, and what differs from the defaults, `lr` above all."""
 
 
 class StepHooks:
-    """Work around each optimizer step; this one does nothing. Steps count from 1."""
+    """Work around each optimizer step; this one does nothing. Steps count from 1.
+
+    The order within a step: `before_forward`, forward and backward of every micro-batch, `auxiliary_loss` and its
+    backward, `after_backward`, clipping, the optimizer's update, `after_step`, and only then the gradients are cleared.
+    """
 
     def before_forward(self, step: int) -> None:
         """Called before the first forward of `step`."""
 
+    def auxiliary_loss(self, step: int) -> Tensor | None:
+        """A scalar with a gradient that is added to the mean loss of the step, once; None where there is none."""
+        return None
+
+    def after_backward(self, step: int) -> None:
+        """Called when the gradients of `step` are complete, before they are clipped."""
+
     def after_step(self, step: int) -> None:
-        """Called after the optimizer's update of `step`."""
+        """Called after the optimizer's update of `step`, while the gradients are still there."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the model's and the optimizer's state."""
@@ -32,10 +47,24 @@ class StepHooks:
         """Take back what `state_dict` gave, before the optimizer's state is loaded."""
 
 
+class NoStockForm(ValueError):
+    """PEFT has no tuner that computes the same; the message names the layer or the setting."""
+
+
+@dataclass(frozen=True)
+class StockForm:
+    """An equal adapter of a tuner that PEFT has: its config and its tensors, named as PEFT saves them, no head."""
+
+    config: PeftConfig
+    tensors: Mapping[str, Tensor]
+
+
 class Adapter(ABC, Generic[C]):
     """The side of a method that knows torch. Joined with its `spaces` side by `name`.
 
     The base may be shared between processes: a tuner that writes into its weights makes private copies of them first.
+    What differs between training and evaluation follows each module's `training`; parameters that layers share are one
+    `nn.Parameter` in several places, and count once.
     """
 
     name: ClassVar[str]
@@ -49,6 +78,30 @@ class Adapter(ABC, Generic[C]):
     ) -> StepHooks:
         """Hooks for one training of `total_steps` optimizer steps."""
         return StepHooks()
+
+    def groups(self, configuration: C, parameters: Mapping[str, nn.Parameter]) -> list[ParameterGroup]:
+        """How the optimizer is to treat the adapter's `parameters`, given by name: one group at one rate."""
+        return [{"params": list(parameters.values()), "lr": configuration.learning_rate}]
+
+    def optimizer(self, groups: Sequence[ParameterGroup], weight_decay: float) -> torch.optim.Optimizer:
+        """The optimizer of one training; the head's group is among `groups`."""
+        return torch.optim.AdamW(groups, weight_decay=weight_decay)
+
+    def stock(self, model: PeftModel, configuration: C) -> StockForm:
+        """The trained adapter of `model` as one that PEFT loads without our code; of PEFT's own tuners, itself.
+
+        Raises:
+            NoStockForm: where there is none, naming the layer or the setting.
+        """
+        config = model.peft_config[model.active_adapter]
+        if not type(config).__module__.startswith("peft."):
+            raise NoStockForm(f"{self.name}: PEFT has no equal form")
+        return StockForm(config, get_peft_model_state_dict(model, save_embedding_layers=False))
+
+
+def target_names(configuration: PlacedConfiguration, inventory: Inventory) -> list[str]:
+    """Full names of the layers to adapt, for PEFT matches by the end: output.dense, attention.output.dense."""
+    return [layer.name for layer in select(inventory, configuration.targets, configuration.layers)]
 
 
 AnyAdapter = Adapter[Any]

@@ -10,10 +10,10 @@ from peft import PeftConfig, PeftModel
 from peft.utils import PeftType
 from torch import nn
 
-from spaces.inventory import Inventory, select
+from spaces.inventory import Inventory
 from spaces.methods.dst import DstConfiguration
 from spaces.methods.sparta import choose_entries, entries_at
-from trainables.methods.base import Adapter
+from trainables.methods.base import Adapter, target_names
 from trainables.reselection import Reselection, SubsetLayer
 from trainables.tuners import LinearConfig, LinearTuner, register
 
@@ -65,8 +65,9 @@ class Dst(Adapter[DstConfiguration]):
 
     def peft_config(self, configuration: DstConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """The first subset follows the training's seed."""
-        layers = select(inventory, configuration.targets, configuration.layers)
-        return DstConfig(target_modules=[layer.name for layer in layers], density=configuration.density, seed=seed)
+        return DstConfig(
+            target_modules=target_names(configuration, inventory), density=configuration.density, seed=seed
+        )
 
     def hooks(
         self, model: PeftModel, configuration: DstConfiguration, optimizer: torch.optim.Optimizer, total_steps: int

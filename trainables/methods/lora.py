@@ -6,7 +6,7 @@ from peft import LoraConfig, PeftConfig
 
 from spaces.inventory import Inventory, select
 from spaces.methods.lora import LoraConfiguration
-from trainables.methods.base import Adapter
+from trainables.methods.base import Adapter, target_names
 
 
 class Lora(Adapter[LoraConfiguration]):
@@ -15,13 +15,13 @@ class Lora(Adapter[LoraConfiguration]):
     name = "lora"
 
     def peft_config(self, configuration: LoraConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """The full name of every layer, for PEFT matches names by their end: output.dense, attention.output.dense."""
+        """PEFT scales by `lora_alpha` / r."""
         layers = select(inventory, configuration.targets, configuration.layers)
         return LoraConfig(
             r=configuration.rank,
             lora_alpha=configuration.scaling * configuration.rank,
             lora_dropout=configuration.dropout,
-            target_modules=[layer.name for layer in layers],
+            target_modules=target_names(configuration, inventory),
             fan_in_fan_out=any(layer.transposed for layer in layers),
         )
 

@@ -10,9 +10,9 @@ from peft import PeftConfig
 from peft.utils import PeftType
 from torch import nn
 
-from spaces.inventory import Inventory, select
+from spaces.inventory import Inventory
 from spaces.methods.sparta import SpartaConfiguration, choose_entries, entries_at
-from trainables.methods.base import Adapter
+from trainables.methods.base import Adapter, target_names
 from trainables.sparse import SparseLayer
 from trainables.tuners import LinearConfig, LinearTuner, register
 
@@ -64,9 +64,10 @@ class Sparta(Adapter[SpartaConfiguration]):
 
     def peft_config(self, configuration: SpartaConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """The subset follows the configuration's own seed, so that a recipe names it."""
-        layers = select(inventory, configuration.targets, configuration.layers)
         return SpartaConfig(
-            target_modules=[layer.name for layer in layers], density=configuration.density, seed=configuration.seed
+            target_modules=target_names(configuration, inventory),
+            density=configuration.density,
+            seed=configuration.seed,
         )
 
 

@@ -11,10 +11,10 @@ from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from spaces.inventory import Inventory, select
+from spaces.inventory import Inventory
 from spaces.methods.surm import CirculantConfiguration
 from trainables.additive import AdditiveLayer
-from trainables.methods.base import Adapter
+from trainables.methods.base import Adapter, target_names
 from trainables.structured.circulant import dense, matvec
 from trainables.tuners import LinearConfig, LinearTuner, register
 
@@ -113,9 +113,8 @@ class Circulant(Adapter[CirculantConfiguration]):
 
     def peft_config(self, configuration: CirculantConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """r₂ follows the training's seed."""
-        layers = select(inventory, configuration.targets, configuration.layers)
         return CirculantConfig(
-            target_modules=[layer.name for layer in layers],
+            target_modules=target_names(configuration, inventory),
             alpha=configuration.alpha,
             dropout=configuration.dropout,
             seed=seed,

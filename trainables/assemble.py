@@ -1,0 +1,47 @@
+"""One training from its parts: the adapter, its optimizer and its hooks around a model."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedModel
+
+from spaces.inventory import Inventory
+from spaces.methods.base import Configuration
+from spaces.sections import Task, TrainingSection
+from trainables.attach import attach, head_only, trained_parameters
+from trainables.data.encoded import EncodedSplit
+from trainables.loop import Training
+from trainables.methods.base import StepHooks
+from trainables.registry import adapters
+
+
+def assemble(
+    model: PreTrainedModel,
+    method: str,
+    configuration: Configuration | None,
+    inventory: Inventory,
+    split: EncodedSplit,
+    accelerator: Accelerator,
+    *,
+    task: Task,
+    settings: TrainingSection,
+    seed: int,
+) -> Training:
+    """A training of `model` on `split` that has not begun. Without a configuration the head alone trains.
+
+    `model` is changed in place, its tensors, which may be shared, are not.
+    """
+    decay, hooks = settings.weight_decay, StepHooks()
+    adapted = (
+        head_only(model, inventory) if configuration is None else attach(model, method, configuration, inventory, seed)
+    )
+    adapter, head = trained_parameters(adapted, inventory)
+    head_group = {"params": list(head.values()), "lr": settings.head_learning_rate}
+    if configuration is None:
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW([head_group], weight_decay=decay)
+    else:
+        tuner = adapters()[method]
+        optimizer = tuner.optimizer([*tuner.groups(configuration, adapter), head_group], decay)
+        hooks = tuner.hooks(adapted, configuration, optimizer, settings.max_steps)
+    return Training(adapted, optimizer, hooks, accelerator, split, task=task, settings=settings, seed=seed)
