@@ -18,7 +18,7 @@ from trainables.data.encoded import EncodedSplit, fingerprint
 from trainables.data.files import find_file
 from trainables.data.splits import load_splits
 from trainables.inventory import inventory_of, meta_model
-from trainables.weights import SharedWeights, load_config, load_weights, read_config
+from trainables.weights import SharedWeights, fresh_parameters, load_config, load_weights, read_config
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Prepared:
 
 
 def inspect(spec: SearchSpec, labels: int) -> Inventory:
-    """The inventory of the spec's model with a head for `labels` classes, from its config alone."""
+    """The inventory of the spec's model with a head for `labels` classes, without reading a weight."""
     transformers_logging.set_verbosity_error()
     config = load_config(spec.model, tuple(str(label) for label in range(labels)))
-    return inventory_of(meta_model(config, spec.model.task))
+    return inventory_of(meta_model(config, spec.model.task), fresh_parameters(spec.model, config))
 
 
 def prepare(spec: SearchSpec) -> Prepared:
