@@ -1,4 +1,4 @@
-"""`python -m tests.bench.study`: methods at equal numbers of trainable parameters, each tuned with the same effort.
+"""`python -m tests.bench.study [METHOD …]`: methods at equal numbers of trainable parameters, each tuned with the same effort.
 
 For every task, method and budget: the widest placement whose largest setting spends 90 to 100 % of the budget; the
 learning rate that validates best among five around the method's prior; three fresh seeds at that rate, scored on rows
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -69,11 +69,11 @@ def setting(name: str, budget: int, inventory: Inventory) -> Configuration | Non
     return None
 
 
-def cells(folder: Path) -> Iterator[Cell]:
-    """Every method on every task under every budget where it has a setting."""
+def cells(folder: Path, methods: Sequence[str]) -> Iterator[Cell]:
+    """Every one of `methods` on every task under every budget where it has a setting."""
     for task in STUDIED:
         for budget in BUDGETS:
-            for name in METHODS:
+            for name in methods:
                 found = setting(name, budget, parts(task, folder).inventory)
                 if found is not None:
                     yield Cell(task, name, budget, found)
@@ -85,7 +85,7 @@ def table(task: str, of: list[Cell], lines: dict[Run, Line]) -> Table:
     shown = Table(title=f"{task}: test {TASKS[task].metric}")
     for column in ("method", *(f"{budget:,}" for budget in BUDGETS)):
         shown.add_column(column, justify="left" if column == "method" else "right")
-    for name in METHODS:
+    for name in dict.fromkeys(cell.method for cell in of):
         texts = []
         for budget in BUDGETS:
             cell = found.get((name, budget))
@@ -104,6 +104,7 @@ def table(task: str, of: list[Cell], lines: dict[Run, Line]) -> Table:
 def main() -> None:
     """Run what is missing, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("methods", nargs="*", default=METHODS)
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("study"))
     parser.add_argument("--processes", type=int, default=2)
@@ -111,7 +112,7 @@ def main() -> None:
     given.out.mkdir(exist_ok=True)
     for task in STUDIED:
         write_data(TASKS[task], given.shared, given.out)
-    file, of = given.out / "runs.jsonl", list(cells(given.out))
+    file, of = given.out / "runs.jsonl", list(cells(given.out, given.methods))
     tuning = [cell.at(one, TUNING_SEED) for cell in of for one in MULTIPLIERS]
     lines = work(tuning, given.out, file, given.processes, "tuning")
     fresh = [cell.at(cell.tuned(lines), seed) for cell in of for seed in FRESH_SEEDS]

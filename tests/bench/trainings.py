@@ -58,7 +58,7 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Run:
-    """One training. `config`: all settings as JSON."""
+    """One training. `config`: the learning rate and the settings that are not the method's defaults, as JSON."""
 
     task: str
     method: str
@@ -75,7 +75,8 @@ def run_of(task: str, name: str, chosen: Configuration, seed: int, *, tested: bo
     """The training of a configuration; where the configuration has a seed of its own, it follows the training's."""
     if "seed" in type(chosen).model_fields:
         chosen = chosen.model_copy(update={"seed": seed})
-    return Run(task, name, json.dumps(chosen.model_dump(mode="json"), sort_keys=True), seed, tested)
+    settings = chosen.model_dump(mode="json", exclude_defaults=True) | {"learning_rate": chosen.learning_rate}
+    return Run(task, name, json.dumps(settings, sort_keys=True), seed, tested)
 
 
 @dataclass(frozen=True)
