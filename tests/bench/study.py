@@ -1,4 +1,4 @@
-"""`python -m tests.bench.study [METHOD …]`: methods at equal numbers of trainable parameters, each tuned with the same effort.
+"""`python -m tests.bench.study [METHOD …]`: methods at equal trainable parameters, each tuned with the same effort.
 
 For every task, method and budget: the widest placement whose largest setting spends 90 to 100 % of the budget; the
 learning rate that validates best among five around the method's prior; three fresh seeds at that rate, scored on rows
