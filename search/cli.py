@@ -29,6 +29,7 @@ Address = Annotated[str | None, typer.Option("--address", help="A Ray cluster: H
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 File = Annotated[Path | None, typer.Option(help="Write to this file as well.")]
 
+INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 DEFAULT_STORAGE = Path("./paretune-runs")
 
 
@@ -50,10 +51,10 @@ def run(arguments: list[str]) -> int:
         return _complain(error, 1)
     except typer.Abort:
         return _complain("interrupted", 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted; `paretune resume NAME` goes on", 1)
     except typer.exceptions.TyperException as error:
         return _complain(error.format_message(), 2)
+    if outcome == INTERRUPTED:
+        return _complain("interrupted; `paretune resume NAME` goes on", 1)
     return outcome if isinstance(outcome, int) else 0
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from search.bridge import Bridge
 from search.confirm import choose_points, confirmation_plans, summarise
+from search.interruption import Interruption
 from search.preflight import Prepared
 from search.progress import Display
 from search.recorder import Recorder
@@ -40,6 +41,7 @@ class Run:
     recorder: Recorder
     console: Console
     gpus: float
+    interruption: Interruption
 
     @property
     def spec(self) -> SearchSpec:
@@ -83,6 +85,8 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
         spec.metric,
         trials=spec.search.trials,
         seed=spec.search.seed,
+        max_steps=spec.training.max_steps,
+        max_total_steps=spec.search.max_total_steps,
         waiting=waiting,
     )
     with run.display(spec.name, trainings) as display:
@@ -94,6 +98,7 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
             trainings=trainings,
             stopper=make_stopper(spec),
             gpus=run.gpus,
+            interruption=run.interruption,
         )
 
 
@@ -118,6 +123,7 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
                 trainings=len(plans),
                 stopper=FIFOScheduler(),
                 gpus=run.gpus,
+                interruption=run.interruption,
             )
     for one in summarise(run.ledger):
         run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test)

@@ -48,6 +48,8 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         *,
         trials: int,
         seed: int,
+        max_steps: int,
+        max_total_steps: int | None = None,
         waiting: Iterable[TrialPlan] = (),
     ) -> None:
         super().__init__(
@@ -65,7 +67,11 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._waiting = deque(waiting)
         self._running: dict[str, TrialPlan] = {}
         self._numbers = numbers_by_trial(study)
+        self._max_steps = max_steps
+        self._max_total_steps = max_total_steps
         plans = [folder.plan() for folder in ledger.trials("trial")]
+        results = [ledger.trial(plan.trial).result() for plan in plans]
+        self._steps = sum(result.steps for result in results if result is not None)
         self._planned = len(plans)
         self._known = {signature(plan.method, plan.config) for plan in plans}
         if not study.get_trials(deepcopy=False):
@@ -76,7 +82,9 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         """The study is made by the caller, in a durable storage."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next configuration, or FINISHED when there is none."""
+        """The next configuration; nothing while running trials may use up the steps; FINISHED when there is none."""
+        if not self._waiting and self._exhausted():
+            return None if self._running else str(Searcher.FINISHED)
         plan = self._waiting.popleft() if self._waiting else self._next()
         if plan is None:
             return str(Searcher.FINISHED)
@@ -93,6 +101,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
             return
         ended = settle(self._ledger, plan, result, error)
         if plan.kind == "trial":
+            self._steps += ended.steps
             tell(self._ot_study, self._numbers[plan.trial], plan, ended, self._objective)
 
     def save(self, checkpoint_path: str) -> None:
@@ -101,6 +110,12 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
+
+    def _exhausted(self) -> bool:
+        """Whether one more trial could exceed the limit on steps."""
+        running = sum(plan.kind == "trial" for plan in self._running.values())
+        limit = self._max_total_steps
+        return limit is not None and self._steps + (running + 1) * self._max_steps > limit
 
     def _next(self) -> TrialPlan | None:
         if self._planned >= self._limit:

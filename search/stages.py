@@ -13,6 +13,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 from ray.tune.search import Searcher
 
 from search.bridge import Bridge
+from search.interruption import EndWhenInterrupted, Interruption
 from search.searcher import config_of, settle
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan
@@ -78,8 +79,9 @@ def run_stage(
     trainings: int,
     stopper: TrialScheduler,
     gpus: float,
+    interruption: Interruption,
 ) -> None:
-    """Run until the searcher has no more, or `trainings` have ended."""
+    """Run until the searcher has no more, `trainings` have ended, or the search is interrupted."""
     spec = shared.spec
     trainable = tune.with_resources(
         tune.with_parameters(TrialTrainable, shared=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
@@ -100,6 +102,7 @@ def run_stage(
             name=name,
             storage_path=str(shared.home / "ray"),
             callbacks=[bridge],
+            stop=EndWhenInterrupted(interruption),
             failure_config=tune.FailureConfig(max_failures=spec.search.max_failures),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,

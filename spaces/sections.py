@@ -168,7 +168,16 @@ class SearchSection(Section):
     concurrent: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         default="auto", description="Trials at the same time; auto: as many as the resources allow."
     )
-    time_limit: float | None = Field(default=None, gt=0, description="Seconds after which the search ends cleanly.")
+    time_limit: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds after which the search ends cleanly; `paretune resume` goes on for as long again.",
+    )
+    max_total_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most optimizer steps of all trials together; a trial that might exceed it is not begun.",
+    )
     max_failures: int = Field(default=2, ge=0, description="Times a trial is started again after its worker died.")
     study_storage: str | None = Field(
         default=None,
@@ -182,8 +191,6 @@ class SearchSection(Section):
             raise ValueError(f"search.sampler = {self.sampler!r}: not built yet; allowed: tpe, random")
         if self.stopper == "front":
             raise ValueError("search.stopper = 'front': not built yet; allowed: none, asha")
-        if self.time_limit is not None:
-            raise ValueError(f"search.time_limit = {self.time_limit:g}: not built yet; allowed: null")
         return self
 
 

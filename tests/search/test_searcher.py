@@ -47,6 +47,7 @@ class Harness:
         budget: Budget,
         methods: dict[str, dict[str, Any]],
         trials: int = 30,
+        max_total_steps: int | None = None,
     ) -> None:
         self.spec = spec
         self.ledger = Ledger(spec.home)
@@ -54,11 +55,20 @@ class Harness:
         self.study = open_study(spec, "id", spec.home)
         self.space = Space(methods, inventory, budget)
         self.trials = trials
+        self.max_total_steps = max_total_steps
         self.searcher = self.renew()
 
     def renew(self, waiting: tuple[TrialPlan, ...] = ()) -> PlannedSearch:
         self.searcher = PlannedSearch(
-            self.study, self.space, self.ledger, self.spec.metric, trials=self.trials, seed=0, waiting=waiting
+            self.study,
+            self.space,
+            self.ledger,
+            self.spec.metric,
+            trials=self.trials,
+            seed=0,
+            max_steps=9,
+            max_total_steps=self.max_total_steps,
+            waiting=waiting,
         )
         return self.searcher
 
@@ -194,3 +204,24 @@ def test_tunes_snapshot_holds_no_state(spec: SearchSpec, inventory: Inventory, t
     harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
     harness.searcher.save(str(tmp_path / "snapshot"))
     assert (tmp_path / "snapshot").stat().st_size < 100
+
+
+def test_no_trial_begins_that_might_exceed_the_steps(spec: SearchSpec, inventory: Inventory) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 68), ALL, max_total_steps=30)
+    plans = [harness.ask(name) for name in "abc"]
+    assert None not in plans
+    # Three trials may use 27 of 30 steps: while they run a fourth has to wait, for one of them may be stopped early.
+    assert harness.searcher.suggest("d") is None
+    first = plans[0]
+    assert first is not None
+    harness.ledger.trial(first.trial).add_rung(Rung(step=3, quality=0.5))
+    harness.searcher.on_trial_complete("a", {"train_seconds": 1.0})
+    assert harness.ask("d") is not None
+    assert harness.searcher.suggest("e") is None
+    for name, plan in zip("bcd", [*plans[1:], harness.searcher._running["d"]], strict=True):
+        assert plan is not None
+        harness.finish(name, plan, 0.6)
+    assert harness.ask("e") is None
+    # Taken up again, the steps made before still count.
+    harness.renew()
+    assert harness.ask("f") is None
