@@ -187,8 +187,6 @@ class SearchSection(Section):
 
     @model_validator(mode="after")
     def _only_what_is_built(self) -> Self:
-        if self.sampler not in ("tpe", "random"):
-            raise ValueError(f"search.sampler = {self.sampler!r}: not built yet; allowed: tpe, random")
         if self.stopper == "front":
             raise ValueError("search.stopper = 'front': not built yet; allowed: none, asha")
         return self

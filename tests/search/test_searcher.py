@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from spaces.budget import Budget
 from spaces.inventory import Inventory
 from spaces.ledger import Ledger
 from spaces.records import Rung, TrialPlan, TrialResult
-from spaces.space import Space
+from spaces.space import Space, signature
 from spaces.spec import SearchSpec, parse_spec
 from tests.spaces.conftest import inventory as inventory
 
@@ -225,3 +226,61 @@ def test_no_trial_begins_that_might_exceed_the_steps(spec: SearchSpec, inventory
     # Taken up again, the steps made before still count.
     harness.renew()
     assert harness.ask("f") is None
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "random", "qmc"])
+def test_every_sampler_keeps_the_budget_and_leaves_no_zombie(
+    spec: SearchSpec, inventory: Inventory, sampler: str
+) -> None:
+    search = spec.search.model_copy(update={"sampler": sampler, "trials": 16})
+    budget = Budget(68_000, 6_800)
+    harness = Harness(spec.model_copy(update={"search": search}), inventory, budget, ALL, trials=16)
+    plans = []
+    for number in range(16):
+        plan = harness.ask(str(number))
+        assert plan is not None
+        plans.append(plan)
+        if number % 4 == 3:
+            harness.searcher.on_trial_complete(str(number), None, error=True)
+        else:
+            harness.finish(str(number), plan, quality(plan))
+    assert all(6_800 <= plan.trainable_parameters <= 68_000 for plan in plans)
+    assert len({signature(plan.method, plan.config) for plan in plans}) == 16
+    assert harness.ask("more") is None
+    states = [trial.state for trial in harness.study.get_trials()]
+    assert TrialState.RUNNING not in states
+    assert states.count(TrialState.COMPLETE) == 12
+
+
+def quality(plan: TrialPlan) -> float:
+    """Better with more parameters, with sparta and at the prior."""
+    rate = abs(math.log(plan.suggested.get("learning_rate_multiplier", 1.0)))
+    return math.log10(plan.trainable_parameters) / 6 + 0.1 * (plan.method == "sparta") - 0.05 * rate
+
+
+def test_nsga2_is_more_than_random_search(spec: SearchSpec, inventory: Inventory) -> None:
+    """On knobs that only one method has, Optuna's defaults resample every gene of every child."""
+    search = spec.search.model_copy(update={"sampler": "nsga2", "trials": 40})
+    harness = Harness(spec.model_copy(update={"search": search}), inventory, Budget(68_000, 6_800), ALL, trials=40)
+    methods = []
+    for number in range(40):
+        plan = harness.ask(str(number))
+        assert plan is not None
+        methods.append(plan.method)
+        harness.finish(str(number), plan, quality(plan))
+    assert methods[-16:].count("sparta") > methods[:16].count("sparta")
+
+
+def test_a_search_that_goes_on_draws_anew(spec: SearchSpec, inventory: Inventory) -> None:
+    search = spec.search.model_copy(update={"sampler": "random"})
+    spec = spec.model_copy(update={"search": search})
+    harness = Harness(spec, inventory, Budget(68_000, 6_800), ALL)
+    for number in range(8):
+        plan = harness.ask(str(number))
+        assert plan is not None
+        harness.finish(str(number), plan, 0.5)
+    harness.study = open_study(spec, "id", spec.home)
+    harness.renew()
+    for number in range(8, 16):
+        assert harness.ask(str(number)) is not None
+    assert not any(DUPLICATE in trial.user_attrs for trial in harness.study.get_trials())

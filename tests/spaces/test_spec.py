@@ -75,7 +75,7 @@ def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
         ("methods=[lora, lora]", ["'lora'", "twice"]),
         ("methods=[]", ["methods"]),
         ("search.stopper=front", ["'front'", "not built yet", "asha"]),
-        ("search.sampler=gp", ["'gp'", "not built yet", "tpe"]),
+        ("search.sampler=cmaes", ["search.sampler", "'tpe'", "'qmc'"]),
         ("search.time_limit=0", ["search.time_limit", "greater than 0"]),
         ("search.max_total_steps=0", ["search.max_total_steps", "greater than or equal to 1"]),
         ("search.concurrent=0", ["search.concurrent", "0", "greater than or equal to 1", "auto"]),
