@@ -18,7 +18,8 @@ from search.preflight import Prepared
 from search.progress import Display
 from search.recorder import Recorder
 from search.searcher import PlannedSearch
-from search.stages import PlanList, make_stopper, run_stage
+from search.stages import PlanList, run_stage
+from search.stoppers import make_stopper
 from spaces.errors import RequestError, WorkError
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan
@@ -96,7 +97,7 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
             Bridge(run.recorder, display),
             name=f"search-{time.time_ns()}",
             trainings=trainings,
-            stopper=make_stopper(spec),
+            stopper=make_stopper(spec, ledger, len(run.prepared.validation)),
             gpus=run.gpus,
             interruption=run.interruption,
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search.bridge import Bridge
@@ -17,8 +17,6 @@ from search.interruption import EndWhenInterrupted, Interruption
 from search.searcher import config_of, settle
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan
-from spaces.rungs import REDUCTION_FACTOR, rung_steps
-from spaces.spec import SearchSpec
 from trainables.trial import SharedSearch, TrialTrainable
 
 
@@ -49,21 +47,6 @@ class PlanList(Searcher):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
-
-
-def make_stopper(spec: SearchSpec) -> TrialScheduler:
-    """What ends weak trials at a rung."""
-    if spec.search.stopper == "none":
-        return FIFOScheduler()
-    steps = rung_steps(spec.training.max_steps, spec.search.rungs)
-    return AsyncHyperBandScheduler(
-        time_attr="steps",
-        metric="quality",
-        mode=spec.metric.mode,
-        max_t=spec.training.max_steps,
-        grace_period=steps[0],
-        reduction_factor=REDUCTION_FACTOR,
-    )
 
 
 def _name(trial: Trial) -> str:

@@ -74,7 +74,7 @@ def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
         ("methods=[{lora: {rank: {low: 4, high: 2}}}]", ["methods.lora.rank", "low at most high"]),
         ("methods=[lora, lora]", ["'lora'", "twice"]),
         ("methods=[]", ["methods"]),
-        ("search.stopper=front", ["'front'", "not built yet", "asha"]),
+        ("search.stopper=median", ["search.stopper", "'front'", "'asha'"]),
         ("search.sampler=cmaes", ["search.sampler", "'tpe'", "'qmc'"]),
         ("search.time_limit=0", ["search.time_limit", "greater than 0"]),
         ("search.max_total_steps=0", ["search.max_total_steps", "greater than or equal to 1"]),
