@@ -108,6 +108,24 @@ def front(
 
 
 @app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Names of searches.")],
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="Of the confirmed points, by confirmed quality.")
+    ] = False,
+    html: File = None,
+    png: File = None,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Fronts side by side, under one common reference."""
+    from search.commands import reading
+
+    reading.compare(reading.uri(tracking_uri, storage), names, confirmed, html, png, as_json, _console())
+
+
+@app.command()
 def trials(
     name: Name, as_json: Json = False, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None
 ) -> None:
