@@ -88,6 +88,7 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
         seed=spec.search.seed,
         max_steps=spec.training.max_steps,
         max_total_steps=spec.search.max_total_steps,
+        given=run.prepared.given,
         waiting=waiting,
     )
     with run.display(spec.name, trainings) as display:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from transformers.utils import logging as transformers_logging
 
+from search.starts import given
 from spaces.budget import Budget, resolve_budget
 from spaces.inventory import Inventory
 from spaces.sections import ModelSection, Source
 from spaces.space import Space
 from spaces.spec import SearchSpec
+from spaces.suggestions import Suggestion
 from tracking.uri import absolute_file
 from trainables.data.encoded import EncodedSplit, fingerprint
 from trainables.data.files import find_file
@@ -33,6 +35,7 @@ class Prepared:
     labels: tuple[str, ...]
     train: EncodedSplit
     validation: EncodedSplit
+    given: tuple[Suggestion, ...] = ()
 
     def fingerprints(self) -> dict[str, str]:
         """What tells the data of the trials from any other, by split."""
@@ -65,6 +68,7 @@ def prepare(spec: SearchSpec) -> Prepared:
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
     space = Space(spec.methods, inventory, budget, spec.search.seed)
     space.check()
+    suggestions = tuple(given(spec, space))
     return Prepared(
         spec,
         inventory,
@@ -74,6 +78,7 @@ def prepare(spec: SearchSpec) -> Prepared:
         splits.labels,
         train=splits.train,
         validation=splits.validation,
+        given=suggestions,
     )
 
 

@@ -18,6 +18,7 @@ from search.phases import Run, confirm_phase, search_phase, share
 from search.preflight import Prepared, prepare
 from search.reconcile import reconcile
 from search.recorder import Recorder
+from search.starts import earlier
 from search.study import check_storage, open_study, rejected_count
 from search.summary import Summary, summarise_run, summarise_tracked, write_pictures
 from spaces.ledger import Ledger
@@ -36,6 +37,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     """
     prepared = prepare(spec)
     check_storage(spec)
+    prepared = dataclasses.replace(prepared, given=(*prepared.given, *earlier(spec, prepared.space, uri)))
     with _cluster(spec, address) as gpus:
         search_id = uuid.uuid4().hex
         kept = uri if redact(uri) == uri else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,13 +14,14 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from search.study import DUPLICATE, REJECTED, TRIAL, numbers_by_trial, tell
+from search.study import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
 from spaces.budget import Budget
 from spaces.draws import RandomDraw
 from spaces.ledger import Ledger
 from spaces.metrics import Metric
 from spaces.records import TrialPlan, TrialResult
 from spaces.space import Proposal, Rejected, Space, signature
+from spaces.suggestions import Suggestion, suggestion
 
 ASKS_BEFORE_REPAIR = 50
 DRAWS_BEFORE_GIVING_UP = 10_000
@@ -50,6 +52,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         seed: int,
         max_steps: int,
         max_total_steps: int | None = None,
+        given: Iterable[Suggestion] = (),
         waiting: Iterable[TrialPlan] = (),
     ) -> None:
         super().__init__(
@@ -75,6 +78,9 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._planned = len(plans)
         self._known = {signature(plan.method, plan.config) for plan in plans}
         if not study.get_trials(deepcopy=False):
+            for one in given:
+                settings = {"method": one.proposal.method, **one.proposal.settings}
+                study.enqueue_trial(dict(one.knobs), user_attrs={GIVEN: settings})
             for point in space.published():
                 study.enqueue_trial(point)
 
@@ -130,7 +136,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
     def _judge(self, asked: optuna.Trial) -> Proposal | None:
         """The proposal of an Optuna trial, or nothing after its trial was ended."""
         try:
-            proposal = self._proposals.propose(asked)
+            proposal = self._proposed(asked)
         except Rejected as rejection:
             asked.set_user_attr(REJECTED, str(rejection))
             asked.set_constraint("budget", rejection.excess)
@@ -141,6 +147,15 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
             self._ot_study.tell(asked, state=TrialState.FAIL)
             return None
         return proposal
+
+    def _proposed(self, asked: optuna.Trial) -> Proposal:
+        """The configuration that was given, exactly, though the knobs may only come near it; else Optuna's own."""
+        settings = asked.user_attrs.get(GIVEN)
+        if settings is None:
+            return self._proposals.propose(asked)
+        with contextlib.suppress(Rejected):
+            self._proposals.propose(asked)
+        return suggestion(self._proposals, settings).proposal
 
     def _repaired(self) -> TrialPlan | None:
         """A random configuration within the budget, given to Optuna as its own; nothing when none is left."""

@@ -24,6 +24,7 @@ CONNECT_SECONDS = 5
 TRIAL = "paretune.trial"
 REJECTED = "paretune.rejected"
 DUPLICATE = "paretune.duplicate"
+GIVEN = "paretune.given"
 
 
 def storage_url(spec: SearchSpec, home: Path) -> str:

@@ -164,6 +164,14 @@ class SearchSection(Section):
         le=8,
         description="Times a trial is evaluated, each at three times the steps of the one before.",
     )
+    start_with: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        description="Configurations to begin with: each a method and those of its settings that are not its defaults, "
+        "such as {method: lora, rank: 4}.",
+    )
+    start_from: tuple[str, ...] = Field(
+        default=(), description="Earlier searches on the same base, whose fronts' settings are tried first."
+    )
     seed: int = Field(
         default=0, ge=0, lt=2**31, description="Seed of the sampler, of data order and of initial values."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.reconcile import reconcile
-from search.searcher import PlannedSearch
+from search.searcher import PlannedSearch, plan_of
+from search.starts import earlier, given
 from search.study import DUPLICATE, REJECTED, TRIAL, open_study, rejected_count
 from spaces.budget import Budget
+from spaces.errors import RequestError
 from spaces.inventory import Inventory
 from spaces.ledger import Ledger
 from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.space import Space, signature
 from spaces.spec import SearchSpec, parse_spec
+from spaces.suggestions import suggestion
 from tests.spaces.conftest import inventory as inventory
+from tracking.writer import SearchWriter
 
 ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}
 
@@ -49,6 +54,7 @@ class Harness:
         methods: dict[str, dict[str, Any]],
         trials: int = 30,
         max_total_steps: int | None = None,
+        start_with: tuple[dict[str, Any], ...] = (),
     ) -> None:
         self.spec = spec
         self.ledger = Ledger(spec.home)
@@ -57,6 +63,7 @@ class Harness:
         self.space = Space(methods, inventory, budget)
         self.trials = trials
         self.max_total_steps = max_total_steps
+        self.given = [suggestion(self.space, settings) for settings in start_with]
         self.searcher = self.renew()
 
     def renew(self, waiting: tuple[TrialPlan, ...] = ()) -> PlannedSearch:
@@ -69,6 +76,7 @@ class Harness:
             seed=0,
             max_steps=9,
             max_total_steps=self.max_total_steps,
+            given=self.given,
             waiting=waiting,
         )
         return self.searcher
@@ -284,3 +292,56 @@ def test_a_search_that_goes_on_draws_anew(spec: SearchSpec, inventory: Inventory
     for number in range(8, 16):
         assert harness.ask(str(number)) is not None
     assert not any(DUPLICATE in trial.user_attrs for trial in harness.study.get_trials())
+
+
+def test_given_configurations_come_first_and_exactly(spec: SearchSpec, inventory: Inventory) -> None:
+    wanted = [
+        {"method": "lora", "rank": 3, "targets": "qkv", "learning_rate": 5e-3},
+        {"method": "sparta", "density": 0.0071, "targets": "mlp", "learning_rate": 2e-3},
+    ]
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, start_with=tuple(wanted))
+    for number, settings in enumerate(wanted):
+        plan = harness.ask(str(number))
+        assert plan is not None
+        assert {"method": plan.method, **{knob: plan.config[knob] for knob in settings if knob != "method"}} == settings
+        assert harness.frozen(plan).params["method"] == plan.method
+        harness.finish(str(number), plan, 0.6)
+    # Taken up again, they are not tried a second time.
+    harness.renew()
+    plan = harness.ask("next")
+    assert plan is not None
+    assert plan.config["learning_rate"] not in (5e-3, 2e-3)
+
+
+def test_a_given_configuration_outside_the_budget_is_an_error(spec: SearchSpec, inventory: Inventory) -> None:
+    search = spec.search.model_copy(update={"start_with": ({"method": "lora", "rank": 64, "targets": "all"},)})
+    space = Space(ALL, inventory, Budget(68_000, 200))
+    with pytest.raises(RequestError, match=r"search\.start_with\[0\]: lora would train .* outside the budget"):
+        given(spec.model_copy(update={"search": search}), space)
+
+
+def test_a_search_starts_from_the_fronts_of_earlier_ones(
+    spec: SearchSpec, inventory: Inventory, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    space = Space(ALL, inventory, Budget(68_000, 200))
+    ranks = {1: 0.7, 2: 0.8, 3: 0.75}
+    earlier_spec = spec.model_copy(update={"name": "before"})
+    (tmp_path / "before").mkdir()
+    writer = SearchWriter(uri, earlier_spec, "id", earlier_spec.home)
+    writer.start_search(space.budget, inventory.base_parameters, inventory.head_parameters)
+    for rank, quality_ in ranks.items():
+        proposal = suggestion(space, {"method": "lora", "rank": rank}).proposal
+        plan = plan_of(f"{rank:04d}", proposal, space.budget, {}, seed=0)
+        writer.start_trial(plan)
+        writer.end_trial(plan, TrialResult(state="finished", quality=quality_, steps=9))
+    assert writer.close(60) == 0
+    later = spec.model_copy(update={"search": spec.search.model_copy(update={"start_from": ("before",)})})
+    found = [one.proposal.settings["rank"] for one in earlier(later, space, uri)]
+    assert found == [1, 2]  # rank 3 was no better than rank 2
+    other = dataclasses.replace(inventory, base_parameters=1_000_000)
+    with pytest.raises(RequestError, match="before had another base, of 22,713,216 parameters"):
+        list(earlier(later, Space(ALL, other, Budget(68_000, 200)), uri))
+    unknown = spec.model_copy(update={"search": spec.search.model_copy(update={"start_from": ("never",)})})
+    with pytest.raises(RequestError, match=r"search\.start_from: .*never"):
+        list(earlier(unknown, space, uri))
