@@ -89,6 +89,7 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
         max_steps=spec.training.max_steps,
         max_total_steps=spec.search.max_total_steps,
         given=run.prepared.given,
+        on_rejected=run.recorder.reject,
         waiting=waiting,
     )
     with run.display(spec.name, trainings) as display:

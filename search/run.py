@@ -87,7 +87,7 @@ def _run(prepared: Prepared, search_id: str, uri: str, gpus: float, console: Con
     finished = False
     try:
         writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
-        recorder = Recorder(ledger, writer, prepared.budget, spec.metric, lambda: rejected_count(study))
+        recorder = Recorder(ledger, writer, prepared.budget, spec.metric, rejected=rejected_count(study))
         recorder.take_up()
         run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)
         with interruption.watch():

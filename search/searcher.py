@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         max_steps: int,
         max_total_steps: int | None = None,
         given: Iterable[Suggestion] = (),
+        on_rejected: Callable[[], None] = lambda: None,
         waiting: Iterable[TrialPlan] = (),
     ) -> None:
         super().__init__(
@@ -70,6 +71,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._waiting = deque(waiting)
         self._running: dict[str, TrialPlan] = {}
         self._numbers = numbers_by_trial(study)
+        self._on_rejected = on_rejected
         self._max_steps = max_steps
         self._max_total_steps = max_total_steps
         plans = [folder.plan() for folder in ledger.trials("trial")]
@@ -138,6 +140,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         try:
             proposal = self._proposed(asked)
         except Rejected as rejection:
+            self._on_rejected()
             asked.set_user_attr(REJECTED, str(rejection))
             asked.set_constraint("budget", rejection.excess)
             self._ot_study.tell(asked, state=TrialState.PRUNED)

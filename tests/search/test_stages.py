@@ -84,7 +84,7 @@ def test_the_shared_base_is_never_written(workplace: Workplace, two_cpus: None) 
     writer = SearchWriter(f"sqlite:///{workplace.folder}/mlflow.db", spec, "id", spec.home)
     inventory = prepared.inventory
     writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
-    recorder = Recorder(ledger, writer, prepared.budget, spec.metric, lambda: 0)
+    recorder = Recorder(ledger, writer, prepared.budget, spec.metric)
     shared = share(prepared)
     before = digest(ray.get(shared.weights))
     plans = [
