@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from itertools import accumulate, pairwise
 from typing import Literal
@@ -132,14 +131,11 @@ class Dst(Method[DstConfiguration]):
             raise Unfit(f"dst of one entry in the smallest silo trains {smallest:,} parameters here{advice}", smallest)
         if allowance >= size:
             return configuration.model_copy(update={"density": 1.0})
-
-        def total(entries: int) -> int:
-            return _total(density_for(entries, size), grouped)
-
-        # Every silo rounds down, so that a density of a few entries more may still be within the allowance.
-        candidates = range(allowance, min(size, allowance + len(grouped)) + 1)
-        entries = candidates[max(0, bisect_right(candidates, allowance, key=total) - 1)]
-        return configuration.model_copy(update={"density": max(least, density_for(entries, size))})
+        density = max(least, density_for(allowance, size))
+        # Every silo rounds down, so that a few entries more may still be within the allowance.
+        while _total(larger := _next_density(density, grouped), grouped) <= allowance:
+            density = larger
+        return configuration.model_copy(update={"density": density})
 
 
 def _size(layers: Sequence[LinearLayer]) -> int:
@@ -149,6 +145,11 @@ def _size(layers: Sequence[LinearLayer]) -> int:
 def _least_density(grouped: Sequence[Sequence[LinearLayer]]) -> float:
     """The density at which the smallest silo has one entry."""
     return density_for(1, min(map(_size, grouped)))
+
+
+def _next_density(density: float, grouped: Sequence[Sequence[LinearLayer]]) -> float:
+    """The least density above `density` at which some silo has an entry more."""
+    return min(density_for(entries_at(density, size) + 1, size) for size in set(map(_size, grouped)))
 
 
 def _total(density: float, grouped: Sequence[Sequence[LinearLayer]]) -> int:
