@@ -25,8 +25,8 @@ _MLP: frozenset[Kind] = frozenset({"up", "gate", "down"})
 class DstConfiguration(PlacedConfiguration):
     """In every silo S at most ⌊density · |S|⌋ entries differ from the pretrained values after each projection.
 
-    Adam's first updates are of nearly the same size for every entry, so that an early projection chooses almost at
-    random among them. `density_decay` lets entries move before they are chosen.
+    Adam's first update is of nearly the same size for every entry, so that the first projection chooses almost at
+    random. What mends it is reselection at later steps; with a `density_decay` entries move before they are dropped.
     """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")

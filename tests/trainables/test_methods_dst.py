@@ -7,6 +7,7 @@ import io
 import itertools
 import math
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -14,14 +15,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel, get_peft_model
+from peft.utils import SAFETENSORS_WEIGHTS_NAME as FILE
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from spaces.methods.dst import Decay, Distance, Silo
 from spaces.methods.sparta import density_for, entries_at
-from spaces.registry import configuration
+from spaces.registry import configuration, method
 from tests.trainables.shipped import adapter_tensors, parameter_groups
-from tests.trainables.test_methods_conformance import loss, train
-from tests.trainables.tiny_models import BERT
+from tests.trainables.test_methods_conformance import check_life, loss, train
+from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from trainables.attach import attach
 from trainables.loop import trained_tensors
 from trainables.methods.dst import DstConfig, DstLayer, silos_of
@@ -445,6 +448,16 @@ def test_a_forward_while_dense_is_that_of_the_subset() -> None:
     assert torch.equal(loss(BERT, model), value)
     model.state_dict()
     assert torch.equal(BERT.logits(model), expected)
+
+
+@pytest.mark.parametrize("tiny", [BERT, GPT2], ids=lambda tiny: tiny.family)
+def test_weights_without_entries_live_as_others_do(tiny: Tiny, tmp_path: Path) -> None:
+    start = configuration("dst", {"silo": "global"})
+    chosen = method("dst").fit(start, tiny.inventory, 3)
+    assert check_life(tiny, "dst", chosen, tmp_path) > 0
+    held = {name: len(tensor) for name, tensor in load_file(tmp_path / FILE).items() if "dst_index" in name}
+    assert len(held) == len(tiny.inventory.layers)
+    assert sum(held.values()) == 3
 
 
 def test_silos_that_leave_out_a_target_are_refused() -> None:
