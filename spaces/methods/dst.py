@@ -27,6 +27,7 @@ class DstConfiguration(PlacedConfiguration):
 
     Adam's first update is of nearly the same size for every entry, so that the first projection chooses almost at
     random. What mends it is reselection at later steps; with a `density_decay` entries move before they are dropped.
+    Until it ends, more entries differ than are counted, which flatters the quality at earlier rungs.
     """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")

@@ -23,7 +23,8 @@ from spaces.methods.sparta import density_for
 from trainables.methods.base import StepHooks
 from trainables.methods.dst import DstConfig, silos_of
 from trainables.methods.sparta import SpartaConfig
-from trainables.reselection import Reselection, Schedule
+from trainables.reselection import Reselection
+from trainables.schedule import Schedule
 
 SPOKES, POINTS, WIDTH, STEPS = 5, 250, 64, 100
 TURN = math.radians(36)  # half the angle between two spokes

@@ -30,7 +30,8 @@ from trainables.loop import trained_tensors
 from trainables.methods.dst import DstConfig, DstLayer, silos_of
 from trainables.projection import DISTANCES, farthest
 from trainables.registry import adapters
-from trainables.reselection import Reselection, Schedule
+from trainables.reselection import Reselection
+from trainables.schedule import Schedule
 
 ROWS, COLUMNS = 4, 5
 

@@ -14,7 +14,8 @@ from spaces.inventory import Inventory, select
 from spaces.methods.dst import DstConfiguration, shares, silos
 from spaces.methods.sparta import choose_entries, entries_at
 from trainables.methods.base import Adapter, target_names
-from trainables.reselection import Reselection, Schedule, Silo
+from trainables.reselection import Reselection
+from trainables.schedule import Schedule, Silo
 from trainables.subset import SubsetLayer
 from trainables.tuners import LinearConfig, LinearTuner, register
 
