@@ -23,7 +23,14 @@ PLACES = st.fixed_dictionaries(
 OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "lora": st.fixed_dictionaries({"rank": st.integers(1, 5)}),
     "sparta": st.fixed_dictionaries({"density": st.floats(1e-4, 1.0), "seed": st.integers(0, 5)}),
-    "dst": st.fixed_dictionaries({"density": st.floats(1 / 96, 1.0)}),
+    "dst": st.fixed_dictionaries(
+        {"density": st.floats(1 / 96, 1.0), "silo": st.sampled_from(["tensor", "module", "global"])},
+        optional={
+            "distance": st.sampled_from(["relative", "inverse-relative"]),
+            "density_decay": st.sampled_from(["linear", "cosine"]),
+            "reset_state": st.just("clear"),
+        },
+    ),
 }
 
 
