@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.recorder import Ended
+from spaces.confirming import Candidate, near_front, next_round
 from spaces.ledger import Ledger
+from spaces.metrics import standard_error
 from spaces.records import TrialPlan
+from spaces.spec import SearchSpec
 
 
 def choose_points(front: Sequence[Ended], top: int) -> list[Ended]:
@@ -28,25 +31,68 @@ def choose_points(front: Sequence[Ended], top: int) -> list[Ended]:
     return sorted(chosen, key=lambda one: one.plan.trainable_parameters)
 
 
-def confirmation_plans(points: Sequence[Ended], seeds: int, search_seed: int) -> list[TrialPlan]:
-    """One plan for each point and fresh seed. Everything random follows the new seed, a method's own choice too."""
+def candidates(ended: Iterable[Ended], points: Sequence[Ended]) -> list[Candidate]:
+    """Finished trials as candidates."""
+    chosen = {one.plan.trial for one in points}
+    return [
+        Candidate(one.plan.trial, one.plan.trainable_parameters, one.quality, one.plan.trial in chosen)
+        for one in ended
+        if one.plan.kind == "trial" and one.result.state == "finished"
+    ]
+
+
+def planned_round(
+    ended: Mapping[str, Ended], front: Sequence[Ended], ledger: Ledger, spec: SearchSpec, validation_rows: int
+) -> list[TrialPlan]:
+    """Plans of the next round of confirm; none when the order is settled or `top` times `seeds` trainings are spent.
+
+    Follows from the ledger alone, so that a resume goes on with the same candidates.
+    """
+    points = choose_points(front, spec.confirm.top)
+    scores = scores_by_trial(ledger)
+    made = {folder.plan().trial for folder in ledger.trials("confirmation")}
+    left = len(points) * spec.confirm.seeds - len(made)
+    if left <= 0:
+        return []
+    metric = spec.metric
+    all_of_them = candidates(ended.values(), points)
+    on_front = [one for one in all_of_them if one.on_front]
+    near = near_front(
+        all_of_them,
+        on_front,
+        most=len(points) // 2 if spec.confirm.seeds > 1 else 0,
+        mode=metric.mode,
+        noise=lambda quality: math.sqrt(2) * standard_error(metric, quality, validation_rows),
+    )
     plans = []
-    for point in points:
-        for number in range(1, seeds + 1):
-            seed = search_seed + number
-            config = {**point.plan.config, **({"seed": seed} if "seed" in point.plan.config else {})}
-            plans.append(
-                point.plan.model_copy(
-                    update={
-                        "trial": f"{point.plan.trial}-confirm-{number}",
-                        "kind": "confirmation",
-                        "confirms": point.plan.trial,
-                        "config": config,
-                        "seed": seed,
-                    }
-                )
-            )
+    for trial in next_round(on_front, near, scores, left):
+        number = 1 + sum(name.startswith(f"{trial}-confirm-") for name in made)
+        plans.append(confirmation_plan(ended[trial].plan, number, spec.search.seed + number))
     return plans
+
+
+def confirmation_plan(plan: TrialPlan, number: int, seed: int) -> TrialPlan:
+    """The `number`-th confirmation of a trial. Everything random follows the fresh seed, a method's own choice too."""
+    return plan.model_copy(
+        update={
+            "trial": f"{plan.trial}-confirm-{number}",
+            "kind": "confirmation",
+            "confirms": plan.trial,
+            "config": {**plan.config, **({"seed": seed} if "seed" in plan.config else {})},
+            "seed": seed,
+        }
+    )
+
+
+def scores_by_trial(ledger: Ledger) -> dict[str, list[float]]:
+    """Qualities on fresh seeds by trial; a trial whose confirmations all failed has none."""
+    scores: dict[str, list[float]] = {}
+    for folder in ledger.trials("confirmation"):
+        plan, result = folder.plan(), folder.result()
+        if plan.confirms is not None and result is not None:
+            found = scores.setdefault(plan.confirms, [])
+            found += [] if result.quality is None else [result.quality]
+    return scores
 
 
 @dataclass(frozen=True)
@@ -64,14 +110,10 @@ class Confirmed:
 
 def summarise(ledger: Ledger) -> list[Confirmed]:
     """Every point with at least one finished confirmation."""
-    qualities: dict[str, list[float]] = {}
     tests: dict[str, list[float]] = {}
     for folder in ledger.trials("confirmation"):
         plan, result = folder.plan(), folder.result()
-        if plan.confirms is None or result is None or result.quality is None:
-            continue
-        qualities.setdefault(plan.confirms, []).append(result.quality)
-        if result.test_quality is not None:
+        if plan.confirms is not None and result is not None and result.test_quality is not None:
             tests.setdefault(plan.confirms, []).append(result.test_quality)
     return [
         Confirmed(
@@ -80,5 +122,6 @@ def summarise(ledger: Ledger) -> list[Confirmed]:
             statistics.stdev(values) if len(values) > 1 else None,
             statistics.fmean(tests[trial]) if trial in tests else None,
         )
-        for trial, values in qualities.items()
+        for trial, values in scores_by_trial(ledger).items()
+        if values
     ]

@@ -12,7 +12,7 @@ from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
 from search.bridge import Bridge
-from search.confirm import choose_points, confirmation_plans, summarise
+from search.confirm import planned_round, summarise
 from search.interruption import Interruption
 from search.preflight import Prepared
 from search.progress import Display
@@ -106,20 +106,17 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
 
 
 def confirm_phase(run: Run, shared: SharedSearch) -> None:
-    """Train points of the front again on fresh seeds. Only here the test split is read.
+    """Train points of the front and near it again on fresh seeds, round by round. Only here the test split is read.
 
     Raises:
         WorkError: when the test split cannot be read.
     """
-    plans = _unconfirmed(run)
-    if plans:
-        try:
-            test = load_test(run.spec, run.prepared.labels)
-        except RequestError as error:
-            raise WorkError(f"{error}; `paretune resume {run.spec.name}` confirms once that is mended") from None
+    confirming: SharedSearch | None = None
+    while plans := _unconfirmed(run):
+        confirming = confirming or _with_test(run, shared)
         with run.display(f"{run.spec.name}: confirm", len(plans)) as display:
             run_stage(
-                dataclasses.replace(shared, test=None if test is None else ray.put(test)),
+                confirming,
                 PlanList(plans, run.ledger),
                 Bridge(run.recorder, display),
                 name=f"confirm-{time.time_ns()}",
@@ -128,19 +125,31 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
                 gpus=run.gpus,
                 interruption=run.interruption,
             )
+        if run.interruption.ended is not None:
+            break
     for one in summarise(run.ledger):
         run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test)
 
 
+def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:
+    try:
+        test = load_test(run.spec, run.prepared.labels)
+    except RequestError as error:
+        raise WorkError(f"{error}; `paretune resume {run.spec.name}` confirms once that is mended") from None
+    return dataclasses.replace(shared, test=None if test is None else ray.put(test))
+
+
 def _unconfirmed(run: Run) -> list[TrialPlan]:
-    """Confirmations without a result. The points are chosen once, so that a resume confirms the same ones."""
-    confirm, ledger = run.spec.confirm, run.ledger
-    if not ledger.trials("confirmation"):
-        points = choose_points(run.recorder.front, confirm.top)
-        for plan in confirmation_plans(points, confirm.seeds, run.spec.search.seed):
-            ledger.trial(plan.trial).write_plan(plan)
-    plans = [folder.plan() for folder in ledger.trials("confirmation")]
-    return [plan for plan in plans if ledger.trial(plan.trial).result() is None]
+    """Confirmations without a result, else those of the next round."""
+    ledger = run.ledger
+    plans = [folder.plan() for folder in ledger.trials("confirmation") if folder.result() is None]
+    if plans:
+        return plans
+    recorder = run.recorder
+    plans = planned_round(recorder.ended, recorder.front, ledger, run.spec, len(run.prepared.validation))
+    for plan in plans:
+        ledger.trial(plan.trial).write_plan(plan)
+    return plans
 
 
 def reference_plan(prepared: Prepared) -> TrialPlan:

@@ -200,7 +200,12 @@ class ConfirmSection(Section):
     """The second look at the front, on fresh seeds."""
 
     top: int = Field(default=5, ge=0, description="Points of the front to train again; 0: no confirm.")
-    seeds: int = Field(default=3, ge=1, description="Fresh seeds for each point.")
+    seeds: int = Field(
+        default=3,
+        ge=1,
+        description="Fresh seeds: at most top times seeds trainings, fewer once the order of the front is settled. "
+        "With more than one, trials near the front take part.",
+    )
 
 
 class ResourcesSection(Section):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from spaces.confirming import LEVEL, ties
 from spaces.fronts import knee
-from tracking.documents import Axis, ComparisonDocument, FrontDocument, FrontPoint
+from tracking.documents import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.picture import SHARES, number
 
 
@@ -56,6 +57,17 @@ def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
         quality = number(point.quality, percent)
         together.add_row(point.search, point.trial, point.method, f"{point.trainable_parameters:,}", quality)
     return searches, together
+
+
+def ties_note(document: FrontDocument, trials: TrialsDocument) -> str:
+    """Which neighbours on a confirmed front may well be in another order; empty where none are."""
+    scores: dict[str, list[float]] = {}
+    for one in trials.confirmations:
+        if one.quality is not None:
+            scores.setdefault(one.confirms, []).append(one.quality)
+    found = ties({point.trial: point.trainable_parameters for point in document.front}, scores)
+    pairs = ", ".join(f"{left} and {right}" for left, right in found)
+    return f"Not told apart with {LEVEL:.0%} confidence: {pairs}." if pairs else ""
 
 
 def front_csv(document: FrontDocument, path: Path) -> None:

@@ -17,7 +17,7 @@ from spaces.errors import RequestError
 from spaces.spec import SearchSpec, load_spec
 from tracking.client import reading
 from tracking.rows import list_searches
-from tracking.tables import front_table
+from tracking.tables import front_table, ties_note
 from tracking.uri import probe, resolve_uri, sqlite_file
 
 
@@ -60,6 +60,8 @@ def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
     console.print(front_table(summary.front))
     if summary.confirmed.front:
         console.print(front_table(summary.confirmed, confirmed=True))
+        if note := ties_note(summary.confirmed, summary.trials):
+            console.print(note, highlight=False, soft_wrap=True)
     if summary.waiting:
         console.print(
             f"MLflow does not answer: {summary.waiting} events wait in {spec.home}, "

@@ -13,7 +13,7 @@ from search.storage import try_writing
 from spaces.errors import RequestError
 from tracking.plots import draw_html, draw_png, front_html, front_png
 from tracking.reader import comparison, front_document, searches_document, trials_document
-from tracking.tables import comparison_tables, front_csv, front_table
+from tracking.tables import comparison_tables, front_csv, front_table, ties_note
 from tracking.uri import probe, resolve_uri
 
 
@@ -60,6 +60,8 @@ def front(
         _print(document)
         return
     console.print(front_table(document, confirmed=confirmed, axis=axis))
+    if confirmed and (note := ties_note(document, trials_document(uri, name))):
+        console.print(note, highlight=False, soft_wrap=True)
     for _, path in files:
         console.print(f"wrote {path}", highlight=False)
 

