@@ -28,7 +28,7 @@ def quiet_environment() -> None:
         "TUNE_GLOBAL_CHECKPOINT_S": "60",
         "TUNE_RESULT_BUFFER_LENGTH": "1",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see search/interruption.py
     }.items():
         os.environ.setdefault(name, value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -48,7 +47,6 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's own leaves the trials' ends to chance
         before = {number: signal.signal(number, self._take) for number in SIGNALS}
         try:
             yield
