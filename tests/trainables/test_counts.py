@@ -45,7 +45,9 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
     assert sum(parameter.numel() for parameter in parameter_groups(model, inventory)[0]) == count.trainable_parameters
     for layer in count.layers:
         module = model.base_model.model.get_submodule(layer.name)
-        own = sum(p.numel() for path, p in module.named_parameters() if not path.startswith("base_layer."))
+        own = sum(
+            p.numel() for path, p in module.named_parameters() if p.requires_grad and not path.startswith("base_layer.")
+        )
         adapted = hasattr(module, "base_layer")
         assert (own if adapted else 0) == layer.trainable_parameters
         assert layer.shape in (tuple(module.weight.shape), tuple(module.weight.T.shape))
