@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from spaces.bridge import Layers, LayerMethod, ranks
+from spaces.bridge import LayerMethod, Layers, ranks
 from spaces.inventory import LinearLayer
 from spaces.methods.base import PlacedConfiguration
 

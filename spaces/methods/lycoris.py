@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from spaces.bridge import Layers, LayerMethod, ranks
+from spaces.bridge import LayerMethod, Layers, ranks
 from spaces.inventory import LinearLayer
 from spaces.knobs import Choice
 from spaces.methods.base import PlacedConfiguration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from spaces.bridge import Layers, LayerMethod, common_divisors
+from spaces.bridge import LayerMethod, Layers, common_divisors
 from spaces.inventory import LinearLayer
 from spaces.methods.base import PlacedConfiguration
 

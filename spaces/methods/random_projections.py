@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spaces.bridge import Layers, LayerMethod
+from spaces.bridge import LayerMethod, Layers
 from spaces.inventory import LinearLayer
 from spaces.methods.base import PlacedConfiguration
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from spaces.bridge import Layers, LayerMethod
+from spaces.bridge import LayerMethod, Layers
 from spaces.inventory import LinearLayer
 from spaces.methods.base import PlacedConfiguration
 

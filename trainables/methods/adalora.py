@@ -68,7 +68,8 @@ class Allocation(StepHooks):
 
 
 def _from_identity(product: Tensor) -> Tensor:
-    return torch.linalg.matrix_norm(product - torch.eye(len(product), device=product.device))
+    distance: Tensor = torch.linalg.matrix_norm(product - torch.eye(len(product), device=product.device))
+    return distance
 
 
 class AdaLora(LayerAdapter[AdaLoraConfiguration]):

@@ -9,7 +9,6 @@ from peft import C3AConfig
 from spaces.bridge import Layers
 from spaces.methods.c3a import C3a as C3aMethod
 from spaces.methods.c3a import C3aConfiguration
-
 from trainables.bridge import LayerAdapter
 
 
