@@ -65,6 +65,28 @@ class BaseParameter:
 
 
 @dataclass(frozen=True)
+class TextInput:
+    """How a text model takes its input, which is where learned tokens and prompts act.
+
+    `embedding`: the module of the token embeddings, `vocabulary` × `width`, `tied` to the
+    output's. `special_tokens`: ids that the config names
+    (begin, end, separation …), padding left out. `positions`: the longest input that the model has positions for; None
+    where they are relative. `takes_embeddings`: embeddings may stand in the place of ids, and the head still reads the
+    right ones. `takes_cache`: the forward may start from keys and values of `key_value_heads` heads.
+    """
+
+    embedding: str
+    vocabulary: int
+    width: int
+    tied: bool
+    special_tokens: tuple[int, ...]
+    positions: int | None
+    key_value_heads: int
+    takes_embeddings: bool
+    takes_cache: bool
+
+
+@dataclass(frozen=True)
 class Inventory:
     """What a model offers to adapters: its linear layers in order, all parameters, and what budgets refer to."""
 
@@ -74,6 +96,7 @@ class Inventory:
     head_parameters: int
     head_modules: tuple[str, ...]
     parameters: tuple[BaseParameter, ...] = ()
+    text: TextInput | None = None
 
     @property
     def blocks(self) -> int:

@@ -7,21 +7,27 @@ import copy
 import torch
 from peft import PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
-from transformers.pytorch_utils import Conv1D
 
+from spaces.errors import RequestError
 from spaces.inventory import Inventory
 from spaces.methods.base import Configuration
 from trainables.inventory import inside
 from trainables.registry import adapters
 from trainables.tuners import AdaptedLinear
 
-_PREFIX = "base_model.model."  # of every name inside a PEFT model
+
+def base_name(model: nn.Module, name: str) -> str:
+    """What the base calls the module or parameter `name` of `model`; prompts have no tuner between the two."""
+    if not isinstance(model, PeftModel):
+        return name
+    return name.removeprefix("base_model." if model.active_peft_config.is_prompt_learning else "base_model.model.")
 
 
 def attach(
@@ -55,13 +61,28 @@ def head_only(model: PreTrainedModel, inventory: Inventory) -> PreTrainedModel:
 def merged(model: PeftModel) -> PreTrainedModel:
     """The plain model with the adapter in its weights; `model` is used up.
 
-    PEFT's own tuners merge in place, so the weights that they merge into are made private first.
+    PEFT's own tuners merge in place, so the tensors that they merge into are made private first; tied ones stay tied.
+
+    Raises:
+        RequestError: when the adapter is no change of weights.
     """
+    if model.active_peft_config.is_prompt_learning:
+        kind = model.active_peft_config.peft_type.value.lower().replace("_", "-")
+        raise RequestError(f"{kind} cannot be merged: it has no change of weights; allowed: the adapter as it is")
+    private: dict[nn.Parameter, nn.Parameter] = {}
     for module in model.modules():
         if isinstance(module, BaseTunerLayer) and not isinstance(module, AdaptedLinear):
             layer = module.get_base_layer()
-            if isinstance(layer, nn.Linear | Conv1D):
-                layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
+            for name, parameter in layer.named_parameters(recurse=False):
+                if parameter not in private:
+                    private[parameter] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
+                setattr(layer, name, private[parameter])
+    # PEFT's own tuners fail on heads of several layers, or leave them wrapped.
+    base = model.get_base_model()
+    for name, module in list(base.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            parent, _, child = name.rpartition(".")
+            setattr(base.get_submodule(parent), child, module.modules_to_save[model.active_adapter])
     plain: PreTrainedModel = model.merge_and_unload()
     return plain
 
@@ -75,12 +96,9 @@ def trained_parameters(model: nn.Module, inventory: Inventory) -> tuple[Paramete
     head: Parameters = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (head if _in_head(name, inventory) else adapter)[name] = parameter
+            in_head = inside(base_name(model, name), inventory.head_modules)
+            (head if in_head else adapter)[name] = parameter
     return adapter, head
-
-
-def _in_head(name: str, inventory: Inventory) -> bool:
-    return inside(name.removeprefix(_PREFIX), inventory.head_modules)
 
 
 def _task_type(model: PreTrainedModel) -> TaskType | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Collection, Iterator
 
@@ -11,7 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from spaces.errors import RequestError
-from spaces.inventory import BaseParameter, Inventory, LinearLayer, Role
+from spaces.inventory import BaseParameter, Inventory, LinearLayer, Role, TextInput
 from spaces.sections import Task
 from trainables.layer_kinds import kind_of
 from trainables.weights import task_class
@@ -59,6 +60,7 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
         head_parameters=head_parameters,
         head_modules=heads,
         parameters=tuple(_parameters(model, heads, layers)),
+        text=_text_input(model, heads),
     )
 
 
@@ -125,3 +127,27 @@ def _parameters(
         elif owner in weights:
             role = "weight"
         yield BaseParameter(name, tuple(parameter.shape), role, blocks.get(in_block.group(1)) if in_block else None)
+
+
+def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | None:
+    embedding = model.get_input_embeddings()
+    if not isinstance(embedding, nn.Embedding):
+        return None
+    config = model.config.get_text_config()
+    names = (f"{name}_token_id" for name in ("bos", "eos", "cls", "sep", "mask", "decoder_start"))
+    special = {getattr(config, name, None) for name in names} - {None, config.pad_token_id}
+    inputs = inspect.signature(model.forward).parameters
+    # Decoders classify the last token, under a head called score; without ids they cannot tell it from padding.
+    finds_last_token = "score" not in heads
+    output = model.get_output_embeddings()
+    return TextInput(
+        embedding=next(name for name, module in model.named_modules() if module is embedding),
+        vocabulary=embedding.num_embeddings,
+        width=embedding.embedding_dim,
+        tied=output is not None and output.weight is embedding.weight,
+        special_tokens=tuple(sorted(one for one in special if isinstance(one, int))),
+        positions=getattr(config, "max_position_embeddings", None),
+        key_value_heads=getattr(config, "num_key_value_heads", None) or config.num_attention_heads,
+        takes_embeddings="inputs_embeds" in inputs and finds_last_token and not config.is_encoder_decoder,
+        takes_cache="past_key_values" in inputs and getattr(config, "is_decoder", None) is not False,
+    )

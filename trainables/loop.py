@@ -166,6 +166,8 @@ class Training:
     def _forward(self, batch: Batch) -> torch.Tensor:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         logits: torch.Tensor = self.model(**inputs).logits
+        if self._task is Task.CAUSAL_LM:
+            logits = logits[:, -inputs["input_ids"].shape[1] :]  # a prompt's virtual tokens come first
         return logits
 
     def _on_device(self, batch: Batch) -> Batch:

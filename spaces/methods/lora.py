@@ -1,25 +1,39 @@
-"""LoRA: a low-rank update beside each weight (arXiv 2106.09685), from PEFT."""
+"""LoRA (arXiv 2106.09685) and its variants: a low-rank update beside each weight, from PEFT."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from spaces.count import Count
-from spaces.inventory import Inventory
-from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.bridge import LayerMethod, Layers, ranks
+from spaces.inventory import LinearLayer
+from spaces.methods.base import PlacedConfiguration
 
 
 class LoraConfiguration(PlacedConfiguration):
-    """W + scaling · B A, with A of shape (rank, in) and B of shape (out, rank), B = 0 at the start."""
+    """W + scaling · B A, with A of shape (rank, in) and B of shape (out, rank), B = 0 at the start.
+
+    Plain LoRA is the baseline of comparisons, so a search varies neither `variant` nor `plus_ratio` unless its spec
+    names them.
+    """
 
     learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate of A and B.")
     rank: int = Field(default=8, ge=1, description="Rank of the update.")
     scaling: float = Field(default=2.0, gt=0, description="α / rank.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the input of the update.")
+    variant: Literal["lora", "rslora", "dora"] = Field(
+        default="lora",
+        description="lora; rslora: the product is scaled by α / √rank (arXiv 2312.03732); dora: each row of the sum "
+        "has a trained length (arXiv 2402.09353).",
+    )
+    plus_ratio: float = Field(
+        default=1.0, gt=0, description="Learning rate of B over that of A; LoRA+ (arXiv 2402.12354) recommends 16."
+    )
 
 
-class Lora(Method[LoraConfiguration]):
-    """Trains r (m + n) parameters for a weight of m × n."""
+class Lora(LayerMethod[LoraConfiguration]):
+    """Trains r (m + n) parameters for a weight of m × n, and m more as DoRA."""
 
     name = "lora"
     summary = "low-rank update, rank r"
@@ -27,18 +41,12 @@ class Lora(Method[LoraConfiguration]):
     configuration = LoraConfiguration
     size_knob = "rank"
 
-    def count(self, configuration: LoraConfiguration, inventory: Inventory) -> Count:
-        layers = placed_layers(configuration, inventory)
-        trainable = {one: configuration.rank * (one.out_features + one.in_features) for one in layers}
-        return layerwise(inventory, trainable, adapter_bytes=4 * sum(trainable.values()))
+    def parameters(self, configuration: LoraConfiguration, layer: LinearLayer) -> int:
+        lengths = layer.out_features if configuration.variant == "dora" else 0
+        return configuration.rank * (layer.out_features + layer.in_features) + lengths
 
-    def fit(self, configuration: LoraConfiguration, inventory: Inventory, allowance: int) -> LoraConfiguration:
-        layers = placed_layers(configuration, inventory)
-        per_rank = sum(one.out_features + one.in_features for one in layers)
-        if allowance < per_rank:
-            raise Unfit(f"lora of rank 1 trains {per_rank:,} parameters here", smallest=per_rank)
-        largest = min(min(one.out_features, one.in_features) for one in layers)
-        return configuration.model_copy(update={"rank": min(allowance // per_rank, largest)})
+    def sizes(self, configuration: LoraConfiguration, layers: Layers) -> range:
+        return ranks(layers)
 
 
 METHODS = (Lora(),)

@@ -6,7 +6,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
 from spaces.inventory import Inventory
-from trainables.attach import trained_parameters
+from trainables.attach import base_name, trained_parameters
 from trainables.inventory import inside
 
 
@@ -22,9 +22,7 @@ def adapter_tensors(model: PeftModel, inventory: Inventory) -> dict[str, Tensor]
         model, adapter_name=model.active_adapter, save_embedding_layers=False
     )
     return {
-        name: tensor
-        for name, tensor in state.items()
-        if not inside(name.removeprefix("base_model.model."), inventory.head_modules)
+        name: tensor for name, tensor in state.items() if not inside(base_name(model, name), inventory.head_modules)
     }
 
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
 from spaces.inventory import LAYER_RANGES, TARGETS
 from spaces.methods.base import Configuration, Unfit
 from spaces.registry import method, methods
 from tests.trainables.shipped import adapter_bytes, adapter_tensors, parameter_groups
-from tests.trainables.tiny_models import ALL, BERT, Tiny
+from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
 from trainables.attach import attach, head_only
 from trainables.inventory import inside, inventory_of
+from trainables.registry import adapters
 
 PLACES = st.fixed_dictionaries(
     {"targets": st.sampled_from(TARGETS), "layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 5))}
 )
 OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "lora": st.fixed_dictionaries({"rank": st.integers(1, 5)}),
+    "lora": st.fixed_dictionaries({"rank": st.integers(1, 5), "variant": st.sampled_from(["lora", "rslora", "dora"])}),
     "sparta": st.fixed_dictionaries({"density": st.floats(1e-4, 1.0), "seed": st.integers(0, 5)}),
     "dst": st.fixed_dictionaries(
         {"density": st.floats(1 / 96, 1.0), "silo": st.sampled_from(["tensor", "module", "global"])},
@@ -31,7 +34,48 @@ OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
             "reset_state": st.just("clear"),
         },
     ),
+    "adalora": st.fixed_dictionaries({"rank": st.integers(1, 5)}),
+    "vera": st.fixed_dictionaries({"rank": st.integers(1, 30)}),
+    "randlora": st.fixed_dictionaries({"rank": st.integers(1, 30)}),
+    "loha": st.fixed_dictionaries({"rank": st.integers(1, 5)}),
+    "lokr": st.fixed_dictionaries(
+        {"rank": st.integers(1, 9), "factor": st.one_of(st.just("square"), st.integers(1, 30))}
+    ),
+    "c3a": st.fixed_dictionaries({"block_size": st.sampled_from(["largest", 1, 2, 3, 4, 8, 16])}),
+    "shira": st.fixed_dictionaries({"rank": st.integers(1, 9)}),
+    "oft": st.fixed_dictionaries({"block_size": st.sampled_from([1, 2, 3, 4, 6, 8, 16])}),
+    "boft": st.fixed_dictionaries({"block_size": st.sampled_from([1, 2, 3, 4, 6, 8, 16])}),
+    "hra": st.fixed_dictionaries({"rank": st.sampled_from([2, 4, 6])}),
+    "fourierft": st.fixed_dictionaries({"coefficients": st.integers(1, 300)}),
+    "waveft": st.fixed_dictionaries({"coefficients": st.integers(1, 300)}),
+    "miss": st.fixed_dictionaries({"rank": st.integers(1, 30)}),
+    "bitfit": st.fixed_dictionaries({"layers": st.one_of(st.just("all"), st.integers(1, 5))}),
+    "ln-tuning": st.fixed_dictionaries({"layers": st.one_of(st.just("all"), st.integers(1, 5))}),
+    "trainable-tokens": st.fixed_dictionaries({"tokens": st.integers(1, 45), "first_token": st.integers(0, 45)}),
+    "prompt-tuning": st.fixed_dictionaries({"virtual_tokens": st.integers(1, 12)}),
+    "prefix-tuning": st.fixed_dictionaries({"virtual_tokens": st.integers(1, 12)}),
 }
+
+
+def foreign(name: str) -> bool:
+    """Whether the tuner is PEFT's own: its mathematics is tested there, here that it is used rightly."""
+    tiny = next(one for one in (BERT, GPT2) if fits(one, name, method(name).configuration()))
+    config = adapters()[name].peft_config(method(name).configuration(), tiny.inventory, seed=1)
+    tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type]
+    return getattr(tuner, "tuner_layer_cls", tuner).__module__.startswith("peft.")
+
+
+def fits(tiny: Tiny, name: str, configuration: Configuration) -> bool:
+    """Whether the configuration, as large as it may be, can exist on the model."""
+    try:
+        method(name).fit(configuration, tiny.inventory, tiny.inventory.base_parameters)
+    except Unfit:
+        return False
+    return True
+
+
+OURS = tuple(name for name in methods() if not foreign(name))
+FOREIGN = tuple(name for name in methods() if foreign(name))
 
 
 @st.composite
@@ -50,12 +94,18 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
     model = attach(tiny.model(), name, configuration, inventory, seed=1)
 
     assert sum(parameter.numel() for parameter in parameter_groups(model, inventory)[0]) == count.trainable_parameters
+    by_module: Counter[str] = Counter()
+    base = tiny.model()
+    adapted_weights = {one.name for one in inventory.layers}
     for layer in count.layers:
-        module = model.base_model.model.get_submodule(layer.name)
-        own = sum(p.numel() for path, p in module.named_parameters() if not path.startswith("base_layer."))
-        adapted = hasattr(module, "base_layer")
-        assert (own if adapted else 0) == layer.trainable_parameters
-        assert layer.shape in (tuple(module.weight.shape), tuple(module.weight.T.shape))
+        path, leaf = (layer.name, "weight") if layer.name in adapted_weights else layer.name.rsplit(".", 1)
+        by_module[path] += layer.trainable_parameters
+        tensor = getattr(base.get_submodule(path), leaf)
+        assert layer.shape in (tuple(tensor.shape), tuple(tensor.T.shape))
+    for path, trained in by_module.items():
+        module = model.base_model.model.get_submodule(path)
+        own = sum(p.numel() for part, p in module.named_parameters() if p.requires_grad and "base_layer." not in part)
+        assert (own if hasattr(module, "base_layer") else 0) == trained
     if method(name).placed:
         assert sum(layer.trainable_parameters for layer in count.layers) == count.trainable_parameters
 
@@ -66,10 +116,7 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
     assert adapter_bytes(model, inventory) == count.adapter_bytes
 
 
-@pytest.mark.parametrize("name", methods())
-@settings(max_examples=80, deadline=None)
-@given(data=st.data())
-def test_any_configuration(name: str, data: st.DataObject) -> None:
+def check_any_configuration(name: str, data: st.DataObject) -> None:
     tiny = data.draw(st.sampled_from(ALL))
     configuration = data.draw(configurations(name))
     try:
@@ -79,22 +126,49 @@ def test_any_configuration(name: str, data: st.DataObject) -> None:
     check(tiny, name, configuration)
 
 
-@pytest.mark.parametrize("name", methods())
-@settings(max_examples=50, deadline=None)
+@pytest.mark.parametrize("name", OURS)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
-def test_configurations_fitted_to_an_allowance(name: str, data: st.DataObject) -> None:
+def test_any_configuration(name: str, data: st.DataObject) -> None:
+    check_any_configuration(name, data)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_any_configuration_of_pefts_tuners(name: str, data: st.DataObject) -> None:
+    check_any_configuration(name, data)
+
+
+def check_fitted(name: str, data: st.DataObject) -> None:
     tiny = data.draw(st.sampled_from(ALL))
     configuration = data.draw(configurations(name))
     allowance = data.draw(st.integers(1, tiny.inventory.base_parameters))
     try:
         fitted = method(name).fit(configuration, tiny.inventory, allowance)
     except Unfit as unfit:
+        if not unfit.smallest:
+            return
         smallest = unfit.smallest
         fitted = method(name).fit(configuration, tiny.inventory, smallest)
         assert method(name).count(fitted, tiny.inventory).trainable_parameters == smallest > allowance
         allowance = smallest
     assert method(name).count(fitted, tiny.inventory).trainable_parameters <= allowance
     check(tiny, name, fitted)
+
+
+@pytest.mark.parametrize("name", OURS)
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_configurations_fitted_to_an_allowance(name: str, data: st.DataObject) -> None:
+    check_fitted(name, data)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_configurations_of_pefts_tuners_fitted_to_an_allowance(name: str, data: st.DataObject) -> None:
+    check_fitted(name, data)
 
 
 @pytest.mark.parametrize("tiny", ALL, ids=lambda tiny: f"{tiny.family}-{tiny.task}")
@@ -105,7 +179,10 @@ def test_full_trains_the_base_once(tiny: Tiny) -> None:
 @pytest.mark.parametrize("name", methods())
 def test_exactly_the_adapter_and_the_head_train(name: str) -> None:
     for tiny in ALL:
-        model = attach(tiny.model(), name, method(name).configuration(), tiny.inventory, seed=1)
+        if not fits(tiny, name, method(name).configuration()):
+            continue
+        chosen = method(name).fit(method(name).configuration(), tiny.inventory, tiny.inventory.base_parameters)
+        model = attach(tiny.model(), name, chosen, tiny.inventory, seed=1)
         adapter, head = parameter_groups(model, tiny.inventory)
         assert {parameter.dtype for parameter in (*adapter, *head)} == {torch.float32}
         shared = {parameter.data_ptr() for parameter in tiny.model().parameters()}
@@ -135,10 +212,13 @@ def test_the_reference_trains_a_private_head_alone(tiny: Tiny) -> None:
 def test_a_fresh_module_inside_the_base_trains_with_the_head() -> None:
     fresh = ["bert.pooler.dense.weight", "bert.pooler.dense.bias"]
     for name in methods():
+        if not fits(BERT, name, method(name).configuration()):
+            continue
         inventory = inventory_of(BERT.model(), fresh)
-        model = attach(BERT.model(), name, method(name).configuration(), inventory, seed=1)
+        chosen = method(name).fit(method(name).configuration(), inventory, inventory.base_parameters)
+        model = attach(BERT.model(), name, chosen, inventory, seed=1)
         adapter, head = parameter_groups(model, inventory)
         assert sum(parameter.numel() for parameter in head) == inventory.head_parameters
-        count = method(name).count(method(name).configuration(), inventory)
+        count = method(name).count(chosen, inventory)
         assert sum(parameter.numel() for parameter in adapter) == count.trainable_parameters
         assert adapter_bytes(model, inventory) == count.adapter_bytes

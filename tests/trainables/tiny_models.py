@@ -112,6 +112,9 @@ class Tiny:
     task: Task
     dtype: torch.dtype = torch.float32
 
+    def __str__(self) -> str:
+        return f"{self.family}-{self.task}"
+
     @property
     def config(self) -> PreTrainedConfig:
         kind, settings = _CONFIGS[self.family]
@@ -156,6 +159,8 @@ class Tiny:
 ALL = tuple(Tiny(family, task) for family in FAMILIES for task in TASKS[family])
 BERT = Tiny("bert", Task.SEQUENCE_CLASSIFICATION)
 GPT2 = Tiny("gpt2", Task.SEQUENCE_CLASSIFICATION)
+ROBERTA = Tiny("roberta", Task.SEQUENCE_CLASSIFICATION)
+LLAMA = Tiny("llama", Task.CAUSAL_LM)
 
 
 @cache

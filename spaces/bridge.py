@@ -1,0 +1,121 @@
+"""What the methods that PEFT already has share: every target is adapted by itself, and its shape gives its count."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from spaces.count import Count
+from spaces.inventory import Inventory, LinearLayer
+from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+
+P = TypeVar("P", bound=PlacedConfiguration)
+Layers = Sequence[LinearLayer]
+
+
+class LayerMethod(Method[P]):
+    """Trains in every target a number of parameters that follows from its shape.
+
+    With a `size_knob`, `fit` takes the largest of its `sizes` that the allowance pays for; without one it keeps as
+    many of the last blocks as it does, and a single weight where not even one fits.
+
+    `linear_only`: PEFT's tuner does not know weights stored as (in, out), GPT-2's `Conv1D`. `bytes_each`: what is
+    shipped for each trained parameter.
+    """
+
+    linear_only: ClassVar[bool] = False
+    bytes_each: ClassVar[int] = 4
+
+    @abstractmethod
+    def parameters(self, configuration: P, layer: LinearLayer) -> int:
+        """Trainable parameters in one target."""
+
+    def sizes(self, configuration: P, layers: Layers) -> Sequence[Any]:
+        """Values of the size knob that exist on `layers`, from the smallest adapter to the largest."""
+        return ()
+
+    def obstacle(self, configuration: P, layer: LinearLayer) -> str | None:
+        """Why the configuration cannot exist on `layer`; None where it can."""
+        return None
+
+    def resolved(self, configuration: P, layers: Layers) -> P:
+        """The configuration with settings that depend on all targets as numbers."""
+        return configuration
+
+    def count(self, configuration: P, inventory: Inventory) -> Count:
+        layers = self._layers(configuration, inventory)
+        configuration = self.resolved(configuration, layers)
+        for one in layers:
+            if (reason := self.obstacle(configuration, one)) is not None:
+                raise Unfit(reason, smallest=self._smallest(configuration, layers))
+        trainable = {one: self.parameters(configuration, one) for one in layers}
+        return layerwise(inventory, trainable, adapter_bytes=self.bytes_each * sum(trainable.values()))
+
+    def fit(self, configuration: P, inventory: Inventory, allowance: int) -> P:
+        layers = self._layers(configuration, inventory)
+        if self.size_knob is None:
+            return fit_place(self, configuration, inventory, layers, allowance)
+        sizes = self.sizes(configuration, layers)
+        fitting = bisect_right(sizes, allowance, key=lambda size: self._total(self._sized(configuration, size), layers))
+        if not fitting:
+            smallest = self._smallest(configuration, layers)
+            raise Unfit(f"the smallest {self.name} here trains {smallest:,} parameters", smallest)
+        return self._sized(configuration, sizes[fitting - 1])
+
+    def increasing(self, configuration: P, sizes: Iterable[Any], layers: Layers) -> list[Any]:
+        """`sizes` in the order of their counts; of those with one count the first alone."""
+        totals: dict[int, Any] = {}
+        for size in sizes:
+            totals.setdefault(self._total(self._sized(configuration, size), layers), size)
+        return [totals[total] for total in sorted(totals)]
+
+    def _layers(self, configuration: P, inventory: Inventory) -> Layers:
+        layers = placed_layers(configuration, inventory)
+        for one in layers:
+            if self.linear_only and one.transposed:
+                raise Unfit(f"{self.name}: PEFT has it not for Conv1D, which {one.name} is", smallest=0)
+        return layers
+
+    def _sized(self, configuration: P, size: Any) -> P:
+        return configuration.model_copy(update={str(self.size_knob): size})
+
+    def _total(self, configuration: P, layers: Layers) -> int:
+        return sum(self.parameters(configuration, one) for one in layers)
+
+    def _smallest(self, configuration: P, layers: Layers) -> int:
+        sizes = self.sizes(configuration, layers)
+        return self._total(self._sized(configuration, sizes[0]), layers) if sizes else 0
+
+
+def fit_place(method: Method[P], configuration: P, inventory: Inventory, layers: Layers, allowance: int) -> P:
+    """The configuration in as many of the last blocks of `layers`, its targets, as the allowance pays for.
+
+    Raises:
+        Unfit: when not even a single weight fits.
+    """
+
+    def total(place: Any) -> int:
+        return method.count(configuration.model_copy(update={"layers": place}), inventory).trainable_parameters
+
+    if method.count(configuration, inventory).trainable_parameters <= allowance:
+        return configuration
+    blocks = sorted({one.block for one in layers}, reverse=True)
+    places: list[Any] = ["one", *(inventory.blocks - block for block in blocks[:-1])]
+    fitting = bisect_right(places, allowance, key=total)
+    if not fitting:
+        raise Unfit(f"the smallest {method.name} here trains {total('one'):,} parameters", smallest=total("one"))
+    return configuration.model_copy(update={"layers": places[fitting - 1]})
+
+
+def ranks(layers: Layers) -> range:
+    """From 1 to the smallest side of all `layers`."""
+    return range(1, min(min(one.out_features, one.in_features) for one in layers) + 1)
+
+
+def common_divisors(sides: Iterable[int]) -> list[int]:
+    """The divisors of all `sides`, ascending."""
+    greatest = math.gcd(*sides)
+    return [one for one in range(1, greatest + 1) if greatest % one == 0]

@@ -1,0 +1,48 @@
+"""SHiRA (arXiv 2406.13175): a fixed random subset of each weight's entries, from PEFT."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from spaces.bridge import LayerMethod, Layers
+from spaces.inventory import LinearLayer
+from spaces.methods.base import PlacedConfiguration
+
+
+class ShiraConfiguration(PlacedConfiguration):
+    """rank · (m + n) entries of a weight of m × n, as many as LoRA trains; the training's seed draws them."""
+
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
+    rank: int = Field(default=8, ge=1, description="Entries of a weight over the sum of its sides.")
+
+
+class Shira(LayerMethod[ShiraConfiguration]):
+    """Trains r (m + n) entries; ships them with two int32 indices each.
+
+    The learning-rate prior is SpaRTA's, which trains the same.
+    """
+
+    name = "shira"
+    summary = "fixed random entries of each weight, as many as LoRA's"
+    source = "arXiv 2406.13175; PEFT"
+    configuration = ShiraConfiguration
+    size_knob = "rank"
+    linear_only = True
+    bytes_each = 12
+
+    def parameters(self, configuration: ShiraConfiguration, layer: LinearLayer) -> int:
+        return configuration.rank * (layer.out_features + layer.in_features)
+
+    def obstacle(self, configuration: ShiraConfiguration, layer: LinearLayer) -> str | None:
+        if self.parameters(configuration, layer) > layer.size:
+            return (
+                f"rank = {configuration.rank} wants more entries than {layer.name} has ({layer.size:,}); "
+                f"allowed: at most {layer.size // (layer.out_features + layer.in_features)}"
+            )
+        return None
+
+    def sizes(self, configuration: ShiraConfiguration, layers: Layers) -> range:
+        return range(1, min(one.size // (one.out_features + one.in_features) for one in layers) + 1)
+
+
+METHODS = (Shira(),)

@@ -1,0 +1,84 @@
+"""A module whose bias moves by a trained vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
+from torch import Tensor, nn
+
+from trainables.tuners import LinearConfig
+
+
+class BiasLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+    """A module that adds its bias last, and float32 changes of this bias. The bias is never written."""
+
+    adapter_layer_names = ("bitfit_delta",)
+    other_param_names = ()
+    active_adapters: list[str]
+    set_adapter: Callable[..., None]
+
+    def __init__(self, base_layer: nn.Module, adapter_name: str) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.bitfit_delta = nn.ParameterDict()
+        self.merged_adapters: list[str] = []
+        self._active_adapter = [adapter_name]
+        self._unmerged: tuple[nn.Parameter] | None = None  # a tuple, so that it is no parameter of this layer
+
+    def update_layer(self, adapter_name: str, config: LinearConfig, **kwargs: Any) -> None:
+        """Add an adapter that changes nothing yet."""
+        bias = self._bias()
+        self.bitfit_delta[adapter_name] = nn.Parameter(torch.zeros(len(bias), device=bias.device))
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Run the module and add the active changes, in float32."""
+        if self.disable_adapters and self.merged:
+            self.unmerge()
+        result: Tensor = self.base_layer(*args, **kwargs)
+        if self.disable_adapters or self.merged:
+            return result
+        for name in self.active_adapters:
+            if name in self.bitfit_delta:
+                result = (result + self.bitfit_delta[name]).to(result.dtype)
+        return result
+
+    @torch.no_grad()
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Put the changed bias in the place of the bias, which is kept untouched, for it may be shared with others.
+
+        Raises:
+            ValueError: when `safe_merge` finds a bias that is not finite.
+        """
+        names = [name for name in check_adapters_to_merge(self, adapter_names) if name in self.bitfit_delta]
+        if not names:
+            return
+        bias = self._bias()
+        merged = bias.float()
+        for name in names:
+            merged = merged + self.bitfit_delta[name]
+        if safe_merge and not merged.isfinite().all():
+            raise ValueError(f"merging {', '.join(names)} gives biases that are not finite")
+        if self._unmerged is None:
+            self._unmerged = (bias,)
+        self.base_layer.bias = nn.Parameter(merged.to(bias.dtype), requires_grad=False)
+        self.merged_adapters.extend(names)
+
+    def unmerge(self) -> None:
+        """Put the bias back, to the bit."""
+        if self._unmerged is not None:
+            (self.base_layer.bias,) = self._unmerged
+            self._unmerged = None
+        self.merged_adapters.clear()
+
+    def _bias(self) -> nn.Parameter:
+        bias = self.base_layer.bias
+        assert isinstance(bias, nn.Parameter)
+        return bias
+
+    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
+        """PEFT's own casts to the base's type on the way, which would round what was trained in float32."""
+        self.bitfit_delta[adapter_name] = self.bitfit_delta[adapter_name].to(device or self._bias().device)

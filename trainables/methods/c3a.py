@@ -1,0 +1,26 @@
+"""C3A (arXiv 2407.19342), PEFT's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peft import C3AConfig
+
+from spaces.bridge import Layers
+from spaces.methods.c3a import C3a as C3aMethod
+from spaces.methods.c3a import C3aConfiguration
+from trainables.bridge import LayerAdapter
+
+
+class C3a(LayerAdapter[C3aConfiguration]):
+    """Circulant blocks."""
+
+    name = "c3a"
+    config = C3AConfig
+
+    def settings(self, configuration: C3aConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
+        """`init_weights` asks PEFT for zeros."""
+        return {"block_size": C3aMethod().resolved(configuration, layers).block_size, "init_weights": True}
+
+
+ADAPTERS = (C3a(),)

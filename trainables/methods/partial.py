@@ -1,0 +1,81 @@
+"""BitFit (arXiv 2106.10199) as a PEFT tuner, and LN tuning (arXiv 2312.11420), PEFT's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from peft import LNTuningConfig, PeftConfig
+from peft.utils import PeftType
+from torch import nn
+
+from spaces.inventory import Inventory
+from spaces.methods import partial
+from spaces.methods.partial import BitFitConfiguration, LnTuningConfiguration, PartialConfiguration
+from trainables.bias import BiasLayer
+from trainables.methods.base import Adapter
+from trainables.tuners import LinearConfig, Tuner, register
+
+
+@dataclass
+class BitFitConfig(LinearConfig):
+    """The targets are modules with a bias that they add last."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PeftType["BITFIT"]
+
+
+class BitFitModel(Tuner):
+    """Puts a `BiasLayer` around every target."""
+
+    prefix = "bitfit_"
+    tuner_layer_cls = BiasLayer
+
+    def _create_and_replace(
+        self,
+        peft_config: BitFitConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        layer = target if isinstance(target, BiasLayer) else BiasLayer(target, adapter_name)
+        layer.update_layer(adapter_name, peft_config)
+        if adapter_name not in self.active_adapters:
+            layer.bitfit_delta[adapter_name].requires_grad_(False)
+        if layer is not target:
+            self._replace_module(parent, target_name, layer, target)
+
+
+register("bitfit", BitFitConfig, BitFitModel)
+
+
+class BitFit(Adapter[BitFitConfiguration]):
+    """Biases."""
+
+    name = "bitfit"
+
+    def peft_config(self, configuration: BitFitConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
+        """The modules that own the biases."""
+        return BitFitConfig(target_modules=_owners(partial.BitFit(), configuration, inventory))
+
+
+class LnTuning(Adapter[LnTuningConfiguration]):
+    """Normalisations."""
+
+    name = "ln-tuning"
+
+    def peft_config(self, configuration: LnTuningConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
+        """The normalisations by their full names."""
+        return LNTuningConfig(target_modules=_owners(partial.LnTuning(), configuration, inventory))
+
+
+def _owners(method: partial.Partial[Any], configuration: PartialConfiguration, inventory: Inventory) -> list[str]:
+    chosen = method.parameters(configuration, inventory)
+    return list(dict.fromkeys(one.name.rpartition(".")[0] for one in chosen))
+
+
+ADAPTERS = (BitFit(), LnTuning())
