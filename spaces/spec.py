@@ -63,8 +63,8 @@ Methods = Annotated[dict[str, dict[str, Any]], BeforeValidator(_knobs_by_method)
 
 
 def default_methods() -> dict[str, dict[str, Any]]:
-    """Every method that can be smaller than the model."""
-    return {name: {} for name in methods() if name != "full"}
+    """LoRA and the methods that this product is for; the others are searched when they are named."""
+    return {name: {} for name, known in methods().items() if known.usual}
 
 
 class SearchSpec(Section):

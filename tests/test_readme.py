@@ -146,11 +146,11 @@ weights = load_weights(section, config, ("bad", "good"))
 for settings in ({}, {"targets": "all"}, {"targets": "mlp", "layers": "one"}):
     model = build(weights, torch.device("cpu"))
     inventory = inventory_of(model, weights.fresh)
-    chosen = configuration("ia3", settings)
-    adapter, _head = trained_parameters(attach(model, "ia3", chosen, inventory, 0), inventory)
-    counted = method("ia3").count(chosen, inventory).trainable_parameters
+    chosen = configuration("road", settings)
+    adapter, _head = trained_parameters(attach(model, "road", chosen, inventory, 0), inventory)
+    counted = method("road").count(chosen, inventory).trainable_parameters
     assert sum(one.numel() for one in adapter.values()) == counted > 0, settings
-    assert Space({"ia3": {}}, inventory, Budget(counted, 1)).names == ("ia3",)
+    assert Space({"road": {}}, inventory, Budget(counted, 1)).names == ("road",)
 """
 
 

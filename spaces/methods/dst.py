@@ -87,6 +87,7 @@ class Dst(Method[DstConfiguration]):
     name = "dst"
     summary = "reselected subset of weight entries, any density"
     source = "arXiv 2411.08610"
+    usual = True
     configuration = DstConfiguration
     size_knob = "density"
     knobs = {  # noqa: RUF012

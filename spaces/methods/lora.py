@@ -38,6 +38,7 @@ class Lora(LayerMethod[LoraConfiguration]):
     name = "lora"
     summary = "low-rank update, rank r"
     source = "arXiv 2106.09685; PEFT"
+    usual = True
     configuration = LoraConfiguration
     size_knob = "rank"
 

@@ -55,6 +55,7 @@ class Sparta(Method[SpartaConfiguration]):
     name = "sparta"
     summary = "fixed random subset of weight entries, any density"
     source = "arXiv 2502.15975"
+    usual = True
     configuration = SpartaConfiguration
     size_knob = "density"
 

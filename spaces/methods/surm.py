@@ -32,6 +32,7 @@ class Circulant(Method[CirculantConfiguration]):
     name = "surm-circulant"
     summary = "product of two circulants, full rank"
     source = "arXiv 2406.17740"
+    usual = True
     configuration = CirculantConfiguration
 
     def count(self, configuration: CirculantConfiguration, inventory: Inventory) -> Count:
