@@ -22,7 +22,16 @@ PLACES = st.fixed_dictionaries(
 )
 OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "lora": st.fixed_dictionaries({"rank": st.integers(1, 5)}),
-    "sparta": st.fixed_dictionaries({"density": st.floats(1e-4, 1.0), "seed": st.integers(0, 5)}),
+    "sparta": st.fixed_dictionaries(
+        {
+            "density": st.floats(1e-4, 1.0),
+            "seed": st.integers(0, 5),
+            "selection": st.sampled_from(["exact", "bernoulli"]),
+            "density_of": st.sampled_from(["targets", "model"]),
+            "parameters": st.sampled_from(["weights", "weights-and-biases", "embeddings", "all"]),
+            "indices": st.sampled_from(["stored", "seed"]),
+        }
+    ),
     "dst": st.fixed_dictionaries({"density": st.floats(1 / 96, 1.0)}),
 }
 
@@ -43,7 +52,7 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
     model = attach(tiny.model(), name, configuration, inventory, seed=1)
 
     assert sum(parameter.numel() for parameter in parameter_groups(model, inventory)[0]) == count.trainable_parameters
-    for layer in count.layers:
+    for layer in count.layers if getattr(configuration, "parameters", "weights") == "weights" else ():
         module = model.base_model.model.get_submodule(layer.name)
         own = sum(p.numel() for path, p in module.named_parameters() if not path.startswith("base_layer."))
         adapted = hasattr(module, "base_layer")
