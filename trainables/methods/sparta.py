@@ -86,11 +86,10 @@ class SpartaModel(LinearTuner):
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """As PEFT's; then modules with tied parameters know which other one holds the deltas."""
         super().inject_adapter(model, adapter_name, *args, **kwargs)
+        layers = {name: module for name, module in model.named_modules() if isinstance(module, SparseModule)}
         for path, unit in self._units.items():
             for name, holder, original in unit.borrowed:
-                layer, lender = model.get_submodule(path), model.get_submodule(holder)
-                assert isinstance(layer, SparseModule) and isinstance(lender, SparseModule)
-                layer.borrow(name, lender, original)
+                layers[path].borrow(name, layers[holder], original)
 
     def _prepare_adapter_config(self, peft_config: SpartaConfig, model_config: dict[str, Any]) -> SpartaConfig:
         if peft_config.parameter_names is not None:
@@ -148,6 +147,16 @@ class SpartaModel(LinearTuner):
         if config.indices == "stored":
             return state
         return {name: tensor for name, tensor in state.items() if ".sparta_index." not in name}
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: SpartaConfig, adapter_name: str, state_dict: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
+        if config.indices == "stored":
+            return state
+        drawn = {name: one for name, one in model.named_buffers() if name.endswith(f".sparta_index.{adapter_name}")}
+        return drawn | state
 
 
 register("sparta", SpartaConfig, SpartaModel)
