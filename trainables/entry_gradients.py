@@ -13,9 +13,9 @@ from torch import Tensor
 Way = Literal["dense", "touched", "sampled"]
 
 # Costs in multiply-adds of a dense product. On a CPU `sampled_addmm` turns both factors round and then takes one dot
-# product for each entry, and rows and columns are picked out number by number; on a GPU neither pays unless the dense
-# product is far larger than both.
-_DENSE_PER_NUMBER = 20  # writing the product and reading from it
+# product for each entry, and rows and columns are picked out number by number. `_WRITTEN`: a number of a result. On a
+# GPU neither pays unless the dense product is far larger than both.
+_WRITTEN = 20
 _PICKED = 160
 _TURNED = 110
 _SAMPLED = 20
@@ -39,11 +39,11 @@ def cheapest(
     """
     factor = _GPU_FACTOR if accelerated else 1
     picked_rows, picked_columns = touched
-    small = tokens * picked_rows * picked_columns + _DENSE_PER_NUMBER * picked_rows * picked_columns
+    small = tokens * picked_rows * picked_columns + _WRITTEN * picked_rows * picked_columns
     costs: dict[Way, int] = {
-        "dense": tokens * rows * columns + _DENSE_PER_NUMBER * rows * columns,
+        "dense": tokens * rows * columns + _WRITTEN * rows * columns,
         "touched": small + factor * _PICKED * tokens * (picked_rows + picked_columns),
-        "sampled": factor * (_TURNED * tokens * (rows + columns) + _SAMPLED * tokens * entries),
+        "sampled": factor * (_TURNED * tokens * (rows + columns) + (_SAMPLED * tokens + _WRITTEN) * entries),
     }
     return min(costs, key=lambda way: costs[way])
 
