@@ -15,13 +15,18 @@ _LARGEST = 2**31 - 1
 
 
 class BaseParameters:
-    """The parameters of a model under the names that they had before any module was adapted."""
+    """The parameters of a model, and its adapted modules, under the names that they had before any was adapted."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self._named = {
             name.replace(".base_layer.", "."): parameter
             for name, parameter in model.named_parameters(remove_duplicate=False)
+        }
+        self.adapted = {
+            name.replace(".base_layer.", ".")
+            for name, module in model.named_modules()
+            if "base_layer" in module._modules
         }
         self._names: dict[int, list[str]] = {}
         for name, parameter in self._named.items():
@@ -73,10 +78,11 @@ def units(parameters: BaseParameters, places: Mapping[str, Places]) -> dict[str,
     inside, they are one unit, for adapted modules do not nest.
 
     Raises:
-        ValueError: when a parameter belongs to no module but the model itself, or a module is too large for int32.
+        ValueError: when a parameter belongs to no module but the model itself, a module is too large for int32, or
+            another adapter has a module inside.
     """
     chosen = {name: here for name, here in places.items() if len(here)}
-    owners = {path for name in chosen for path in _paths(parameters, name)}
+    owners = {path for name in chosen for path in _paths(parameters, name)} | parameters.adapted
     found: dict[str, Unit] = {}
     for name, here in chosen.items():
         home, *others = dict.fromkeys(_outermost(path, owners) for path in _paths(parameters, name))
@@ -85,7 +91,9 @@ def units(parameters: BaseParameters, places: Mapping[str, Places]) -> dict[str,
         for path in others:
             unit = found.setdefault(path, _unit(parameters, path))
             unit.borrowed.append((_inner_name(parameters, path, name), home, original))
-    for unit in found.values():
+    for path, unit in found.items():
+        if any(one.startswith(f"{path}.") for one in parameters.adapted):
+            raise ValueError(f"{path} is to be adapted as a whole, but an adapter has a module inside it already")
         unit.places.sort()
     return found
 

@@ -29,6 +29,7 @@ from trainables.attach import attach, merged
 from trainables.entry_gradients import Entries
 from trainables.inventory import inventory_of, meta_model
 from trainables.methods.sparta import SpartaConfig, SpartaLayer
+from trainables.registry import adapters
 from trainables.sparse_module import SparseModule
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 6))
@@ -402,6 +403,30 @@ class Largest(TorchDispatchMode):
             if out.untyped_storage().data_ptr() not in given:
                 self.numbers = max(self.numbers, out.numel())
         return out
+
+
+@pytest.mark.parametrize(("first", "second"), [("weights", "all"), ("all", "embeddings")])
+@TIED
+def test_adapters_of_different_parameters_share_a_model(tiny: Tiny, first: str, second: str) -> None:
+    model = conformance.train(tiny, of_everything(tiny, parameters=first), "sparta")
+    before = tiny.logits(model)
+    chosen = configuration("sparta", EVERYTHING | {"parameters": second, "seed": 1})
+    config = adapters()["sparta"].peft_config(chosen, tiny.inventory, 0)
+    config.modules_to_save = model.peft_config["default"].modules_to_save
+    model.add_adapter("other", config)
+    model.set_adapter("other")
+    other = tiny.logits(conformance.train(tiny, model, "sparta"))
+    model.set_adapter("default")
+    assert torch.equal(tiny.logits(model), before)
+    model.set_adapter("other")
+    torch.testing.assert_close(tiny.logits(merged(model)), other)
+
+
+def test_adapted_modules_do_not_nest() -> None:
+    model = get_peft_model(nn.Sequential(Lines(3, 2)), SpartaConfig(parameter_names=["0.first.weight"], density=1.0))
+    model.base_model.model[0].register_parameter("offset", nn.Parameter(torch.zeros(2)))
+    with pytest.raises(ValueError, match="0 is to be adapted as a whole, but an adapter has a module inside it"):
+        model.add_adapter("other", SpartaConfig(parameter_names=["0.offset"], density=1.0))
 
 
 def test_an_embedding_makes_no_gradient_of_its_table() -> None:
