@@ -40,7 +40,7 @@ class SubsetLayer(SparseLayer):
 
     def pretrained(self) -> Tensor:
         """The pretrained values (entries,), until the next forward."""
-        self._weight.restore()
+        self._restore()
         return self.base_layer.weight.detach().flatten()
 
     def _exchange(self, adapter: str, values: Tensor) -> nn.Parameter:

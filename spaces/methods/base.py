@@ -46,7 +46,8 @@ class Method(ABC, Generic[C]):
     """A way to adapt.
 
     `configuration()` without arguments is the method's published default. `size_knob` names the setting that
-    `fit` turns to spend a share of the budget; `knobs` are the method's own searched settings beside it. `usual`: a search that names no methods tries it.
+    `fit` turns to spend a share of the budget; `knobs` are the method's own searched settings beside it. `usual`: a
+    search that names no methods tries it.
     """
 
     name: ClassVar[str]

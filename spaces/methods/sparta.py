@@ -1,41 +1,65 @@
-"""SpaRTA: train a random subset of the entries of chosen weights (arXiv 2502.15975)."""
+"""SpaRTA: train a random subset of the base's parameters, entry by entry (arXiv 2502.15975)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
-from spaces.count import Count
-from spaces.inventory import Inventory, Targets
-from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.count import Count, LayerCount
+from spaces.inventory import BaseParameter, Inventory, Targets
+from spaces.methods.base import Method, PlacedConfiguration, Unfit, placed_layers
+from spaces.subsets import Places, bernoulli_count, bernoulli_probability, exact_counts, places
 
+VALUE_BYTES = 4  # a float32 delta
 VALUE_AND_INDEX_BYTES = 8  # a float32 delta and the int32 flat index of its entry
+
+Selection = Literal["exact", "bernoulli"]
+DensityOf = Literal["targets", "model"]
+Drawn = Literal["weights", "weights-and-biases", "embeddings", "all"]
+Indices = Literal["stored", "seed"]
 
 
 class SpartaConfiguration(PlacedConfiguration):
-    """Exactly ⌊density · entries⌋ entries over all chosen weights are trained; the rest stay as they were."""
+    """Some of the entries of chosen parameters are trained; the rest stay as they were.
+
+    The paper draws each entry of the value and output projections independently and states the density of the whole
+    base model: `selection: bernoulli`, `density_of: model`, `targets: vo`, `parameters: weights-and-biases`.
+    """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
     targets: Targets = Field(default="vo", description="Kinds of linear layers to adapt (the paper's: vo).")
-    density: float = Field(default=0.05, gt=0, le=1, description="Part of the chosen weights' entries to train.")
+    parameters: Drawn = Field(
+        default="weights",
+        description="What entries are drawn from: weights of the targets, or their biases too; embeddings, or all "
+        "parameters of the base, whatever targets and layers say.",
+    )
+    density: float = Field(default=0.05, gt=0, le=1, description="Part of the entries to train.")
+    density_of: DensityOf = Field(
+        default="targets", description="What density is a part of: the chosen parameters, or the base model (paper)."
+    )
+    selection: Selection = Field(
+        default="exact",
+        description="exact: ⌊density · entries⌋ entries; bernoulli: each by itself, with the same probability (paper).",
+    )
+    indices: Indices = Field(
+        default="stored", description="Ship the places of the deltas, or only the seed that draws them again."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the random subset.")
 
 
-def choose_entries(sizes: Sequence[int], count: int, seed: int) -> list[npt.NDArray[np.int64]]:
+def choose_entries(sizes: Sequence[int], count: int, seed: int) -> list[Places]:
     """Draw exactly `count` of all entries of tensors with `sizes` entries, uniformly and without repetition.
 
-    Returns, for each tensor, the sorted flat indices chosen in it. The draw is NumPy's PCG64 on the CPU, so it is
-    the same on every device.
+    Returns, for each tensor, the ascending int32 flat indices chosen in it. The draw is NumPy's PCG64 on the CPU, so
+    it is the same on every device.
     """
-    ends = np.cumsum(np.asarray(sizes, dtype=np.int64))
-    chosen = np.sort(np.random.default_rng(seed).choice(int(ends[-1]), size=count, replace=False, shuffle=False))
-    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
-    starts = ends - np.asarray(sizes, dtype=np.int64)
-    return [part - start for part, start in zip(parts, starts, strict=True)]
+    generator = np.random.default_rng(seed)
+    counts = exact_counts(sizes, count, generator)
+    return [places(size, int(one), generator) for size, one in zip(sizes, counts, strict=True)]
 
 
 def entries_at(density: float, size: int) -> int:
@@ -49,31 +73,89 @@ def density_for(entries: int, size: int) -> float:
     return density if entries_at(density, size) == entries else math.nextafter(density, 1.0)
 
 
+def drawn_from(configuration: SpartaConfiguration, inventory: Inventory) -> tuple[BaseParameter, ...]:
+    """The parameters whose entries may be trained, in the model's order.
+
+    Raises:
+        Unfit: when the model has none of them.
+    """
+    layers = placed_layers(configuration, inventory)
+    if configuration.parameters == "weights":
+        return tuple(
+            BaseParameter(f"{one.name}.weight", (one.out_features, one.in_features), "weight", one.block)
+            for one in layers
+        )
+    names = {f"{one.name}.{leaf}" for one in layers for leaf in ("weight", "bias")}
+    kinds = {
+        "weights-and-biases": lambda one: one.name in names,
+        "embeddings": lambda one: one.role == "embedding",
+        "all": lambda one: True,
+    }
+    found = tuple(filter(kinds[configuration.parameters], inventory.parameters))
+    if not found:
+        raise Unfit(f"parameters = {configuration.parameters}: {inventory.model_type} has none", smallest=0)
+    return found
+
+
+def trained_entries(configuration: SpartaConfiguration, inventory: Inventory) -> int:
+    """How many entries a configuration trains.
+
+    Raises:
+        Unfit: when it would train none, or more than there are.
+    """
+    size = sum(one.size for one in drawn_from(configuration, inventory))
+    whole = inventory.base_parameters if configuration.density_of == "model" else size
+    entries = entries_at(configuration.density, whole)
+    if entries > size:
+        raise Unfit(
+            f"density = {configuration.density} of the model's {whole:,} parameters is more than the {size:,} to draw "
+            f"from; allowed: up to {size / whole:.2%}",
+            smallest=1,
+        )
+    if configuration.selection == "bernoulli":
+        entries = bernoulli_count(size, configuration.density * whole / size, configuration.seed)
+    if entries < 1:
+        raise Unfit(f"density = {configuration.density} of {whole:,} entries trains nothing", smallest=1)
+    return entries
+
+
 class Sparta(Method[SpartaConfiguration]):
-    """Trains exactly k entries, drawn once before training."""
+    """Trains entries drawn once before training."""
 
     name = "sparta"
-    summary = "fixed random subset of weight entries, any density"
+    summary = "fixed random subset of parameters, any density"
     source = "arXiv 2502.15975"
     usual = True
     configuration = SpartaConfiguration
     size_knob = "density"
 
     def count(self, configuration: SpartaConfiguration, inventory: Inventory) -> Count:
-        layers = placed_layers(configuration, inventory)
-        sizes = [one.size for one in layers]
-        total = entries_at(configuration.density, sum(sizes))
-        if total < 1:
-            raise Unfit(f"density = {configuration.density} of {sum(sizes):,} entries trains nothing", smallest=1)
-        chosen = choose_entries(sizes, total, configuration.seed)
-        trainable = {one: len(part) for one, part in zip(layers, chosen, strict=True)}
-        return layerwise(inventory, trainable, adapter_bytes=VALUE_AND_INDEX_BYTES * total)
+        drawn = drawn_from(configuration, inventory)
+        total = trained_entries(configuration, inventory)
+        counts = exact_counts([one.size for one in drawn], total, np.random.default_rng(configuration.seed))
+        return Count(
+            trainable_parameters=total,
+            stored_parameters=total,
+            adapter_bytes=total * (VALUE_AND_INDEX_BYTES if configuration.indices == "stored" else VALUE_BYTES),
+            head_parameters=inventory.head_parameters,
+            base_parameters=inventory.base_parameters,
+            peak_updated_parameters=total,
+            layers=tuple(
+                LayerCount(one.name.removesuffix(".weight"), one.shape, int(count))
+                for one, count in zip(drawn, counts, strict=True)
+            ),
+        )
 
     def fit(self, configuration: SpartaConfiguration, inventory: Inventory, allowance: int) -> SpartaConfiguration:
-        size = sum(one.size for one in placed_layers(configuration, inventory))
+        size = sum(one.size for one in drawn_from(configuration, inventory))
         if allowance < 1:
             raise Unfit("sparta trains at least one entry", smallest=1)
-        return configuration.model_copy(update={"density": density_for(min(allowance, size), size)})
+        entries = min(allowance, size)
+        whole = inventory.base_parameters if configuration.density_of == "model" else size
+        density = density_for(entries, whole)
+        if configuration.selection == "bernoulli":
+            density = bernoulli_probability(size, entries, configuration.seed) * size / whole
+        return configuration.model_copy(update={"density": density})
 
 
 METHODS = (Sparta(),)

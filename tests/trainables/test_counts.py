@@ -25,7 +25,16 @@ PLACES = st.fixed_dictionaries(
 )
 OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "lora": st.fixed_dictionaries({"rank": st.integers(1, 5), "variant": st.sampled_from(["lora", "rslora", "dora"])}),
-    "sparta": st.fixed_dictionaries({"density": st.floats(1e-4, 1.0), "seed": st.integers(0, 5)}),
+    "sparta": st.fixed_dictionaries(
+        {
+            "density": st.floats(1e-4, 1.0),
+            "seed": st.integers(0, 5),
+            "selection": st.sampled_from(["exact", "bernoulli"]),
+            "density_of": st.sampled_from(["targets", "model"]),
+            "parameters": st.sampled_from(["weights", "weights-and-biases", "embeddings", "all"]),
+            "indices": st.sampled_from(["stored", "seed"]),
+        }
+    ),
     "dst": st.fixed_dictionaries(
         {"density": st.floats(1 / 96, 1.0), "silo": st.sampled_from(["tensor", "module", "global"])},
         optional={
@@ -97,7 +106,7 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
     by_module: Counter[str] = Counter()
     base = tiny.model()
     adapted_weights = {one.name for one in inventory.layers}
-    for layer in count.layers:
+    for layer in count.layers if getattr(configuration, "parameters", "weights") == "weights" else ():
         path, leaf = (layer.name, "weight") if layer.name in adapted_weights else layer.name.rsplit(".", 1)
         by_module[path] += layer.trainable_parameters
         tensor = getattr(base.get_submodule(path), leaf)

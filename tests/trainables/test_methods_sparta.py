@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peft import PeftModel, get_peft_model
+from peft import PeftModel, ShiraConfig, get_peft_model
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import GemmaConfig
 from transformers.pytorch_utils import Conv1D
 
-from spaces.methods.sparta import choose_entries
+from spaces.methods.base import Unfit
+from spaces.methods.sparta import choose_entries, density_for
 from spaces.registry import configuration, method
+from spaces.sections import Task
+from tests.bench.memory import step_peak
+from tests.trainables import test_methods_conformance as conformance
 from tests.trainables.shipped import parameter_groups
-from tests.trainables.tiny_models import BERT, GPT2, Tiny
-from trainables.attach import attach
+from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
+from trainables import sparse_product
+from trainables.attach import attach, merged
+from trainables.entry_gradients import Entries
+from trainables.inventory import inventory_of, meta_model
 from trainables.methods.sparta import SpartaConfig, SpartaLayer
+from trainables.registry import adapters
+from trainables.sparse_module import SparseModule
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 6))
 DENSITIES = st.floats(0.05, 1.0)
@@ -258,3 +273,274 @@ def test_adapter_parameters_are_the_deltas_alone() -> None:
     model = attach(BERT.model(), "sparta", configuration("sparta", {"density": 0.1}), BERT.inventory, seed=1)
     adapter, _ = parameter_groups(model, BERT.inventory)
     assert {id(one) for one in adapter} == {id(layer.deltas["default"]) for layer in layers(model).values()}
+
+
+# Entries of any parameter.
+
+EVERYTHING = {"parameters": "all", "density": 0.2, "indices": "seed"}
+CAUSAL_GPT2 = Tiny("gpt2", Task.CAUSAL_LM)
+FAMILIES = pytest.mark.parametrize("tiny", ALL, ids=lambda tiny: f"{tiny.family}-{tiny.task}")
+TIED = pytest.mark.parametrize("tiny", [BERT, CAUSAL_GPT2], ids=lambda tiny: tiny.family)
+
+
+def of_everything(tiny: Tiny, **values: Any) -> PeftModel:
+    chosen = configuration("sparta", EVERYTHING | values)
+    return attach(tiny.model(), "sparta", chosen, tiny.inventory, seed=1)
+
+
+def units(model: PeftModel) -> dict[str, SparseModule]:
+    """The adapted modules that hold deltas, by their names in the base."""
+    return {
+        name: module
+        for name, module in model.base_model.model.named_modules()
+        if isinstance(module, SparseModule) and module.deltas
+    }
+
+
+@FAMILIES
+@pytest.mark.parametrize("parameters", ["weights-and-biases", "embeddings", "all"])
+def test_gradients_of_any_parameter_are_those_of_the_dense_model(tiny: Tiny, parameters: str) -> None:
+    chosen = configuration("sparta", {"parameters": parameters, "density": 0.3})
+    try:
+        count = method("sparta").count(chosen, tiny.inventory)
+    except Unfit:
+        assert (tiny.family, parameters) == ("vit", "embeddings")
+        return
+    model = attach(tiny.model(), "sparta", chosen, tiny.inventory, seed=1).eval()
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for unit in units(model).values():
+            unit.deltas["default"].copy_(0.05 * torch.randn(unit.deltas["default"].shape, generator=generator))
+    dense = merged(copy.deepcopy(model)).requires_grad_(True).eval()
+    conformance.loss(tiny, model).backward()
+    conformance.loss(tiny, dense).backward()
+    compared = 0
+    for name, unit in units(model).items():
+        names = [f"{name}.{inner}" for inner, _ in unit.base_layer.named_parameters()]
+        gradients = [dense.get_parameter(one).grad for one in names]
+        flat = [
+            torch.zeros(dense.get_parameter(one).numel()) if gradient is None else gradient.reshape(-1)
+            for one, gradient in zip(names, gradients, strict=True)
+        ]
+        expected = torch.cat(flat)[unit.places["default"].long()]
+        found = unit.deltas["default"].grad
+        torch.testing.assert_close(
+            torch.zeros_like(expected) if found is None else found, expected, atol=1e-5, rtol=1e-4
+        )
+        compared += len(expected)
+    assert compared == count.trainable_parameters
+
+
+@FAMILIES
+def test_entries_of_each_parameter_are_as_many_as_counted(tiny: Tiny) -> None:
+    count = method("sparta").count(configuration("sparta", EVERYTHING), tiny.inventory)
+    assert [layer.shape for layer in count.layers] == [one.shape for one in tiny.inventory.parameters]
+    named = dict(zip((one.name for one in tiny.inventory.parameters), count.layers, strict=True))
+    found = dict.fromkeys(named, 0)
+    for name, unit in units(of_everything(tiny)).items():
+        start = 0
+        for inner, parameter in unit.base_layer.named_parameters():
+            places = unit.places["default"]
+            inside = int(((places >= start) & (places < start + parameter.numel())).sum())
+            found[f"{name}.{inner}"] = found.get(f"{name}.{inner}", 0) + inside
+            start += parameter.numel()
+    assert {name: taken for name, taken in found.items() if taken} == {
+        name: layer.trainable_parameters for name, layer in named.items() if layer.trainable_parameters
+    }
+
+
+@TIED
+@pytest.mark.parametrize(
+    "aspect", ["several", "checkpointing", "bfloat16", "autocast", "copy", "evaluating", "merging"]
+)
+def test_any_parameter_lives_as_weights_do(
+    tiny: Tiny, aspect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(conformance.EVERYWHERE, "sparta", EVERYTHING)
+    if aspect == "several":
+        conformance.test_several_adapters(tiny, "sparta", tmp_path)
+    elif aspect == "checkpointing":
+        for reentrant in (False, True):
+            conformance.test_gradient_checkpointing_changes_nothing(tiny, "sparta", reentrant)
+    elif aspect == "bfloat16":
+        conformance.test_a_base_in_bfloat16(tiny, "sparta", tmp_path)
+    elif aspect == "autocast":
+        conformance.test_training_under_autocast(tiny, "sparta")
+    elif aspect == "copy":
+        conformance.test_a_copied_model_is_independent("sparta")
+    elif aspect == "evaluating":
+        conformance.test_evaluating_between_steps_changes_nothing(tiny, "sparta")
+    else:
+        conformance.test_merging_and_unmerging(tiny, "sparta")
+        conformance.test_unloading_gives_the_base(tiny, "sparta")
+
+
+def test_tied_weights_stay_tied() -> None:
+    model = conformance.train(CAUSAL_GPT2, of_everything(CAUSAL_GPT2), "sparta")
+    head, words = model.base_model.model.lm_head, model.base_model.model.transformer.wte
+    assert len(words.deltas["default"]) > 0
+    assert len(head.deltas) == 0
+    trained = CAUSAL_GPT2.logits(model)
+    assert head.base_layer.weight is words.base_layer.weight
+    plain = merged(model)
+    assert plain.lm_head.weight is plain.transformer.wte.weight
+    torch.testing.assert_close(CAUSAL_GPT2.logits(plain), trained)
+
+
+def _is_strided(one: Any) -> bool:
+    return isinstance(one, torch.Tensor) and one.layout == torch.strided
+
+
+class Largest(TorchDispatchMode):
+    """Notes the size of the largest tensor that any operation makes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if _is_strided(out):
+            given = {one.untyped_storage().data_ptr() for one in args if _is_strided(one)}
+            if out.untyped_storage().data_ptr() not in given:
+                self.numbers = max(self.numbers, out.numel())
+        return out
+
+
+@pytest.mark.parametrize(("first", "second"), [("weights", "all"), ("all", "embeddings")])
+@TIED
+def test_adapters_of_different_parameters_share_a_model(tiny: Tiny, first: str, second: str) -> None:
+    model = conformance.train(tiny, of_everything(tiny, parameters=first), "sparta")
+    before = tiny.logits(model)
+    chosen = configuration("sparta", EVERYTHING | {"parameters": second, "seed": 1})
+    config = adapters()["sparta"].peft_config(chosen, tiny.inventory, 0)
+    config.modules_to_save = model.peft_config["default"].modules_to_save
+    model.add_adapter("other", config)
+    model.set_adapter("other")
+    other = tiny.logits(conformance.train(tiny, model, "sparta"))
+    model.set_adapter("default")
+    assert torch.equal(tiny.logits(model), before)
+    model.set_adapter("other")
+    torch.testing.assert_close(tiny.logits(merged(model)), other)
+
+
+def test_adapted_modules_do_not_nest() -> None:
+    model = get_peft_model(nn.Sequential(Lines(3, 2)), SpartaConfig(parameter_names=["0.first.weight"], density=1.0))
+    model.base_model.model[0].register_parameter("offset", nn.Parameter(torch.zeros(2)))
+    with pytest.raises(ValueError, match="0 is to be adapted as a whole, but an adapter has a module inside it"):
+        model.add_adapter("other", SpartaConfig(parameter_names=["0.offset"], density=1.0))
+
+
+def test_an_embedding_makes_no_gradient_of_its_table() -> None:
+    words = nn.Embedding(5_000, 4, padding_idx=2)
+    entries = Entries(torch.arange(0, 20_000, 7, dtype=torch.int32), (5_000, 4))
+    delta = torch.zeros(len(entries.flat), requires_grad=True)
+    ids = torch.tensor([[2, 9, 9], [4_999, 0, 2]])
+    words(ids).square().sum().backward()
+    assert words.weight.grad is not None
+    with Largest() as largest:
+        sparse_product.SparseLookup.apply(ids, words, (entries,), delta).square().sum().backward()  # type: ignore[no-untyped-call]
+    assert torch.equal(delta.grad, entries.of(words.weight.grad))
+    assert delta.grad.count_nonzero() > 0
+    assert largest.numbers < words.weight.numel()
+
+
+def test_no_dense_copy_of_a_weight_is_saved_or_left() -> None:
+    """Between forward and backward a layer keeps its input and its weight itself; after it, gradients of deltas."""
+    side, tokens = 64, 3
+    model = get_peft_model(
+        nn.Sequential(*(nn.Linear(side, side) for _ in range(3))),
+        SpartaConfig(target_modules=["0", "1", "2"], density=0.02),
+    )
+    weights = {layer.base_layer.weight.data_ptr() for layer in layers(model).values()}
+    model(torch.ones(tokens, side))
+    weights |= {layer.base_layer.weight.data_ptr() for layer in layers(model).values()}
+    saved: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda one: saved.append(one) or one, lambda one: one):
+        out = model(torch.ones(tokens, side)).square().sum()
+    assert [one.shape for one in saved if one.numel() == side * side and one.data_ptr() not in weights] == []
+    assert any(one.data_ptr() in weights for one in saved)
+    with Largest() as largest:
+        out.backward()
+    if all(
+        entries.way(tokens) != "dense" for layer in layers(model).values() for _, _, entries in layer._parts("default")
+    ):
+        assert largest.numbers < side * side
+    gradients = [one.grad for one in model.parameters() if one.grad is not None]
+    assert sum(one.numel() for one in gradients) == sum(
+        len(layer.deltas["default"]) for layer in layers(model).values()
+    )
+
+
+def test_a_step_needs_less_memory_than_with_composed_weights() -> None:
+    """PEFT's SHiRA composes a dense weight in every layer and keeps all of them for the backward pass."""
+    side, depth, rank = 256, 6, 2
+    names = [str(number) for number in range(depth)]
+    entries = depth * rank * 2 * side
+    peaks = []
+    for config in (
+        SpartaConfig(target_modules=names, density=density_for(entries, depth * side * side)),
+        ShiraConfig(target_modules=names, r=rank, random_seed=0),
+    ):
+        model = get_peft_model(nn.Sequential(*(nn.Linear(side, side) for _ in range(depth))), config)
+        trained = [one for one in model.parameters() if one.requires_grad]
+        assert sum(one.numel() for one in trained) == entries
+        optimizer = torch.optim.AdamW(trained)
+
+        def step(model: nn.Module = model, optimizer: torch.optim.Optimizer = optimizer) -> None:
+            model(torch.ones(4, side)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        step()
+        peaks.append(step_peak(step))
+    sparta, shira = peaks
+    weight = 4 * side * side
+    # At most one layer's transient, beside what the entries, a few numbers each, and the activations need.
+    assert sparta < weight + 8 * 4 * entries + 16 * 4 * side * depth
+    assert shira > depth * weight
+
+
+# Places that only the seed says.
+
+
+def test_places_drawn_again_are_checked(tmp_path: Path) -> None:
+    model = conformance.train(BERT, of_everything(BERT), "sparta")
+    model.save_pretrained(tmp_path)
+    config = SpartaConfig.from_pretrained(tmp_path)
+    assert len(config.index_hash) == 16
+    config.seed += 1
+    with pytest.raises(ValueError, match=r"seed = 1 draws other entries here \(hash \w+\) than where the adapter"):
+        get_peft_model(BERT.model(), config)
+
+
+def test_a_parameter_that_the_model_lacks_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"parameter_names: the model has no parameter third\.weight"):
+        get_peft_model(Lines(3, 2), SpartaConfig(parameter_names=["first.weight", "third.weight"]))
+
+
+def test_a_parameter_of_the_model_itself_is_refused() -> None:
+    model = Lines(3, 2)
+    model.offset = nn.Parameter(torch.zeros(2))
+    with pytest.raises(ValueError, match="parameter offset belongs to the model itself"):
+        get_peft_model(model, SpartaConfig(parameter_names=["offset"], density=1.0))
+
+
+def test_the_paper_s_density_of_gemma_2b() -> None:
+    """Sparsity 0.99 of the whole base, in the value and output projections: 0.295 of their entries."""
+    config = GemmaConfig(
+        hidden_size=2048,
+        intermediate_size=16384,
+        num_hidden_layers=18,
+        num_attention_heads=8,
+        num_key_value_heads=1,
+        head_dim=256,
+        vocab_size=256_000,
+    )
+    inventory = inventory_of(meta_model(config, Task.SEQUENCE_CLASSIFICATION))
+    assert inventory.base_parameters == 2_506_172_416
+    settings = {"density": 0.01, "density_of": "model", "targets": "vo"}
+    exact = method("sparta").count(configuration("sparta", settings), inventory)
+    assert exact.trainable_parameters == 25_061_724
+    assert round(exact.trainable_parameters / sum(a * b for a, b in (one.shape for one in exact.layers)), 3) == 0.295
+    paper = method("sparta").count(configuration("sparta", settings | {"selection": "bernoulli"}), inventory)
+    assert abs(paper.trainable_parameters - 25_061_724) < 5 * (25_061_724 * 0.705) ** 0.5
+    assert paper.trainable_parameters != exact.trainable_parameters

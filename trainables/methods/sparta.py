@@ -1,28 +1,54 @@
-"""SpaRTA (arXiv 2502.15975) as a PEFT tuner: a fixed random subset of the entries of the chosen weights."""
+"""SpaRTA (arXiv 2502.15975) as a PEFT tuner: a fixed random subset of the entries of chosen parameters."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from peft import PeftConfig
 from peft.utils import PeftType
-from torch import nn
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from spaces.inventory import Inventory
-from spaces.methods.sparta import SpartaConfiguration, choose_entries, entries_at
+from spaces.methods.sparta import (
+    SpartaConfiguration,
+    choose_entries,
+    density_for,
+    drawn_from,
+    entries_at,
+    trained_entries,
+)
+from spaces.subsets import Places
 from trainables.methods.base import Adapter, target_names
-from trainables.sparse import SparseLayer
+from trainables.sparse import SparseEmbedding, SparseLayer
+from trainables.sparse_module import SparseModule
+from trainables.sparse_units import BaseParameters, Unit, units
 from trainables.tuners import LinearConfig, LinearTuner, register
 
 
 @dataclass
 class SpartaConfig(LinearConfig):
-    """⌊density · entries⌋ entries over all targets together are trained; `seed` decides which."""
+    """⌊density · entries⌋ entries over all chosen parameters together are trained; `seed` decides which.
 
-    density: float = field(default=0.05, metadata={"help": "Part of the targets' entries to train."})
+    Chosen are the weights of `target_modules`, or the parameters in `parameter_names`. A parameter that is tied stays
+    so: its deltas count in every place.
+    """
+
+    density: float = field(default=0.05, metadata={"help": "Part of the chosen parameters' entries to train."})
     seed: int = field(default=0, metadata={"help": "Seed of the random subset."})
+    parameter_names: list[str] | None = field(
+        default=None, metadata={"help": "Full names of the base's parameters to draw from; instead of target_modules."}
+    )
+    indices: str = field(
+        default="stored", metadata={"help": "stored: places are saved; seed: they are drawn again when loading."}
+    )
+    index_hash: str | None = field(
+        default=None, metadata={"help": "What the drawn places must give, where they are not saved."}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -36,25 +62,123 @@ class SpartaLayer(SparseLayer):
     other_param_names = ("sparta_index",)
 
 
+class SpartaEmbedding(SparseEmbedding):
+    """An embedding with some of the chosen entries."""
+
+    adapter_layer_names = ("sparta_delta",)
+    other_param_names = ("sparta_index",)
+
+
+class SpartaModule(SparseModule):
+    """Any other module with some of the chosen entries."""
+
+    adapter_layer_names = ("sparta_delta",)
+    other_param_names = ("sparta_index",)
+
+
 class SpartaModel(LinearTuner):
-    """Draws the entries over all targets at once, so that the same model and config always give the same ones."""
+    """Draws the entries over all parameters at once, so that the same model and config always give the same ones."""
 
     prefix = "sparta_"
-    tuner_layer_cls = SpartaLayer
+    tuner_layer_cls = SparseModule
+    _units: Mapping[str, Unit] = {}
+
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """As PEFT's; then modules with tied parameters know which other one holds the deltas."""
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+        layers = {name: module for name, module in model.named_modules() if isinstance(module, SparseModule)}
+        for path, unit in self._units.items():
+            for name, holder, original in unit.borrowed:
+                layers[path].borrow(name, layers[holder], original)
+
+    def _prepare_adapter_config(self, peft_config: SpartaConfig, model_config: dict[str, Any]) -> SpartaConfig:
+        if peft_config.parameter_names is not None:
+            return peft_config
+        config: SpartaConfig = super()._prepare_adapter_config(peft_config, model_config)
+        return config
 
     def _prepare_model(self, peft_config: SpartaConfig, model: nn.Module) -> None:
-        sizes = {name: layer.weight.numel() for name, layer in self.targets(peft_config, model)}
-        count = entries_at(peft_config.density, sum(sizes.values()))
-        chosen = choose_entries(list(sizes.values()), count, peft_config.seed) if sizes else []
-        self._places = dict(zip(sizes, chosen, strict=True))
+        self._units = {}
+        names = peft_config.parameter_names
+        if names is None:
+            names = [f"{name}.weight" for name, _ in self.targets(peft_config, model)]
+        if not names:
+            return
+        parameters = BaseParameters(model)
+        sizes = [parameters.named(name).numel() for name in names]
+        chosen = choose_entries(sizes, entries_at(peft_config.density, sum(sizes)), peft_config.seed)
+        places = dict(zip(names, chosen, strict=True))
+        if peft_config.indices == "seed":
+            _check_hash(peft_config, places)
+        self._units = units(parameters, places)
 
-    def layer_arguments(self, name: str) -> dict[str, Any] | None:
-        """Nothing for a layer in which no entry was chosen: it stays as it is."""
-        places = self._places[name]
-        return {"places": torch.from_numpy(places).int()} if len(places) else None
+    def _check_target_module_exists(self, peft_config: SpartaConfig, key: str) -> Any:
+        if key in self._units:
+            return True
+        return peft_config.parameter_names is None and super()._check_target_module_exists(peft_config, key)
+
+    def _create_and_replace(
+        self,
+        peft_config: SpartaConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        unit = self._units.get(current_key)
+        if unit is None:  # no entry was chosen: the module stays as it is
+            return
+        layer = target if isinstance(target, SparseModule) else _kind(target)(target, adapter_name, unit.tied)
+        if layer is not target:
+            self._replace_module(parent, target_name, layer, target)
+        if len(unit.places):
+            layer.update_layer(adapter_name, peft_config, places=torch.from_numpy(unit.places))
+        if layer is not target and adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)
+
+    def _check_merge_allowed(self) -> None:
+        """Always: PEFT's own warns of tied embeddings, which stay tied here."""
+
+    @classmethod
+    def _get_adapter_state_dict(cls, model: nn.Module, config: SpartaConfig, **kwargs: Any) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = super()._get_adapter_state_dict(model=model, config=config, **kwargs)
+        if config.indices == "stored":
+            return state
+        return {name: tensor for name, tensor in state.items() if ".sparta_index." not in name}
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: SpartaConfig, adapter_name: str, state_dict: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
+        if config.indices == "stored":
+            return state
+        drawn = {name: one for name, one in model.named_buffers() if name.endswith(f".sparta_index.{adapter_name}")}
+        return drawn | state
 
 
 register("sparta", SpartaConfig, SpartaModel)
+
+
+def _kind(module: nn.Module) -> type[SparseModule]:
+    if isinstance(module, nn.Linear | Conv1D):
+        return SpartaLayer
+    return SpartaEmbedding if isinstance(module, nn.Embedding) else SpartaModule
+
+
+def _check_hash(config: SpartaConfig, places: Mapping[str, Places]) -> None:
+    digest = hashlib.blake2b(digest_size=8)
+    for name, chosen in places.items():
+        digest.update(f"{name} {len(chosen)} ".encode() + chosen.astype("<i4").tobytes())
+    found = digest.hexdigest()
+    if config.index_hash not in (None, found):
+        raise ValueError(
+            f"seed = {config.seed} draws other entries here (hash {found}) than where the adapter was trained (hash "
+            f"{config.index_hash}): the base or the targets differ"
+        )
+    config.index_hash = found
 
 
 class Sparta(Adapter[SpartaConfiguration]):
@@ -63,11 +187,18 @@ class Sparta(Adapter[SpartaConfiguration]):
     name = "sparta"
 
     def peft_config(self, configuration: SpartaConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """The subset follows the configuration's own seed, so that a recipe names it."""
+        """The subset follows the configuration's own seed, so that a recipe names it.
+
+        However it was selected, it is uniform among those of its size: size and seed say all.
+        """
+        drawn = drawn_from(configuration, inventory)
+        of_weights = configuration.parameters == "weights"
         return SpartaConfig(
-            target_modules=target_names(configuration, inventory),
-            density=configuration.density,
+            target_modules=target_names(configuration, inventory) if of_weights else None,
+            parameter_names=None if of_weights else [one.name for one in drawn],
+            density=density_for(trained_entries(configuration, inventory), sum(one.size for one in drawn)),
             seed=configuration.seed,
+            indices=configuration.indices,
         )
 
 
