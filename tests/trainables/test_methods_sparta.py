@@ -356,7 +356,7 @@ def test_entries_of_each_parameter_are_as_many_as_counted(tiny: Tiny) -> None:
 def test_any_parameter_lives_as_weights_do(
     tiny: Tiny, aspect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(conformance.EVERYWHERE, "sparta", EVERYTHING)
+    monkeypatch.setitem(conformance.SIZES, "sparta", EVERYTHING)
     if aspect == "several":
         conformance.test_several_adapters(tiny, "sparta", tmp_path)
     elif aspect == "checkpointing":
