@@ -7,6 +7,7 @@ import copy
 import torch
 from peft import PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import (
@@ -76,6 +77,12 @@ def merged(model: PeftModel) -> PreTrainedModel:
                 if parameter not in private:
                     private[parameter] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
                 setattr(layer, name, private[parameter])
+    # PEFT's own tuners fail on heads of several layers, or leave them wrapped.
+    base = model.get_base_model()
+    for name, module in list(base.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            parent, _, child = name.rpartition(".")
+            setattr(base.get_submodule(parent), child, module.modules_to_save[model.active_adapter])
     plain: PreTrainedModel = model.merge_and_unload()
     return plain
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
 from spaces.inventory import LAYER_RANGES, TARGETS
 from spaces.methods.base import Configuration, Unfit
@@ -53,7 +54,8 @@ def foreign(name: str) -> bool:
     """Whether the tuner is PEFT's own: its mathematics is tested there, here that it is used rightly."""
     tiny = next(one for one in (BERT, GPT2) if fits(one, name, method(name).configuration()))
     config = adapters()[name].peft_config(method(name).configuration(), tiny.inventory, seed=1)
-    return type(config).__module__.startswith("peft.")
+    tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type]
+    return getattr(tuner, "tuner_layer_cls", tuner).__module__.startswith("peft.")
 
 
 def fits(tiny: Tiny, name: str, configuration: Configuration) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from spaces.registry import configuration, method, methods
 from spaces.sections import Task
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.test_counts import FOREIGN, OURS, configurations, fits
-from tests.trainables.tiny_models import ALL, BERT, GPT2, LLAMA, Tiny
+from tests.trainables.tiny_models import ALL, BERT, GPT2, LLAMA, ROBERTA, Tiny
 from trainables.attach import attach, merged
 from trainables.inventory import inside
 from trainables.registry import adapters
@@ -52,6 +52,7 @@ EVERYWHERE: dict[str, dict[str, Any]] = {
     "prompt-tuning": {"virtual_tokens": 3},
     "prefix-tuning": {"virtual_tokens": 3},
 }
+RANDOM = {"adalora", "dst", "hra", "loha", "lokr", "lora", "prefix-tuning", "prompt-tuning", "surm-circulant"}
 CAUSAL_GPT2 = Tiny("gpt2", Task.CAUSAL_LM)
 
 
@@ -59,8 +60,10 @@ def usual(name: str) -> Configuration:
     return configuration(name, EVERYWHERE[name])
 
 
-def pairs(ours: Iterable[Tiny], foreign: Iterable[Tiny], among: Container[str] = methods()) -> pytest.MarkDecorator:
-    """Every method with every base that it fits; PEFT's own tuners on fewer."""
+def pairs(
+    ours: Iterable[Tiny], foreign: Iterable[Tiny], among: Collection[str] = tuple(methods())
+) -> pytest.MarkDecorator:
+    """Every method `among` these with every base that it fits; PEFT's own tuners on fewer."""
     bases = dict.fromkeys(OURS, tuple(ours)) | dict.fromkeys(FOREIGN, tuple(foreign))
     possible = [
         (tiny, name) for name in methods() if name in among for tiny in bases[name] if fits(tiny, name, usual(name))
@@ -81,7 +84,6 @@ METHODS = pytest.mark.parametrize("name", methods())
 BASES = pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2])
 PROMPTS = frozenset(name for name in methods() if issubclass(peft_class(name), PromptLearningConfig))
 MERGED = [name for name in methods() if name not in PROMPTS]
-MERGEABLE = pytest.mark.parametrize("name", MERGED)
 MERGING = pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2], MERGED)
 
 
@@ -124,9 +126,10 @@ def check_life(tiny: Tiny, name: str, chosen: Configuration, folder: Path) -> fl
 
     train(tiny, model, name, chosen)
     trained = tiny.logits(model)
-    with model.disable_adapter():
-        assert torch.equal(tiny.logits(model), base)
-    assert torch.equal(tiny.logits(model), trained)
+    if name not in PROMPTS:  # PEFT disables prompts of generating models alone
+        with model.disable_adapter():
+            assert torch.equal(tiny.logits(model), base)
+        assert torch.equal(tiny.logits(model), trained)
 
     model.save_pretrained(folder)
     assert torch.equal(tiny.logits(model), trained)
@@ -137,15 +140,15 @@ def check_life(tiny: Tiny, name: str, chosen: Configuration, folder: Path) -> fl
     if name in PROMPTS:
         with pytest.raises(RequestError, match="cannot be merged"):
             merged(model)
-        return float((trained - base).abs().max())
+        return float((trained[:, -base.shape[1] :] - base).abs().max())
     plain = merged(model)
-    assert not any("lora" in path or "base_layer" in path for path, _ in plain.named_modules())
+    assert plain.state_dict().keys() == tiny.model().state_dict().keys()
     close(tiny.logits(plain), trained, 1e-5)
     assert tiny.fingerprint() == before
     return float((trained - base).abs().max())
 
 
-@pairs(ALL, [BERT, GPT2, LLAMA])
+@pairs(ALL, [ROBERTA, GPT2, LLAMA])
 def test_life_of_an_adapter(tiny: Tiny, name: str, tmp_path: Path) -> None:
     assert check_life(tiny, name, usual(name), tmp_path) > 1e-3
 
@@ -171,7 +174,7 @@ def test_the_same_seed_gives_the_same_adapter_and_leaves_the_generator_alone(nam
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     # The seed of a training decides random initial values; what sparta draws follows its own setting.
     differs = any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
-    assert differs == (name in {"lora", "surm-circulant", "dst"})
+    assert differs == (name in RANDOM)
 
 
 @MERGING
@@ -192,7 +195,7 @@ def test_merging_and_unmerging(tiny: Tiny, name: str) -> None:
     close(tiny.logits(model.merge_and_unload()), trained, 1e-5)
 
 
-@MERGING
+@pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2], set(MERGED) - {"ln-tuning"})  # PEFT's leaves the head wrapped
 def test_unloading_gives_the_base(tiny: Tiny, name: str) -> None:
     model = train(tiny, attached(tiny, name), name)
     before = dict(tiny.model().named_parameters())
@@ -202,7 +205,7 @@ def test_unloading_gives_the_base(tiny: Tiny, name: str) -> None:
         assert torch.equal(after[path], parameter) or inside(path, tiny.inventory.head_modules)
 
 
-@MERGEABLE
+@pytest.mark.parametrize("name", sorted(set(MERGED) - {"ln-tuning"}))  # PEFT's exchanges modules without a look
 def test_merging_what_is_not_finite_is_refused_when_asked(name: str) -> None:
     model = attached(home(name), name)
     adapter, _ = parameter_groups(model, home(name).inventory)
@@ -218,10 +221,14 @@ def test_several_adapters(tiny: Tiny, name: str, tmp_path: Path) -> None:
     model = train(tiny, attached(tiny, name), name)
     first = tiny.logits(model)
     other = copy.deepcopy(model.peft_config["default"])
+    if name == "adalora":
+        with pytest.raises(ValueError, match="supports only 1 trainable adapter"):
+            model.add_adapter("second", other)
+        return
     model.add_adapter("second", other)
     assert torch.equal(tiny.logits(model), first)
-    frozen = {path for path, parameter in model.named_parameters() if ".second" in path and parameter.requires_grad}
-    assert frozen == set()
+    training = {path for path, parameter in model.named_parameters() if ".second" in path and parameter.requires_grad}
+    assert training == set() or name in PROMPTS  # PEFT freezes prompts when another is set
 
     model.set_adapter("second")
     train(tiny, model, name)
@@ -243,7 +250,7 @@ def test_several_adapters(tiny: Tiny, name: str, tmp_path: Path) -> None:
     close(tiny.logits(model), second, 0)
 
 
-@BASES
+@pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2], set(methods()) - {"prefix-tuning"})  # checkpointing allows no cache
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_gradient_checkpointing_changes_nothing(tiny: Tiny, name: str, reentrant: bool) -> None:
     gradients = []
@@ -274,21 +281,25 @@ def test_a_base_in_bfloat16(tiny: Tiny, name: str, tmp_path: Path) -> None:
     start = half.logits(model)
     assert start.dtype == base.dtype
     # A whole copy computes in float32 where the base rounds after every layer.
-    close(start, base, 0.1 if name == "full" else 0)
+    if name not in PROMPTS:
+        close(start, base, 0.1 if name == "full" else 0)
     adapter, _ = parameter_groups(model, half.inventory)
-    assert {parameter.dtype for parameter in adapter} == {torch.float32}
+    assert {parameter.dtype for parameter in adapter} == {torch.bfloat16 if name == "ln-tuning" else torch.float32}
     trained = half.logits(train(half, model, name))
     assert not torch.equal(trained, start)
-    with model.disable_adapter():
-        assert torch.equal(half.logits(model), base)
+    if name not in PROMPTS:
+        with model.disable_adapter():
+            assert torch.equal(half.logits(model), base)
     model.save_pretrained(tmp_path)
-    assert torch.equal(half.logits(PeftModel.from_pretrained(half.model(), tmp_path)), trained)
+    # PEFT's AdaLoRA rounds the rank that it divides by to the base's type, except on loading.
+    close(half.logits(PeftModel.from_pretrained(half.model(), tmp_path)), trained, 1e-2 if name == "adalora" else 0)
     sparing = PeftModel.from_pretrained(half.model(), tmp_path, low_cpu_mem_usage=True)
-    if name != "lora":  # PEFT's own rounds to the base's type on this way
+    if name not in FOREIGN:  # PEFT's own round to the base's type on this way
         assert torch.equal(half.logits(sparing), trained)
-    plain = merged(model)
-    assert {parameter.dtype for parameter in plain.parameters()} == {torch.bfloat16}
-    close(half.logits(plain), trained, 0.1)
+    if name not in PROMPTS:
+        plain = merged(model)
+        assert {parameter.dtype for parameter in plain.parameters()} == {torch.bfloat16}
+        close(half.logits(plain), trained, 0.1)
     assert half.fingerprint() == before
 
 
@@ -334,7 +345,8 @@ def test_life_on_a_gpu(tiny: Tiny, name: str, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     close(tiny.logits(PeftModel.from_pretrained(on_gpu(), tmp_path)), trained, 1e-6)
     close(tiny.logits(PeftModel.from_pretrained(tiny.model(), tmp_path)).cuda(), trained, 1e-3)
-    close(tiny.logits(merged(model)), trained, 1e-4)
+    if name not in PROMPTS:
+        close(tiny.logits(merged(model)), trained, 1e-4)
 
 
 @METHODS

@@ -1,12 +1,38 @@
-"""Trainable tokens, PEFT's own."""
+"""Trainable tokens: PEFT's tuner, under a config that keeps the task head."""
 
 from __future__ import annotations
 
-from peft import PeftConfig, TrainableTokensConfig
+from dataclasses import dataclass, field
+
+from peft import PeftConfig, PeftModel, TrainableTokensConfig, TrainableTokensModel, get_peft_model_state_dict
+from peft.utils import PeftType
 
 from spaces.inventory import Inventory
 from spaces.methods.trainable_tokens import TrainableTokensConfiguration, token_ids
-from trainables.methods.base import Adapter
+from trainables.methods.base import Adapter, StockForm
+from trainables.tuners import register
+
+
+@dataclass
+class TokensConfig(TrainableTokensConfig):  # type: ignore[misc]
+    """PEFT's own forgets the modules to save, and a loaded head would be written into the base."""
+
+    modules_to_save: list[str] | None = field(
+        default=None, metadata={"help": "Modules trained whole and saved beside the adapter: the task head."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PeftType["TOKENS"]
+
+
+class TokensModel(TrainableTokensModel):  # type: ignore[misc]
+    """PEFT's tuner; two methods cannot have one prefix, so here it is the whole name of what trains."""
+
+    prefix = "trainable_tokens_delta"
+
+
+register("tokens", TokensConfig, TokensModel)
 
 
 class TrainableTokens(Adapter[TrainableTokensConfiguration]):
@@ -17,9 +43,17 @@ class TrainableTokens(Adapter[TrainableTokensConfiguration]):
     def peft_config(self, configuration: TrainableTokensConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """The token embeddings by their full name."""
         assert inventory.text is not None
-        return TrainableTokensConfig(
+        return TokensConfig(
             target_modules=[inventory.text.embedding], token_indices=token_ids(configuration, inventory.text)
         )
+
+    def stock(self, model: PeftModel, configuration: TrainableTokensConfiguration) -> StockForm:
+        """The same rows under PEFT's own config."""
+        config = model.peft_config[model.active_adapter]
+        stock = TrainableTokensConfig(target_modules=config.target_modules, token_indices=config.token_indices)
+        stock.task_type = config.task_type
+        state = get_peft_model_state_dict(model, save_embedding_layers=False)
+        return StockForm(stock, {name: tensor for name, tensor in state.items() if "trainable_tokens_delta" in name})
 
 
 ADAPTERS = (TrainableTokens(),)
