@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spaces.inventory import Inventory, Kind, LinearLayer
+from spaces.inventory import BaseParameter, Inventory, Kind, LinearLayer, TextInput
 
 WIDTH, WIDE, BLOCKS = 384, 1536, 6
 
@@ -24,4 +24,10 @@ def inventory() -> Inventory:
         for block in range(BLOCKS)
         for kind, rows, columns in shapes
     )
-    return Inventory("bert", layers, base_parameters=22_713_216, head_parameters=770, head_modules=("classifier",))
+    parameters = tuple(
+        BaseParameter(f"block.{block}.{part}", (WIDTH,), "bias" if part == "value.bias" else "norm", block)
+        for block in range(BLOCKS)
+        for part in ("value.bias", "norm.weight", "norm.bias")
+    )
+    text = TextInput("tokens", 30_522, WIDTH, False, (101, 102), 512, 12, takes_embeddings=True, takes_cache=True)
+    return Inventory("bert", layers, 22_713_216, 770, ("classifier",), parameters, text)

@@ -55,7 +55,6 @@ def test_a_fit_is_within_its_allowance_or_says_the_least_that_would_be(
     except Unfit as unfit:
         least = unfit.smallest
         if least == 0:
-            assert known.placed
             with pytest.raises(Unfit):
                 known.count(start, inventory)
             return
@@ -214,5 +213,5 @@ def test_values_out_of_range_are_refused(name: str, values: dict[str, Any]) -> N
 
 
 def test_an_unknown_method_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ValueError, match="unknown method 'lorax'; allowed: dst, full, lora, sparta, surm-circulant"):
+    with pytest.raises(ValueError, match=f"unknown method 'lorax'; allowed: {', '.join(methods())}$"):
         method("lorax")

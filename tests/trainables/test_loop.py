@@ -27,6 +27,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "surm-circulant": {},
     "dst": {"density": 0.05, "reselection_interval": 3},
     "full": {},
+    "adalora": {"rank": 4},
+    "prompt-tuning": {"virtual_tokens": 3},
 }
 
 
