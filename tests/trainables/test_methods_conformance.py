@@ -26,28 +26,22 @@ from trainables.attach import attach, merged
 from trainables.inventory import inside
 from trainables.registry import adapters
 
-EVERYWHERE: dict[str, dict[str, Any]] = {
-    "lora": {"targets": "all", "rank": 2},
-    "sparta": {"targets": "all", "density": 0.1},
-    "surm-circulant": {"targets": "all"},
-    "dst": {"targets": "all", "density": 0.1},
-    "full": {},
-    "adalora": {"targets": "all", "rank": 3},
-    "vera": {"targets": "all", "rank": 6},
-    "randlora": {"targets": "all", "rank": 5},
-    "ia3": {"targets": "all"},
-    "loha": {"targets": "all", "rank": 2},
-    "lokr": {"targets": "all", "rank": 2},
-    "c3a": {"targets": "all"},
-    "shira": {"targets": "all", "rank": 3},
-    "oft": {"targets": "all", "block_size": 4},
-    "boft": {"targets": "all", "block_size": 4},
-    "hra": {"targets": "all", "rank": 4},
-    "fourierft": {"targets": "all", "coefficients": 20},
-    "waveft": {"targets": "all", "coefficients": 20},
-    "miss": {"targets": "all", "rank": 5},
-    "bitfit": {},
-    "ln-tuning": {},
+SIZES: dict[str, dict[str, Any]] = {
+    "lora": {"rank": 2},
+    "sparta": {"density": 0.1},
+    "dst": {"density": 0.1},
+    "adalora": {"rank": 3},
+    "vera": {"rank": 6},
+    "randlora": {"rank": 5},
+    "loha": {"rank": 2},
+    "lokr": {"rank": 2},
+    "shira": {"rank": 3},
+    "oft": {"block_size": 4},
+    "boft": {"block_size": 4},
+    "hra": {"rank": 4},
+    "fourierft": {"coefficients": 20},
+    "waveft": {"coefficients": 20},
+    "miss": {"rank": 5},
     "trainable-tokens": {"tokens": 20},
     "prompt-tuning": {"virtual_tokens": 3},
     "prefix-tuning": {"virtual_tokens": 3},
@@ -57,7 +51,7 @@ CAUSAL_GPT2 = Tiny("gpt2", Task.CAUSAL_LM)
 
 
 def usual(name: str) -> Configuration:
-    return configuration(name, EVERYWHERE[name])
+    return configuration(name, SIZES.get(name, {}) | ({"targets": "all"} if method(name).placed else {}))
 
 
 def pairs(
