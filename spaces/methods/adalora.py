@@ -19,7 +19,7 @@ class AdaLoraConfiguration(PlacedConfiguration):
     so that the size of the adapter is known before it is trained.
     """
 
-    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate of P, Λ and Q.")
+    learning_rate: float = Field(default=2e-2, gt=0, description="Peak learning rate of P, Λ and Q.")
     rank: int = Field(default=12, ge=1, description="Rank of the update at the start.")
     scaling: float = Field(default=2.0, gt=0, description="α / rank.")
     kept: float = Field(default=2 / 3, gt=0, le=1, description="Part of the triplets that is left at the end.")
@@ -37,7 +37,7 @@ class AdaLoraConfiguration(PlacedConfiguration):
 class AdaLora(LayerMethod[AdaLoraConfiguration]):
     """Trains r (m + n + 1) parameters for a weight of m × n: those that the optimizer holds at the start.
 
-    The learning-rate prior is LoRA's, for want of one of its own at this scale.
+    The learning-rate prior is by analogy with LoRA's.
     """
 
     name = "adalora"

@@ -15,7 +15,7 @@ class Ia3Configuration(PlacedConfiguration):
     The paper scales keys, values and the inner activations of the MLP.
     """
 
-    learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate of the factors.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the factors.")
     targets: Targets = Field(default="all", description="Kinds of linear layers to adapt.")
 
 
@@ -25,7 +25,10 @@ def scales_input(layer: LinearLayer) -> bool:
 
 
 class Ia3(LayerMethod[Ia3Configuration]):
-    """Trains m parameters for a weight of m × n, n in an MLP's second layer. Its size is set by its place."""
+    """Trains m parameters for a weight of m × n, n in an MLP's second layer. Its size is set by its place.
+
+    The learning-rate prior is by analogy with LoRA's.
+    """
 
     name = "ia3"
     summary = "a factor for each output of a layer"

@@ -16,13 +16,13 @@ from spaces.methods.base import PlacedConfiguration
 class LohaConfiguration(PlacedConfiguration):
     """W + scaling · (A₁ B₁) ⊙ (A₂ B₂), with B₂ = 0 at the start: of rank up to rank²."""
 
-    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate of the four matrices.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the four matrices.")
     rank: int = Field(default=8, ge=1, description="Rank of each product.")
     scaling: float = Field(default=2.0, gt=0, description="α / rank.")
 
 
 class Loha(LayerMethod[LohaConfiguration]):
-    """Trains 2r (m + n) parameters for a weight of m × n. The learning-rate prior is LoRA's."""
+    """Trains 2r (m + n) parameters for a weight of m × n. The learning-rate prior is by analogy with LoRA's."""
 
     name = "loha"
     summary = "Hadamard product of two low-rank updates"
@@ -45,7 +45,7 @@ class LokrConfiguration(PlacedConfiguration):
     the square root. D is whole when `rank` is at least half its longer side.
     """
 
-    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of the factors.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the factors.")
     rank: int = Field(default=8, ge=1, description="Rank of D.")
     factor: PositiveInt | Literal["square"] = Field(default="square", description="Largest side of C.")
     scaling: float = Field(default=1.0, gt=0, description="α / rank.")
@@ -61,7 +61,7 @@ def split(side: int, factor: int | Literal["square"]) -> tuple[int, int]:
 
 
 class Lokr(LayerMethod[LokrConfiguration]):
-    """Trains the entries of C and of D's factors. The learning-rate prior is that of PEFT's own benchmark."""
+    """Trains the entries of C and of D's factors. The learning-rate prior is by analogy with LoRA's."""
 
     name = "lokr"
     summary = "Kronecker product with a low-rank factor"

@@ -18,7 +18,7 @@ class MissConfiguration(PlacedConfiguration):
 
 
 class Miss(LayerMethod[MissConfiguration]):
-    """Trains r m parameters for a weight of m × n. The learning-rate prior is by analogy."""
+    """Trains r m parameters for a weight of m × n. The learning-rate prior is by analogy with LoRA's."""
 
     name = "miss"
     summary = "one matrix shared by all shards of the input"

@@ -12,12 +12,12 @@ from spaces.methods.base import PlacedConfiguration
 class OftConfiguration(PlacedConfiguration):
     """W R, with R block-diagonal; each block is the Cayley transform of a skew-symmetric matrix that starts at 0."""
 
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of the skew-symmetric matrices.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of the skew-symmetric matrices.")
     block_size: PositiveInt = Field(default=32, description="Order of the blocks; divides the inputs of every target.")
 
 
 class Oft(LayerMethod[OftConfiguration]):
-    """Trains n (b - 1) / 2 parameters for a weight of m × n. The learning-rate prior is by analogy."""
+    """Trains n (b - 1) / 2 parameters for a weight of m × n. The learning-rate prior is by analogy with LoRA's."""
 
     name = "oft"
     summary = "inputs turned by orthogonal blocks"
@@ -45,12 +45,12 @@ class BoftConfiguration(PlacedConfiguration):
     is one here: blocks as OFT's, stored whole, and a trained length of each row of W.
     """
 
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of the blocks and of s.")
+    learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate of the blocks and of s.")
     block_size: PositiveInt = Field(default=4, description="Order of the blocks; divides the inputs of every target.")
 
 
 class Boft(LayerMethod[BoftConfiguration]):
-    """Trains n b + m parameters for a weight of m × n. The learning-rate prior is by analogy."""
+    """Trains n b + m parameters for a weight of m × n. The learning-rate prior is by analogy with LoRA's."""
 
     name = "boft"
     summary = "inputs turned by orthogonal blocks, rows scaled"
@@ -72,12 +72,12 @@ class Boft(LayerMethod[BoftConfiguration]):
 class HraConfiguration(PlacedConfiguration):
     """W H₁ … H_r, each H a Householder reflection. They start as equal pairs, which undo each other: r is even."""
 
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of the reflections' vectors.")
+    learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate of the reflections' vectors.")
     rank: int = Field(default=8, ge=2, multiple_of=2, description="Number of reflections, even.")
 
 
 class Hra(LayerMethod[HraConfiguration]):
-    """Trains r n parameters for a weight of m × n. The learning-rate prior is by analogy."""
+    """Trains r n parameters for a weight of m × n. The learning-rate prior is by analogy with LoRA's."""
 
     name = "hra"
     summary = "inputs turned by a chain of reflections"

@@ -21,13 +21,13 @@ class PartialConfiguration(Configuration):
 class BitFitConfiguration(PartialConfiguration):
     """The biases inside the transformer blocks train, those of the normalisations too."""
 
-    learning_rate: float = Field(default=4e-4, gt=0, description="Peak learning rate of the biases.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of the biases.")
 
 
 class LnTuningConfiguration(PartialConfiguration):
     """The weights and biases of the normalisations train; with all blocks, of those outside them too."""
 
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of the normalisations.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of the normalisations.")
 
 
 S = TypeVar("S", bound=PartialConfiguration)
@@ -79,7 +79,7 @@ class Partial(Method[S]):
 
 
 class BitFit(Partial[BitFitConfiguration]):
-    """Trains the biases of the blocks. The learning-rate prior is the middle of the paper's for BERT-base."""
+    """Trains the biases of the blocks. The learning-rate prior is by analogy with LoRA's."""
 
     name = "bitfit"
     summary = "biases alone"
@@ -92,7 +92,7 @@ class BitFit(Partial[BitFitConfiguration]):
 
 
 class LnTuning(Partial[LnTuningConfiguration]):
-    """Trains the normalisations, as private copies in the type of the base. The learning-rate prior is by analogy."""
+    """Trains the normalisations, as private copies in the type of the base. The learning-rate prior is by analogy with LoRA's."""
 
     name = "ln-tuning"
     summary = "normalisation layers alone"

@@ -76,7 +76,7 @@ class Prompt(Method[V]):
 
 
 class PromptTuning(Prompt[PromptTuningConfiguration]):
-    """The learning-rate prior is by analogy: the paper's 0.3 is Adafactor's."""
+    """The learning-rate prior is by analogy with LoRA's: the paper's 0.3 is Adafactor's."""
 
     name = "prompt-tuning"
     summary = "trained embeddings before the text"
@@ -93,7 +93,7 @@ class PromptTuning(Prompt[PromptTuningConfiguration]):
 
 
 class PrefixTuning(Prompt[PrefixTuningConfiguration]):
-    """The learning-rate prior is by analogy."""
+    """The learning-rate prior is by analogy with LoRA's."""
 
     name = "prefix-tuning"
     summary = "trained keys and values before the text's in every block"

@@ -15,13 +15,13 @@ class VeraConfiguration(PlacedConfiguration):
     The training's seed draws B and A; they are not shipped, the seed rebuilds them.
     """
 
-    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of b and d.")
+    learning_rate: float = Field(default=3e-2, gt=0, description="Peak learning rate of b and d.")
     rank: int = Field(default=256, ge=1, description="Rows of A and columns of B.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the input of the update.")
 
 
 class Vera(LayerMethod[VeraConfiguration]):
-    """Trains m + r parameters for a weight of m × n. The learning-rate prior is the middle of the paper's table 8."""
+    """Trains m + r parameters for a weight of m × n. The learning-rate prior is by analogy with LoRA's."""
 
     name = "vera"
     summary = "scaling vectors around shared random matrices"
@@ -51,7 +51,7 @@ class RandLoraConfiguration(PlacedConfiguration):
 
 
 class RandLora(LayerMethod[RandLoraConfiguration]):
-    """Trains N (rank + min(m, n)) parameters for a weight of m × n. The learning-rate prior is by analogy."""
+    """Trains N (rank + min(m, n)) parameters for a weight of m × n. The learning-rate prior is by analogy with LoRA's."""
 
     name = "randlora"
     summary = "full-rank sum of scaled random bases"

@@ -12,14 +12,14 @@ from spaces.methods.base import PlacedConfiguration
 class ShiraConfiguration(PlacedConfiguration):
     """rank · (m + n) entries of a weight of m × n, as many as LoRA trains; the training's seed draws them."""
 
-    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of the deltas.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
     rank: int = Field(default=8, ge=1, description="Entries of a weight over the sum of its sides.")
 
 
 class Shira(LayerMethod[ShiraConfiguration]):
     """Trains r (m + n) entries; ships them with two int32 indices each.
 
-    The learning-rate prior is ten times that of PEFT's own benchmark, whose model is a hundred times as large.
+    The learning-rate prior is SpaRTA's, which trains the same.
     """
 
     name = "shira"

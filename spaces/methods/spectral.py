@@ -55,7 +55,7 @@ class Spectral(LayerMethod[S]):
 
 
 class FourierFt(Spectral[FourierFtConfiguration]):
-    """The learning-rate prior is the middle of the paper's for GLUE."""
+    """The learning-rate prior is by analogy with LoRA's."""
 
     name = "fourierft"
     summary = "random Fourier coefficients of the update"
@@ -64,7 +64,7 @@ class FourierFt(Spectral[FourierFtConfiguration]):
 
 
 class WaveFt(Spectral[WaveFtConfiguration]):
-    """The learning-rate prior is by analogy."""
+    """The learning-rate prior is by analogy with LoRA's."""
 
     name = "waveft"
     summary = "random wavelet coefficients of the update"

@@ -15,7 +15,7 @@ class TrainableTokensConfiguration(Configuration):
     A BERT config names no separating tokens; its English vocabularies have them at 101 and 102, below them unused ids.
     """
 
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of the embeddings.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the embeddings.")
     tokens: int = Field(default=8, ge=1, description="Number of tokens whose embeddings train.")
     first_token: int = Field(default=0, ge=0, description="Id from which tokens other than special ones are taken.")
 
@@ -30,7 +30,7 @@ def token_ids(configuration: TrainableTokensConfiguration, text: TextInput) -> l
 class TrainableTokens(Method[TrainableTokensConfiguration]):
     """Trains as many numbers for a token as its embedding has; PEFT ships them twice where the output is tied to it.
 
-    The learning-rate prior is by analogy.
+    The learning-rate prior is by analogy with LoRA's.
     """
 
     name = "trainable-tokens"
