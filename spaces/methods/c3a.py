@@ -29,7 +29,10 @@ def sides(layers: Layers) -> list[int]:
 
 
 class C3a(LayerMethod[C3aConfiguration]):
-    """Trains m n / b parameters for a weight of m × n in blocks of b. The learning-rate prior is that of PEFT's own benchmark."""
+    """Trains m n / b parameters for a weight of m × n in blocks of b.
+
+    The learning-rate prior is that of PEFT's own benchmark.
+    """
 
     name = "c3a"
     summary = "circulant blocks"

@@ -92,7 +92,10 @@ class BitFit(Partial[BitFitConfiguration]):
 
 
 class LnTuning(Partial[LnTuningConfiguration]):
-    """Trains the normalisations, as private copies in the type of the base. The learning-rate prior is by analogy with LoRA's."""
+    """Trains the normalisations, as private copies in the type of the base.
+
+    The learning-rate prior is by analogy with LoRA's.
+    """
 
     name = "ln-tuning"
     summary = "normalisation layers alone"

@@ -51,7 +51,10 @@ class RandLoraConfiguration(PlacedConfiguration):
 
 
 class RandLora(LayerMethod[RandLoraConfiguration]):
-    """Trains N (rank + min(m, n)) parameters for a weight of m × n. The learning-rate prior is by analogy with LoRA's."""
+    """Trains N (rank + min(m, n)) parameters for a weight of m × n.
+
+    The learning-rate prior is by analogy with LoRA's.
+    """
 
     name = "randlora"
     summary = "full-rank sum of scaled random bases"
