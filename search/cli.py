@@ -29,6 +29,7 @@ Address = Annotated[str | None, typer.Option("--address", help="A Ray cluster: H
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 File = Annotated[Path | None, typer.Option(help="Write to this file as well.")]
 
+INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 DEFAULT_STORAGE = Path("./paretune-runs")
 
 
@@ -50,10 +51,10 @@ def run(arguments: list[str]) -> int:
         return _complain(error, 1)
     except typer.Abort:
         return _complain("interrupted", 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted; `paretune resume NAME` goes on", 1)
     except typer.exceptions.TyperException as error:
         return _complain(error.format_message(), 2)
+    if outcome == INTERRUPTED:
+        return _complain("interrupted; `paretune resume NAME` goes on", 1)
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -104,6 +105,24 @@ def front(
 
     uri = reading.uri(tracking_uri, storage)
     reading.front(uri, name, confirmed, axis, html, png, csv, as_json, _console())
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Names of searches.")],
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="Of the confirmed points, by confirmed quality.")
+    ] = False,
+    html: File = None,
+    png: File = None,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Fronts side by side, under one common reference."""
+    from search.commands import reading
+
+    reading.compare(reading.uri(tracking_uri, storage), names, confirmed, html, png, as_json, _console())
 
 
 @app.command()

@@ -18,6 +18,7 @@ from spaces.spec import SearchSpec, dump_spec, load_spec
 
 SPEC = "spec.yaml"
 IDENTITY = "search.json"
+FINISHED = "finished"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,16 @@ def create(spec: SearchSpec, identity: Identity) -> None:
 def exists(home: Path) -> bool:
     """Whether a search lives there."""
     return (home / SPEC).is_file()
+
+
+def mark_finished(home: Path) -> None:
+    """Say that the search came to its end: nothing of it is left to run."""
+    write_durably(home / FINISHED, "")
+
+
+def is_finished(home: Path) -> bool:
+    """Whether the search came to its end."""
+    return (home / FINISHED).is_file()
 
 
 def find(command: str, storage: Path, name: str) -> Path:

@@ -13,11 +13,13 @@ from rich.console import Console
 
 from search.bridge import Bridge
 from search.confirm import choose_points, confirmation_plans, summarise
+from search.interruption import Interruption
 from search.preflight import Prepared
 from search.progress import Display
 from search.recorder import Recorder
 from search.searcher import PlannedSearch
-from search.stages import PlanList, make_stopper, run_stage
+from search.stages import PlanList, run_stage
+from search.stoppers import make_stopper
 from spaces.errors import RequestError, WorkError
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan
@@ -40,6 +42,7 @@ class Run:
     recorder: Recorder
     console: Console
     gpus: float
+    interruption: Interruption
 
     @property
     def spec(self) -> SearchSpec:
@@ -83,6 +86,10 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
         spec.metric,
         trials=spec.search.trials,
         seed=spec.search.seed,
+        max_steps=spec.training.max_steps,
+        max_total_steps=spec.search.max_total_steps,
+        given=run.prepared.given,
+        on_rejected=run.recorder.reject,
         waiting=waiting,
     )
     with run.display(spec.name, trainings) as display:
@@ -92,8 +99,9 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
             Bridge(run.recorder, display),
             name=f"search-{time.time_ns()}",
             trainings=trainings,
-            stopper=make_stopper(spec),
+            stopper=make_stopper(spec, ledger, len(run.prepared.validation)),
             gpus=run.gpus,
+            interruption=run.interruption,
         )
 
 
@@ -118,6 +126,7 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
                 trainings=len(plans),
                 stopper=FIFOScheduler(),
                 gpus=run.gpus,
+                interruption=run.interruption,
             )
     for one in summarise(run.ledger):
         run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test)

@@ -8,17 +8,19 @@ from pathlib import Path
 
 from transformers.utils import logging as transformers_logging
 
+from search.starts import given
 from spaces.budget import Budget, resolve_budget
 from spaces.inventory import Inventory
 from spaces.sections import ModelSection, Source
 from spaces.space import Space
 from spaces.spec import SearchSpec
+from spaces.suggestions import Suggestion
 from tracking.uri import absolute_file
 from trainables.data.encoded import EncodedSplit, fingerprint
 from trainables.data.files import find_file
 from trainables.data.splits import load_splits
 from trainables.inventory import inventory_of, meta_model
-from trainables.weights import SharedWeights, load_config, load_weights, read_config
+from trainables.weights import SharedWeights, fresh_parameters, load_config, load_weights, read_config
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Prepared:
     labels: tuple[str, ...]
     train: EncodedSplit
     validation: EncodedSplit
+    given: tuple[Suggestion, ...] = ()
 
     def fingerprints(self) -> dict[str, str]:
         """What tells the data of the trials from any other, by split."""
@@ -40,10 +43,10 @@ class Prepared:
 
 
 def inspect(spec: SearchSpec, labels: int) -> Inventory:
-    """The inventory of the spec's model with a head for `labels` classes, from its config alone."""
+    """The inventory of the spec's model with a head for `labels` classes, without reading a weight."""
     transformers_logging.set_verbosity_error()
     config = load_config(spec.model, tuple(str(label) for label in range(labels)))
-    return inventory_of(meta_model(config, spec.model.task))
+    return inventory_of(meta_model(config, spec.model.task), fresh_parameters(spec.model, config))
 
 
 def prepare(spec: SearchSpec) -> Prepared:
@@ -65,6 +68,7 @@ def prepare(spec: SearchSpec) -> Prepared:
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
     space = Space(spec.methods, inventory, budget, spec.search.seed)
     space.check()
+    suggestions = tuple(given(spec, space))
     return Prepared(
         spec,
         inventory,
@@ -74,6 +78,7 @@ def prepare(spec: SearchSpec) -> Prepared:
         splits.labels,
         train=splits.train,
         validation=splits.validation,
+        given=suggestions,
     )
 
 

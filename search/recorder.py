@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass
 
 from spaces.budget import Budget
@@ -26,7 +26,11 @@ class Ended:
 
 
 class Recorder:
-    """Takes events of trials in the order in which they happen, from the driver's thread alone."""
+    """Takes events of trials in the order in which they happen, from the driver's thread alone.
+
+    `front`: the front so far, ascending in trainable parameters. `rejected`: suggestions that lay outside the budget.
+    What an event costs does not grow with the trials that there are.
+    """
 
     def __init__(
         self,
@@ -34,7 +38,8 @@ class Recorder:
         writer: SearchWriter,
         budget: Budget,
         metric: Metric,
-        count_rejected: Callable[[], int],
+        *,
+        rejected: int = 0,
     ) -> None:
         self.ledger = ledger
         self.metric = metric
@@ -44,7 +49,9 @@ class Recorder:
         self.reference: float | None = None
         self._writer = writer
         self._budget = budget
-        self._count_rejected = count_rejected
+        self.front: list[Ended] = []
+        self.rejected = rejected
+        self._counts: Counter[str] = Counter()
         self._on_front: set[str] = set()
         self._reported: dict[str, int] = {}
 
@@ -91,32 +98,23 @@ class Recorder:
     def _keep(self, plan: TrialPlan, result: TrialResult) -> Ended:
         ended = Ended(plan, result)
         self.ended[plan.trial] = ended
+        if plan.kind == "trial":
+            self._counts[result.state] += 1
+            if result.state == "finished":
+                # A trial that the front beat before is beaten for ever, so only the front is asked again.
+                self.front = front(
+                    sorted([*self.front, ended], key=lambda one: one.plan.trial),
+                    quality=lambda one: one.quality,
+                    size=lambda one: one.plan.trainable_parameters,
+                    mode=self.metric.mode,
+                )
         if plan.kind == "reference" and result.quality is not None:
             self.reference = result.quality
         return ended
 
-    def trials(self, state: str) -> list[Ended]:
-        """Trials of the search that ended in `state`, by id."""
-        return [
-            self.ended[trial]
-            for trial in sorted(self.ended)
-            if self.ended[trial].plan.kind == "trial" and self.ended[trial].result.state == state
-        ]
-
-    @property
-    def rejected(self) -> int:
-        """Suggestions that lay outside the budget."""
-        return self._count_rejected()
-
-    @property
-    def front(self) -> list[Ended]:
-        """The front so far, ascending in trainable parameters."""
-        return front(
-            self.trials("finished"),
-            quality=lambda one: one.quality,
-            size=lambda one: one.plan.trainable_parameters,
-            mode=self.metric.mode,
-        )
+    def reject(self) -> None:
+        """A suggestion lay outside the budget."""
+        self.rejected += 1
 
     def _update(self) -> None:
         members = {one.plan.trial for one in self.front}
@@ -127,9 +125,9 @@ class Recorder:
             self._writer.set_on_front(trial, False)
         self._on_front = members
         self._writer.log_counts(
-            finished=len(self.trials("finished")),
-            stopped=len(self.trials("stopped")),
-            failed=len(self.trials("failed")),
+            finished=self._counts["finished"],
+            stopped=self._counts["stopped"],
+            failed=self._counts["failed"],
             rejected=self.rejected,
             hypervolume=self.hypervolume,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from rich.console import Console
 
 from search import home as search_home
 from search.cluster import check_resources, connect, gpus_for
+from search.interruption import Interruption
 from search.phases import Run, confirm_phase, search_phase, share
 from search.preflight import Prepared, prepare
 from search.reconcile import reconcile
 from search.recorder import Recorder
+from search.starts import earlier
 from search.study import check_storage, open_study, rejected_count
-from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
+from search.summary import Summary, summarise_run, summarise_tracked, write_pictures
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 from tracking.uri import redact
@@ -34,6 +37,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     """
     prepared = prepare(spec)
     check_storage(spec)
+    prepared = dataclasses.replace(prepared, given=(*prepared.given, *earlier(spec, prepared.space, uri)))
     with _cluster(spec, address) as gpus:
         search_id = uuid.uuid4().hex
         kept = uri if redact(uri) == uri else None
@@ -50,7 +54,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
     """
     spec, identity = search_home.read(home)
     with search_home.held(home):
-        if is_written(home):
+        if search_home.is_finished(home):
             waiting = SearchWriter(uri, spec, identity.search_id, home).close(DRAIN_SECONDS)
             return summarise_tracked(uri, spec.name, waiting)
         prepared = prepare(spec)
@@ -78,20 +82,30 @@ def _run(prepared: Prepared, search_id: str, uri: str, gpus: float, console: Con
     study = open_study(spec, search_id, spec.home)
     reconcile(study, ledger, spec)
     writer = SearchWriter(uri, spec, search_id, spec.home)
+    interruption = Interruption(spec.search.time_limit)
+    patience = DRAIN_SECONDS
     finished = False
     try:
         writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
-        recorder = Recorder(ledger, writer, prepared.budget, spec.metric, lambda: rejected_count(study))
+        recorder = Recorder(ledger, writer, prepared.budget, spec.metric, rejected=rejected_count(study))
         recorder.take_up()
-        run = Run(prepared, ledger, study, writer, recorder, console, gpus)
-        shared = share(prepared)
-        search_phase(run, shared)
-        confirm_phase(run, shared)
-        summary = summarise_run(prepared, recorder, uri, waiting=writer.drain(DRAIN_SECONDS))
-        for picture in write_pictures(summary, spec.home):
-            writer.upload(picture)
-        finished = True
+        run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)
+        with interruption.watch():
+            shared = share(prepared)
+            search_phase(run, shared)
+            if interruption.ended is None:
+                confirm_phase(run, shared)
+            summary = summarise_run(prepared, recorder, uri, waiting=writer.drain(DRAIN_SECONDS))
+            for picture in write_pictures(summary, spec.home):
+                writer.upload(picture)
+        finished = interruption.ended is None
+        if finished:
+            search_home.mark_finished(spec.home)
+        patience = 0 if summary.waiting else DRAIN_SECONDS
+    except KeyboardInterrupt:
+        patience = 0  # asked for twice: what was not sent stays in the outbox
+        raise
     finally:
         writer.end_search("finished" if finished else "stopped")
-        writer.close(0 if finished and summary.waiting else DRAIN_SECONDS)
-    return summary
+        writer.close(patience)
+    return dataclasses.replace(summary, ended_early=interruption.ended)

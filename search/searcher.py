@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from search.study import DUPLICATE, REJECTED, TRIAL, numbers_by_trial, tell
+from search.study import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
 from spaces.budget import Budget
 from spaces.draws import RandomDraw
 from spaces.ledger import Ledger
 from spaces.metrics import Metric
 from spaces.records import TrialPlan, TrialResult
 from spaces.space import Proposal, Rejected, Space, signature
+from spaces.suggestions import Suggestion, suggestion
 
 ASKS_BEFORE_REPAIR = 50
 DRAWS_BEFORE_GIVING_UP = 10_000
@@ -48,6 +50,10 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         *,
         trials: int,
         seed: int,
+        max_steps: int,
+        max_total_steps: int | None = None,
+        given: Iterable[Suggestion] = (),
+        on_rejected: Callable[[], None] = lambda: None,
         waiting: Iterable[TrialPlan] = (),
     ) -> None:
         super().__init__(
@@ -65,10 +71,18 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._waiting = deque(waiting)
         self._running: dict[str, TrialPlan] = {}
         self._numbers = numbers_by_trial(study)
+        self._on_rejected = on_rejected
+        self._max_steps = max_steps
+        self._max_total_steps = max_total_steps
         plans = [folder.plan() for folder in ledger.trials("trial")]
+        results = [ledger.trial(plan.trial).result() for plan in plans]
+        self._steps = sum(result.steps for result in results if result is not None)
         self._planned = len(plans)
         self._known = {signature(plan.method, plan.config) for plan in plans}
         if not study.get_trials(deepcopy=False):
+            for one in given:
+                settings = {"method": one.proposal.method, **one.proposal.settings}
+                study.enqueue_trial(dict(one.knobs), user_attrs={GIVEN: settings})
             for point in space.published():
                 study.enqueue_trial(point)
 
@@ -76,7 +90,9 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         """The study is made by the caller, in a durable storage."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next configuration, or FINISHED when there is none."""
+        """The next configuration; nothing while running trials may use up the steps; FINISHED when there is none."""
+        if not self._waiting and self._exhausted():
+            return None if self._running else str(Searcher.FINISHED)
         plan = self._waiting.popleft() if self._waiting else self._next()
         if plan is None:
             return str(Searcher.FINISHED)
@@ -93,6 +109,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
             return
         ended = settle(self._ledger, plan, result, error)
         if plan.kind == "trial":
+            self._steps += ended.steps
             tell(self._ot_study, self._numbers[plan.trial], plan, ended, self._objective)
 
     def save(self, checkpoint_path: str) -> None:
@@ -101,6 +118,12 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
+
+    def _exhausted(self) -> bool:
+        """Whether one more trial could exceed the limit on steps."""
+        running = sum(plan.kind == "trial" for plan in self._running.values())
+        limit = self._max_total_steps
+        return limit is not None and self._steps + (running + 1) * self._max_steps > limit
 
     def _next(self) -> TrialPlan | None:
         if self._planned >= self._limit:
@@ -115,8 +138,9 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
     def _judge(self, asked: optuna.Trial) -> Proposal | None:
         """The proposal of an Optuna trial, or nothing after its trial was ended."""
         try:
-            proposal = self._proposals.propose(asked)
+            proposal = self._proposed(asked)
         except Rejected as rejection:
+            self._on_rejected()
             asked.set_user_attr(REJECTED, str(rejection))
             asked.set_constraint("budget", rejection.excess)
             self._ot_study.tell(asked, state=TrialState.PRUNED)
@@ -126,6 +150,15 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
             self._ot_study.tell(asked, state=TrialState.FAIL)
             return None
         return proposal
+
+    def _proposed(self, asked: optuna.Trial) -> Proposal:
+        """The configuration that was given, exactly, though the knobs may only come near it; else Optuna's own."""
+        settings = asked.user_attrs.get(GIVEN)
+        if settings is None:
+            return self._proposals.propose(asked)
+        with contextlib.suppress(Rejected):
+            self._proposals.propose(asked)
+        return suggestion(self._proposals, settings).proposal
 
     def _repaired(self) -> TrialPlan | None:
         """A random configuration within the budget, given to Optuna as its own; nothing when none is left."""

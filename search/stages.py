@@ -9,15 +9,14 @@ from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search.bridge import Bridge
+from search.interruption import EndWhenInterrupted, Interruption
 from search.searcher import config_of, settle
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan
-from spaces.rungs import REDUCTION_FACTOR, rung_steps
-from spaces.spec import SearchSpec
 from trainables.trial import SharedSearch, TrialTrainable
 
 
@@ -50,21 +49,6 @@ class PlanList(Searcher):  # type: ignore[misc]
         """See `save`."""
 
 
-def make_stopper(spec: SearchSpec) -> TrialScheduler:
-    """What ends weak trials at a rung."""
-    if spec.search.stopper == "none":
-        return FIFOScheduler()
-    steps = rung_steps(spec.training.max_steps, spec.search.rungs)
-    return AsyncHyperBandScheduler(
-        time_attr="steps",
-        metric="quality",
-        mode=spec.metric.mode,
-        max_t=spec.training.max_steps,
-        grace_period=steps[0],
-        reduction_factor=REDUCTION_FACTOR,
-    )
-
-
 def _name(trial: Trial) -> str:
     return f"{trial.config['plan']['trial']}-{trial.trial_id}"
 
@@ -78,8 +62,9 @@ def run_stage(
     trainings: int,
     stopper: TrialScheduler,
     gpus: float,
+    interruption: Interruption,
 ) -> None:
-    """Run until the searcher has no more, or `trainings` have ended."""
+    """Run until the searcher has no more, `trainings` have ended, or the search is interrupted."""
     spec = shared.spec
     trainable = tune.with_resources(
         tune.with_parameters(TrialTrainable, shared=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
@@ -100,6 +85,7 @@ def run_stage(
             name=name,
             storage_path=str(shared.home / "ray"),
             callbacks=[bridge],
+            stop=EndWhenInterrupted(interruption),
             failure_config=tune.FailureConfig(max_failures=spec.search.max_failures),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 
 import optuna
@@ -12,6 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
+from search.samplers import make_sampler
 from search.storage import try_writing
 from spaces.errors import RequestError
 from spaces.metrics import Metric
@@ -24,6 +24,7 @@ CONNECT_SECONDS = 5
 TRIAL = "paretune.trial"
 REJECTED = "paretune.rejected"
 DUPLICATE = "paretune.duplicate"
+GIVEN = "paretune.given"
 
 
 def storage_url(spec: SearchSpec, home: Path) -> str:
@@ -75,22 +76,14 @@ def check_storage(spec: SearchSpec) -> None:
 def open_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
     """Create the study of a search, or take it up again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
+    study = optuna.create_study(
         storage=optuna.storages.RDBStorage(storage_url(spec, home), engine_kwargs={"pool_pre_ping": True}),
         study_name=f"{spec.name}-{search_id}",
         directions=["maximize" if spec.metric.mode == "max" else "minimize", "minimize"],
-        sampler=make_sampler(spec),
         load_if_exists=True,
     )
-
-
-def make_sampler(spec: SearchSpec) -> optuna.samplers.BaseSampler:
-    """Optuna's sampler by its name in the spec."""
-    if spec.search.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=spec.search.seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=spec.search.seed)
+    study.sampler = make_sampler(spec, taken=len(study.get_trials(deepcopy=False)))
+    return study
 
 
 def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult, metric: Metric) -> None:

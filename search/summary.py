@@ -21,12 +21,16 @@ JSON, HTML, PNG = "front.json", "front.html", "front.png"
 
 @dataclass(frozen=True)
 class Summary:
-    """The front, the confirmed front, everything tried, and the events that MLflow does not have yet."""
+    """The front, the confirmed front, everything tried, and the events that MLflow does not have yet.
+
+    `ended_early`: why the search ended before its last trial, if it did.
+    """
 
     front: FrontDocument
     confirmed: FrontDocument
     trials: TrialsDocument
     waiting: int
+    ended_early: str | None = None
 
 
 def summarise_run(prepared: Prepared, recorder: Recorder, uri: str, waiting: int) -> Summary:
@@ -51,11 +55,6 @@ def _summary(search: SearchRow, rows: list[TrialRow], waiting: int) -> Summary:
         trials=build_trials(search, rows),
         waiting=waiting,
     )
-
-
-def is_written(home: Path) -> bool:
-    """Whether a search came to its end: that file is the last that it writes."""
-    return (home / JSON).is_file()
 
 
 def write_pictures(summary: Summary, home: Path) -> list[Path]:

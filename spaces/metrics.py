@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,23 @@ class Metric:
     def better(self, left: float, right: float) -> bool:
         """Whether `left` is strictly better than `right`."""
         return left > right if self.mode == "max" else left < right
+
+
+def standard_error(metric: Metric, quality: float, rows: int) -> float:
+    """How far a quality measured on `rows` examples lies from that on endlessly many, roughly: one standard error.
+
+    √(q (1 − q) / n) for shares of examples, of a binomial; (1 − q²) / √n for correlations, of Fisher's
+    transformation; for a mean loss its own size over √n, as if examples' losses were exponentially distributed, and
+    for a perplexity that error of its logarithm times itself.
+    """
+    if metric.name in ("pearson", "spearman", "matthews"):
+        return (1 - min(1.0, quality * quality)) / math.sqrt(rows)
+    if metric.name == "loss":
+        return abs(quality) / math.sqrt(rows)
+    if metric.name == "perplexity":
+        return quality * abs(math.log(max(1.0, quality))) / math.sqrt(rows)
+    share = min(1.0, max(0.0, quality))
+    return math.sqrt(share * (1 - share) / rows)
 
 
 _CLASSES = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION})

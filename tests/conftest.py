@@ -113,7 +113,7 @@ class Workplace:
             "budget": {"parameters": 3000, "at_least": 10},
             "methods": ["lora", "sparta", "surm-circulant", "dst"],
             "training": {"max_steps": 9, "per_device_train_batch_size": 8},
-            "search": {"trials": 4, "rungs": 2},
+            "search": {"trials": 4, "rungs": 2, "stopper": "none"},
             "confirm": {"top": 0},
         }
         for section, given in sections.items():

@@ -140,3 +140,35 @@ class SearchesDocument(_Document):
     """Every search, newest first."""
 
     searches: tuple[SearchEntry, ...]
+
+
+class Compared(_Document):
+    """One of the fronts that are compared."""
+
+    search: str
+    base_model: str
+    reference: float | None = Field(description="What its task head reaches alone.")
+    points: int = Field(description="Points of its front.")
+    leading: int = Field(description="Those of them that no point of another front beats.")
+    hypervolume: float | None = Field(description="Over the common range, above the common reference.")
+
+
+class LeadingPoint(_Document):
+    """A point of the front of all fronts together."""
+
+    search: str
+    trial: str
+    method: str
+    config: dict[str, Any]
+    quality: float
+    trainable_parameters: int
+
+
+class ComparisonDocument(_Document):
+    """Fronts side by side: one range of parameters and one reference for all."""
+
+    objective: ObjectiveName
+    budget: BudgetNumbers = Field(description="From the smallest to the largest count that any of them allows.")
+    reference: ReferenceQuality = Field(description="The worst of their references.")
+    searches: tuple[Compared, ...]
+    front: tuple[LeadingPoint, ...]

@@ -53,6 +53,7 @@ class Picture:
     styles: dict[str, Style]
     low: tuple[float, float]
     high: tuple[float, float]
+    legend: str = "method"
 
     @property
     def budget_note(self) -> str:

@@ -20,10 +20,15 @@ def front_html(
     document: FrontDocument, trials: TrialsDocument, path: Path, *, confirmed: bool = False, axis: Axis = "trainable"
 ) -> None:
     """Write a page that stands alone, with Plotly's script inside."""
+    draw_html(compose(document, trials, confirmed=confirmed, axis=axis), path)
+
+
+def draw_html(picture: Picture, path: Path) -> None:
+    """Write a picture as a page."""
     import plotly.graph_objects as go
 
-    picture = compose(document, trials, confirmed=confirmed, axis=axis)
-    figure = go.Figure(layout={"template": "plotly_white", "hovermode": "closest", "legend": {"title": "method"}})
+    legend = {"title": picture.legend}
+    figure = go.Figure(layout={"template": "plotly_white", "hovermode": "closest", "legend": legend})
     figure.update_layout(title={"text": picture.title, "subtitle": {"text": picture.subtitle}})
     for method, style in picture.styles.items():
         marker = {"color": style.colour, "symbol": style.symbol, "size": 8, "opacity": 0.35}
@@ -80,10 +85,14 @@ def front_png(
     document: FrontDocument, trials: TrialsDocument, path: Path, *, confirmed: bool = False, axis: Axis = "trainable"
 ) -> None:
     """Write an image of 1,500 by 900 pixels."""
+    draw_png(compose(document, trials, confirmed=confirmed, axis=axis), path)
+
+
+def draw_png(picture: Picture, path: Path) -> None:
+    """Write a picture as an image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    picture = compose(document, trials, confirmed=confirmed, axis=axis)
     figure = Figure(figsize=(10, 6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -104,7 +113,7 @@ def front_png(
         beside = (-34, 26 if picture.upward else -32)
         axes.annotate("knee", at, beside, textcoords="offset points", arrowprops=arrow, color=_INK, fontsize=10)
     if picture.styles:
-        legend = axes.legend(title="method", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        legend = axes.legend(title=picture.legend, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         legend.set_alignment("left")
     figure.savefig(path, format="png")  # whatever its suffix
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tracking.client import reading
-from tracking.documents import Axis, FrontDocument, SearchesDocument, TrialsDocument
+from tracking.comparison import compare
+from tracking.documents import Axis, ComparisonDocument, FrontDocument, SearchesDocument, TrialsDocument
+from tracking.picture import Picture
 from tracking.rows import find_search, list_searches, read_trials
 from tracking.views import build_front, build_search, build_trials
 
@@ -47,3 +51,14 @@ def searches_document(uri: str) -> SearchesDocument:
         rows = list_searches(client)
         names = {one: client.get_experiment(one).name for one in {row.experiment_id for row in rows}}
         return SearchesDocument(searches=tuple(build_search(row, names[row.experiment_id]) for row in rows))
+
+
+def comparison(uri: str, names: Sequence[str], *, confirmed: bool = False) -> tuple[ComparisonDocument, Picture]:
+    """Searches side by side, as a document and as a picture.
+
+    Raises:
+        RequestError: when one of them does not exist, their metrics differ, or there is no MLflow at `uri`.
+        WorkError: when MLflow fails.
+    """
+    fronts = [front_document(uri, name, confirmed=confirmed) for name in names]
+    return compare(fronts, confirmed=confirmed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from spaces.fronts import knee
-from tracking.documents import Axis, FrontDocument, FrontPoint
+from tracking.documents import Axis, ComparisonDocument, FrontDocument, FrontPoint
 from tracking.picture import SHARES, number
 
 
@@ -35,6 +35,27 @@ def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis 
             cells += [_confirmed(point, percent), _number(point.test_quality, percent)]
         table.add_row(*cells, _bytes(point.adapter_bytes), marks.get(point.trial, ""))
     return table
+
+
+def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
+    """The searches, and the front of all of them together."""
+    percent = document.objective.metric in SHARES
+    head = _number(document.reference.quality, percent)
+    budget = document.budget
+    title = f"{budget.at_least:,} to {budget.parameters:,} parameters, above a head alone of {head}"
+    searches = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in ("search", "hypervolume", "points", "leading", "base model"):
+        searches.add_column(heading, justify="left" if heading in {"search", "base model"} else "right")
+    for one in document.searches:
+        area = "–" if one.hypervolume is None else f"{one.hypervolume:.3f}"
+        searches.add_row(one.search, area, str(one.points), str(one.leading), one.base_model)
+    together = Table(title="together", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in ("search", "trial", "method", "trainable parameters", document.objective.metric):
+        together.add_column(heading, justify="left" if heading in {"search", "trial", "method"} else "right")
+    for point in document.front:
+        quality = number(point.quality, percent)
+        together.add_row(point.search, point.trial, point.method, f"{point.trainable_parameters:,}", quality)
+    return searches, together
 
 
 def front_csv(document: FrontDocument, path: Path) -> None:

@@ -199,11 +199,11 @@ class Training:
         self.step = state["step"]
         self.seconds = state["seconds"]
         self.micro_batch = state["micro_batch"]
+        self.hooks.load_state_dict(state["hooks"])
         current = dict(trained_tensors(self.model))
         with torch.no_grad():
             for name, tensor in state["tensors"].items():
                 current[name].copy_(tensor)
-        self.hooks.load_state_dict(state["hooks"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["random"].cpu())

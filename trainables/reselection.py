@@ -1,77 +1,62 @@
-"""The projection of Dynamic Subset Tuning (arXiv 2411.08610): full updates, of which the farthest entries stay."""
+"""The training of Dynamic Subset Tuning (arXiv 2411.08610): full updates, of which the farthest entries stay."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
+from spaces.methods.dst import Distance
 from trainables.methods.base import StepHooks
-from trainables.sparse import SparseLayer
+from trainables.projection import DISTANCES, farthest
+from trainables.schedule import Schedule, Silo
+from trainables.subset import SubsetLayer
 
 State = dict[str, Any]
 
 
-class SubsetLayer(SparseLayer):
-    """A sparse layer whose entries can be chosen anew."""
-
-    def expand(self, adapter: str) -> nn.Parameter:
-        """Exchange the deltas (k,) for dense ones (entries,), zero outside the subset."""
-        dense = torch.zeros(self.base_layer.weight.numel(), device=self.base_layer.weight.device)
-        dense[self.places[adapter]] = self.deltas[adapter].detach()
-        self.expanded.add(adapter)
-        return self._exchange(adapter, dense)
-
-    def contract(self, adapter: str) -> nn.Parameter:
-        """Keep the k largest of the dense deltas; all others are 0 from now on: their entries are as pretrained.
-
-        This is the exact projection on the weights that differ from the pretrained ones in at most k entries: a sum
-        of distances is least when the k farthest entries stay.
-        """
-        dense = self.deltas[adapter].detach()
-        count = len(self.places[adapter])
-        farthest = dense.abs().topk(count, sorted=False).indices.sort().values
-        self.places[adapter] = farthest.int()
-        self.expanded.discard(adapter)
-        return self._exchange(adapter, dense[farthest])
-
-    def _exchange(self, adapter: str, values: Tensor) -> nn.Parameter:
-        parameter = nn.Parameter(values)
-        self.deltas[adapter] = parameter
-        return parameter
-
-
 class Reselection(StepHooks):
-    """Reselects at step 1 and then every `interval` steps, up to step `last`.
+    """Reselects on a schedule.
 
     At such a step the deltas are dense from before the forward until after the optimizer's update, which thus is the
-    full one; then each weight is projected. The optimizer's moments of entries outside the subset are kept, neither
-    updated nor cleared, until the next reselection takes them up. Between reselections only the subset is trained.
+    full one; then each silo is projected. The optimizer's moments of entries outside the subset are kept, neither
+    updated nor cleared, until the next reselection takes them up; with `clear` they start again from 0 then, while the
+    count of the optimizer's steps goes on, so that Adam's next update of such an entry is up to
+    (1 - β₁) / √(1 - β₂) learning rates. Between reselections only the subset is trained.
 
-    A reselection in which some weight had fewer than k moved entries is made again at the next step: under linear
-    warm-up the first update is zero and says nothing. While nothing at all has moved this goes on after `last`.
+    A reselection in which some silo had fewer moved entries than its final subset has is made again at the next step:
+    under linear warm-up the first update is zero and says nothing. While nothing at all has moved this goes on after
+    the schedule's last step.
     """
 
     def __init__(
-        self, layers: Mapping[str, SubsetLayer], adapter: str, optimizer: Optimizer, *, interval: int, last: int
+        self,
+        silos: Sequence[Silo],
+        adapter: str,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        *,
+        distance: Distance = "absolute",
+        clear: bool = False,
     ) -> None:
-        self._layers = layers
+        self._silos = silos
         self._adapter = adapter
         self._optimizer = optimizer
-        self._interval = interval
-        self._last = last
+        self._schedule = schedule
+        self._distance = DISTANCES[distance]
+        self._clear = clear
         self._next = 1
         self._moved = False
         self._kept: dict[str, State] = {}
 
     def before_forward(self, step: int) -> None:
         """Expand the deltas when `step` reselects."""
-        if step < self._next or (step > self._last and self._moved):
+        if step < self._next or (step > self._schedule.last and self._moved):
             return
-        for name, layer in self._layers.items():
+        for name, layer in self._layers():
             old, places = layer.deltas[self._adapter], layer.places[self._adapter]
             new = layer.expand(self._adapter)
             kept = self._kept.pop(name, {})
@@ -81,31 +66,54 @@ class Reselection(StepHooks):
                 dense[places] = state[key]
                 state[key] = dense
 
+    def after_backward(self, step: int) -> None:
+        """Let the optimizer count the step of a weight without entries too, as it does of all others."""
+        for _, layer in self._layers():
+            delta = layer.deltas[self._adapter]
+            if not delta.numel():
+                delta.grad = torch.zeros_like(delta)
+
     def after_step(self, step: int) -> None:
         """Project and contract the deltas when `step` reselected."""
+        if not any(self._adapter in layer.expanded for _, layer in self._layers()):
+            return
         complete = True
-        for name, layer in self._layers.items():
-            if self._adapter not in layer.expanded:
-                return
-            old = layer.deltas[self._adapter]
-            moved = int(old.detach().count_nonzero())
-            new = layer.contract(self._adapter)
-            state = _exchange(self._optimizer, old, new)
-            self._kept[name] = {key: state[key] for key in _moments(state, old)}
-            for key, dense in self._kept[name].items():
-                state[key] = dense[layer.places[self._adapter]]
-            complete = complete and moved >= new.numel()
+        for silo in self._silos:
+            moved = self._project(silo, self._schedule.kept(silo, step))
+            complete = complete and moved >= silo.places
             self._moved = self._moved or moved > 0
-        self._next = step + (self._interval if complete else 1)
-        if self._next > self._last and self._moved:
+        self._next = self._schedule.following(step) if complete else step + 1
+        if self._next > self._schedule.last and self._moved:
             self._kept.clear()
 
+    @torch.no_grad()
+    def _project(self, silo: Silo, count: int) -> int:
+        """Keep the `count` farthest entries of a silo; returns how many had moved."""
+        dense = {name: layer.deltas[self._adapter] for name, layer in silo.layers.items()}
+        moved = sum(int(deltas.count_nonzero()) for deltas in dense.values())
+        distances = [self._distance(dense[name], layer.pretrained()) for name, layer in silo.layers.items()]
+        for (name, layer), places in zip(silo.layers.items(), farthest(distances, count), strict=True):
+            new = layer.contract(self._adapter, places)
+            state = _exchange(self._optimizer, dense[name], new)
+            moments = {key: state[key] for key in _moments(state, dense[name])}
+            state |= {key: moment[places] for key, moment in moments.items()}
+            if not self._clear:
+                self._kept[name] = moments
+        return moved
+
+    def _layers(self) -> Iterator[tuple[str, SubsetLayer]]:
+        for silo in self._silos:
+            yield from silo.layers.items()
+
     def state_dict(self) -> State:
-        """The moments kept aside (as much memory as the targets have, for each moment) and the next reselection."""
-        return {"kept": self._kept, "next": self._next, "moved": self._moved}
+        """The entries of each weight, the moments kept aside (each as large as the targets) and what is next."""
+        entries = {name: len(layer.places[self._adapter]) for name, layer in self._layers()}
+        return {"entries": entries, "kept": self._kept, "next": self._next, "moved": self._moved}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`."""
+        """Go on from `state_dict`, and make room for the entries of each weight."""
+        for name, layer in self._layers():
+            layer.resize(self._adapter, state["entries"][name])
         self._kept = {name: dict(kept) for name, kept in state["kept"].items()}
         self._next, self._moved = state["next"], state["moved"]
 

@@ -56,7 +56,7 @@ class SparseLayer(AdaptedLinear):
         if self.disable_adapters and self.merged:
             self.unmerge()
         names = self.write()
-        trained = [name for name in names if self.deltas[name].requires_grad]
+        trained = [name for name in names if self.deltas[name].requires_grad and self.deltas[name].numel()]
         if self.merged or not trained or not torch.is_grad_enabled():
             unchanged: Tensor = self.base_layer(x, *args, **kwargs)
             return unchanged

@@ -117,23 +117,10 @@ def load_weights(model: ModelSection, config: PretrainedConfig, labels: tuple[st
     Raises:
         RequestError: when the weights cannot be read.
     """
-    folder = Path(model.path).expanduser()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     try:
-        loaded, report = task_class(model.task).from_pretrained(
-            str(folder) if folder.is_dir() else model.path,
-            config=config,
-            revision=model.revision,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
+        loaded, fresh = _read(model, config)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise RequestError(f"model.path = {model.path}: weights cannot be read ({_line(error)})") from None
-    mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
-    fresh = tuple(sorted({*report["missing_keys"], *mismatched}))
     arrays, types = {}, {}
     for name, tensor in loaded.state_dict().items():
         bits = tensor.view(_BITS[tensor.dtype]) if tensor.dtype in _BITS else tensor
@@ -141,6 +128,38 @@ def load_weights(model: ModelSection, config: PretrainedConfig, labels: tuple[st
         types[name] = str(tensor.dtype).removeprefix("torch.")
     config.name_or_path = model.path
     return SharedWeights(config, model.task, arrays, types, fresh, labels)
+
+
+def fresh_parameters(model: ModelSection, config: PretrainedConfig) -> tuple[str, ...]:
+    """Names of the parameters that the checkpoint lacks, without reading a weight; of a hub's, only once it is here.
+
+    Raises:
+        RequestError: when the weights cannot be read.
+    """
+    try:
+        return _read(model, config, device_map="meta", local_files_only=True)[1]
+    except OSError:
+        return ()
+    except (ValueError, RuntimeError, SafetensorError) as error:
+        raise RequestError(f"model.path = {model.path}: weights cannot be read ({_line(error)})") from None
+
+
+def _read(model: ModelSection, config: PretrainedConfig, **more: Any) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    folder = Path(model.path).expanduser()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    loaded, report = task_class(model.task).from_pretrained(
+        str(folder) if folder.is_dir() else model.path,
+        config=config,
+        revision=model.revision,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        **more,
+    )
+    mismatched = {entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]}
+    return loaded, tuple(sorted({*report["missing_keys"], *mismatched}))
 
 
 def build(shared: SharedWeights, device: torch.device, dtype: torch.dtype | None = None) -> PreTrainedModel:

@@ -66,6 +66,12 @@ def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
             f"and `paretune resume {spec.name}` sends them.",
             soft_wrap=True,
         )
+    if summary.ended_early:
+        console.print(
+            f"Ended early: {summary.ended_early}. `paretune resume {spec.name}` goes on.",
+            highlight=False,
+            soft_wrap=True,
+        )
     if not summary.front.front:
         console.print(f"No trial finished; `paretune trials {spec.name}` says why.")
         return 1

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from search.storage import try_writing
 from spaces.errors import RequestError
-from tracking.plots import front_html, front_png
-from tracking.reader import front_document, searches_document, trials_document
-from tracking.tables import front_csv, front_table
+from tracking.plots import draw_html, draw_png, front_html, front_png
+from tracking.reader import comparison, front_document, searches_document, trials_document
+from tracking.tables import comparison_tables, front_csv, front_table
 from tracking.uri import probe, resolve_uri
 
 
@@ -60,6 +60,33 @@ def front(
         _print(document)
         return
     console.print(front_table(document, confirmed=confirmed, axis=axis))
+    for _, path in files:
+        console.print(f"wrote {path}", highlight=False)
+
+
+def compare(
+    uri: str, names: list[str], confirmed: bool, html: Path | None, png: Path | None, as_json: bool, console: Console
+) -> None:
+    """Print fronts side by side, and draw them where asked.
+
+    Raises:
+        RequestError: for fewer than two searches, one that does not exist, or metrics that differ.
+    """
+    if len(set(names)) < 2:
+        raise RequestError(f"compare {' '.join(names)}: allowed: two different searches or more")
+    files = [(option, path) for option, path in (("html", html), ("png", png)) if path is not None]
+    for option, path in files:
+        _check_file(option, path)
+    document, picture = comparison(uri, names, confirmed=confirmed)
+    if html is not None:
+        draw_html(picture, html)
+    if png is not None:
+        draw_png(picture, png)
+    if as_json:
+        _print(document)
+        return
+    for table in comparison_tables(document):
+        console.print(table)
     for _, path in files:
         console.print(f"wrote {path}", highlight=False)
 

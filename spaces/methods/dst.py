@@ -2,31 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from itertools import accumulate, pairwise
+from typing import Literal
 
 from pydantic import Field
 
 from spaces.count import Count
-from spaces.inventory import Inventory, LinearLayer, Targets
+from spaces.inventory import Inventory, Kind, LinearLayer, Targets
 from spaces.knobs import Choice
 from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 from spaces.methods.sparta import VALUE_AND_INDEX_BYTES, density_for, entries_at
 
+Silo = Literal["tensor", "module", "global"]
+Distance = Literal["absolute", "relative", "inverse-relative"]
+Decay = Literal["none", "linear", "cosine"]
+State = Literal["keep", "clear"]
+
+_MLP: frozenset[Kind] = frozenset({"up", "gate", "down"})
+
 
 class DstConfiguration(PlacedConfiguration):
-    """In every weight S at most ⌊density · |S|⌋ entries differ from the pretrained values after each projection."""
+    """In every silo S at most ⌊density · |S|⌋ entries differ from the pretrained values after each projection.
+
+    Adam's first update is of nearly the same size for every entry, so that the first projection chooses almost at
+    random. What mends it is reselection at later steps; with a `density_decay` entries move before they are dropped.
+    Until it ends, more entries differ than are counted, which flatters the quality at earlier rungs.
+    """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
     targets: Targets = Field(default="all", description="Kinds of linear layers to adapt.")
-    density: float = Field(default=0.005, gt=0, le=1, description="Part of each weight's entries that may differ.")
+    density: float = Field(default=0.005, gt=0, le=1, description="Part of each silo's entries that may differ.")
+    silo: Silo = Field(
+        default="tensor",
+        description="Which entries compete: those of one weight (the paper's), of all chosen weights of a block's "
+        "attention or MLP (module), or of all chosen weights (global).",
+    )
+    distance: Distance = Field(
+        default="absolute",
+        description="Distance of an entry from its pretrained value θ: |Δ|, |Δ| / |θ| (relative), or |Δ| · |θ| "
+        "(inverse-relative).",
+    )
     reselection_interval: int = Field(default=1, ge=1, description="Steps between projections (the paper's: 1).")
     reselection_end: float = Field(
         default=1.0, gt=0, le=1, description="Part of training after which the subset stays (the paper's: 1)."
     )
+    density_decay: Decay = Field(
+        default="none",
+        description="How the density falls from 1 at the start to `density` at `reselection_end` (the paper's: it "
+        "does not).",
+    )
+    reset_state: State = Field(
+        default="keep",
+        description="What becomes of the optimizer's moments of reset entries until they are updated again.",
+    )
+
+
+def silos(configuration: DstConfiguration, layers: Sequence[LinearLayer]) -> list[tuple[LinearLayer, ...]]:
+    """The silos among `layers`, a partition.
+
+    The paper has silos "per module per layer", read here as one for every weight (`tensor`). `module`: the attention
+    of a transformer block, with a decoder's cross-attention, or its MLP. Not only the paper's, `global`: one for all.
+    """
+    found: dict[Hashable, list[LinearLayer]] = {}
+    for one in layers:
+        keys: dict[Silo, Hashable] = {"tensor": one.name, "module": (one.block, one.kind in _MLP), "global": None}
+        found.setdefault(keys[configuration.silo], []).append(one)
+    return [tuple(silo) for silo in found.values()]
+
+
+def shares(sizes: Sequence[int], count: int) -> list[int]:
+    """How many of `count` entries each tensor of a silo has before the first projection: in proportion to its size."""
+    ends = [count * end // sum(sizes) for end in accumulate(sizes, initial=0)]
+    return [end - start for start, end in pairwise(ends)]
 
 
 class Dst(Method[DstConfiguration]):
-    """Keeps, in every weight, the entries that moved farthest from the pretrained values."""
+    """Keeps, in every silo, the entries that moved farthest from the pretrained values.
+
+    The counts of single layers are those before the first projection; where a silo has several weights, its entries
+    move between them while training.
+    """
 
     name = "dst"
     summary = "reselected subset of weight entries, any density"
@@ -34,43 +90,71 @@ class Dst(Method[DstConfiguration]):
     configuration = DstConfiguration
     size_knob = "density"
     knobs = {  # noqa: RUF012
+        # Global first: it reaches every count, and a search that asks what is reachable asks with the first.
+        "silo": Choice(("global", "module", "tensor")),
+        "distance": Choice(("absolute", "relative", "inverse-relative")),
         "reselection_interval": Choice((1, 5, 25)),
         "reselection_end": Choice((0.1, 0.25, 0.5, 1.0)),
+        "density_decay": Choice(("none", "linear", "cosine")),
+        "reset_state": Choice(("keep", "clear")),
     }
 
     def count(self, configuration: DstConfiguration, inventory: Inventory) -> Count:
         layers = placed_layers(configuration, inventory)
-        trainable = {one: entries_at(configuration.density, one.size) for one in layers}
-        for one, entries in trainable.items():
+        grouped = silos(configuration, layers)
+        trainable: dict[LinearLayer, int] = {}
+        for silo in grouped:
+            size = _size(silo)
+            entries = entries_at(configuration.density, size)
             if entries < 1:
+                where = silo[0].name if len(silo) == 1 else f"{silo[0].name} and {len(silo) - 1} more"
+                advice = "" if configuration.silo == "global" else "; silo = global needs one entry for all weights"
                 raise Unfit(
-                    f"density = {configuration.density} of {one.name} ({one.size:,} entries) trains nothing",
-                    smallest=_total(_least_density(layers), layers),
+                    f"density = {configuration.density} of {where} ({size:,} entries) trains nothing{advice}",
+                    smallest=_total(_least_density(grouped), grouped),
                 )
+            trainable |= zip(silo, shares([one.size for one in silo], entries), strict=True)
+        total = sum(trainable.values())
         return layerwise(
             inventory,
-            trainable,
-            adapter_bytes=VALUE_AND_INDEX_BYTES * sum(trainable.values()),
-            peak_updated=sum(one.size for one in layers),
+            {one: trainable[one] for one in layers},
+            adapter_bytes=VALUE_AND_INDEX_BYTES * total,
+            peak_updated=_size(layers),
         )
 
     def fit(self, configuration: DstConfiguration, inventory: Inventory, allowance: int) -> DstConfiguration:
         layers = placed_layers(configuration, inventory)
-        least = _least_density(layers)
-        smallest = _total(least, layers)
+        grouped, size = silos(configuration, layers), _size(layers)
+        least = _least_density(grouped)
+        smallest = _total(least, grouped)
         if allowance < smallest:
-            raise Unfit(f"dst of one entry in the smallest weight trains {smallest:,} parameters here", smallest)
-        size = sum(one.size for one in layers)
-        return configuration.model_copy(update={"density": max(least, density_for(min(allowance, size), size))})
+            advice = "" if configuration.silo == "global" else "; silo = global can train a single one"
+            raise Unfit(f"dst of one entry in the smallest silo trains {smallest:,} parameters here{advice}", smallest)
+        if allowance >= size:
+            return configuration.model_copy(update={"density": 1.0})
+        density = max(least, density_for(allowance, size))
+        # Every silo rounds down, so that a few entries more may still be within the allowance.
+        while _total(larger := _next_density(density, grouped), grouped) <= allowance:
+            density = larger
+        return configuration.model_copy(update={"density": density})
 
 
-def _least_density(layers: Sequence[LinearLayer]) -> float:
-    """The density at which the smallest weight has one entry."""
-    return density_for(1, min(one.size for one in layers))
+def _size(layers: Sequence[LinearLayer]) -> int:
+    return sum(one.size for one in layers)
 
 
-def _total(density: float, layers: Sequence[LinearLayer]) -> int:
-    return sum(entries_at(density, one.size) for one in layers)
+def _least_density(grouped: Sequence[Sequence[LinearLayer]]) -> float:
+    """The density at which the smallest silo has one entry."""
+    return density_for(1, min(map(_size, grouped)))
+
+
+def _next_density(density: float, grouped: Sequence[Sequence[LinearLayer]]) -> float:
+    """The least density above `density` at which some silo has an entry more."""
+    return min(density_for(entries_at(density, size) + 1, size) for size in set(map(_size, grouped)))
+
+
+def _total(density: float, grouped: Sequence[Sequence[LinearLayer]]) -> int:
+    return sum(entries_at(density, _size(silo)) for silo in grouped)
 
 
 METHODS = (Dst(),)

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from search.interruption import EndWhenInterrupted, Interruption
 from tests.conftest import Workplace
 
 pytestmark = pytest.mark.integration
@@ -64,6 +65,53 @@ def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     for path in after:
         expected = [900] if path.parent.name == "reference" else [100, 300, 900]
         assert [rung["step"] for rung in json.loads(path.read_text())["rungs"]] == expected
+
+
+def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workplace) -> None:
+    steps = {"max_steps": 900}
+    spec = workplace.spec(training=steps, search={"trials": 4, "rungs": 3}, confirm={"top": 1, "seeds": 1})
+    driver = workplace.start("search", str(spec))
+    wait_for(lambda: len(results(workplace)) >= 1)
+    driver.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    driver.send_signal(signal.SIGINT)
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert errors.strip().splitlines()[-1] == "paretune: interrupted; `paretune resume NAME` goes on"
+
+    before = results(workplace)
+    driver = workplace.start("resume", "mine")
+    wait_for(lambda: len(results(workplace)) >= len(before) + 1)
+    driver.send_signal(signal.SIGINT)
+    output, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 0, errors
+    assert "Ended early: interrupted (SIGINT). `paretune resume mine` goes on." in output
+    assert (workplace.home / "front.png").is_file()
+    between = results(workplace)
+    assert len(between) < 5
+    assert not list(workplace.home.glob("trials/*-confirm-*"))
+    doctor = json.loads(workplace.run("doctor", "mine", "--json").stdout)
+    assert doctor["problems"] == []
+
+    done = workplace.run("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    after = results(workplace)
+    assert {path: after[path] for path in between} == between
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)
+    assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 4
+    assert len(trials["confirmations"]) == 1
+    assert json.loads(workplace.run("doctor", "mine", "--json").stdout)["problems"] == []
+
+
+def test_a_time_limit_is_a_reason_to_end_once_it_has_passed() -> None:
+    interruption = Interruption(0.2)
+    stopper = EndWhenInterrupted(interruption)
+    assert not stopper.stop_all()
+    assert not stopper("trial", {})
+    time.sleep(0.25)
+    assert stopper.stop_all()
+    assert interruption.ended == "search.time_limit = 0.2 s has passed"
+    assert Interruption().reason is None
 
 
 def test_a_dead_worker_is_replaced_and_its_trial_goes_on(workplace: Workplace) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,19 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.reconcile import reconcile
-from search.searcher import PlannedSearch
+from search.searcher import PlannedSearch, plan_of
+from search.starts import earlier, given
 from search.study import DUPLICATE, REJECTED, TRIAL, open_study, rejected_count
 from spaces.budget import Budget
+from spaces.errors import RequestError
 from spaces.inventory import Inventory
 from spaces.ledger import Ledger
 from spaces.records import Rung, TrialPlan, TrialResult
-from spaces.space import Space
+from spaces.space import Space, signature
 from spaces.spec import SearchSpec, parse_spec
+from spaces.suggestions import suggestion
 from tests.spaces.conftest import inventory as inventory
+from tracking.writer import SearchWriter
 
 ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}
 
@@ -47,6 +53,8 @@ class Harness:
         budget: Budget,
         methods: dict[str, dict[str, Any]],
         trials: int = 30,
+        max_total_steps: int | None = None,
+        start_with: tuple[dict[str, Any], ...] = (),
     ) -> None:
         self.spec = spec
         self.ledger = Ledger(spec.home)
@@ -54,11 +62,22 @@ class Harness:
         self.study = open_study(spec, "id", spec.home)
         self.space = Space(methods, inventory, budget)
         self.trials = trials
+        self.max_total_steps = max_total_steps
+        self.given = [suggestion(self.space, settings) for settings in start_with]
         self.searcher = self.renew()
 
     def renew(self, waiting: tuple[TrialPlan, ...] = ()) -> PlannedSearch:
         self.searcher = PlannedSearch(
-            self.study, self.space, self.ledger, self.spec.metric, trials=self.trials, seed=0, waiting=waiting
+            self.study,
+            self.space,
+            self.ledger,
+            self.spec.metric,
+            trials=self.trials,
+            seed=0,
+            max_steps=9,
+            max_total_steps=self.max_total_steps,
+            given=self.given,
+            waiting=waiting,
         )
         return self.searcher
 
@@ -81,14 +100,14 @@ class Harness:
 
 
 def test_every_plan_is_within_the_budget_and_nothing_stays_running(spec: SearchSpec, inventory: Inventory) -> None:
-    harness = Harness(spec, inventory, Budget(20_000, 500), ALL)
+    harness = Harness(spec, inventory, Budget(20_000, 12_000), ALL)
     plans = []
     while (plan := harness.ask(f"tune{len(plans)}")) is not None:
         assert harness.ledger.trial(plan.trial).plan() == plan
         harness.finish(f"tune{len(plans)}", plan, 0.5 + len(plans) / 100)
         plans.append(plan)
     assert len(plans) == 30
-    assert all(500 <= plan.trainable_parameters <= 20_000 for plan in plans)
+    assert all(12_000 <= plan.trainable_parameters <= 20_000 for plan in plans)
     assert len({plan.trial for plan in plans}) == 30
     assert [plan.method for plan in plans[:4]] == list(harness.space.names)
     states = {trial.number: trial.state for trial in harness.study.trials}
@@ -194,3 +213,135 @@ def test_tunes_snapshot_holds_no_state(spec: SearchSpec, inventory: Inventory, t
     harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
     harness.searcher.save(str(tmp_path / "snapshot"))
     assert (tmp_path / "snapshot").stat().st_size < 100
+
+
+def test_no_trial_begins_that_might_exceed_the_steps(spec: SearchSpec, inventory: Inventory) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 68), ALL, max_total_steps=30)
+    plans = [harness.ask(name) for name in "abc"]
+    assert None not in plans
+    # Three trials may use 27 of 30 steps: while they run a fourth has to wait, for one of them may be stopped early.
+    assert harness.searcher.suggest("d") is None
+    first = plans[0]
+    assert first is not None
+    harness.ledger.trial(first.trial).add_rung(Rung(step=3, quality=0.5))
+    harness.searcher.on_trial_complete("a", {"train_seconds": 1.0})
+    assert harness.ask("d") is not None
+    assert harness.searcher.suggest("e") is None
+    for name, plan in zip("bcd", [*plans[1:], harness.searcher._running["d"]], strict=True):
+        assert plan is not None
+        harness.finish(name, plan, 0.6)
+    assert harness.ask("e") is None
+    # Taken up again, the steps made before still count.
+    harness.renew()
+    assert harness.ask("f") is None
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "random", "qmc"])
+def test_every_sampler_keeps_the_budget_and_leaves_no_zombie(
+    spec: SearchSpec, inventory: Inventory, sampler: str
+) -> None:
+    search = spec.search.model_copy(update={"sampler": sampler, "trials": 16})
+    budget = Budget(68_000, 6_800)
+    harness = Harness(spec.model_copy(update={"search": search}), inventory, budget, ALL, trials=16)
+    plans = []
+    for number in range(16):
+        plan = harness.ask(str(number))
+        assert plan is not None
+        plans.append(plan)
+        if number % 4 == 3:
+            harness.searcher.on_trial_complete(str(number), None, error=True)
+        else:
+            harness.finish(str(number), plan, quality(plan))
+    assert all(6_800 <= plan.trainable_parameters <= 68_000 for plan in plans)
+    assert len({signature(plan.method, plan.config) for plan in plans}) == 16
+    assert harness.ask("more") is None
+    states = [trial.state for trial in harness.study.get_trials()]
+    assert TrialState.RUNNING not in states
+    assert states.count(TrialState.COMPLETE) == 12
+
+
+def quality(plan: TrialPlan) -> float:
+    """Better with more parameters, with sparta and at the prior."""
+    rate = abs(math.log(plan.suggested.get("learning_rate_multiplier", 1.0)))
+    return math.log10(plan.trainable_parameters) / 6 + 0.5 * (plan.method == "sparta") - 0.05 * rate
+
+
+def test_nsga2_is_more_than_random_search(spec: SearchSpec, inventory: Inventory) -> None:
+    """On knobs that only one method has, Optuna's defaults resample every gene of every child."""
+    search = spec.search.model_copy(update={"sampler": "nsga2", "trials": 40})
+    harness = Harness(spec.model_copy(update={"search": search}), inventory, Budget(68_000, 6_800), ALL, trials=40)
+    methods = []
+    for number in range(40):
+        plan = harness.ask(str(number))
+        assert plan is not None
+        methods.append(plan.method)
+        harness.finish(str(number), plan, quality(plan))
+    assert methods[-16:].count("sparta") > methods[:16].count("sparta")
+
+
+def test_a_search_that_goes_on_draws_anew(spec: SearchSpec, inventory: Inventory) -> None:
+    search = spec.search.model_copy(update={"sampler": "random"})
+    spec = spec.model_copy(update={"search": search})
+    harness = Harness(spec, inventory, Budget(68_000, 6_800), ALL)
+    for number in range(8):
+        plan = harness.ask(str(number))
+        assert plan is not None
+        harness.finish(str(number), plan, 0.5)
+    harness.study = open_study(spec, "id", spec.home)
+    harness.renew()
+    for number in range(8, 16):
+        assert harness.ask(str(number)) is not None
+    assert not any(DUPLICATE in trial.user_attrs for trial in harness.study.get_trials())
+
+
+def test_given_configurations_come_first_and_exactly(spec: SearchSpec, inventory: Inventory) -> None:
+    wanted = [
+        {"method": "lora", "rank": 3, "targets": "qkv", "learning_rate": 5e-3},
+        {"method": "sparta", "density": 0.0071, "targets": "mlp", "learning_rate": 2.1e-3},
+    ]
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, start_with=tuple(wanted))
+    for number, settings in enumerate(wanted):
+        plan = harness.ask(str(number))
+        assert plan is not None
+        assert {"method": plan.method, **{knob: plan.config[knob] for knob in settings if knob != "method"}} == settings
+        assert harness.frozen(plan).params["method"] == plan.method
+        harness.finish(str(number), plan, 0.6)
+    # Taken up again, they are not tried a second time.
+    harness.renew()
+    plan = harness.ask("next")
+    assert plan is not None
+    assert plan.config["learning_rate"] not in (5e-3, 2.1e-3)
+
+
+def test_a_given_configuration_outside_the_budget_is_an_error(spec: SearchSpec, inventory: Inventory) -> None:
+    search = spec.search.model_copy(update={"start_with": ({"method": "lora", "rank": 64, "targets": "all"},)})
+    space = Space(ALL, inventory, Budget(68_000, 200))
+    with pytest.raises(RequestError, match=r"search\.start_with\[0\]: lora would train .* outside the budget"):
+        given(spec.model_copy(update={"search": search}), space)
+
+
+def test_a_search_starts_from_the_fronts_of_earlier_ones(
+    spec: SearchSpec, inventory: Inventory, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    space = Space(ALL, inventory, Budget(68_000, 200))
+    ranks = {1: 0.7, 2: 0.8, 3: 0.75}
+    earlier_spec = spec.model_copy(update={"name": "before"})
+    (tmp_path / "before").mkdir()
+    writer = SearchWriter(uri, earlier_spec, "id", earlier_spec.home)
+    writer.start_search(space.budget, inventory.base_parameters, inventory.head_parameters)
+    for rank, quality_ in ranks.items():
+        proposal = suggestion(space, {"method": "lora", "rank": rank}).proposal
+        plan = plan_of(f"{rank:04d}", proposal, space.budget, {}, seed=0)
+        writer.start_trial(plan)
+        writer.end_trial(plan, TrialResult(state="finished", quality=quality_, steps=9))
+    assert writer.close(60) == 0
+    later = spec.model_copy(update={"search": spec.search.model_copy(update={"start_from": ("before",)})})
+    found = [one.proposal.settings["rank"] for one in earlier(later, space, uri)]
+    assert found == [1, 2]  # rank 3 was no better than rank 2
+    other = dataclasses.replace(inventory, base_parameters=1_000_000)
+    with pytest.raises(RequestError, match="before had another base, of 22,713,216 parameters"):
+        list(earlier(later, Space(ALL, other, Budget(68_000, 200)), uri))
+    unknown = spec.model_copy(update={"search": spec.search.model_copy(update={"start_from": ("never",)})})
+    with pytest.raises(RequestError, match=r"search\.start_from: .*never"):
+        list(earlier(unknown, space, uri))

@@ -13,12 +13,14 @@ from rich.console import Console
 
 from search.bridge import Bridge
 from search.cluster import quiet_environment
+from search.interruption import Interruption
 from search.phases import share
 from search.preflight import Prepared, prepare
 from search.progress import Display
 from search.recorder import Recorder
 from search.searcher import plan_of
-from search.stages import PlanList, make_stopper, run_stage
+from search.stages import PlanList, run_stage
+from search.stoppers import make_stopper
 from spaces.draws import FixedDraw
 from spaces.ledger import Ledger
 from spaces.space import Proposal
@@ -82,7 +84,7 @@ def test_the_shared_base_is_never_written(workplace: Workplace, two_cpus: None) 
     writer = SearchWriter(f"sqlite:///{workplace.folder}/mlflow.db", spec, "id", spec.home)
     inventory = prepared.inventory
     writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
-    recorder = Recorder(ledger, writer, prepared.budget, spec.metric, lambda: 0)
+    recorder = Recorder(ledger, writer, prepared.budget, spec.metric)
     shared = share(prepared)
     before = digest(ray.get(shared.weights))
     plans = [
@@ -100,8 +102,9 @@ def test_the_shared_base_is_never_written(workplace: Workplace, two_cpus: None) 
         watch,
         name="stage",
         trainings=len(plans),
-        stopper=make_stopper(spec),
+        stopper=make_stopper(spec, ledger, 48),
         gpus=0,
+        interruption=Interruption(),
     )
     writer.close(60)
     for plan in plans:

@@ -203,12 +203,14 @@ def test_resume_of_a_finished_search_prints_the_front(searched: Workplace) -> No
 
 def test_count_says_what_was_trained(searched: Workplace) -> None:
     by_method = {trial["method"]: trial for trial in read(searched, "trials", "mine")["trials"]}
+    head = read(searched, "front", "mine")["front"][0]["head_parameters"]
     for trial in by_method.values():
         knobs = [f"--set={knob}={value}" for knob, value in trial["config"].items()]
         document = read(searched, "count", "mine.yaml", "--method", trial["method"], *knobs)
         assert document["trainable_parameters"] == trial["trainable_parameters"]
         assert sum(layer["trainable_parameters"] for layer in document["layers"]) == trial["trainable_parameters"]
         assert document["config"] == trial["config"]
+        assert document["head_parameters"] == head
 
 
 def test_validate_says_what_it_would_search(searched: Workplace) -> None:

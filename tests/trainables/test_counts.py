@@ -26,7 +26,14 @@ PLACES = st.fixed_dictionaries(
 OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "lora": st.fixed_dictionaries({"rank": st.integers(1, 5), "variant": st.sampled_from(["lora", "rslora", "dora"])}),
     "sparta": st.fixed_dictionaries({"density": st.floats(1e-4, 1.0), "seed": st.integers(0, 5)}),
-    "dst": st.fixed_dictionaries({"density": st.floats(1 / 96, 1.0)}),
+    "dst": st.fixed_dictionaries(
+        {"density": st.floats(1 / 96, 1.0), "silo": st.sampled_from(["tensor", "module", "global"])},
+        optional={
+            "distance": st.sampled_from(["relative", "inverse-relative"]),
+            "density_decay": st.sampled_from(["linear", "cosine"]),
+            "reset_state": st.just("clear"),
+        },
+    ),
     "adalora": st.fixed_dictionaries({"rank": st.integers(1, 5)}),
     "vera": st.fixed_dictionaries({"rank": st.integers(1, 30)}),
     "randlora": st.fixed_dictionaries({"rank": st.integers(1, 30)}),

@@ -25,7 +25,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "lora": {"rank": 2, "dropout": 0.1},
     "sparta": {"density": 0.1},
     "surm-circulant": {},
-    "dst": {"density": 0.05, "reselection_interval": 3},
+    "dst": {"density": 0.05, "reselection_interval": 3, "silo": "global", "density_decay": "cosine"},
     "full": {},
     "adalora": {"rank": 4},
     "prompt-tuning": {"virtual_tokens": 3},

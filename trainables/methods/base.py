@@ -44,7 +44,7 @@ class StepHooks:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` gave, before the optimizer's state is loaded."""
+        """Take back what `state_dict` gave, before the model's and the optimizer's state are loaded."""
 
 
 class NoStockForm(ValueError):

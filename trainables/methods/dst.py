@@ -10,19 +10,25 @@ from peft import PeftConfig, PeftModel
 from peft.utils import PeftType
 from torch import nn
 
-from spaces.inventory import Inventory
-from spaces.methods.dst import DstConfiguration
+from spaces.inventory import Inventory, select
+from spaces.methods.dst import DstConfiguration, shares, silos
 from spaces.methods.sparta import choose_entries, entries_at
 from trainables.methods.base import Adapter, target_names
-from trainables.reselection import Reselection, SubsetLayer
+from trainables.reselection import Reselection
+from trainables.schedule import Schedule, Silo
+from trainables.subset import SubsetLayer
 from trainables.tuners import LinearConfig, LinearTuner, register
 
 
 @dataclass
 class DstConfig(LinearConfig):
-    """In every target of |S| entries ⌊density · |S|⌋ differ from the pretrained values."""
+    """In every silo of |S| entries ⌊density · |S|⌋ differ from the pretrained values."""
 
-    density: float = field(default=0.005, metadata={"help": "Part of each target's entries that may differ."})
+    density: float = field(default=0.005, metadata={"help": "Part of each silo's entries that may differ."})
+    silos: list[list[str]] | None = field(
+        default=None,
+        metadata={"help": "The targets' full names, silo by silo; left out: every target is a silo of its own."},
+    )
     seed: int = field(default=0, metadata={"help": "Seed of the subset before the first reselection."})
 
     def __post_init__(self) -> None:
@@ -31,7 +37,7 @@ class DstConfig(LinearConfig):
 
 
 class DstLayer(SubsetLayer):
-    """A linear layer with a subset of its own."""
+    """A linear layer with a subset of its entries."""
 
     adapter_layer_names = ("dst_delta",)
     other_param_names = ("dst_index",)
@@ -44,15 +50,21 @@ class DstModel(LinearTuner):
     tuner_layer_cls = DstLayer
 
     def _prepare_model(self, peft_config: DstConfig, model: nn.Module) -> None:
+        sizes = {name: layer.weight.numel() for name, layer in self.targets(peft_config, model)}
+        grouped = peft_config.silos or [[name] for name in sizes]
+        if sorted(name for silo in grouped for name in silo) != sorted(sizes):
+            raise ValueError(f"silos: they must hold every target once; the targets: {', '.join(sizes)}")
         self._places = {}
-        for name, layer in self.targets(peft_config, model):
-            size = layer.weight.numel()
-            (chosen,) = choose_entries([size], entries_at(peft_config.density, size), peft_config.seed)
-            self._places[name] = torch.from_numpy(chosen).int()
+        for silo in grouped:
+            entries = entries_at(peft_config.density, sum(sizes[name] for name in silo))
+            for name, share in zip(silo, shares([sizes[name] for name in silo], entries), strict=True):
+                (chosen,) = choose_entries([sizes[name]], share, peft_config.seed)
+                if entries:
+                    self._places[name] = torch.from_numpy(chosen).int()
 
     def layer_arguments(self, name: str) -> dict[str, Any] | None:
-        """Nothing for a weight too small for the density."""
-        return {"places": self._places[name]} if len(self._places[name]) else None
+        """Nothing for a weight whose silo is too small for the density."""
+        return {"places": self._places[name]} if name in self._places else None
 
 
 register("dst", DstConfig, DstModel)
@@ -65,21 +77,43 @@ class Dst(Adapter[DstConfiguration]):
 
     def peft_config(self, configuration: DstConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """The first subset follows the training's seed."""
+        grouped = silos(configuration, select(inventory, configuration.targets, configuration.layers))
         return DstConfig(
-            target_modules=target_names(configuration, inventory), density=configuration.density, seed=seed
+            target_modules=target_names(configuration, inventory),
+            density=configuration.density,
+            silos=None if configuration.silo == "tensor" else [[one.name for one in silo] for silo in grouped],
+            seed=seed,
         )
 
     def hooks(
         self, model: PeftModel, configuration: DstConfiguration, optimizer: torch.optim.Optimizer, total_steps: int
     ) -> Reselection:
         """Reselection on the configuration's schedule."""
+        adapter = model.active_adapter
         return Reselection(
-            {name: module for name, module in model.named_modules() if isinstance(module, DstLayer)},
-            model.active_adapter,
+            silos_of(model, adapter),
+            adapter,
             optimizer,
-            interval=configuration.reselection_interval,
-            last=max(1, int(configuration.reselection_end * total_steps)),
+            Schedule(
+                configuration.reselection_interval,
+                max(1, int(configuration.reselection_end * total_steps)),
+                configuration.density_decay,
+            ),
+            distance=configuration.distance,
+            clear=configuration.reset_state == "clear",
         )
+
+
+def silos_of(model: PeftModel, adapter: str) -> list[Silo]:
+    """The silos of an adapter in `model`."""
+    config: DstConfig = model.peft_config[adapter]
+    layers = {
+        name: module
+        for name, module in model.get_base_model().named_modules()
+        if isinstance(module, DstLayer) and adapter in module.deltas
+    }
+    grouped = config.silos or [[name] for name in layers]
+    return [Silo({name: layers[name] for name in silo}, config.density) for silo in grouped if silo[0] in layers]
 
 
 ADAPTERS = (Dst(),)

@@ -1,0 +1,78 @@
+"""Ending a search before its last trial: a time limit, or a signal. What runs is left to a resume."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from ray import tune
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """Whether the search is to end, and whether it was ended.
+
+    `time_limit`: seconds from now on after which it is to end. A first signal ends it cleanly; a second one at once.
+    `ended`: why a stage was cut short, if one was.
+    """
+
+    def __init__(self, time_limit: float | None = None) -> None:
+        self.ended: str | None = None
+        self._limit = time_limit
+        self._deadline = None if time_limit is None else time.monotonic() + time_limit
+        self._signal: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why to end, in a few words; None: go on."""
+        if self._signal is not None:
+            return f"interrupted ({self._signal})"
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return f"search.time_limit = {self._limit:g} s has passed"
+        return None
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Take signals meanwhile; nothing where a thread other than the main one asks.
+
+        Raises:
+            KeyboardInterrupt: at the second signal.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's own leaves the trials' ends to chance
+        before = {number: signal.signal(number, self._take) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            raise KeyboardInterrupt
+        self._signal = signal.Signals(number).name
+
+
+class EndWhenInterrupted(tune.Stopper):  # type: ignore[misc]
+    """Lets Tune end every trial once there is a reason; none of them has a result then."""
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never one trial alone."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the stage is to end."""
+        self._interruption.ended = self._interruption.reason
+        return self._interruption.ended is not None

@@ -1,0 +1,56 @@
+"""What ends weak trials at a rung, as Ray Tune's schedulers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+
+from spaces.ledger import Ledger
+from spaces.metrics import standard_error
+from spaces.rungs import REDUCTION_FACTOR, rung_steps
+from spaces.spec import SearchSpec
+from spaces.stopping import FrontRule, Seen
+
+
+class FrontStopper(FIFOScheduler):  # type: ignore[misc]
+    """Lets trials go on by `FrontRule`. References are not compared; the last rung is a trial's end anyway."""
+
+    def __init__(self, rule: FrontRule, max_steps: int) -> None:
+        super().__init__()
+        self._rule = rule
+        self._max_steps = max_steps
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        """Judge a trial that reached a rung."""
+        step, quality = int(result["steps"]), result.get("quality")
+        plan = trial.config["plan"]
+        if plan["kind"] != "trial" or quality is None or step >= self._max_steps:
+            return str(TrialScheduler.CONTINUE)
+        seen = Seen(plan["trial"], plan["trainable_parameters"], float(quality))
+        return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, seen) else TrialScheduler.STOP)
+
+
+def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> TrialScheduler:
+    """The stopper by its name in the spec; `front` knows what an earlier driver's trials came to at their rungs."""
+    max_steps = spec.training.max_steps
+    if spec.search.stopper == "none":
+        return FIFOScheduler()
+    if spec.search.stopper == "asha":
+        return AsyncHyperBandScheduler(
+            time_attr="steps",
+            metric="quality",
+            mode=spec.metric.mode,
+            max_t=max_steps,
+            grace_period=rung_steps(max_steps, spec.search.rungs)[0],
+            reduction_factor=REDUCTION_FACTOR,
+        )
+    rule = FrontRule(spec.metric.mode, partial(standard_error, spec.metric, rows=validation_rows))
+    for folder in ledger.trials("trial"):
+        plan = folder.plan()
+        for rung in folder.rungs():
+            rule.record(rung.step, Seen(plan.trial, plan.trainable_parameters, rung.quality))
+    return FrontStopper(rule, max_steps)

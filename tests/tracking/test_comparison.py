@@ -1,0 +1,83 @@
+"""Fronts side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spaces.errors import RequestError
+from tests.tracking.examples import REFERENCE, rows, search_row, trial_row
+from tracking.comparison import compare
+from tracking.documents import ComparisonDocument, FrontDocument
+from tracking.plots import draw_html, draw_png
+from tracking.rows import TrialRow
+from tracking.views import build_front
+
+
+def document(name: str, trials: list[TrialRow], metric: str = "accuracy", *, confirmed: bool = False) -> FrontDocument:
+    built = build_front(search_row(metric), [REFERENCE, *trials], confirmed=confirmed, axis="trainable")
+    return built.model_copy(update={"search": name})
+
+
+@given(rows, rows)
+def test_the_common_front_is_that_of_all_trials(left: list[TrialRow], right: list[TrialRow]) -> None:
+    compared, _ = compare([document("left", left), document("right", right)], confirmed=False)
+    jsonschema.validate(compared.model_dump(mode="json"), ComparisonDocument.model_json_schema())
+    together = document("both", [*left, *right])
+    found = [(point.trainable_parameters, point.quality) for point in compared.front]
+    assert found == [(point.trainable_parameters, point.quality) for point in together.front]
+    assert sum(one.leading for one in compared.searches) == len(compared.front)
+    areas = [one.hypervolume for one in compared.searches]
+    assert together.hypervolume is not None
+    assert max(area for area in areas if area is not None) <= together.hypervolume + 1e-12
+
+
+@given(rows)
+def test_a_search_beside_itself_keeps_its_hypervolume(trials: list[TrialRow]) -> None:
+    one = document("one", trials)
+    compared, _ = compare([one, one.model_copy(update={"search": "other"})], confirmed=False)
+    assert [entry.hypervolume for entry in compared.searches] == [one.hypervolume] * 2
+
+
+@given(st.floats(0.1, 0.9), st.floats(0.1, 0.9))
+def test_the_common_reference_is_the_worse_one(left: float, right: float) -> None:
+    trials = [trial_row("0000", 0.95, 1_000)]
+    documents = [
+        document(name, trials).model_copy(update={"reference": REFERENCES(quality=quality)})
+        for name, quality in (("left", left), ("right", right))
+    ]
+    compared, picture = compare(documents, confirmed=False)
+    assert compared.reference.quality == picture.reference == min(left, right)
+
+
+REFERENCES = type(document("any", []).reference)
+
+
+def test_metrics_that_differ_are_refused() -> None:
+    with pytest.raises(RequestError, match="compare left right: by accuracy, loss; allowed: searches by one metric"):
+        compare([document("left", []), document("right", [], "loss")], confirmed=False)
+
+
+def test_confirmed_fronts_go_by_confirmed_quality() -> None:
+    trials = [trial_row("0000", 0.9, 1_000, confirmed_quality=0.6), trial_row("0001", 0.8, 2_000)]
+    documents = [document(name, trials, confirmed=True) for name in ("left", "right")]
+    compared, _ = compare(documents, confirmed=True)
+    assert [(point.search, point.quality) for point in compared.front] == [("left", 0.6)]
+
+
+def test_the_picture_shows_every_point_by_its_search(tmp_path: Path) -> None:
+    left = document("left", [trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 5_000)])
+    right = document("right", [trial_row("0000", 0.6, 200), trial_row("0001", 0.9, 9_000)])
+    _, picture = compare([left, right], confirmed=False)
+    assert {dot.method for dot in picture.trials} == {"left", "right"}
+    assert len(picture.trials) == 4
+    assert [dot.size for dot in picture.front] == [100, 5_000, 9_000]
+    assert picture.legend == "search"
+    draw_html(picture, tmp_path / "compared.html")
+    draw_png(picture, tmp_path / "compared.png")
+    assert "left and right" in (tmp_path / "compared.html").read_text()
+    assert (tmp_path / "compared.png").read_bytes().startswith(b"\x89PNG")
