@@ -24,6 +24,21 @@ OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "lora": st.fixed_dictionaries({"rank": st.integers(1, 5)}),
     "sparta": st.fixed_dictionaries({"density": st.floats(1e-4, 1.0), "seed": st.integers(0, 5)}),
     "dst": st.fixed_dictionaries({"density": st.floats(1 / 96, 1.0)}),
+    "lora-xs": st.fixed_dictionaries({"rank": st.integers(1, 12)}),
+    "melora": st.fixed_dictionaries({"rank": st.integers(1, 3), "groups": st.sampled_from([1, 2, 4])}),
+    "ether": st.fixed_dictionaries(
+        {"side": st.sampled_from(["input", "output"]), "blocks": st.sampled_from([1, 2, 4])}
+    ),
+    "ether-plus": st.fixed_dictionaries(
+        {"side": st.sampled_from(["both", "input", "output"]), "blocks": st.sampled_from([1, 2, 4])}
+    ),
+    "hadamard": st.fixed_dictionaries({"layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 5))}),
+    "pasta": st.fixed_dictionaries(
+        {
+            "token_ids": st.sampled_from(["1", "1,7", "0,1,2"]),
+            "layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 5)),
+        }
+    ),
 }
 
 
@@ -35,6 +50,15 @@ def configurations(draw: st.DrawFn, name: str) -> Configuration:
         values |= draw(PLACES)
     configuration: Configuration = known.configuration(**values)
     return configuration
+
+
+def fits(tiny: Tiny, name: str, configuration: Configuration) -> bool:
+    """Whether the configuration can exist on the model."""
+    try:
+        method(name).count(configuration, tiny.inventory)
+    except Unfit:
+        return False
+    return True
 
 
 def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
@@ -65,11 +89,8 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
 def test_any_configuration(name: str, data: st.DataObject) -> None:
     tiny = data.draw(st.sampled_from(ALL))
     configuration = data.draw(configurations(name))
-    try:
-        method(name).count(configuration, tiny.inventory)
-    except Unfit:
-        return
-    check(tiny, name, configuration)
+    if fits(tiny, name, configuration):
+        check(tiny, name, configuration)
 
 
 @pytest.mark.parametrize("name", methods())
@@ -83,6 +104,9 @@ def test_configurations_fitted_to_an_allowance(name: str, data: st.DataObject) -
         fitted = method(name).fit(configuration, tiny.inventory, allowance)
     except Unfit as unfit:
         smallest = unfit.smallest
+        if not smallest:  # at no allowance
+            assert not fits(tiny, name, configuration)
+            return
         fitted = method(name).fit(configuration, tiny.inventory, smallest)
         assert method(name).count(fitted, tiny.inventory).trainable_parameters == smallest > allowance
         allowance = smallest
@@ -98,6 +122,8 @@ def test_full_trains_the_base_once(tiny: Tiny) -> None:
 @pytest.mark.parametrize("name", methods())
 def test_exactly_the_adapter_and_the_head_train(name: str) -> None:
     for tiny in ALL:
+        if not fits(tiny, name, method(name).configuration()):
+            continue
         model = attach(tiny.model(), name, method(name).configuration(), tiny.inventory, seed=1)
         adapter, head = parameter_groups(model, tiny.inventory)
         assert {parameter.dtype for parameter in (*adapter, *head)} == {torch.float32}
