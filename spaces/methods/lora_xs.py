@@ -10,6 +10,8 @@ from spaces.count import Count
 from spaces.inventory import Inventory
 from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 
+FINGERPRINT = 4  # bytes by which one singular vector is recognised
+
 
 class LoraXsConfiguration(PlacedConfiguration):
     """ΔW = scaling · B R A, with B = Uᵣ and A = Σᵣ Vᵣᵀ of W = U Σ Vᵀ frozen, and R of (rank, rank) trained.
@@ -24,7 +26,7 @@ class LoraXsConfiguration(PlacedConfiguration):
 
 
 class LoraXs(Method[LoraXsConfiguration]):
-    """Trains r² parameters for a weight and ships r² + r: R, and what recognises the singular vectors.
+    """Trains r² parameters for a weight and ships them with a fingerprint of the singular vectors.
 
     The learning rate is the paper's for Mistral-7B and Gemma-7B on mathematics.
     """
@@ -44,8 +46,9 @@ class LoraXs(Method[LoraXsConfiguration]):
                     f"allowed: at most {min(one.out_features, one.in_features)}",
                     smallest=len(layers),
                 )
-        stored = len(layers) * rank * (rank + 1)
-        return layerwise(inventory, dict.fromkeys(layers, rank**2), stored=stored, adapter_bytes=4 * stored)
+        return layerwise(
+            inventory, dict.fromkeys(layers, rank**2), adapter_bytes=len(layers) * (4 * rank**2 + FINGERPRINT * rank)
+        )
 
     def fit(self, configuration: LoraXsConfiguration, inventory: Inventory, allowance: int) -> LoraXsConfiguration:
         layers = placed_layers(configuration, inventory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spaces.inventory import Inventory, Kind, LinearLayer
+from spaces.inventory import BaseParameter, Inventory, Kind, LinearLayer
 
 WIDTH, WIDE, BLOCKS = 384, 1536, 6
 
@@ -24,4 +24,12 @@ def inventory() -> Inventory:
         for block in range(BLOCKS)
         for kind, rows, columns in shapes
     )
-    return Inventory("bert", layers, base_parameters=22_713_216, head_parameters=770, head_modules=("classifier",))
+    words = BaseParameter("embeddings.word_embeddings.weight", (30_522, WIDTH), "embedding", None)
+    return Inventory(
+        "bert",
+        layers,
+        base_parameters=22_713_216,
+        head_parameters=770,
+        head_modules=("classifier",),
+        parameters=(words,),
+    )
