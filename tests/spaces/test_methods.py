@@ -212,6 +212,7 @@ def test_every_method_says_what_it_is(name: str) -> None:
         ("melora", {"groups": 0}),
         ("ether", {"side": "both"}),
         ("ether-plus", {"blocks": 0}),
+        ("lorta", {"heads": 0}),
         ("hadamard", {"targets": "qv"}),
         ("pasta", {"token_ids": ""}),
         ("pasta", {"token_ids": "1,x"}),

@@ -38,7 +38,7 @@ def test_counts_of_a_known_model(inventory: Inventory) -> None:
 
 
 def test_the_papers_counts() -> None:
-    """BERT-large's special tokens, RoBERTa-large's LoRA-XS and MELoRA as said of LoRA of the same rank."""
+    """BERT-large's special tokens, RoBERTa-large's LoRA-XS and LoRTA, and MELoRA as LoRA of the same rank."""
     kinds = ("query", "value", "output", "down")
     layers = tuple(
         LinearLayer(f"{block}.{kind}", kind, block, 1024, 4096 if kind == "down" else 1024)  # type: ignore[arg-type]
@@ -49,6 +49,9 @@ def test_the_papers_counts() -> None:
     assert count("pasta", large)[0] == 49_152
     assert count("pasta", large, token_ids="101,102,103")[0] == 73_728
     assert count("lora-xs", large, targets="all", rank=25)[0] == 60_000
+    square = replace(large, layers=tuple(layer for layer in layers if layer.kind != "down"))
+    lorta = count("lorta", square, targets="attention", rank=3, heads=16)
+    assert lorta[0] == 3 * (1024 + 64 + 16 + 24 + 3)
     assert count("melora", large, rank=8, groups=8)[0] == count("lora", large, rank=8)[0]
 
 
@@ -58,6 +61,8 @@ def test_the_papers_counts() -> None:
         ("lora-xs", {"rank": 385}, "rank = 385: block.0.query is 384 × 384; allowed: at most 384"),
         ("melora", {"groups": 5}, "groups = 5: does not divide block.0.query of 384 × 384"),
         ("melora", {"groups": 8, "rank": 49}, "rank = 49: above the smallest group; allowed: at most 48"),
+        ("lorta", {"heads": 5}, "heads = 5: does not divide the input features of block.0.query of 384 × 384"),
+        ("lorta", {"rank": 385}, "rank = 385: above the smallest weight; allowed: at most 384"),
         ("ether", {"blocks": 7}, "blocks = 7: does not divide the input features of block.0.query of 384 × 384"),
     ],
 )

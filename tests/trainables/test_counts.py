@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from spaces.inventory import LAYER_RANGES, TARGETS
 from spaces.methods.base import Configuration, Unfit
@@ -32,6 +33,7 @@ OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "ether-plus": st.fixed_dictionaries(
         {"side": st.sampled_from(["both", "input", "output"]), "blocks": st.sampled_from([1, 2, 4])}
     ),
+    "lorta": st.fixed_dictionaries({"rank": st.integers(1, 5), "heads": st.sampled_from([1, 2, 4])}),
     "hadamard": st.fixed_dictionaries({"layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 5))}),
     "pasta": st.fixed_dictionaries(
         {
@@ -67,9 +69,12 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
     model = attach(tiny.model(), name, configuration, inventory, seed=1)
 
     assert sum(parameter.numel() for parameter in parameter_groups(model, inventory)[0]) == count.trainable_parameters
+    seen: set[nn.Parameter] = set()  # what layers share counts at the first of them
     for layer in count.layers:
         module = model.base_model.model.get_submodule(layer.name)
-        own = sum(p.numel() for path, p in module.named_parameters() if not path.startswith("base_layer."))
+        parameters = {p for path, p in module.named_parameters() if not path.startswith("base_layer.")} - seen
+        own = sum(p.numel() for p in parameters)
+        seen |= parameters
         adapted = hasattr(module, "base_layer")
         assert (own if adapted else 0) == layer.trainable_parameters
         assert layer.shape in (tuple(module.weight.shape), tuple(module.weight.T.shape))

@@ -28,9 +28,10 @@ CONFIGURATIONS: list[Configuration] = [
     configuration("ether", {"targets": "vo", "blocks": 2, "side": "output"}),
     configuration("ether-plus", {"targets": "all", "blocks": 2}),
     configuration("ether-plus", {"layers": "last", "side": "input"}),
+    configuration("lorta", {"targets": "all", "rank": 3}),
     configuration("hadamard", {}),
 ]
-NAMES = ("lora-xs", "melora", "ether", "ether", "ether-plus", "ether-plus", "hadamard")
+NAMES = ("lora-xs", "melora", "ether", "ether", "ether-plus", "ether-plus", "lorta", "hadamard")
 
 
 def cases() -> Iterator[object]:

@@ -34,6 +34,7 @@ EVERYWHERE: dict[str, dict[str, Any]] = {
     "melora": {"targets": "all", "rank": 2},
     "ether": {"targets": "all", "blocks": 2},
     "ether-plus": {"targets": "all", "blocks": 2},
+    "lorta": {"targets": "all", "rank": 2},
     "hadamard": {},
     "pasta": {"token_ids": "1"},
 }
@@ -137,7 +138,7 @@ def test_the_same_seed_gives_the_same_adapter_and_leaves_the_generator_alone(nam
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     # The seed of a training decides random initial values; what sparta draws follows its own setting.
     differs = any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
-    assert differs == (name in {"lora", "surm-circulant", "dst", "melora", "ether", "ether-plus"})
+    assert differs == (name in {"lora", "surm-circulant", "dst", "melora", "ether", "ether-plus", "lorta"})
 
 
 @MERGED
