@@ -10,6 +10,7 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from spaces.errors import RequestError
 from trainables.tuners import Tuner
 
 
@@ -82,10 +83,10 @@ class BlockTuner(Tuner):
         """Never.
 
         Raises:
-            ValueError: always.
+            RequestError: always.
         """
         name = type(self).prefix.rstrip("_")
-        raise ValueError(f"{name} cannot be merged into the base's weights; allowed: keep it as an adapter")
+        raise RequestError(f"{name} cannot be merged into the base's weights; allowed: keep it as an adapter")
 
 
 def block_of(layer: str) -> str:

@@ -27,6 +27,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "surm-circulant": {},
     "dst": {"density": 0.05, "reselection_interval": 3},
     "full": {},
+    "lora-xs": {"dropout": 0.1},
+    "lorta": {},
+    "pasta": {"dropout": 0.1},
 }
 
 

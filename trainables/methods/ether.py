@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from spaces.inventory import Inventory
 from spaces.methods.ether import EtherConfiguration, EtherPlusConfiguration
-from trainables.low_rank import LowRankLayer, diagonal, lora_form
+from trainables.lora_form import LowRankLayer, diagonal, lora_form
 from trainables.methods.base import Adapter, StockForm, target_names
 from trainables.transformed import TransformedLayer
 from trainables.tuners import LinearConfig, LinearTuner, register

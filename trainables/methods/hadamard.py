@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from spaces.inventory import Inventory
 from spaces.methods.hadamard import HadamardConfiguration, projections
-from trainables.low_rank import kept_settings
+from trainables.lora_form import PREFIX
 from trainables.methods.base import Adapter, NoStockForm, StockForm
 from trainables.transformed import TransformedLayer
 from trainables.tuners import LinearConfig, LinearTuner, register
@@ -84,6 +84,10 @@ class HadamardLayer(TransformedLayer):
         self._unmerged_bias = (original,)
         self.base_layer.bias = nn.Parameter(merged.to(bias.dtype), requires_grad=False)
 
+    def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
+        """LoRA changes no bias."""
+        return self.base_layer.bias is None
+
     def unmerge(self) -> None:
         """Put W and b₀ back, to the bit."""
         super().unmerge()
@@ -133,8 +137,7 @@ class Hadamard(Adapter[HadamardConfiguration]):
             config_A_B="vector",
             config_C="none",
             config_D_E="vector",
-            target_modules=sorted(path.removeprefix("base_model.model.") for path in layers),
-            **kept_settings(model.peft_config[adapter]),
+            target_modules=sorted(path.removeprefix(PREFIX) for path in layers),
         )
         return StockForm(config, tensors)
 

@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from spaces.inventory import Inventory
 from spaces.methods.lora_xs import LoraXsConfiguration
-from trainables.low_rank import PREFIX, LowRankLayer, lora_form
+from trainables.lora_form import PREFIX, LowRankLayer, lora_form
 from trainables.methods.base import Adapter, StockForm, target_names
 from trainables.singular import fingerprint, leading
 from trainables.tuners import LinearConfig, LinearTuner, register

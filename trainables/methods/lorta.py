@@ -15,7 +15,7 @@ from spaces.inventory import Inventory
 from spaces.methods.lorta import LortaConfiguration
 from trainables.blocks import block_of
 from trainables.layer_kinds import kind_of
-from trainables.low_rank import LowRankLayer, lora_form
+from trainables.lora_form import LowRankLayer, lora_form
 from trainables.methods.base import Adapter, StockForm, target_names
 from trainables.shared import SharingLayer, SharingTuner
 from trainables.tuners import LinearConfig, register

@@ -15,7 +15,7 @@ from spaces.sections import Task
 from tests.trainables.test_methods_conformance import attached, close, train
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from trainables.inventory import inside
-from trainables.low_rank import PREFIX
+from trainables.lora_form import PREFIX
 from trainables.methods.base import NoStockForm, StockForm
 from trainables.methods.melora import MeLoraLayer
 from trainables.registry import adapters
@@ -49,6 +49,7 @@ def plain(tiny: Tiny, model: PeftModel, form: StockForm) -> PeftModel:
         if inside(name.removeprefix(PREFIX), tiny.inventory.head_modules)
     }
     assert type(form.config).__module__.startswith("peft.")
+    form.config.modules_to_save = list(tiny.inventory.head_modules) or None
     loaded = get_peft_model(tiny.model(), form.config)
     result = set_peft_model_state_dict(loaded, {**form.tensors, **head})
     assert result.unexpected_keys == []

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections import Counter
-from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel
+from peft import LoraConfig, PeftModel
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
@@ -35,12 +34,12 @@ class LowRankLayer(AdditiveLayer):
 @torch.no_grad()
 def lora_form(model: PeftModel) -> StockForm:
     """The active adapter of `model` as LoRA. Its layers are `LowRankLayer`; ranks may differ."""
-    adapter, config = model.active_adapter, model.peft_config[model.active_adapter]
+    adapter = model.active_adapter
     ranks: dict[str, int] = {}
     tensors: dict[str, Tensor] = {}
     transposed = False
     for path, layer in model.named_modules():
-        if isinstance(layer, LowRankLayer) and layer.active([adapter]):
+        if isinstance(layer, LowRankLayer) and adapter in layer._parameters_by_adapter():
             a, b = layer.factors(adapter)
             ranks[path.removeprefix(PREFIX)] = len(a)
             tensors[f"{path}.lora_A.weight"], tensors[f"{path}.lora_B.weight"] = a.contiguous(), b.contiguous()
@@ -55,7 +54,6 @@ def lora_form(model: PeftModel) -> StockForm:
         alpha_pattern=dict(other),
         target_modules=list(ranks),
         fan_in_fan_out=transposed,
-        **kept_settings(config),
     )
     return StockForm(lora, tensors)
 
@@ -64,9 +62,3 @@ def diagonal(blocks: Tensor) -> Tensor:
     """`blocks` of shape (k, rows, columns) on the diagonal of a matrix of (k · rows, k · columns)."""
     matrix: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
     return matrix
-
-
-def kept_settings(config: PeftConfig) -> dict[str, Any]:
-    """What a stock config takes over from the config of the adapter that it stands for."""
-    names = ("base_model_name_or_path", "revision", "task_type", "modules_to_save", "inference_mode")
-    return {name: getattr(config, name) for name in names}
