@@ -20,7 +20,7 @@ class LoraXsConfiguration(PlacedConfiguration):
     """
 
     learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of R.")
-    rank: int = Field(default=16, ge=1, description="Rank of the update; at most the smaller side of every weight.")
+    rank: int = Field(default=8, ge=1, description="Rank of the update; at most the smaller side of every weight.")
     scaling: float = Field(default=1.0, gt=0, description="α / rank.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the input of the update.")
 
