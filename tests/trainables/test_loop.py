@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,44 @@ def test_hooks_are_called_in_order_around_every_step(parts: tuple[SharedWeights,
     assert torch.equal(hooks.values[2], hooks.values[0])
     assert not torch.equal(hooks.values[3], hooks.values[0])
     assert hooks.gradients[4] is None
+
+
+class Agreement(StepHooks):
+    """Compares two forwards if `asks`, and adds the logits' sum to the loss; keeps the gradient of `parameter`."""
+
+    def __init__(self, parameter: torch.Tensor, asks: bool) -> None:
+        self.parameter = parameter
+        self.asks = asks
+        self.differences: list[float] = []
+
+    def batch_loss(self, step: int, logits: torch.Tensor, forward: Callable[[], torch.Tensor]) -> torch.Tensor | None:
+        if not self.asks:
+            return None
+        self.differences.append(float((logits - forward() - 1).detach().square().sum()))
+        return logits.sum()
+
+    def after_backward(self, step: int) -> None:
+        assert self.parameter.grad is not None
+        self.gradient = self.parameter.grad.clone()
+
+
+def test_a_loss_of_every_micro_batch_is_added_to_its_sum(parts: tuple[SharedWeights, Splits]) -> None:
+    gradients = []
+    for size in (16, 4):
+        for asks in (False, True):
+            training = make(
+                parts, per_device_train_batch_size=size, gradient_accumulation_steps=16 // size, warmup_steps=0
+            )
+            no_dropout(training.model)
+            head = training.optimizer.param_groups[1]["params"]
+            bias = next(one for one in head if one.shape == (2,))
+            training.hooks = hooks = Agreement(bias, asks)
+            training.train_to(1)
+            gradients.append(hooks.gradient)
+            # Without dropout the second forward gives the same: what is left is 1 for each of two logits.
+            assert hooks.differences == pytest.approx([2.0 * size] * (16 // size) if asks else [], rel=1e-3)
+    for without, added in (gradients[:2], gradients[2:]):
+        torch.testing.assert_close(added, without + 1.0)  # the mean over examples of the gradient of their sum
 
 
 @pytest.mark.parametrize(("given", "steps"), [(0, 0), (0.06, 1), (0.5, 4), (1, 1), (3, 3)])
