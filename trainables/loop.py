@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -150,7 +151,10 @@ class Training:
             batch = self._on_device(self._split.take(rows[start : start + self.micro_batch]))
             with self._accelerator.autocast():
                 logits = self._forward(batch)
+                extra = self.hooks.batch_loss(self.step + 1, logits, partial(self._forward, batch))
             summed, counted = loss(self._task, logits, batch["labels"])
+            if extra is not None:
+                summed = summed + extra
             self._accelerator.backward(summed)
             total += summed.item()
             terms += counted

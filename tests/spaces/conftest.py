@@ -29,5 +29,6 @@ def inventory() -> Inventory:
         for block in range(BLOCKS)
         for part in ("value.bias", "norm.weight", "norm.bias")
     )
+    parameters += (BaseParameter("tokens.weight", (30_522, WIDTH), "embedding", None),)
     text = TextInput("tokens", 30_522, WIDTH, False, (101, 102), 512, 12, takes_embeddings=True, takes_cache=True)
     return Inventory("bert", layers, 22_713_216, 770, ("classifier",), parameters, text)

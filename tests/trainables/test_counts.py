@@ -43,6 +43,22 @@ OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
             "reset_state": st.just("clear"),
         },
     ),
+    "lora-xs": st.fixed_dictionaries({"rank": st.integers(1, 12)}),
+    "melora": st.fixed_dictionaries({"rank": st.integers(1, 3), "groups": st.sampled_from([1, 2, 4])}),
+    "ether": st.fixed_dictionaries(
+        {"side": st.sampled_from(["input", "output"]), "blocks": st.sampled_from([1, 2, 4])}
+    ),
+    "ether-plus": st.fixed_dictionaries(
+        {"side": st.sampled_from(["both", "input", "output"]), "blocks": st.sampled_from([1, 2, 4])}
+    ),
+    "lorta": st.fixed_dictionaries({"rank": st.integers(1, 5), "heads": st.sampled_from([1, 2, 4])}),
+    "hadamard": st.fixed_dictionaries({"layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 5))}),
+    "pasta": st.fixed_dictionaries(
+        {
+            "token_ids": st.sampled_from(["1", "1,7", "0,1,2"]),
+            "layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 5)),
+        }
+    ),
     "adalora": st.fixed_dictionaries({"rank": st.integers(1, 5)}),
     "vera": st.fixed_dictionaries({"rank": st.integers(1, 30)}),
     "randlora": st.fixed_dictionaries({"rank": st.integers(1, 30)}),
@@ -111,9 +127,12 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
         by_module[path] += layer.trainable_parameters
         tensor = getattr(base.get_submodule(path), leaf)
         assert layer.shape in (tuple(tensor.shape), tuple(tensor.T.shape))
+    seen: set[torch.nn.Parameter] = set()  # what layers share counts at the first of them
     for path, trained in by_module.items():
         module = model.base_model.model.get_submodule(path)
-        own = sum(p.numel() for part, p in module.named_parameters() if p.requires_grad and "base_layer." not in part)
+        parameters = {p for part, p in module.named_parameters() if p.requires_grad and "base_layer." not in part}
+        own = sum(p.numel() for p in parameters - seen)
+        seen |= parameters
         assert (own if hasattr(module, "base_layer") else 0) == trained
     if method(name).placed:
         assert sum(layer.trainable_parameters for layer in count.layers) == count.trainable_parameters

@@ -28,6 +28,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "dst": {"density": 0.05, "reselection_interval": 3, "silo": "global", "density_decay": "cosine"},
     "full": {},
     "adalora": {"rank": 4},
+    "lora-xs": {"dropout": 0.1},
+    "lorta": {},
+    "pasta": {"dropout": 0.1},
     "prompt-tuning": {"virtual_tokens": 3},
 }
 

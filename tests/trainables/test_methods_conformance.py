@@ -31,6 +31,12 @@ SIZES: dict[str, dict[str, Any]] = {
     "sparta": {"density": 0.1},
     "dst": {"density": 0.1},
     "adalora": {"rank": 3},
+    "lora-xs": {"rank": 4, "scaling": 8.0},
+    "melora": {"rank": 2},
+    "ether": {"blocks": 2},
+    "ether-plus": {"blocks": 2},
+    "lorta": {"rank": 2},
+    "pasta": {"token_ids": "1"},
     "vera": {"rank": 6},
     "randlora": {"rank": 5},
     "loha": {"rank": 2},
@@ -46,7 +52,21 @@ SIZES: dict[str, dict[str, Any]] = {
     "prompt-tuning": {"virtual_tokens": 3},
     "prefix-tuning": {"virtual_tokens": 3},
 }
-RANDOM = {"adalora", "dst", "hra", "loha", "lokr", "lora", "prefix-tuning", "prompt-tuning", "surm-circulant"}
+RANDOM = {
+    "adalora",
+    "dst",
+    "ether",
+    "ether-plus",
+    "hra",
+    "loha",
+    "lokr",
+    "lora",
+    "lorta",
+    "melora",
+    "prefix-tuning",
+    "prompt-tuning",
+    "surm-circulant",
+}
 CAUSAL_GPT2 = Tiny("gpt2", Task.CAUSAL_LM)
 
 
@@ -77,7 +97,9 @@ def peft_class(name: str) -> type[PeftConfig]:
 METHODS = pytest.mark.parametrize("name", methods())
 BASES = pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2])
 PROMPTS = frozenset(name for name in methods() if issubclass(peft_class(name), PromptLearningConfig))
-MERGED = [name for name in methods() if name not in PROMPTS]
+NEVER_MERGED = {*PROMPTS, "pasta"}
+STARTS_AWAY = {*PROMPTS, "ether"}
+MERGED = [name for name in methods() if name not in NEVER_MERGED]
 MERGING = pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2], MERGED)
 
 
@@ -115,7 +137,7 @@ def check_life(tiny: Tiny, name: str, chosen: Configuration, folder: Path) -> fl
     """From the first forward to the merged model; returns how far training moved the logits."""
     before, base = tiny.fingerprint(), tiny.logits(tiny.model())
     model = attached(tiny, name, chosen)
-    if name not in PROMPTS:  # a prompt changes the output from the start
+    if name not in STARTS_AWAY:  # a prompt and a reflection change the output from the start
         close(tiny.logits(model), base, 1e-6)
 
     train(tiny, model, name, chosen)
@@ -131,7 +153,7 @@ def check_life(tiny: Tiny, name: str, chosen: Configuration, folder: Path) -> fl
     sparing = PeftModel.from_pretrained(tiny.model(), folder, low_cpu_mem_usage=True)
     close(tiny.logits(sparing), trained, 1e-6)
 
-    if name in PROMPTS:
+    if name in NEVER_MERGED:
         with pytest.raises(RequestError, match="cannot be merged"):
             merged(model)
         return float((trained[:, -base.shape[1] :] - base).abs().max())
@@ -275,7 +297,7 @@ def test_a_base_in_bfloat16(tiny: Tiny, name: str, tmp_path: Path) -> None:
     start = half.logits(model)
     assert start.dtype == base.dtype
     # A whole copy computes in float32 where the base rounds after every layer.
-    if name not in PROMPTS:
+    if name not in STARTS_AWAY:
         close(start, base, 0.1 if name == "full" else 0)
     adapter, _ = parameter_groups(model, half.inventory)
     assert {parameter.dtype for parameter in adapter} == {torch.bfloat16 if name == "ln-tuning" else torch.float32}
@@ -290,7 +312,7 @@ def test_a_base_in_bfloat16(tiny: Tiny, name: str, tmp_path: Path) -> None:
     sparing = PeftModel.from_pretrained(half.model(), tmp_path, low_cpu_mem_usage=True)
     if name not in FOREIGN:  # PEFT's own round to the base's type on this way
         assert torch.equal(half.logits(sparing), trained)
-    if name not in PROMPTS:
+    if name not in NEVER_MERGED:
         plain = merged(model)
         assert {parameter.dtype for parameter in plain.parameters()} == {torch.bfloat16}
         close(half.logits(plain), trained, 0.1)
@@ -339,7 +361,7 @@ def test_life_on_a_gpu(tiny: Tiny, name: str, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     close(tiny.logits(PeftModel.from_pretrained(on_gpu(), tmp_path)), trained, 1e-6)
     close(tiny.logits(PeftModel.from_pretrained(tiny.model(), tmp_path)).cuda(), trained, 1e-3)
-    if name not in PROMPTS:
+    if name not in NEVER_MERGED:
         close(tiny.logits(merged(model)), trained, 1e-4)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -22,12 +22,23 @@ ParameterGroup = dict[str, Any]
 class StepHooks:
     """Work around each optimizer step; this one does nothing. Steps count from 1.
 
-    The order within a step: `before_forward`, forward and backward of every micro-batch, `auxiliary_loss` and its
-    backward, `after_backward`, clipping, the optimizer's update, `after_step`, and only then the gradients are cleared.
+    The order within a step: `before_forward`, forward, `batch_loss` and backward of every micro-batch, `auxiliary_loss`
+    and its backward, `after_backward`, clipping, the optimizer's update, `after_step`, and only then the gradients are
+    cleared.
     """
 
     def before_forward(self, step: int) -> None:
         """Called before the first forward of `step`."""
+
+    def batch_loss(self, step: int, logits: Tensor, forward: Callable[[], Tensor]) -> Tensor | None:
+        """A scalar with a gradient that is added to the summed loss of a micro-batch; None where there is none.
+
+        Args:
+            step: the step that the micro-batch belongs to; when memory runs out, it is gone through again.
+            logits: what the model said of the micro-batch.
+            forward: runs the model on it once more, as a loss of the agreement of two stochastic forwards needs.
+        """
+        return None
 
     def auxiliary_loss(self, step: int) -> Tensor | None:
         """A scalar with a gradient that is added to the mean loss of the step, once; None where there is none."""

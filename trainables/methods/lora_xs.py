@@ -1,0 +1,144 @@
+"""LoRA-XS (arXiv 2405.17604) as a PEFT tuner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel
+from peft.tuners._buffer_dict import BufferDict
+from peft.utils import PeftType
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from spaces.inventory import Inventory
+from spaces.methods.lora_xs import LoraXsConfiguration
+from trainables.lora_form import PREFIX, LowRankLayer, lora_form
+from trainables.methods.base import Adapter, StockForm, target_names
+from trainables.singular import fingerprint, leading
+from trainables.tuners import LinearConfig, LinearTuner, register
+
+_R, _FINGERPRINT = ".lora_xs_R.", ".lora_xs_fingerprint"
+_TOLERANCE = 10  # other vectors differ by hundreds
+
+
+@dataclass
+class LoraXsConfig(LinearConfig):
+    """ΔW = scaling · B R A between the leading singular vectors of W."""
+
+    rank: int = field(default=16, metadata={"help": "Rank of the update."})
+    scaling: float = field(default=1.0, metadata={"help": "α / rank."})
+    dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the update."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PeftType["LORA_XS"]
+
+
+class LoraXsLayer(LowRankLayer):
+    """A linear layer with R of (rank, rank), and A of (rank, in) and B of (out, rank) from its weight."""
+
+    adapter_layer_names = ("lora_xs_R",)
+    other_param_names = ("lora_xs_A", "lora_xs_B", "lora_xs_scaling", "lora_xs_dropout")
+
+    def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
+        super().__init__(base_layer, adapter_name)
+        self.lora_xs_R = nn.ParameterDict()
+        self.lora_xs_A = BufferDict(persistent=False)
+        self.lora_xs_B = BufferDict(persistent=False)
+        self.lora_xs_scaling: dict[str, float] = {}
+        self.lora_xs_dropout = nn.ModuleDict()
+
+    def update_layer(self, adapter_name: str, config: LoraXsConfig, **kwargs: Any) -> None:
+        """Add an adapter with R = 0.
+
+        Raises:
+            ValueError: when the rank is above the weight's smaller side.
+        """
+        weight = self.base_layer.weight if self._unmerged is None else self._unmerged[0]
+        b, a = leading(weight, config.rank, self.transposed)
+        self.lora_xs_A[adapter_name], self.lora_xs_B[adapter_name] = a.clone(), b.clone()
+        self.lora_xs_R[adapter_name] = nn.Parameter(torch.zeros(config.rank, config.rank, device=weight.device))
+        self.lora_xs_scaling[adapter_name] = config.scaling
+        self.lora_xs_dropout[adapter_name] = nn.Dropout(config.dropout)
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def fingerprint(self, adapter_name: str) -> Tensor:
+        """What tells the singular vectors from others, shape (rank,)."""
+        return fingerprint(self.lora_xs_B[adapter_name], self.lora_xs_A[adapter_name])
+
+    def update(self, adapter_name: str, x: Tensor) -> Tensor:
+        """ΔW x through the rank."""
+        a, b, r = self.lora_xs_A[adapter_name], self.lora_xs_B[adapter_name], self.lora_xs_R[adapter_name]
+        inner: Tensor = self.lora_xs_dropout[adapter_name](x).to(r.dtype) @ a.T @ r.T
+        update: Tensor = inner @ b.T * self.lora_xs_scaling[adapter_name]
+        return update
+
+    def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
+        """A, and scaling · B R."""
+        r = self.lora_xs_R[adapter].detach().float()
+        return self.lora_xs_A[adapter].clone(), self.lora_xs_B[adapter] @ r * self.lora_xs_scaling[adapter]
+
+
+class LoraXsModel(LinearTuner):
+    """Ships R with a fingerprint of A and B, which are computed again from the base.
+
+    They come out differently when the base is another one, or is loaded in another type than in training.
+    """
+
+    prefix = "lora_xs_"
+    tuner_layer_cls = LoraXsLayer
+
+    @classmethod
+    def _get_adapter_state_dict(
+        cls, model: nn.Module, config: PeftConfig, adapter_name: str, *args: Any, **kwargs: Any
+    ) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = super()._get_adapter_state_dict(model, config, adapter_name, *args, **kwargs)
+        layers = dict(model.named_modules())
+        for name in [name for name in state if _R in name]:
+            path = name.partition(_R)[0]
+            state[f"{path}{_FINGERPRINT}.{adapter_name}"] = layers[path].fingerprint(adapter_name)
+        return state
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
+        layers = dict(model.named_modules())
+        for name in [name for name in state if name.endswith(_FINGERPRINT)]:
+            path, expected = name.removesuffix(_FINGERPRINT), state.pop(name)
+            layer = layers.get(path) or layers[path.removeprefix(PREFIX)]
+            found = layer.fingerprint(adapter_name)
+            if (found - expected.to(found.device)).abs().max() > _TOLERANCE:
+                raise ValueError(
+                    f"lora-xs: {path.removeprefix(PREFIX)}: its weight has other singular vectors than the one the "
+                    "adapter was trained on; allowed: the same base in the same type"
+                )
+        return state
+
+
+register("lora_xs", LoraXsConfig, LoraXsModel)
+
+
+class LoraXs(Adapter[LoraXsConfiguration]):
+    """A small matrix between frozen singular vectors."""
+
+    name = "lora-xs"
+
+    def peft_config(self, configuration: LoraXsConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
+        """Nothing is random."""
+        return LoraXsConfig(
+            target_modules=target_names(configuration, inventory),
+            rank=configuration.rank,
+            scaling=configuration.scaling,
+            dropout=configuration.dropout,
+        )
+
+    def stock(self, model: PeftModel, configuration: LoraXsConfiguration) -> StockForm:
+        """LoRA of the same rank, with A and B in it."""
+        return lora_form(model)
+
+
+ADAPTERS = (LoraXs(),)

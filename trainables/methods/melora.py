@@ -1,0 +1,109 @@
+"""MELoRA (arXiv 2402.17263) as a PEFT tuner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel
+from peft.utils import PeftType
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from spaces.inventory import Inventory
+from spaces.methods.melora import MeLoraConfiguration
+from trainables.lora_form import LowRankLayer, diagonal, lora_form
+from trainables.methods.base import Adapter, StockForm, target_names
+from trainables.tuners import LinearConfig, LinearTuner, register
+
+
+@dataclass
+class MeLoraConfig(LinearConfig):
+    """ΔW = scaling · blockdiag(B₁A₁ … BₖAₖ)."""
+
+    rank: int = field(default=8, metadata={"help": "Rank of each group's update."})
+    groups: int = field(default=2, metadata={"help": "Number of groups; divides both sides of every target."})
+    scaling: float = field(default=2.0, metadata={"help": "α / rank."})
+    dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the update."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PeftType["MELORA"]
+
+
+class MeLoraLayer(LowRankLayer):
+    """A linear layer with A of (groups, rank, in / groups) and B of (groups, out / groups, rank)."""
+
+    adapter_layer_names = ("melora_A", "melora_B")
+    other_param_names = ("melora_scaling", "melora_dropout")
+
+    def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
+        super().__init__(base_layer, adapter_name)
+        self.melora_A = nn.ParameterDict()
+        self.melora_B = nn.ParameterDict()
+        self.melora_scaling: dict[str, float] = {}
+        self.melora_dropout = nn.ModuleDict()
+
+    def update_layer(self, adapter_name: str, config: MeLoraConfig, **kwargs: Any) -> None:
+        """Add an adapter with each Aᵢ drawn as LoRA draws A, on the CPU, and B = 0.
+
+        Raises:
+            ValueError: when the groups do not divide the layer.
+        """
+        groups, device = config.groups, self.base_layer.weight.device
+        if self.out_features % groups or self.in_features % groups:
+            raise ValueError(f"groups = {groups}: does not divide {self.out_features} × {self.in_features}")
+        bound = (groups / self.in_features) ** 0.5
+        a = torch.empty(groups, config.rank, self.in_features // groups).uniform_(-bound, bound)
+        b = torch.zeros(groups, self.out_features // groups, config.rank, device=device)
+        self.melora_A[adapter_name] = nn.Parameter(a.to(device))
+        self.melora_B[adapter_name] = nn.Parameter(b)
+        self.melora_scaling[adapter_name] = config.scaling
+        self.melora_dropout[adapter_name] = nn.Dropout(config.dropout)
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def update(self, adapter_name: str, x: Tensor) -> Tensor:
+        """ΔW x, each group for itself."""
+        a, b = self.melora_A[adapter_name], self.melora_B[adapter_name]
+        parts = self.melora_dropout[adapter_name](x).to(a.dtype).unflatten(-1, (len(a), -1))
+        update = torch.einsum("...gi,gri,gor->...go", parts, a, b)
+        return update.flatten(-2) * self.melora_scaling[adapter_name]
+
+    def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
+        """ΔW = B A of rank groups · rank."""
+        a, b = (diagonal(parts[adapter].detach().float()) for parts in (self.melora_A, self.melora_B))
+        return a, b * self.melora_scaling[adapter]
+
+
+class MeLoraModel(LinearTuner):
+    """Adapts the targets; PyTorch's generator decides A."""
+
+    prefix = "melora_"
+    tuner_layer_cls = MeLoraLayer
+
+
+register("melora", MeLoraConfig, MeLoraModel)
+
+
+class MeLora(Adapter[MeLoraConfiguration]):
+    """An ensemble of small updates."""
+
+    name = "melora"
+
+    def peft_config(self, configuration: MeLoraConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
+        """`attach` seeds the initial values."""
+        return MeLoraConfig(
+            target_modules=target_names(configuration, inventory),
+            rank=configuration.rank,
+            groups=configuration.groups,
+            scaling=configuration.scaling,
+            dropout=configuration.dropout,
+        )
+
+    def stock(self, model: PeftModel, configuration: MeLoraConfiguration) -> StockForm:
+        """LoRA of rank groups · rank."""
+        return lora_form(model)
+
+
+ADAPTERS = (MeLora(),)
