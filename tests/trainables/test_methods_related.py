@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -105,7 +106,7 @@ def test_ether_starts_away_from_the_base_and_ether_plus_on_it() -> None:
     model = attached(BERT, "ether")
     assert not torch.allclose(BERT.logits(model), base, atol=1e-5)
     for layer in model.modules():
-        if isinstance(layer, AdditiveLayer):  # a reflection is its own inverse, and turns a block's norm nowhere
+        if isinstance(layer, AdditiveLayer):  # a reflection keeps lengths
             turned = layer.base_layer.weight + layer.get_delta_weight("default")
             torch.testing.assert_close(turned.norm(), layer.base_layer.weight.norm())
 
@@ -163,8 +164,6 @@ def test_lora_xs_ships_the_small_matrix_alone(tmp_path: Any) -> None:
     model = attached(BERT, "lora-xs")
     model.save_pretrained(tmp_path)
     layers = [module for module in model.modules() if isinstance(module, LoraXsLayer)]
-    from safetensors.torch import load_file
-
     saved = {name: tensor for name, tensor in load_file(tmp_path / "adapter_model.safetensors").items() if "xs" in name}
     floating = [tensor for tensor in saved.values() if tensor.is_floating_point()]
     assert {tuple(tensor.shape) for tensor in floating} == {(4, 4)}
