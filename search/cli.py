@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,6 +35,8 @@ DEFAULT_STORAGE = Path("./paretune-runs")
 
 def main() -> None:
     """Run a command: exit code 0 done, 1 the work failed, 2 the request was wrong."""
+    # Of libraries that speak to each other's authors.
+    warnings.simplefilter("ignore", FutureWarning)
     sys.exit(run(sys.argv[1:]))
 
 
