@@ -138,8 +138,17 @@ def export(
     knee: Annotated[bool, typer.Option("--knee", help="The point of best trade.")] = False,
     trial: Annotated[str | None, typer.Option(help="This trial.")] = None,
     form: Annotated[
-        Literal["peft", "merged", "lora", "stock"], typer.Option("--format", help="peft or merged.")
+        Literal["peft", "merged", "lora", "stock"],
+        typer.Option(
+            "--format",
+            help="peft: the adapter. merged: the whole model. stock: equal, for PEFT without paretune. "
+            "lora: a low-rank stand-in, with its loss of quality.",
+        ),
     ] = "peft",
+    rank: Annotated[
+        float | None,
+        typer.Option(help="Of --format lora (8); below 1: the part of the squared singular values to keep."),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -147,7 +156,7 @@ def export(
     from search.commands import exporting, reading
 
     choice = exporting.Choice(max_parameters, best, knee, trial)
-    exporting.export(reading.uri(tracking_uri, storage), name, out, choice, form, storage)
+    exporting.export(reading.uri(tracking_uri, storage), name, out, choice, form, storage, rank)
 
 
 @app.command()

@@ -91,6 +91,10 @@ class SparseLayer(AdaptedLinear):
         dense[places] = deltas
         return dense.view(weight.shape)
 
+    def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
+        """Δ adds to W, so PEFT's `convert_to_lora` can cut it to a rank."""
+        return True
+
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Keep the deltas written until `unmerge`.
 

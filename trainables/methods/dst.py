@@ -13,8 +13,9 @@ from torch import nn
 from spaces.inventory import Inventory
 from spaces.methods.dst import DstConfiguration
 from spaces.methods.sparta import choose_entries, entries_at
-from trainables.methods.base import Adapter, target_names
+from trainables.methods.base import Adapter, StockForm, target_names
 from trainables.reselection import Reselection, SubsetLayer
+from trainables.stock_sparse import sparse_stock
 from trainables.tuners import LinearConfig, LinearTuner, register
 
 
@@ -80,6 +81,10 @@ class Dst(Adapter[DstConfiguration]):
             interval=configuration.reselection_interval,
             last=max(1, int(configuration.reselection_end * total_steps)),
         )
+
+    def stock(self, model: PeftModel, configuration: DstConfiguration) -> StockForm:
+        """PEFT's Supertuning holds the same entries."""
+        return sparse_stock(model, self.name)
 
 
 ADAPTERS = (Dst(),)

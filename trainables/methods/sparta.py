@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from peft import PeftConfig
+from peft import PeftConfig, PeftModel
 from peft.utils import PeftType
 from torch import nn
 
 from spaces.inventory import Inventory
 from spaces.methods.sparta import SpartaConfiguration, choose_entries, entries_at
-from trainables.methods.base import Adapter, target_names
+from trainables.methods.base import Adapter, StockForm, target_names
 from trainables.sparse import SparseLayer
+from trainables.stock_sparse import sparse_stock
 from trainables.tuners import LinearConfig, LinearTuner, register
 
 
@@ -69,6 +70,10 @@ class Sparta(Adapter[SpartaConfiguration]):
             density=configuration.density,
             seed=configuration.seed,
         )
+
+    def stock(self, model: PeftModel, configuration: SpartaConfiguration) -> StockForm:
+        """PEFT's Supertuning holds the same entries."""
+        return sparse_stock(model, self.name)
 
 
 ADAPTERS = (Sparta(),)
