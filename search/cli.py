@@ -176,7 +176,7 @@ def count(
 def methods(
     name: Annotated[str | None, typer.Argument(help="Name of a method.")] = None, as_json: Json = False
 ) -> None:
-    """Methods and their knobs."""
+    """Methods, their knobs, and what each can do, tried on tiny models."""
     from search.commands import describing
 
     describing.methods(name, as_json, _console())

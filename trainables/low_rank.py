@@ -45,7 +45,7 @@ def low_rank(model: PeftModel, rank: float) -> StockForm:
     tensors = {name: tensor for name, tensor in state.items() if ".lora_A." in name or ".lora_B." in name}
     # Targets that hold no entry of the adapter are not converted, and must not be expected in the file.
     layers = sorted({name.removeprefix(_PREFIX).rpartition(".lora_")[0] for name in tensors})
-    config.target_modules = layers
+    config.target_modules, config.modules_to_save = layers, None
     config.fan_in_fan_out = any(isinstance(_base_layer(model, name), Conv1D) for name in layers)
     return StockForm(config, tensors)
 
