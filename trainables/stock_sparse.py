@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from peft import PeftModel, SupertuningConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from trainables.methods.base import NoStockForm, StockForm
-from trainables.sparse import SparseLayer
 
 _PREFIX = "base_model.model."
 _STEP = 2.0**-53  # apart from each other so are the floats just below 1, and the differences of such floats from 1
@@ -21,21 +21,24 @@ def sparse_stock(model: PeftModel, method: str) -> StockForm:
     weight without any entry is left out.
 
     Raises:
-        NoStockForm: naming a layer that is no `nn.Linear`, the only kind that PEFT's sparse tuners take.
+        NoStockForm: naming a layer that is no `nn.Linear`, the only kind that PEFT's sparse tuners take, or that has
+            entries outside its weight.
     """
     adapter = model.active_adapter
     entries: dict[str, tuple[Tensor, Tensor]] = {}
     sizes: dict[str, int] = {}
     for name, layer in model.named_modules():
-        if not isinstance(layer, SparseLayer) or adapter not in layer.deltas:
+        if not isinstance(layer, BaseTunerLayer) or adapter not in getattr(layer, "deltas", ()):
             continue
-        path = name.removeprefix(_PREFIX)
-        if not isinstance(layer.base_layer, nn.Linear):
-            kind = type(layer.base_layer).__name__
+        path, inner = name.removeprefix(_PREFIX), layer.get_base_layer()
+        if not isinstance(inner, nn.Linear):
+            kind = type(inner).__name__
             raise NoStockForm(f"{method}: {path} is a {kind}; PEFT's sparse adapters take nn.Linear alone")
         places, deltas = layer.entries(adapter)
+        if len(places) and int(places.max()) >= inner.weight.numel():
+            raise NoStockForm(f"{method}: {path} has entries in its bias; PEFT's sparse adapters take weights alone")
         if len(places):
-            entries[path], sizes[path] = (places.cpu(), deltas.cpu()), layer.base_layer.weight.numel()
+            entries[path], sizes[path] = (places.cpu(), deltas.cpu()), inner.weight.numel()
     if not entries:
         raise NoStockForm(f"{method}: no entry is trained")
     sparsity = common_sparsity({path: len(places) for path, (places, _) in entries.items()}, sizes)
