@@ -21,7 +21,14 @@ from trainables.inventory import inventory_of
 from trainables.weights import copy_of, task_class
 
 WIDTH, INNER, _WORDS = 64, 96, 20
-_TEXT = {"vocab_size": _WORDS, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "initializer_range": 0.2}
+_SPECIAL = 1
+_TEXT = {
+    "vocab_size": _WORDS,
+    "pad_token_id": 0,
+    "bos_token_id": _SPECIAL,
+    "eos_token_id": _SPECIAL,
+    "initializer_range": 0.2,
+}
 _BLOCK = {"hidden_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": INNER}
 _CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "bert": lambda: BertConfig(**_TEXT, **_BLOCK, max_position_embeddings=40),
@@ -80,8 +87,9 @@ def move(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def outputs(model: nn.Module) -> Tensor:
-    """Logits of two short texts; of a language model, those of what follows them."""
+    """Logits of two short texts between special tokens; of a language model, those of what follows them."""
     tokens = torch.arange(2, 14).reshape(2, 6)
+    tokens[:, 0] = tokens[:, -1] = _SPECIAL
     logits: Tensor = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
     return logits if logits.ndim == 2 else logits[:, -1]
 
