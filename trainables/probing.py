@@ -20,13 +20,13 @@ from trainables.attach import attach, trained_parameters
 from trainables.inventory import inventory_of
 from trainables.weights import copy_of, task_class
 
-WIDTH, INNER, _WORDS = 64, 96, 20
-_SPECIAL = 1
+WIDTH, INNER = 64, 96
+_FIRST, _LAST = 101, 102  # special tokens, where BERT's vocabularies have them
 _TEXT = {
-    "vocab_size": _WORDS,
+    "vocab_size": 120,
     "pad_token_id": 0,
-    "bos_token_id": _SPECIAL,
-    "eos_token_id": _SPECIAL,
+    "bos_token_id": _FIRST,
+    "eos_token_id": _LAST,
     "initializer_range": 0.2,
 }
 _BLOCK = {"hidden_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": INNER}
@@ -89,7 +89,7 @@ def move(parameters: Iterable[nn.Parameter]) -> None:
 def outputs(model: nn.Module) -> Tensor:
     """Logits of two short texts between special tokens; of a language model, those of what follows them."""
     tokens = torch.arange(2, 14).reshape(2, 6)
-    tokens[:, 0] = tokens[:, -1] = _SPECIAL
+    tokens[:, 0], tokens[:, -1] = _FIRST, _LAST
     logits: Tensor = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
     return logits if logits.ndim == 2 else logits[:, -1]
 
