@@ -8,11 +8,10 @@ import pytest
 import torch
 from peft import PeftModel
 
-from spaces.methods.base import Configuration
-from spaces.registry import methods
+from spaces.knobs import Choice
+from spaces.registry import method, methods
 from trainables.capabilities import Capabilities, probe
 from trainables.methods.base import Adapter, NoStockForm, StockForm
-from trainables.methods.lora import Lora
 from trainables.methods.sparta import Sparta, SpartaLayer
 from trainables.registry import adapters
 
@@ -39,20 +38,20 @@ def test_sparse_deltas_have_a_stock_form_but_for_conv1d() -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "method", "lost"),
+    ("owner", "broken_one", "lost"),
     [
         (SpartaLayer, "merge", "merge"),
         (PeftModel, "add_adapter", "several_adapters"),
         (SpartaLayer, "supports_lora_conversion", "lora_conversion"),
     ],
 )
-def test_what_breaks_is_no_capability(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, lost: str) -> None:
+def test_what_breaks_is_no_capability(monkeypatch: pytest.MonkeyPatch, owner: type, broken_one: str, lost: str) -> None:
     def broken(*_: Any, **__: Any) -> bool:
-        if method == "supports_lora_conversion":
+        if broken_one == "supports_lora_conversion":
             return False
         raise NotImplementedError
 
-    monkeypatch.setattr(owner, method, broken)
+    monkeypatch.setattr(owner, broken_one, broken)
     assert getattr(probe("sparta"), lost) is False
 
 
@@ -62,26 +61,20 @@ def test_a_merge_that_computes_something_else_is_none(monkeypatch: pytest.Monkey
     assert not probe("sparta").merge
 
 
-class SquareStock(Adapter[Configuration]):
-    """LoRA, if it had a stock form of square layers alone, and of any with a dropout."""
-
-    name = "lora"
-    peft_config = Lora.peft_config
-
-    def stock(self, model: PeftModel, configuration: Any) -> StockForm:
-        layers = [module for module in model.modules() if hasattr(module, "lora_A")]
-        if configuration.dropout == 0 and any(one.in_features != one.out_features for one in layers):
-            raise NoStockForm("lora: not square")
-        return super().stock(model, configuration)
+def square_stock(model: PeftModel) -> StockForm:
+    """What LoRA would give if it had a stock form of square layers alone, and of any with a dropout."""
+    layers = [module for module in model.modules() if hasattr(module, "lora_A")]
+    if not model.peft_config["default"].lora_dropout and any(one.in_features != one.out_features for one in layers):
+        raise NoStockForm("not square")
+    return StockForm(model.peft_config["default"], {})
 
 
 def test_a_stock_form_of_some_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    from spaces.knobs import Choice
-    from spaces.methods.lora import Lora as Method
-
-    monkeypatch.setitem(adapters(), "lora", SquareStock())
+    lora = type(adapters()["lora"])
+    monkeypatch.setattr(lora, "stock", lambda self, model, configuration: square_stock(model))
+    monkeypatch.setattr(method("lora"), "knobs", {})
     assert probe("lora").stock == "square layers; no Conv1D"
-    monkeypatch.setattr(Method, "knobs", {"dropout": Choice((0.0, 0.5)), "rank": Choice((8, 4))})
+    monkeypatch.setattr(method("lora"), "knobs", {"dropout": Choice((0.0, 0.5)), "rank": Choice((8, 4))})
     assert probe("lora").stock == "square layers; dropout=0.5: yes; no Conv1D"
     monkeypatch.setattr(Sparta, "stock", Adapter.stock)
     assert probe("sparta").stock == "no"

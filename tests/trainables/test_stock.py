@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from spaces.errors import RequestError
+from spaces.methods.base import Unfit
 from spaces.registry import configuration, method, methods
 from tests.trainables.test_methods_conformance import attached, close, train, usual
 from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
@@ -55,9 +56,12 @@ def check_stock(tiny: Tiny, name: str, folder: Path, **settings: Any) -> PeftCon
 @pytest.mark.parametrize("tiny", [BERT, GPT2], ids=lambda tiny: tiny.family)
 def test_a_stock_form_computes_the_same(tiny: Tiny, name: str, tmp_path: Path) -> None:
     try:
+        method(name).count(usual(name), tiny.inventory)
         adapters()[name].stock(attached(tiny, name), usual(name))
+    except Unfit:
+        return
     except NoStockForm:
-        with pytest.raises(RequestError, match=f"--format stock: {name}"):
+        with pytest.raises(RequestError, match="--format stock: "):
             check_stock(tiny, name, tmp_path)
         return
     check_stock(tiny, name, tmp_path)
