@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,6 +36,8 @@ DEFAULT_STORAGE = Path("./paretune-runs")
 
 def main() -> None:
     """Run a command: exit code 0 done, 1 the work failed, 2 the request was wrong."""
+    # Of libraries that speak to each other's authors.
+    warnings.simplefilter("ignore", FutureWarning)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -154,8 +157,17 @@ def export(
     knee: Annotated[bool, typer.Option("--knee", help="The point of best trade.")] = False,
     trial: Annotated[str | None, typer.Option(help="This trial.")] = None,
     form: Annotated[
-        Literal["peft", "merged", "lora", "stock"], typer.Option("--format", help="peft or merged.")
+        Literal["peft", "merged", "lora", "stock"],
+        typer.Option(
+            "--format",
+            help="peft: the adapter. merged: the whole model. stock: equal, for PEFT without paretune. "
+            "lora: a low-rank stand-in, with its loss of quality.",
+        ),
     ] = "peft",
+    rank: Annotated[
+        float | None,
+        typer.Option(help="Of --format lora (8); below 1: the part of the squared singular values to keep."),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -163,7 +175,7 @@ def export(
     from search.commands import exporting, reading
 
     choice = exporting.Choice(max_parameters, best, knee, trial)
-    exporting.export(reading.uri(tracking_uri, storage), name, out, choice, form, storage)
+    exporting.export(reading.uri(tracking_uri, storage), name, out, choice, form, storage, rank)
 
 
 @app.command()
@@ -183,7 +195,7 @@ def count(
 def methods(
     name: Annotated[str | None, typer.Argument(help="Name of a method.")] = None, as_json: Json = False
 ) -> None:
-    """Methods and their knobs."""
+    """Methods, their knobs, and what each can do, tried on tiny models."""
     from search.commands import describing
 
     describing.methods(name, as_json, _console())

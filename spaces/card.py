@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ _CLASSES = {
     Task.CAUSAL_LM: "AutoModelForCausalLM",
     Task.IMAGE_CLASSIFICATION: "AutoModelForImageClassification",
 }
+
+_VERIFICATION = " `verification.safetensors` holds a few inputs and the logits that the trained model gave for them."
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,11 @@ class Card:
         )
         return f"# Trains this adapter again: paretune search recipe.yaml\n{dump_spec(recipe)}"
 
-    def markdown(self, form: str) -> str:
-        """The model card of an export in `form` (peft or merged)."""
+    def markdown(self, form: str, found: Sequence[tuple[str, str]] = ()) -> str:
+        """The model card of an export in `form`: peft, merged, lora or stock.
+
+        `found`: what the export says of itself, name and text.
+        """
         metric = self.spec.metric.name
         share = 100 * self.trainable_parameters / self.base_parameters
         rows = [
@@ -79,15 +85,14 @@ class Card:
             rows.append((f"Test {metric}", f"{self.test_quality:.4f}, mean over the confirmed seeds"))
         if self.labels:
             rows.append(("Labels", ", ".join(self.labels[:20]) + (" …" if len(self.labels) > 20 else "")))
-        table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+        table = "\n".join(f"| {name} | {value} |" for name, value in (*rows, *found))
         return (
-            f"---\nbase_model: {self.spec.model.path}\nlibrary_name: {'peft' if form == 'peft' else 'transformers'}\n"
+            f"---\nbase_model: {self.spec.model.path}\nlibrary_name: {'transformers' if form == 'merged' else 'peft'}\n"
             f"tags: [paretune, {self.method}]\n---\n\n"
             f"# {self.spec.name}, trial {self.trial}\n\n"
             f"Chosen by a paretune search among trials under {self.spec.budget.parameters} trainable parameters.\n\n"
             f"| | |\n|---|---|\n{table}\n\n## Load it\n\n```python\n{self._snippet(form)}```\n\n"
-            "`recipe.yaml` trains it again. `verification.safetensors` holds a few inputs and the logits that the "
-            "trained model gave for them.\n"
+            f"`recipe.yaml` trains it again.{'' if form == 'lora' else _VERIFICATION}\n"
         )
 
     @property
@@ -98,11 +103,13 @@ class Card:
         name = _CLASSES[self.spec.model.task]
         if form == "merged":
             return f'from transformers import {name}\n\nmodel = {name}.from_pretrained("PATH/TO/THIS/FOLDER")\n'
-        own = "from trainables.registry import adapters\n\nadapters()  # makes PEFT know the tuners of paretune\n"
+        own = ""
+        if self.own_tuner and form == "peft":
+            own = "from trainables.registry import adapters\n\nadapters()  # makes PEFT know the tuners of paretune\n"
         labels = f", num_labels={len(self.labels)}" if self.labels else ""
         labels = ", num_labels=1" if self.spec.model.task is Task.REGRESSION else labels
         return (
-            f"from peft import PeftModel\nfrom transformers import {name}\n{own if self.own_tuner else ''}\n"
+            f"from peft import PeftModel\nfrom transformers import {name}\n{own}\n"
             f'base = {name}.from_pretrained("{self.spec.model.path}"{labels})\n'
             'model = PeftModel.from_pretrained(base, "PATH/TO/THIS/FOLDER")\n'
         )

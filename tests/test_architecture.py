@@ -96,7 +96,7 @@ def test_every_module_of_a_light_package_loads_without_heavy_ones(package: str) 
     assert loaded & {"torch", "ray", "transformers", "peft", "optuna"} == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["methods"], ["schema"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["methods", "--help"], ["schema"]])
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_after(f"from search.cli import run\nassert run({arguments!r}) == 0")
     assert "typer" in loaded

@@ -68,6 +68,10 @@ class AdditiveLayer(AdaptedLinear):
             self._unmerged = None
         self.merged_adapters.clear()
 
+    def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
+        """ΔW adds to W, so PEFT's `convert_to_lora` can cut it to a rank."""
+        return True
+
     def _parameters_by_adapter(self) -> nn.ParameterDict:
         parameters: nn.ParameterDict = getattr(self, self.adapter_layer_names[0])
         return parameters

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import peft
+import torch
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from spaces.card import Card
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError
+from spaces.registry import configuration
 from spaces.sections import ModelSection, Task
 from trainables.attach import merged
-from trainables.loading import ADAPTER_CONFIG, LABELS, load_export
-from trainables.verification import FILE as VERIFICATION
-from trainables.verification import saved_dtype
+from trainables.data.splits import load_splits
+from trainables.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, LABELS, check_base_of, load_export
+from trainables.low_rank import low_rank, score
+from trainables.stock import stock_form, verify_stock, write_adapter
+from trainables.verification import FILE, saved_dtype, verify
 
-Format = Literal["peft", "merged"]
+Format = Literal["peft", "merged", "lora", "stock"]
 
 
-def export(adapter: Path, out: Path, model: ModelSection, card: Card, form: Format) -> float:
-    """Export the trained `adapter` (the artifact folder of a trial) to `out`.
+@dataclass(frozen=True)
+class Proof:
+    """What an export was found to be, and `rows` of its model card that say so.
 
-    Returns:
-        The largest difference between the saved logits and those of the export, loaded in a fresh process.
+    `difference`: the largest between the saved logits and those of the export, loaded in a fresh process. A low-rank
+    stand-in has its quality on validation instead, `before` and `after`.
+    """
+
+    difference: float | None = None
+    before: float | None = None
+    after: float | None = None
+    rows: tuple[tuple[str, str], ...] = ()
+
+
+def export(adapter: Path, out: Path, card: Card, form: Format, rank: float = 8) -> Proof:
+    """Export the trained `adapter` (the artifact folder of a trial) to `out`; `rank` is that of `lora`.
 
     Raises:
-        RequestError: when `out` exists and is not an empty folder, or cannot be written.
+        RequestError: when `out` exists and is not an empty folder, or cannot be written; when the adapter has no such
+            form, or the model is not its base; for `lora`, when the validation split is missing.
         WorkError: when the export does not give the saved logits; nothing is left at `out`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -42,17 +58,12 @@ def export(adapter: Path, out: Path, model: ModelSection, card: Card, form: Form
     except OSError as error:
         raise RequestError(f"--out {out}: cannot be written ({error.strerror})") from None
     try:
-        for name in (LABELS, VERIFICATION):
-            shutil.copy2(adapter / name, temporary / name)
-        if form == "merged":
-            merged(load_export(adapter, model, saved_dtype(adapter))).save_pretrained(temporary)
-        else:
-            for name in (ADAPTER_CONFIG, "adapter_model.safetensors"):
-                shutil.copy2(adapter / name, temporary / name)
-        _save_preprocessor(model, temporary)
+        check_base_of(adapter, card.spec.model)
+        shutil.copy2(adapter / LABELS, temporary / LABELS)
+        proof = _WRITERS[form](adapter, temporary, card, rank)
+        _save_preprocessor(card.spec.model, temporary)
         (temporary / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
-        (temporary / "README.md").write_text(card.markdown(form), encoding="utf-8")
-        found = verify(temporary, model)
+        (temporary / "README.md").write_text(card.markdown(form, proof.rows), encoding="utf-8")
         temporary.chmod(0o755)
         if out.exists():
             out.rmdir()
@@ -60,31 +71,61 @@ def export(adapter: Path, out: Path, model: ModelSection, card: Card, form: Form
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return found
+    return proof
 
 
-def verify(folder: Path, model: ModelSection) -> float:
-    """Load the export in a fresh process and compare its logits with the saved ones.
+def _peft(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
+    """The adapter as it was saved."""
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, FILE):
+        shutil.copy2(adapter / name, folder / name)
+    return Proof(verify(folder, card.spec.model))
 
-    Raises:
-        WorkError: when they differ by more than rounding explains, or the export cannot be loaded.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "trainables.verification", str(folder), model.model_dump_json()],
-        capture_output=True,
-        text=True,
-        check=False,
+
+def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
+    """The whole model."""
+    shutil.copy2(adapter / FILE, folder / FILE)
+    merged(load_export(adapter, card.spec.model, saved_dtype(adapter))).save_pretrained(folder)
+    return Proof(verify(folder, card.spec.model))
+
+
+def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
+    """An adapter of PEFT's own that computes the same."""
+    for name in (BASE, FILE):
+        shutil.copy2(adapter / name, folder / name)
+    native = load_export(adapter, card.spec.model, torch.float32)
+    form = stock_form(native, card.method, configuration(card.method, card.config))
+    write_adapter(form, native, adapter, folder)
+    kind = form.config.peft_type.value
+    row = ("Format", f"{kind} of PEFT, which computes the same; made with PEFT {peft.__version__}")
+    return Proof(verify_stock(folder, native, card.spec.model), rows=(row,))
+
+
+def _lora(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
+    """A low-rank stand-in, and its quality beside the adapter's."""
+    spec = card.spec
+    validation = load_splits(spec).validation
+    shutil.copy2(adapter / BASE, folder / BASE)
+    native = load_export(adapter, spec.model, saved_dtype(adapter))
+    write_adapter(low_rank(native, rank), native, adapter, folder)
+    before, after = (
+        score(model, validation, spec.model.task, spec.metric.name, spec.training.per_device_eval_batch_size)
+        for model in (native, load_export(folder, spec.model, saved_dtype(adapter)))
     )
-    if done.returncode not in (0, 1) or not done.stdout.strip():
-        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
-        raise WorkError(f"the export cannot be loaded in a fresh process: {last[0]}")
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
-    if done.returncode:
-        raise WorkError(
-            f"the export's logits differ by {answer['difference']:.2g} from those of the trial; "
-            f"allowed: {answer['allowed']:.2g}"
-        )
-    return float(answer["difference"])
+    kept = f"rank {rank:g}" if rank >= 1 else f"{rank:g} of the squared singular values of every layer"
+    rows = (
+        ("Format", f"LoRA with {kept}: a low-rank stand-in for the trained adapter"),
+        (f"Validation {spec.metric.name} of the adapter", f"{before:.4f}, measured at the export"),
+        (f"Validation {spec.metric.name} of this stand-in", f"{after:.4f}, measured at the export"),
+    )
+    return Proof(before=before, after=after, rows=rows)
+
+
+_WRITERS: Mapping[Format, Callable[[Path, Path, Card, float], Proof]] = {
+    "peft": _peft,
+    "merged": _merged,
+    "lora": _lora,
+    "stock": _stock,
+}
 
 
 def _save_preprocessor(model: ModelSection, folder: Path) -> None:

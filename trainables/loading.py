@@ -10,20 +10,30 @@ from peft import PeftConfig, PeftModel
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from spaces.errors import RequestError
 from spaces.sections import ModelSection
+from trainables.base_identity import base_identity, check_base
+from trainables.inventory import meta_model
 from trainables.registry import adapters
 from trainables.weights import load_config, task_class
 
 ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 LABELS = "labels.json"
+BASE = "base.json"
 
 
 def load_export(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
-    """The adapted model in an export: an adapter on its base, or a merged model that needs none."""
+    """The adapted model in an export: an adapter on its base, or a merged model that needs none.
+
+    Raises:
+        RequestError: when the model is not the base of the adapter.
+    """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     if (folder / ADAPTER_CONFIG).is_file():
         adapters()
+        check_base_of(folder, model)
         return PeftModel.from_pretrained(load_base(folder, model, dtype), folder)
     merged: PreTrainedModel = task_class(model.task).from_pretrained(folder, dtype=dtype, use_safetensors=True)
     return merged
@@ -41,6 +51,27 @@ def load_base(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrain
         trust_remote_code=False,
     )
     return base
+
+
+def check_base_of(folder: Path, model: ModelSection) -> None:
+    """See, from its config alone, that a model is the base that the adapter in `folder` was trained on.
+
+    Raises:
+        RequestError: naming what differs.
+    """
+    adapters()
+    head = PeftConfig.from_pretrained(folder).modules_to_save or ()
+    here = base_identity(meta_model(load_config(model, read_labels(folder)), model.task), head)
+    try:
+        check_base(json.loads((folder / BASE).read_text(encoding="utf-8")), here)
+    except ValueError as error:
+        raise RequestError(f"model.path = {model.path}: {error}; allowed: the base that the search used") from None
+
+
+def write_base(folder: Path, model: PeftModel) -> None:
+    """Write what `check_base_of` reads."""
+    head = model.peft_config[model.active_adapter].modules_to_save or ()
+    (folder / BASE).write_text(json.dumps(base_identity(model.get_base_model(), head)), encoding="utf-8")
 
 
 def read_labels(folder: Path) -> tuple[str, ...]:

@@ -41,6 +41,13 @@ class SparseLayer(SparseModule, AdaptedLinear):
         dense[places[inside]] = deltas[inside]
         return dense.view(weight.shape)
 
+    def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
+        """Whether Δ adds to W alone, so that PEFT's `convert_to_lora` can cut it to a rank."""
+        if adapter_name not in self.deltas:
+            return False
+        places, _ = self.entries(adapter_name)
+        return bool((places < self.base_layer.weight.numel()).all())
+
 
 class SparseEmbedding(SparseModule):
     """An embedding; the gradient of its table is made for the rows that were looked up alone."""

@@ -24,7 +24,7 @@ from spaces.rungs import rung_steps
 from spaces.spec import SearchSpec
 from trainables.assemble import assemble
 from trainables.attach import trained_parameters
-from trainables.loading import write_labels
+from trainables.loading import write_base, write_labels
 from trainables.loop import Training, TrainingFailed
 from trainables.memory import peak_bytes, reset_peak
 from trainables.verification import ROWS, save_verification
@@ -168,6 +168,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         temporary.mkdir(parents=True)
         if isinstance(model, PeftModel):
             model.save_pretrained(temporary, save_embedding_layers=False)
+            write_base(temporary, model)
         rows = self._validation.take(np.arange(min(ROWS, len(self._validation))))
         inputs = {name: tensor for name, tensor in rows.items() if name != "labels"}
         save_verification(model, inputs, temporary, self._model.dtype)

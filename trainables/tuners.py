@@ -16,6 +16,8 @@ from peft.utils import PeftType, register_peft_method
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from trainables.base_identity import Identity, base_identity, check_base
+
 
 def register(name: str, config: type[PeftConfig], tuner: type[BaseTuner]) -> None:
     """Make `name` a PEFT method; registering it again changes nothing."""
@@ -27,14 +29,23 @@ def register(name: str, config: type[PeftConfig], tuner: type[BaseTuner]) -> Non
 
 
 @dataclass
-class LinearConfig(PeftConfig):  # type: ignore[misc]
+class TunerConfig(PeftConfig):  # type: ignore[misc]
+    """What the configs of our tuners share."""
+
+    modules_to_save: list[str] | None = field(
+        default=None, metadata={"help": "Modules trained whole and saved beside the adapter: the task head."}
+    )
+    base: Identity | None = field(
+        default=None, metadata={"help": "The base that the adapter belongs to; set where it is left out."}
+    )
+
+
+@dataclass
+class LinearConfig(TunerConfig):
     """Which linear layers a tuner adapts, and which modules train beside it."""
 
     target_modules: list[str] | str | None = field(
         default=None, metadata={"help": "Names of the linear layers to adapt, or a pattern that matches all of a name."}
-    )
-    modules_to_save: list[str] | None = field(
-        default=None, metadata={"help": "Modules trained whole and saved beside the adapter: the task head."}
     )
 
 
@@ -58,8 +69,10 @@ class AdaptedLinear(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.merged_adapters: list[str] = []
         self._active_adapter = [adapter_name]
         self.transposed = isinstance(base_layer, Conv1D)
-        rows, columns = base_layer.weight.shape
-        self.out_features, self.in_features = (columns, rows) if self.transposed else (rows, columns)
+        # The weight itself may be packed, where the base is quantised.
+        out_features, in_features = ("nf", "nx") if self.transposed else ("out_features", "in_features")
+        self.out_features: int = getattr(base_layer, out_features)
+        self.in_features: int = getattr(base_layer, in_features)
 
     @abstractmethod
     def update_layer(self, adapter_name: str, config: Any, **kwargs: Any) -> None:
@@ -79,9 +92,21 @@ class AdaptedLinear(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
 
 class Tuner(BaseTuner):  # type: ignore[misc]
-    """What all our tuners share."""
+    """What all our tuners share. Their configs are `TunerConfig`s."""
 
     target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012
+
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """Add an adapter, to the base that it belongs to.
+
+        Raises:
+            ValueError: when its config says that it was trained on another base.
+        """
+        config = self.peft_config[adapter_name]
+        found = base_identity(model, config.modules_to_save or ())
+        check_base(config.base or found, found)
+        config.base = found
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
         """PEFT's own also hands over `child.weight`, which a module like a whole head does not have."""

@@ -8,6 +8,7 @@ explains.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +18,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from spaces.errors import WorkError
 from spaces.sections import ModelSection
 
 FILE = "verification.safetensors"
 ROWS = 4
-_LOGITS = "logits"
+LOGITS = "logits"
 
 # Relative to the largest logit: sums in another order differ by rounding, and a merged weight is rounded once more.
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -37,7 +39,7 @@ def save_verification(model: nn.Module, inputs: Mapping[str, torch.Tensor], fold
     with torch.inference_mode():
         logits = model(**{name: tensor.to(device) for name, tensor in inputs.items()}).logits.float().cpu()
     tensors = {name: tensor.cpu().contiguous() for name, tensor in inputs.items()}
-    save_file({**tensors, _LOGITS: logits.contiguous()}, folder / FILE, metadata={"dtype": _name(dtype)})
+    save_file({**tensors, LOGITS: logits.contiguous()}, folder / FILE, metadata={"dtype": _name(dtype)})
 
 
 def saved_dtype(folder: Path) -> torch.dtype:
@@ -47,17 +49,49 @@ def saved_dtype(folder: Path) -> torch.dtype:
         return dtype
 
 
+def saved_inputs(folder: Path) -> dict[str, torch.Tensor]:
+    """The rows for which the logits were saved."""
+    return {name: tensor for name, tensor in load_file(folder / FILE).items() if name != LOGITS}
+
+
 def difference(model: nn.Module, folder: Path) -> tuple[float, float]:
     """Largest absolute difference between the model's logits and the saved ones, and what is allowed."""
-    tensors = load_file(folder / FILE)
-    expected = tensors.pop(_LOGITS)
+    inputs = saved_inputs(folder)
+    expected = load_file(folder / FILE)[LOGITS]
     model.eval()
     with torch.inference_mode():
-        logits = model(**tensors).logits.float()
+        logits = model(**inputs).logits.float()
     allowed = TOLERANCE[saved_dtype(folder)] * max(1.0, float(expected.abs().max()))
     if logits.shape != expected.shape:
         return float("inf"), allowed
     return float((logits - expected).abs().max()), allowed
+
+
+def verify(folder: Path, model: ModelSection) -> float:
+    """Load the export in a fresh process and compare its logits with the saved ones.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        WorkError: when they differ by more than rounding explains, or the export cannot be loaded.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "trainables.verification", str(folder), model.model_dump_json()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1) or not done.stdout.strip():
+        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise WorkError(f"the export cannot be loaded in a fresh process: {last[0]}")
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    if done.returncode:
+        raise WorkError(
+            f"the export's logits differ by {answer['difference']:.2g} from those of the trial; "
+            f"allowed: {answer['allowed']:.2g}"
+        )
+    return float(answer["difference"])
 
 
 def _name(dtype: torch.dtype) -> str:

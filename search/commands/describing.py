@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from spaces.errors import RequestError
@@ -35,10 +36,31 @@ class MethodDescription(BaseModel):
     knobs: list[KnobDescription]
 
 
+class CapabilitiesDescription(BaseModel):
+    """What a method was found to do when it was tried on tiny models."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    merge: bool = Field(description="Into plain weights that compute the same.")
+    several_adapters: bool = Field(description="Several on one base, switched.")
+    quantised_base: Literal["yes", "no", "unknown"] = Field(
+        description="Trains beside packed weights; unknown: PEFT may have layers for them that need bitsandbytes."
+    )
+    stock: str = Field(description="Settings with an equal adapter of PEFT's own: export --format stock.")
+    lora_conversion: bool = Field(description="To LoRA, equal at full rank: export --format lora.")
+    conv1d: bool = Field(description="On layers that store their weight transposed, as those of GPT-2.")
+
+
+class ProbedMethod(MethodDescription):
+    """One method and what it can do."""
+
+    capabilities: CapabilitiesDescription
+
+
 class MethodsDocument(BaseModel):
     """What `methods --json` prints."""
 
-    methods: list[MethodDescription]
+    methods: list[ProbedMethod]
 
 
 def describe(method: AnyMethod) -> MethodDescription:
@@ -61,28 +83,69 @@ def describe(method: AnyMethod) -> MethodDescription:
 
 
 def methods(name: str | None, as_json: bool, console: Console) -> None:
-    """Print all methods, or one with its knobs.
+    """Print all methods, or one with its knobs, and what they can do, which is tried out.
 
     Raises:
         RequestError: when there is no such method.
     """
     if name is not None and name not in all_methods():
         raise RequestError(f"methods {name}: unknown; allowed: {', '.join(all_methods())}")
-    described = [describe(method) for method in all_methods().values() if name in (None, method.name)]
+    probed = _probed([method for method in all_methods().values() if name in (None, method.name)])
     if as_json:
-        print(MethodsDocument(methods=described).model_dump_json(indent=2))
+        print(MethodsDocument(methods=probed).model_dump_json(indent=2))
         return
+    if name is not None:
+        console.print(_knobs(probed[0]))
+        console.print()
+    else:
+        console.print(_table(probed))
+        console.print("\nWhat they can do, tried on tiny models:\n")
+    console.print(_matrix(probed))
+
+
+def _probed(chosen: list[AnyMethod]) -> list[ProbedMethod]:
+    progress = Progress(console=Console(stderr=True), transient=True)
+    with progress:
+        task = progress.add_task("trying what they can do", total=len(chosen))
+
+        from trainables.capabilities import probe
+
+        described = []
+        for method in chosen:
+            found = CapabilitiesDescription.model_validate(probe(method.name))
+            described.append(ProbedMethod(**describe(method).model_dump(), capabilities=found))
+            progress.advance(task)
+    return described
+
+
+def _table(probed: list[ProbedMethod]) -> Table:
+    table = _columns("method", "what it trains", "size knob", "learning rate", "source")
+    for one in probed:
+        table.add_row(one.name, one.summary, one.size_knob or "-", f"{one.learning_rate:g}", one.source)
+    return table
+
+
+def _knobs(probed: ProbedMethod) -> Table:
+    table = _columns("knob", "default", "searched", "meaning")
+    for knob in probed.knobs:
+        table.add_row(knob.name, str(knob.default), "yes" if knob.searched else "", knob.description)
+    return table
+
+
+def _matrix(probed: list[ProbedMethod]) -> Table:
+    fields = CapabilitiesDescription.model_fields
+    table = _columns("method", *(field.replace("_", " ") for field in fields))
+    for one in probed:
+        values = [getattr(one.capabilities, field) for field in fields]
+        table.add_row(one.name, *(("yes" if value else "no") if isinstance(value, bool) else value for value in values))
+    return table
+
+
+def _columns(*names: str) -> Table:
     table = Table(box=None, padding=(0, 2))
-    columns = ("method", "what it trains", "size knob", "learning rate", "source")
-    for column in columns if name is None else ("knob", "default", "searched", "meaning"):
-        table.add_column(column)
-    for one in described:
-        if name is None:
-            table.add_row(one.name, one.summary, one.size_knob or "-", f"{one.learning_rate:g}", one.source)
-        else:
-            for knob in one.knobs:
-                table.add_row(knob.name, str(knob.default), "yes" if knob.searched else "", knob.description)
-    console.print(table)
+    for name in names:
+        table.add_column(name)
+    return table
 
 
 def schema() -> None:

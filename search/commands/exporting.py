@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from spaces.card import Card
 from spaces.errors import RequestError
@@ -18,7 +19,8 @@ from tracking.documents import FrontDocument, FrontPoint
 from tracking.reader import front_document
 from tracking.rows import TrialRow, find_search, read_trials
 
-BUILT = ("peft", "merged")
+RANK = 8  # of a low-rank stand-in, unless another is asked for
+Format = Literal["peft", "merged", "lora", "stock"]
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,17 @@ class Choice:
         return points[-1]
 
 
-def export(uri: str, name: str, out: Path, choice: Choice, form: str, storage: Path) -> None:
+def export(
+    uri: str, name: str, out: Path, choice: Choice, form: Format, storage: Path, rank: float | None = None
+) -> None:
     """Write the chosen adapter and verify it.
 
     Raises:
         RequestError: when the request is wrong.
         WorkError: when the export does not reproduce the trial's logits.
     """
-    if form not in BUILT:
-        raise RequestError(f"--format {form}: not built yet; allowed: {', '.join(BUILT)}")
     choice.check()
+    _check_rank(rank, form)
     document = front_document(uri, name)
     chosen = choice.trial if choice.trial is not None else choice.of(document).trial
     with reading(uri) as client:
@@ -90,9 +93,23 @@ def export(uri: str, name: str, out: Path, choice: Choice, form: str, storage: P
     with tempfile.TemporaryDirectory() as folder:
         adapter = _fetch(uri, row, chosen, chosen in {p.trial for p in document.front}, storage / name, Path(folder))
         card = _card(spec, row, document.base_parameters, read_labels(adapter), needs_own_tuner(adapter))
-        found = write_export(adapter, out, spec.model, card, "merged" if form == "merged" else "peft")
+        proof = write_export(adapter, out, card, form, RANK if rank is None else rank)
     print(f"exported trial {chosen} ({row.plan.method}, {row.plan.trainable_parameters:,} parameters) to {out}")
-    print(f"verified in a fresh process: the largest difference of its logits is {found:.2g}")
+    if proof.before is not None and proof.after is not None:
+        metric = spec.metric.name
+        print(f"{metric} on validation: {proof.before:.4f} as trained, {proof.after:.4f} as LoRA of low rank")
+    else:
+        alone = ", by PEFT alone" if form == "stock" else ""
+        print(f"verified in a fresh process{alone}: the largest difference of its logits is {proof.difference:.2g}")
+
+
+def _check_rank(rank: float | None, form: Format) -> None:
+    if rank is not None and form != "lora":
+        raise RequestError(f"--rank {rank:g}: says nothing of --format {form}; allowed: with --format lora")
+    if rank is not None and not (0 < rank < 1 or (rank >= 1 and float(rank).is_integer())):
+        raise RequestError(
+            f"--rank {rank:g}: no rank; allowed: a whole number, or a part of the squared singular values, below 1"
+        )
 
 
 def _fetch(uri: str, row: TrialRow, trial: str, on_front: bool, home: Path, folder: Path) -> Path:

@@ -145,6 +145,26 @@ def test_every_trial_can_be_exported_and_verified(searched: Workplace) -> None:
         assert json.loads((out / "labels.json").read_text()) == ["bad", "good"]
 
 
+def test_a_sparse_adapter_is_exported_for_plain_peft(searched: Workplace) -> None:
+    trials = read(searched, "trials", "mine")["trials"]
+    trial = next(one["trial"] for one in trials if one["method"] == "sparta")
+    out = searched.folder / "stock"
+    done = searched.run("export", "mine", "--trial", trial, "--out", str(out), "--format", "stock")
+    assert done.returncode == 0, done.stderr
+    assert "by PEFT alone" in done.stdout
+    assert done.stderr == ""
+    assert json.loads((out / "adapter_config.json").read_text())["peft_type"] == "SUPERTUNING"
+
+
+def test_a_low_rank_stand_in_tells_its_loss_of_quality(searched: Workplace) -> None:
+    best = read(searched, "front", "mine")["front"][-1]
+    out = searched.folder / "low-rank"
+    done = searched.run("export", "mine", "--out", str(out), "--format", "lora", "--rank", "2")
+    assert done.returncode == 0, done.stderr
+    assert f"accuracy on validation: {best['quality']:.4f} as trained, " in done.stdout
+    assert json.loads((out / "adapter_config.json").read_text())["peft_type"] == "LORA"
+
+
 def test_the_best_is_exported_merged_and_needs_no_adapter(searched: Workplace) -> None:
     out = searched.folder / "merged"
     done = searched.run("export", "mine", "--out", str(out), "--format", "merged")

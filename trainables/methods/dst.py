@@ -13,9 +13,10 @@ from torch import nn
 from spaces.inventory import Inventory, select
 from spaces.methods.dst import DstConfiguration, shares, silos
 from spaces.methods.sparta import choose_entries, entries_at
-from trainables.methods.base import Adapter, target_names
+from trainables.methods.base import Adapter, StockForm, target_names
 from trainables.reselection import Reselection
 from trainables.schedule import Schedule, Silo
+from trainables.stock_sparse import sparse_stock
 from trainables.subset import SubsetLayer
 from trainables.tuners import LinearConfig, LinearTuner, register
 
@@ -102,6 +103,10 @@ class Dst(Adapter[DstConfiguration]):
             distance=configuration.distance,
             clear=configuration.reset_state == "clear",
         )
+
+    def stock(self, model: PeftModel, configuration: DstConfiguration) -> StockForm:
+        """PEFT's Supertuning holds the same entries."""
+        return sparse_stock(model, self.name)
 
 
 def silos_of(model: PeftModel, adapter: str) -> list[Silo]:

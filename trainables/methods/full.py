@@ -14,21 +14,18 @@ from torch import Tensor, nn
 from spaces.inventory import Inventory
 from spaces.methods.full import FullConfiguration
 from trainables.methods.base import Adapter
-from trainables.tuners import Tuner, register
+from trainables.tuners import Tuner, TunerConfig, register
 from trainables.whole import WholeModule
 
 
 @dataclass
-class FullConfig(PeftConfig):  # type: ignore[misc]
+class FullConfig(TunerConfig):
     """Everything but the modules to save is trained whole.
 
     PEFT's own `target_modules` stays empty: it would save embeddings named there a second time.
     """
 
     target_modules: list[str] | None = field(default=None, metadata={"help": "Not used."})
-    modules_to_save: list[str] | None = field(
-        default=None, metadata={"help": "Modules trained and saved beside the adapter: the task head."}
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

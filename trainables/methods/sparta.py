@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from peft import PeftConfig
+from peft import PeftConfig, PeftModel
 from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -23,10 +23,11 @@ from spaces.methods.sparta import (
     trained_entries,
 )
 from spaces.subsets import Places
-from trainables.methods.base import Adapter, target_names
+from trainables.methods.base import Adapter, StockForm, target_names
 from trainables.sparse import SparseEmbedding, SparseLayer
 from trainables.sparse_module import SparseModule
 from trainables.sparse_units import BaseParameters, Unit, units
+from trainables.stock_sparse import sparse_stock
 from trainables.tuners import LinearConfig, LinearTuner, register
 
 
@@ -200,6 +201,10 @@ class Sparta(Adapter[SpartaConfiguration]):
             seed=configuration.seed,
             indices=configuration.indices,
         )
+
+    def stock(self, model: PeftModel, configuration: SpartaConfiguration) -> StockForm:
+        """PEFT's Supertuning holds the same entries."""
+        return sparse_stock(model, self.name)
 
 
 ADAPTERS = (Sparta(),)

@@ -1,0 +1,140 @@
+"""Exports of an adapter as a trial leaves it: verified, or refused with nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftConfig
+from safetensors.torch import load_file, save_file
+
+from spaces.card import Card
+from spaces.errors import RequestError, WorkError
+from spaces.registry import configuration, method
+from spaces.spec import load_spec
+from tests.conftest import Workplace
+from trainables.attach import attach, trained_parameters
+from trainables.export import export
+from trainables.inventory import inventory_of
+from trainables.loading import ADAPTER_WEIGHTS, load_export, write_base, write_labels
+from trainables.stock import verify_stock
+from trainables.verification import save_verification
+from trainables.weights import build, load_config, load_weights
+
+LABELS = ("bad", "good")
+Trained = Callable[[str], tuple[Path, Card]]
+
+
+@pytest.fixture
+def trained(workplace: Workplace) -> Trained:
+    """Makes the artifact of a trial of a method, and its facts."""
+
+    def make(name: str) -> tuple[Path, Card]:
+        spec = load_spec(workplace.spec())
+        weights = load_weights(spec.model, load_config(spec.model, LABELS), LABELS)
+        plain = build(weights, torch.device("cpu"))
+        inventory = inventory_of(plain, weights.fresh)
+        chosen = configuration(name, {"targets": "attention"})
+        model = attach(plain, name, chosen, inventory, seed=0)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for group in trained_parameters(model, inventory):
+                for parameter in group.values():
+                    parameter.add_(torch.randn_like(parameter), alpha=0.2)
+        folder = workplace.folder / f"adapter-{name}"
+        model.save_pretrained(folder, save_embedding_layers=False)
+        tokens = torch.arange(100, 124).reshape(3, 8)
+        inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+        save_verification(model, inputs, folder, torch.float32)
+        write_labels(folder, LABELS)
+        write_base(folder, model)
+        count = method(name).count(chosen, inventory)
+        card = Card(
+            spec=spec,
+            trial="0000",
+            method=name,
+            config=chosen.model_dump(),
+            seed=0,
+            quality=0.5,
+            confirmed_quality=None,
+            confirmed_std=None,
+            test_quality=None,
+            trainable_parameters=count.trainable_parameters,
+            head_parameters=count.head_parameters,
+            base_parameters=count.base_parameters,
+            adapter_bytes=count.adapter_bytes,
+            labels=LABELS,
+            own_tuner=name != "lora",
+        )
+        return folder, card
+
+    return make
+
+
+def test_a_stock_export_is_plain_peft_and_proven(trained: Trained, tmp_path: Path) -> None:
+    folder, card = trained("sparta")
+    proof = export(folder, tmp_path / "out", card, "stock")
+    assert proof.difference is not None
+    assert proof.difference < 1e-4
+    assert PeftConfig.from_pretrained(tmp_path / "out").peft_type == "SUPERTUNING"
+    heads = {name for name in load_file(tmp_path / "out" / ADAPTER_WEIGHTS) if "supertuning" not in name}
+    assert heads == {name for name in load_file(folder / ADAPTER_WEIGHTS) if "sparta" not in name}
+    told = (tmp_path / "out" / "README.md").read_text()
+    assert "SUPERTUNING of PEFT, which computes the same" in told
+    assert "trainables" not in told
+
+    # A stock form that computes something else is noticed.
+    native = load_export(folder, card.spec.model, torch.float32)
+    path = tmp_path / "out" / ADAPTER_WEIGHTS
+    moved = {name: one * 1.001 if "values" in name else one for name, one in load_file(path).items()}
+    save_file(moved, path, metadata={"format": "pt"})
+    with pytest.raises(WorkError, match=r"the stock form's logits differ by .* from those of the"):
+        verify_stock(tmp_path / "out", native, card.spec.model)
+
+
+def test_a_low_rank_export_tells_what_it_costs(trained: Trained, tmp_path: Path) -> None:
+    folder, card = trained("surm-circulant")
+    proof = export(folder, tmp_path / "out", card, "lora", 32)
+    assert proof.before == proof.after  # at full rank
+    assert export(folder, tmp_path / "smaller", card, "lora", 0.3).before == proof.before
+    assert PeftConfig.from_pretrained(tmp_path / "smaller").peft_type == "LORA"
+    assert not (tmp_path / "smaller" / "verification.safetensors").exists()
+    told = (tmp_path / "smaller" / "README.md").read_text()
+    assert "LoRA with 0.3 of the squared singular values of every layer" in told
+    assert f"| Validation accuracy of the adapter | {proof.before:.4f}" in told
+    assert "Validation accuracy of this stand-in" in told
+    assert "verification" not in told
+
+
+def refused(folder: Path, out: Path, card: Card, form: str) -> str:
+    with pytest.raises(RequestError) as caught:
+        export(folder, out, card, form)  # type: ignore[arg-type]
+    assert list(out.parent.glob("*out*")) == []
+    return str(caught.value)
+
+
+def test_what_cannot_be_exported_is_named(trained: Trained, tmp_path: Path) -> None:
+    folder, card = trained("surm-circulant")
+    told = refused(folder, tmp_path / "out", replace(card, method="full", config={}), "stock")
+    assert told == "--format stock: full: PEFT has no equal form; allowed: peft, merged, lora"
+    data = card.spec.data.model_copy(update={"train": "gone.csv"})
+    lost = replace(card, spec=card.spec.model_copy(update={"data": data}))
+    assert "data.train" in refused(folder, tmp_path / "out", lost, "lora")
+
+
+@pytest.mark.parametrize("form", ["peft", "stock"])
+def test_another_base_is_refused(trained: Trained, workplace: Workplace, tmp_path: Path, form: str) -> None:
+    folder, card = trained("lora")
+    other = workplace.folder / "other"
+    shutil.copytree(workplace.model, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 65}))
+    model = card.spec.model.model_copy(update={"path": str(other)})
+    told = refused(folder, tmp_path / "out", replace(card, spec=card.spec.model_copy(update={"model": model})), form)
+    assert told.startswith(f"model.path = {other}: the adapter was trained on another base: the number of parameters ")
+    assert told.endswith("; allowed: the base that the search used")

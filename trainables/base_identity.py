@@ -1,0 +1,69 @@
+"""Which base an adapter belongs to: the architecture and the shapes of its parameters, wherever its files lie."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
+from torch import nn
+
+Identity = dict[str, Any]
+_NAMES = {"model_type": "model_type", "parameters": "number of parameters", "shapes": "names or shapes of parameters"}
+
+
+def base_identity(model: nn.Module, apart: Collection[str]) -> Identity:
+    """The identity of a base, on any device, with adapters on it or without.
+
+    Args:
+        model: a task model, not wrapped by PEFT as a whole.
+        apart: modules that do not count, the task head, by their full names or, as PEFT has it, the ends of these.
+
+    Returns:
+        `model_type`, the number of `parameters` (tied ones once), and a hash of all names and `shapes`. Linear layers
+        count with the shape that they compute with, so that a quantised base is the same base.
+    """
+    config = getattr(model, "config", None)
+    found = {name: (shape, identity) for name, shape, identity in _parameters(model, tuple(apart))}
+    sizes = {identity: shape for shape, identity in found.values()}
+    listed = json.dumps(sorted((name, shape) for name, (shape, _) in found.items()))
+    return {
+        "model_type": getattr(config, "model_type", type(model).__name__),
+        "parameters": sum(math.prod(shape) for shape in sizes.values()),
+        "shapes": hashlib.sha256(listed.encode()).hexdigest()[:16],
+    }
+
+
+def check_base(expected: Identity, found: Identity) -> None:
+    """See that two identities are one.
+
+    Raises:
+        ValueError: naming what differs first.
+    """
+    for key, name in _NAMES.items():
+        if expected.get(key) != found[key]:
+            values = "" if key == "shapes" else f": {expected.get(key)} there, {found[key]} here"
+            raise ValueError(f"the adapter was trained on another base: the {name} differs{values}")
+
+
+def _parameters(module: nn.Module, apart: Collection[str], prefix: str = "") -> Iterator[tuple[str, list[int], int]]:
+    """Name, shape and identity of what the pretrained base has, without what tuners put around and beside it."""
+    if isinstance(module, AuxiliaryTrainingWrapper):
+        yield from _parameters(module.original_module, apart, prefix)
+        return
+    if isinstance(module, BaseTunerLayer):
+        yield from _parameters(module.base_layer, apart, prefix)
+        return
+    for leaf, parameter in module.named_parameters(recurse=False):
+        shape = list(parameter.shape)
+        if isinstance(module, nn.Linear) and leaf == "weight":
+            shape = [module.out_features, module.in_features]
+        yield f"{prefix}{leaf}", shape, id(parameter)
+    for child, inner in module.named_children():
+        name = f"{prefix}{child}"
+        if not any(name == one or name.endswith(f".{one}") for one in apart):
+            yield from _parameters(inner, apart, f"{name}.")

@@ -1,0 +1,70 @@
+"""Loads an adapter as its user would, in a process that cannot import our packages, and compares its logits.
+
+Run as a file, `python -I stock_verification.py REQUEST`: it stands alone, and nothing of ours can be found. REQUEST
+is JSON: `blocked`, packages that must not be imported; `folder`, the adapter; `base` and `revision`, its base;
+`model_class` of transformers and `settings` for it; `references`, files of inputs and logits. Prints, for each
+reference, the largest difference of the logits and the largest of the saved logits.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from typing import Any
+
+
+class Blocked(MetaPathFinder):
+    """Finds none of `packages`, wherever they are installed."""
+
+    def __init__(self, packages: Sequence[str]) -> None:
+        self._packages = frozenset(packages)
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> None:
+        """Refuse the packages; others find the rest.
+
+        Raises:
+            ModuleNotFoundError: for one of the packages.
+        """
+        if fullname.partition(".")[0] in self._packages:
+            raise ModuleNotFoundError(f"{fullname} must not be needed", name=fullname)
+
+
+def compare(request: dict[str, Any], reference: str) -> tuple[float, float]:
+    """The largest difference from the logits in a reference, and the largest of these."""
+    import torch
+    import transformers
+    from peft import PeftModel
+    from safetensors import safe_open
+
+    with safe_open(reference, framework="pt") as file:
+        dtype = getattr(torch, file.metadata()["dtype"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    expected = tensors.pop("logits")
+    base = getattr(transformers, request["model_class"]).from_pretrained(
+        request["base"],
+        revision=request["revision"],
+        dtype=dtype,
+        ignore_mismatched_sizes=True,
+        use_safetensors=True,
+        **request["settings"],
+    )
+    model = PeftModel.from_pretrained(base, request["folder"]).eval()
+    with torch.inference_mode():
+        logits = model(**tensors).logits.float()
+    if logits.shape != expected.shape:
+        return float("inf"), float(expected.abs().max())
+    return float((logits - expected).abs().max()), float(expected.abs().max())
+
+
+def main() -> int:
+    """Compare with every reference."""
+    request = json.loads(sys.argv[1])
+    sys.meta_path.insert(0, Blocked(request["blocked"]))
+    print(json.dumps([compare(request, reference) for reference in request["references"]]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
