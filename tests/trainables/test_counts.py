@@ -20,7 +20,16 @@ from trainables.inventory import inside, inventory_of
 PLACES = st.fixed_dictionaries(
     {"targets": st.sampled_from(TARGETS), "layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 5))}
 )
+SURM: dict[str, st.SearchStrategy[Any]] = {
+    "placement": st.sampled_from(["lora", "adapter"]),
+    "block_size": st.sampled_from(["whole", 2, 4]),
+    "trainable_alpha": st.booleans(),
+}
 OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "surm-circulant": st.fixed_dictionaries(SURM),
+    "surm-toeplitz": st.fixed_dictionaries(SURM | {"symmetric": st.booleans()}),
+    "surm-kronecker": st.fixed_dictionaries(SURM | {"factors": st.sampled_from(["paper", "square"])}),
+    "surm-ldr": st.fixed_dictionaries(SURM | {"displacement_rank": st.integers(1, 3)}),
     "lora": st.fixed_dictionaries({"rank": st.integers(1, 5)}),
     "sparta": st.fixed_dictionaries({"density": st.floats(1e-4, 1.0), "seed": st.integers(0, 5)}),
     "dst": st.fixed_dictionaries({"density": st.floats(1 / 96, 1.0)}),

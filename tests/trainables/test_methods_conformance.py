@@ -14,6 +14,7 @@ from peft import PeftConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from spaces.errors import RequestError
 from spaces.methods.base import Configuration, Unfit
 from spaces.registry import configuration, method, methods
 from spaces.sections import Task
@@ -28,6 +29,9 @@ EVERYWHERE: dict[str, dict[str, Any]] = {
     "lora": {"targets": "all", "rank": 2},
     "sparta": {"targets": "all", "density": 0.1},
     "surm-circulant": {"targets": "all"},
+    "surm-toeplitz": {"targets": "all"},
+    "surm-kronecker": {"targets": "all"},
+    "surm-ldr": {"targets": "all"},
     "dst": {"targets": "all", "density": 0.1},
     "full": {},
 }
@@ -88,6 +92,11 @@ def check_life(tiny: Tiny, name: str, chosen: Configuration, folder: Path) -> fl
     sparing = PeftModel.from_pretrained(tiny.model(), folder, low_cpu_mem_usage=True)
     close(tiny.logits(sparing), trained, 1e-6)
 
+    if getattr(chosen, "placement", "lora") == "adapter":  # not linear
+        with pytest.raises(RequestError, match="placement = adapter"):
+            merged(model)
+        assert tiny.fingerprint() == before
+        return float((trained - base).abs().max())
     plain = merged(model)
     assert not any("lora" in path or "base_layer" in path for path, _ in plain.named_modules())
     close(tiny.logits(plain), trained, 1e-5)
@@ -122,7 +131,7 @@ def test_the_same_seed_gives_the_same_adapter_and_leaves_the_generator_alone(nam
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     # The seed of a training decides random initial values; what sparta draws follows its own setting.
     differs = any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
-    assert differs == (name in {"lora", "surm-circulant", "dst"})
+    assert differs == (name in {"lora", "dst"} or name.startswith("surm-"))
 
 
 @METHODS
