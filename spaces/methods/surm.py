@@ -19,7 +19,7 @@ Placement = Literal["lora", "adapter"]
 BlockSize = Literal["whole"] | PositiveInt
 Shape = tuple[int, ...]
 
-_HOULSBY: dict[Any, Targets] = {None: "all", "qv": "all", "qkv": "all", "vo": "attention"}
+_HOULSBY: dict[str, Targets] = {"qv": "all", "qkv": "all", "vo": "attention"}
 
 
 class SurmConfiguration(PlacedConfiguration):
@@ -52,8 +52,8 @@ class SurmConfiguration(PlacedConfiguration):
     def _name_houlsbys_places(cls, values: Any) -> Any:
         """One name for equal places, so that equal trainings have equal settings."""
         if isinstance(values, dict) and values.get("placement") == "adapter":
-            targets = values.get("targets")
-            return {**values, "targets": _HOULSBY.get(targets, targets)}
+            targets = values.get("targets", "qkv")
+            return {**values, "targets": _HOULSBY.get(str(targets), targets)}
         return values
 
 
