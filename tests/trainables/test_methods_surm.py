@@ -24,7 +24,7 @@ from spaces.registry import configuration, method
 from spaces.sections import Task
 from tests.trainables.test_methods_conformance import train
 from tests.trainables.test_structured_displacement import f_circulant
-from tests.trainables.tiny_models import BERT
+from tests.trainables.tiny_models import BERT, Tiny
 from trainables.attach import attach
 from trainables.inventory import inventory_of, meta_model
 from trainables.methods.surm import SurmConfig, SurmLayer, adapted_layers
@@ -277,3 +277,26 @@ def test_updates_of_full_rank() -> None:
     for name in ("surm-circulant", "surm-toeplitz", "surm-ldr"):
         delta: Tensor = adapted(name, 48, 48).get_delta_weight("default").double()
         assert int(torch.linalg.matrix_rank(delta, rtol=1e-6)) == 48
+
+
+@FAMILIES
+@PLACEMENTS
+@pytest.mark.parametrize("block", ["whole", 8])
+def test_a_base_in_bfloat16(name: str, placement: str, block: Any, tmp_path: Path) -> None:
+    half = Tiny("gpt2", Task.CAUSAL_LM, torch.bfloat16)
+    before, base = half.fingerprint(), half.logits(half.model())
+    chosen = configuration(name, {"placement": placement, "block_size": block, "targets": "all"})
+    model = attach(half.model(), name, chosen, half.inventory, seed=1)
+    assert torch.equal(half.logits(model), base)
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    trained = half.logits(train(half, model, name, chosen))
+    assert trained.dtype == base.dtype
+    assert not torch.equal(trained, base)
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    model.save_pretrained(tmp_path)
+    assert torch.equal(half.logits(PeftModel.from_pretrained(half.model(), tmp_path)), trained)
+    with model.disable_adapter():
+        assert torch.equal(half.logits(model), base)
+    with torch.autocast("cpu", torch.bfloat16):
+        model.train()(**half.inputs()).logits.float().square().mean().backward()
+    assert half.fingerprint() == before
