@@ -6,18 +6,16 @@ import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from spaces.count import Count
+from spaces.grid import BlockSize, Grid, Shape, divisors, grid
 from spaces.inventory import Inventory, LinearLayer, Targets, select
 from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 
 Placement = Literal["lora", "adapter"]
-BlockSize = Literal["whole"] | PositiveInt
-Shape = tuple[int, ...]
 
 _HOULSBY: dict[str, Targets] = {"qv": "all", "qkv": "all", "vo": "attention"}
 
@@ -58,35 +56,6 @@ class SurmConfiguration(PlacedConfiguration):
 
 
 C = TypeVar("C", bound=SurmConfiguration)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A matrix as `down` × `across` blocks of `height` × `width`, each a part of a square one of order `order`."""
-
-    down: int
-    across: int
-    height: int
-    width: int
-
-    @property
-    def order(self) -> int:
-        """Order of the square that encloses a block."""
-        return max(self.height, self.width)
-
-
-def grid(block_size: BlockSize, rows: int, columns: int) -> Grid:
-    """The blocks of a matrix of `rows` × `columns`.
-
-    Raises:
-        ValueError: when blocks of this size do not divide it.
-    """
-    if block_size == "whole":
-        return Grid(1, 1, rows, columns)
-    if rows % block_size or columns % block_size:
-        allowed = ", ".join(map(str, divisors(math.gcd(rows, columns))))
-        raise ValueError(f"block_size = {block_size} does not divide {rows} × {columns}; allowed: whole, {allowed}")
-    return Grid(rows // block_size, columns // block_size, block_size, block_size)
 
 
 def update_shape(placement: Placement, out_features: int, in_features: int) -> tuple[int, int]:
@@ -205,12 +174,6 @@ def block_sizes(configuration: C, shapes: Counter[tuple[int, int]]) -> Iterator[
     for size in reversed(divisors(math.gcd(*(side for shape in shapes for side in shape)))):
         if size >= 4:
             yield configuration.model_copy(update={"block_size": size})
-
-
-def divisors(number: int) -> list[int]:
-    """All divisors of a positive number, ascending."""
-    small = [one for one in range(1, math.isqrt(number) + 1) if number % one == 0]
-    return small + [number // one for one in reversed(small) if one * one != number]
 
 
 def _shape(configuration: SurmConfiguration, layer: LinearLayer) -> tuple[int, int]:

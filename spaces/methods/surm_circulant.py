@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from spaces.methods.surm import Grid, Shape, Structured, SurmConfiguration, block_sizes
+from spaces.grid import Grid, Shape
+from spaces.methods.surm import Structured, SurmConfiguration, block_sizes
 
 
 class CirculantConfiguration(SurmConfiguration):

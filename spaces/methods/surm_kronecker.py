@@ -9,8 +9,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from spaces.grid import Grid, Shape, divisors
 from spaces.knobs import Choice
-from spaces.methods.surm import Grid, Shape, Structured, SurmConfiguration, block_sizes, divisors
+from spaces.methods.surm import Structured, SurmConfiguration, block_sizes
 
 Factors = Literal["paper", "square"]
 

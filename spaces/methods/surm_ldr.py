@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from spaces.methods.surm import Grid, Shape, Structured, SurmConfiguration, grid
+from spaces.grid import Grid, Shape, grid
+from spaces.methods.surm import Structured, SurmConfiguration
 
 
 class LowDisplacementRankConfiguration(SurmConfiguration):

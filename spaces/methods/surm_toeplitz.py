@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from spaces.grid import Grid, Shape
 from spaces.knobs import Choice
-from spaces.methods.surm import Grid, Shape, Structured, SurmConfiguration, block_sizes
+from spaces.methods.surm import Structured, SurmConfiguration, block_sizes
 
 
 class ToeplitzConfiguration(SurmConfiguration):

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from spaces.budget import Budget
 from spaces.errors import RequestError
+from spaces.grid import divisors, grid
 from spaces.inventory import Inventory, LinearLayer
 from spaces.methods.base import Unfit
-from spaces.methods.surm import SurmConfiguration, divisors, grid, surm_layers
+from spaces.methods.surm import SurmConfiguration, surm_layers
 from spaces.methods.surm_kronecker import kronecker_shapes
 from spaces.registry import configuration, method
 from spaces.space import Space

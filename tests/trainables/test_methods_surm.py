@@ -27,9 +27,10 @@ from tests.trainables.test_structured_displacement import f_circulant
 from tests.trainables.tiny_models import BERT, Tiny
 from trainables.attach import attach
 from trainables.inventory import inventory_of, meta_model
-from trainables.methods.surm import SurmConfig, SurmLayer, adapted_layers
+from trainables.methods.surm import adapted_layers
 from trainables.methods.surm_circulant import CirculantConfig
 from trainables.methods.surm_kronecker import KroneckerConfig
+from trainables.methods.surm_layer import SurmConfig, SurmLayer
 from trainables.methods.surm_ldr import LowDisplacementRankConfig
 from trainables.methods.surm_toeplitz import ToeplitzConfig
 

@@ -9,10 +9,11 @@ from peft import C3AConfig, PeftConfig
 from peft.utils import PeftType
 from torch import Tensor
 
-from spaces.methods.surm import Grid, Shape
+from spaces.grid import Grid, Shape
 from spaces.methods.surm_circulant import CirculantConfiguration, circulant_shapes
 from trainables.methods.base import NoStockForm
-from trainables.methods.surm import Kernels, SurmAdapter, SurmConfig, SurmLayer, SurmModel
+from trainables.methods.surm import SurmAdapter, SurmModel
+from trainables.methods.surm_layer import Kernels, SurmConfig, SurmLayer
 from trainables.structured.circulant import dense, grid_matvec, matvec
 from trainables.tuners import register
 

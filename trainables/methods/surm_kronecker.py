@@ -10,10 +10,11 @@ from peft.utils import PeftType
 from torch import Tensor
 from torch.nn.functional import pad
 
-from spaces.methods.surm import Grid, Shape
+from spaces.grid import Grid, Shape
 from spaces.methods.surm_kronecker import Factors, KroneckerConfiguration, kronecker_shapes
 from trainables.methods.base import NoStockForm
-from trainables.methods.surm import Kernels, SurmAdapter, SurmConfig, SurmLayer, SurmModel
+from trainables.methods.surm import SurmAdapter, SurmModel
+from trainables.methods.surm_layer import Kernels, SurmConfig, SurmLayer
 from trainables.structured.kronecker import dense, matvec
 from trainables.tuners import register
 

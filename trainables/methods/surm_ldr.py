@@ -8,9 +8,10 @@ from typing import Any
 from peft.utils import PeftType
 from torch import Tensor
 
-from spaces.methods.surm import Grid, Shape
+from spaces.grid import Grid, Shape
 from spaces.methods.surm_ldr import LowDisplacementRankConfiguration, displacement_shapes
-from trainables.methods.surm import Kernels, SurmAdapter, SurmConfig, SurmLayer, SurmModel
+from trainables.methods.surm import SurmAdapter, SurmModel
+from trainables.methods.surm_layer import Kernels, SurmConfig, SurmLayer
 from trainables.structured.displacement import dense, matvec
 from trainables.tuners import register
 
