@@ -87,6 +87,8 @@ class Space:
                 )
             smallest, name = min(reachable)
             smallest += self._counted_head
+            if smallest <= self.budget.parameters and (reason := self._misfit(name)):
+                raise RequestError(f"methods.{name}: {reason}")
             raise RequestError(
                 f"budget.parameters = {self.budget.parameters}: no configuration lies between at_least "
                 f"({self.budget.at_least:,}) and the budget ({self.budget.parameters:,}); the smallest possible "
@@ -168,7 +170,7 @@ class Space:
                 configuration = self._fit(known, configuration, max(1, int(share * self.allowance)))
             count = known.count(configuration, self.inventory)
         except Unfit as unfit:
-            raise Rejected(str(unfit), excess=1.0) from None
+            raise Rejected(str(unfit), excess=1.0) from unfit
         excess = self.budget.excess(count)
         if excess > 0:
             raise Rejected(
@@ -239,6 +241,19 @@ class Space:
                 continue
             return True
         return False
+
+    def _misfit(self, name: str) -> str | None:
+        """Why a method cannot exist on this model as the spec narrows it; None where the budget alone forbids it."""
+        reasons = []
+        for values in self._corners(name):
+            if values["share"] == 1.0:
+                try:
+                    self._propose(name, FixedDraw(values))
+                except Rejected as rejected:
+                    if not isinstance(rejected.__cause__, Unfit):
+                        return None
+                    reasons.append(str(rejected))
+        return reasons[0]
 
     def _smallest(self, name: str) -> int:
         """Fewest parameters that a method can train; 0 when it has no place on the model."""

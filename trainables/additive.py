@@ -32,12 +32,17 @@ class AdditiveLayer(AdaptedLinear):
         """Apply the layer to x of shape (…, in)."""
         if self.disable_adapters and self.merged:
             self.unmerge()
-        result: Tensor = self.base_layer(x, *args, **kwargs)
+        output: Tensor = self.base_layer(x, *args, **kwargs)
         if self.disable_adapters or self.merged:
-            return result
+            return output
+        result = output
         for name in self.active(self._parameters_by_adapter()):
-            result = result + self.update(name, x).to(result.dtype)
+            result = result + self.addition(name, x, output).to(result.dtype)
         return result
+
+    def addition(self, adapter_name: str, x: Tensor, output: Tensor) -> Tensor:
+        """What an adapter adds to `output`, the base layer's at x: its update of x."""
+        return self.update(adapter_name, x)
 
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:

@@ -1,65 +1,185 @@
-"""SURM: structured updates of unrestricted rank (arXiv 2406.17740). So far: circulant."""
+"""SURM: structured updates of unrestricted rank (arXiv 2406.17740). What its families, modules beside, share."""
 
 from __future__ import annotations
 
-from pydantic import Field
+import math
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field, model_validator
 
 from spaces.count import Count
-from spaces.inventory import Inventory, LinearLayer, Targets
+from spaces.grid import BlockSize, Grid, Shape, divisors, grid
+from spaces.inventory import Inventory, LinearLayer, Targets, select
 from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 
+Placement = Literal["lora", "adapter"]
 
-class CirculantConfiguration(PlacedConfiguration):
-    """ΔW = α · C(r₁ ⊙ r₂): the Hadamard product of two circulants, with r₁ = 0 and r₂ ~ N(0, 1) at the start.
+_HOULSBY: dict[str, Targets] = {"qv": "all", "qkv": "all", "vo": "attention"}
 
-    For a weight of m × n the circulant has order N = max(m, n) and ΔW is its upper left m × n part.
+
+class SurmConfiguration(PlacedConfiguration):
+    """ΔW has two factors, of which the first is 0 and the second random at the start.
+
+    For a weight of m × n, ΔW is the upper left part of a structured matrix of order N = max(m, n), or with `block_size`
+    b a grid of structured b × b matrices. With `placement: adapter` it stands where Houlsby's adapters do (arXiv
+    1902.00751), behind the outputs of attention and feed-forward, square: Y = X + GELU(ΔW X) + b with b = 0 at the
+    start; `targets` then chooses between the two places: attention (vo, attention), mlp, or both (all others).
     """
 
-    learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of r₁ and r₂.")
     targets: Targets = Field(default="qkv", description="Kinds of linear layers to adapt (the paper's: qkv).")
+    placement: Placement = Field(
+        default="lora",
+        description="Beside the targets' weights (lora), or behind the outputs of attention and of mlp (adapter).",
+    )
+    block_size: BlockSize = Field(
+        default="whole",
+        description="Order of the square blocks that make up the update, a divisor of both sides; whole: one matrix.",
+    )
     alpha: float = Field(default=1.0, gt=0, description="Scale of the update.")
+    trainable_alpha: bool = Field(
+        default=False,
+        description="Multiply the update by a trained scalar, 0 at the start; then both factors are random.",
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the input of the update.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_houlsbys_places(cls, values: Any) -> Any:
+        """One name for equal places, so that equal trainings have equal settings."""
+        if isinstance(values, dict) and values.get("placement") == "adapter":
+            targets = values.get("targets", "qkv")
+            return {**values, "targets": _HOULSBY.get(str(targets), targets)}
+        return values
 
-def order(layer: LinearLayer) -> int:
-    """Order of the enclosing circulant."""
-    return max(layer.out_features, layer.in_features)
+
+C = TypeVar("C", bound=SurmConfiguration)
 
 
-class Circulant(Method[CirculantConfiguration]):
-    """Trains 2N parameters for a weight of m × n, N = max(m, n), and ships N. Its size is set by its place."""
+def update_shape(placement: Placement, out_features: int, in_features: int) -> tuple[int, int]:
+    """Rows and columns of ΔW."""
+    return (out_features, in_features if placement == "lora" else out_features)
 
-    name = "surm-circulant"
-    summary = "product of two circulants, full rank"
+
+def surm_layers(configuration: SurmConfiguration, inventory: Inventory) -> tuple[LinearLayer, ...]:
+    """The layers beside or behind which the updates stand.
+
+    Raises:
+        Unfit: when the model has none of them.
+    """
+    if configuration.placement == "lora":
+        return placed_layers(configuration, inventory)
+    one = configuration.layers == "one"
+    chosen = select(inventory, configuration.targets, "all" if one else configuration.layers)
+    behind = tuple(layer for layer in chosen if layer.kind in {"output", "down"})
+    if not behind:
+        raise Unfit(
+            f"placement = adapter, targets = {configuration.targets}: {inventory.model_type} has no matching output",
+            smallest=0,
+        )
+    return behind[-1:] if one else behind
+
+
+class Structured(Method[C]):
+    """Trains two factors for every block, and sets its size by `size_knob`, or, under the least of it, by its place.
+
+    `ships_product`: the elementwise product of the factors is all that an adapter must ship.
+    """
+
     source = "arXiv 2406.17740"
     usual = True
-    configuration = CirculantConfiguration
+    size_knob = "block_size"
+    ships_product: ClassVar[bool] = False
 
-    def count(self, configuration: CirculantConfiguration, inventory: Inventory) -> Count:
-        trainable = {one: 2 * order(one) for one in placed_layers(configuration, inventory)}
-        stored = sum(trainable.values()) // 2
+    @abstractmethod
+    def factor_shapes(self, configuration: C, block: Grid) -> tuple[Shape, Shape]:
+        """Shapes of the two factors of one block.
+
+        Raises:
+            ValueError: when the block is too small for the configuration; says what is allowed.
+        """
+
+    @abstractmethod
+    def sizes(self, configuration: C, shapes: Counter[tuple[int, int]], allowance: int) -> Iterator[C]:
+        """`configuration` in every size to try, for so many updates of each shape; the smallest is among them."""
+
+    def count(self, configuration: C, inventory: Inventory) -> Count:
+        layers = surm_layers(configuration, inventory)
+        trainable: dict[LinearLayer, int] = {}
+        for one in layers:
+            try:
+                trainable[one] = self._trainable(configuration, *_shape(configuration, one))
+            except ValueError as error:
+                whole = configuration.model_copy(update={"block_size": "whole"})
+                raise Unfit(f"{one.name}: {error}", self._least(whole, _shapes(whole, inventory))) from None
+        stored = sum(trainable.values())
+        if self.ships_product:
+            stored -= sum(self._second_factors(configuration, *_shape(configuration, one)) for one in layers)
+        if configuration.trainable_alpha:
+            stored -= len(layers)  # multiplied into the first factor before it is shipped
         return layerwise(inventory, trainable, stored=stored, adapter_bytes=4 * stored)
 
-    def fit(
-        self, configuration: CirculantConfiguration, inventory: Inventory, allowance: int
-    ) -> CirculantConfiguration:
-        """Keep as many of the last blocks as the allowance pays for; a single weight where not even one fits."""
-        if self.count(configuration, inventory).trainable_parameters <= allowance:
-            return configuration
-        blocks = sorted({one.block for one in placed_layers(configuration, inventory)}, reverse=True)
-        fitted = None
-        for kept in range(1, len(blocks)):
-            trial = configuration.model_copy(update={"layers": inventory.blocks - blocks[kept - 1]})
-            if self.count(trial, inventory).trainable_parameters > allowance:
-                break
-            fitted = trial
-        if fitted is not None:
-            return fitted
-        single = configuration.model_copy(update={"layers": "one"})
-        smallest = self.count(single, inventory).trainable_parameters
-        if smallest > allowance:
-            raise Unfit(f"the smallest circulant here trains {smallest:,} parameters", smallest=smallest)
-        return single
+    def fit(self, configuration: C, inventory: Inventory, allowance: int) -> C:
+        """The largest size at the given place; where not even the smallest fits, as many of the last blocks as do."""
+        first = next(iter(self.sizes(configuration, _shapes(configuration, inventory), 0)))
+        self.count(first, inventory)  # where the size is another knob, a given block size may divide nothing
+        for place in self._places(configuration, inventory):
+            shapes = _shapes(place, inventory)
+            sized = [(self._total(one, shapes), one) for one in self.sizes(place, shapes, allowance)]
+            fitting = [(size, one) for size, one in sized if size <= allowance]
+            if fitting:
+                return max(fitting, key=lambda one: one[0])[1]
+        smallest = min(size for size, _ in sized)
+        raise Unfit(f"the smallest {self.name} here trains {smallest:,} parameters", smallest=smallest)
+
+    def _places(self, configuration: C, inventory: Inventory) -> Iterator[C]:
+        """The given place, then ever fewer of its last blocks, then a single weight."""
+        yield configuration
+        if configuration.layers == "one":
+            return
+        blocks = sorted({layer.block for layer in surm_layers(configuration, inventory)})
+        for first in blocks[1:]:
+            yield configuration.model_copy(update={"layers": inventory.blocks - first})
+        yield configuration.model_copy(update={"layers": "one"})
+
+    def _trainable(self, configuration: C, rows: int, columns: int) -> int:
+        """Trainable parameters of one update.
+
+        Raises:
+            ValueError: when it cannot exist.
+        """
+        made = grid(configuration.block_size, rows, columns)
+        factors = sum(math.prod(shape) for shape in self.factor_shapes(configuration, made))
+        bias = rows if configuration.placement == "adapter" else 0
+        return made.down * made.across * factors + bias + configuration.trainable_alpha
+
+    def _second_factors(self, configuration: C, rows: int, columns: int) -> int:
+        made = grid(configuration.block_size, rows, columns)
+        return made.down * made.across * math.prod(self.factor_shapes(configuration, made)[1])
+
+    def _total(self, configuration: C, shapes: Counter[tuple[int, int]]) -> int:
+        return sum(number * self._trainable(configuration, *shape) for shape, number in shapes.items())
+
+    def _least(self, configuration: C, shapes: Counter[tuple[int, int]]) -> int:
+        return min(self._total(sized, shapes) for sized in self.sizes(configuration, shapes, 0))
 
 
-METHODS = (Circulant(),)
+def block_sizes(configuration: C, shapes: Counter[tuple[int, int]]) -> Iterator[C]:
+    """`configuration` whole, and with every block size that divides all `shapes`, from large to small.
+
+    Blocks of 4 × 4 are the smallest that every family writes in fewer numbers than they have entries.
+    """
+    yield configuration.model_copy(update={"block_size": "whole"})
+    for size in reversed(divisors(math.gcd(*(side for shape in shapes for side in shape)))):
+        if size >= 4:
+            yield configuration.model_copy(update={"block_size": size})
+
+
+def _shape(configuration: SurmConfiguration, layer: LinearLayer) -> tuple[int, int]:
+    return update_shape(configuration.placement, layer.out_features, layer.in_features)
+
+
+def _shapes(configuration: SurmConfiguration, inventory: Inventory) -> Counter[tuple[int, int]]:
+    return Counter(_shape(configuration, layer) for layer in surm_layers(configuration, inventory))

@@ -23,6 +23,11 @@ from trainables.registry import adapters
 PLACES = st.fixed_dictionaries(
     {"targets": st.sampled_from(TARGETS), "layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 5))}
 )
+SURM: dict[str, st.SearchStrategy[Any]] = {
+    "placement": st.sampled_from(["lora", "adapter"]),
+    "block_size": st.sampled_from(["whole", 2, 4]),
+    "trainable_alpha": st.booleans(),
+}
 OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "lora": st.fixed_dictionaries({"rank": st.integers(1, 5), "variant": st.sampled_from(["lora", "rslora", "dora"])}),
     "sparta": st.fixed_dictionaries(
@@ -79,6 +84,10 @@ OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "trainable-tokens": st.fixed_dictionaries({"tokens": st.integers(1, 45), "first_token": st.integers(0, 45)}),
     "prompt-tuning": st.fixed_dictionaries({"virtual_tokens": st.integers(1, 12)}),
     "prefix-tuning": st.fixed_dictionaries({"virtual_tokens": st.integers(1, 12)}),
+    "surm-circulant": st.fixed_dictionaries(SURM),
+    "surm-toeplitz": st.fixed_dictionaries(SURM | {"symmetric": st.booleans()}),
+    "surm-kronecker": st.fixed_dictionaries(SURM | {"factors": st.sampled_from(["paper", "square"])}),
+    "surm-ldr": st.fixed_dictionaries(SURM | {"displacement_rank": st.integers(1, 3)}),
 }
 
 

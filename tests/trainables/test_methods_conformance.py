@@ -66,6 +66,9 @@ RANDOM = {
     "prefix-tuning",
     "prompt-tuning",
     "surm-circulant",
+    "surm-kronecker",
+    "surm-ldr",
+    "surm-toeplitz",
 }
 CAUSAL_GPT2 = Tiny("gpt2", Task.CAUSAL_LM)
 
@@ -157,6 +160,11 @@ def check_life(tiny: Tiny, name: str, chosen: Configuration, folder: Path) -> fl
         with pytest.raises(RequestError, match="cannot be merged"):
             merged(model)
         return float((trained[:, -base.shape[1] :] - base).abs().max())
+    if getattr(chosen, "placement", "lora") == "adapter":  # not linear
+        with pytest.raises(RequestError, match="placement = adapter"):
+            merged(model)
+        assert tiny.fingerprint() == before
+        return float((trained - base).abs().max())
     plain = merged(model)
     assert plain.state_dict().keys() == tiny.model().state_dict().keys()
     close(tiny.logits(plain), trained, 1e-5)

@@ -1,124 +1,121 @@
-"""SURM (arXiv 2406.17740) as PEFT tuners. So far: circulant."""
+"""What SURM's families (arXiv 2406.17740) share as PEFT tuners; each is a module beside."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar, TypeVar
 
 import torch
-from peft import PeftConfig
-from peft.utils import PeftType
+from peft import PeftConfig, PeftModel
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
 from spaces.inventory import Inventory
-from spaces.methods.surm import CirculantConfiguration
-from trainables.additive import AdditiveLayer
-from trainables.methods.base import Adapter, target_names
-from trainables.structured.circulant import dense, matvec
-from trainables.tuners import LinearConfig, LinearTuner, register
-
-_R1, _R2 = ".surm_circulant_r1.", ".surm_circulant_r2."
+from spaces.methods.surm import SurmConfiguration, surm_layers
+from trainables.houlsby import PlacedLayer
+from trainables.methods.base import Adapter, NoStockForm, StockForm
+from trainables.methods.surm_layer import SurmConfig, SurmLayer
+from trainables.tuners import LinearTuner
 
 
-@dataclass
-class CirculantConfig(LinearConfig):
-    """ΔW = α · C(r₁ ⊙ r₂), the upper left part of a circulant."""
+class SurmModel(LinearTuner):
+    """Ships s, and r₂ where a product is all that there is, within the first factor: without them they are ones."""
 
-    alpha: float = field(default=1.0, metadata={"help": "Scale of the update."})
-    dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the update."})
-    seed: int = field(default=0, metadata={"help": "Seed of r₂."})
+    tuner_layer_cls: type[SurmLayer]
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SURM_CIRCULANT"]
-
-
-class CirculantLayer(AdditiveLayer):
-    """A linear layer with ΔW = α · C[:out, :in], where C has order max(out, in) and first column r₁ ⊙ r₂."""
-
-    adapter_layer_names = ("surm_circulant_r1", "surm_circulant_r2")
-    other_param_names = ("surm_circulant_alpha", "surm_circulant_dropout")
-
-    def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
-        super().__init__(base_layer, adapter_name)
-        self.surm_circulant_r1 = nn.ParameterDict()
-        self.surm_circulant_r2 = nn.ParameterDict()
-        self.surm_circulant_alpha: dict[str, float] = {}
-        self.surm_circulant_dropout = nn.ModuleDict()
-
-    def update_layer(self, adapter_name: str, config: Any, **kwargs: Any) -> None:
-        """Add an adapter with r₁ = 0 and r₂ ~ N(0, 1) drawn from `kwargs["generator"]`, on the CPU."""
-        order = max(self.out_features, self.in_features)
-        device = self.base_layer.weight.device
-        r2 = torch.randn(order, generator=kwargs["generator"]).to(device)
-        self.surm_circulant_r1[adapter_name] = nn.Parameter(torch.zeros(order, device=device))
-        self.surm_circulant_r2[adapter_name] = nn.Parameter(r2)
-        self.surm_circulant_alpha[adapter_name] = config.alpha
-        self.surm_circulant_dropout[adapter_name] = nn.Dropout(config.dropout)
-        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
-
-    def column(self, adapter_name: str) -> Tensor:
-        """α · r₁ ⊙ r₂, shape (max(out, in),)."""
-        product: Tensor = self.surm_circulant_r1[adapter_name] * self.surm_circulant_r2[adapter_name]
-        return product * self.surm_circulant_alpha[adapter_name]
-
-    def update(self, adapter_name: str, x: Tensor) -> Tensor:
-        """ΔW x in O(N log N)."""
-        return matvec(self.column(adapter_name), self.surm_circulant_dropout[adapter_name](x), self.out_features)
-
-    @torch.no_grad()
-    def get_delta_weight(self, adapter: str) -> Tensor:
-        """ΔW, float32, shaped like the stored weight."""
-        delta = dense(self.column(adapter).float(), self.out_features, self.in_features)
-        return delta.T if self.transposed else delta
-
-
-class CirculantModel(LinearTuner):
-    """Ships r₁ ⊙ r₂ alone, under the name of r₁: an adapter without r₂ has it full of ones."""
-
-    prefix = "surm_circulant_"
-    tuner_layer_cls = CirculantLayer
-
-    def _prepare_model(self, peft_config: CirculantConfig, model: nn.Module) -> None:
+    def _prepare_model(self, peft_config: SurmConfig, model: nn.Module) -> None:
         self._generator = torch.Generator().manual_seed(peft_config.seed)
 
     def layer_arguments(self, name: str) -> dict[str, Any] | None:
         """One generator for all layers, in the model's order."""
         return {"generator": self._generator}
 
-    @classmethod
-    def _get_adapter_state_dict(cls, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = super()._get_adapter_state_dict(*args, **kwargs)
-        return {
-            name: tensor * state[name.replace(_R1, _R2)] if _R1 in name else tensor
-            for name, tensor in state.items()
-            if _R2 not in name
-        }
+    def _check_merge_allowed(self) -> None:
+        super()._check_merge_allowed()
+        for layer in self.model.modules():
+            if isinstance(layer, PlacedLayer):
+                layer.check_mergeable()
 
     @classmethod
-    def _remap_adapter_state_dict_for_load(cls, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = super()._remap_adapter_state_dict_for_load(*args, **kwargs)
-        ones = {name.replace(_R1, _R2): torch.ones_like(tensor) for name, tensor in state.items() if _R1 in name}
+    def _folded(cls, config: SurmConfig) -> list[str]:
+        """Names of the parameters that are shipped within the first factor, in the order of their products."""
+        scale = ["scale"] if config.trainable_alpha else []
+        second = ["second"] if cls.tuner_layer_cls.ships_product else []
+        return [f".{cls.prefix}{name}." for name in scale + second]
+
+    @classmethod
+    def _get_adapter_state_dict(cls, *args: Any, config: SurmConfig, **kwargs: Any) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = super()._get_adapter_state_dict(*args, config=config, **kwargs)
+        first, folded = f".{cls.prefix}first.", cls._folded(config)
+        shipped = {}
+        for name, tensor in state.items():
+            if first in name:
+                for other in folded:
+                    tensor = tensor * state[name.replace(first, other)]
+            if not any(other in name for other in folded):
+                shipped[name] = tensor
+        return shipped
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(cls, *args: Any, config: SurmConfig, **kwargs: Any) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = super()._remap_adapter_state_dict_for_load(*args, config=config, **kwargs)
+        first = f".{cls.prefix}first."
+        ones = {
+            name.replace(first, other): tensor.new_ones(tensor.shape if "second" in other else 1)
+            for name, tensor in state.items()
+            if first in name
+            for other in cls._folded(config)
+        }
         return {**state, **ones}
 
 
-register("surm_circulant", CirculantConfig, CirculantModel)
+C = TypeVar("C", bound=SurmConfiguration)
 
 
-class Circulant(Adapter[CirculantConfiguration]):
-    """A product of two circulants."""
+class SurmAdapter(Adapter[C]):
+    """Makes the config of a family from a configuration that names its settings alike."""
 
-    name = "surm-circulant"
+    config: ClassVar[type[SurmConfig]]
 
-    def peft_config(self, configuration: CirculantConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """r₂ follows the training's seed."""
-        return CirculantConfig(
-            target_modules=target_names(configuration, inventory),
-            alpha=configuration.alpha,
-            dropout=configuration.dropout,
+    def peft_config(self, configuration: C, inventory: Inventory, seed: int) -> PeftConfig:
+        """The random factors follow the training's seed."""
+        placed = {"targets", "layers", "learning_rate"}
+        return self.config(
+            target_modules=[layer.name for layer in surm_layers(configuration, inventory)],
             seed=seed,
+            **configuration.model_dump(exclude=placed),
         )
 
+    def stock(self, model: PeftModel, configuration: C) -> StockForm:
+        """The trained adapter in the form of a tuner of PEFT's.
 
-ADAPTERS = (Circulant(),)
+        Raises:
+            NoStockForm: where there is none, naming the layer or the setting.
+        """
+        if configuration.placement == "adapter":
+            raise NoStockForm("placement = adapter: PEFT has no equal form; allowed: placement = lora")
+        adapter = model.active_adapter
+        layers = dict(adapted_layers(model))
+        for name, layer in layers.items():
+            if layer.transposed:
+                raise NoStockForm(f"{name}: PEFT's form takes Linear layers alone, and this is a Conv1D")
+        config, tensors = self.stock_form(layers, adapter)
+        own = model.peft_config[adapter]
+        config.target_modules = set(layers)
+        config.task_type, config.modules_to_save = own.task_type, own.modules_to_save
+        config.base_model_name_or_path, config.inference_mode = own.base_model_name_or_path, own.inference_mode
+        return StockForm(config, {f"base_model.model.{name}": tensor for name, tensor in tensors.items()})
+
+    def stock_form(self, layers: dict[str, SurmLayer], adapter: str) -> tuple[PeftConfig, dict[str, Tensor]]:
+        """PEFT's config and tensors, by the name of their layer and their own, for updates beside Linear layers.
+
+        Raises:
+            NoStockForm: where there is none, naming the layer or the setting.
+        """
+        raise NoStockForm(f"{self.name}: PEFT has no equal form of {next(iter(layers))}")
+
+
+def adapted_layers(model: PeftModel) -> Iterator[tuple[str, SurmLayer]]:
+    """The layers of the active adapter by their names in the base."""
+    for name, module in model.base_model.model.named_modules():
+        if isinstance(module, SurmLayer) and model.active_adapter in module.part("first"):
+            yield name, module
