@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from spaces.count import Count
+from spaces.fitting import fit_place
 from spaces.inventory import Inventory, LinearLayer
 from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 
@@ -55,9 +56,9 @@ class LayerMethod(Method[P]):
         return layerwise(inventory, trainable, adapter_bytes=self.bytes_each * sum(trainable.values()))
 
     def fit(self, configuration: P, inventory: Inventory, allowance: int) -> P:
-        layers = self._layers(configuration, inventory)
         if self.size_knob is None:
-            return fit_place(self, configuration, inventory, layers, allowance)
+            return fit_place(self, configuration, inventory, allowance)
+        layers = self._layers(configuration, inventory)
         sizes = self.sizes(configuration, layers)
         fitting = bisect_right(sizes, allowance, key=lambda size: self._total(self._sized(configuration, size), layers))
         if not fitting:
@@ -88,26 +89,6 @@ class LayerMethod(Method[P]):
     def _smallest(self, configuration: P, layers: Layers) -> int:
         sizes = self.sizes(configuration, layers)
         return self._total(self._sized(configuration, sizes[0]), layers) if sizes else 0
-
-
-def fit_place(method: Method[P], configuration: P, inventory: Inventory, layers: Layers, allowance: int) -> P:
-    """The configuration in as many of the last blocks of `layers`, its targets, as the allowance pays for.
-
-    Raises:
-        Unfit: when not even a single weight fits.
-    """
-
-    def total(place: Any) -> int:
-        return method.count(configuration.model_copy(update={"layers": place}), inventory).trainable_parameters
-
-    if method.count(configuration, inventory).trainable_parameters <= allowance:
-        return configuration
-    blocks = sorted({one.block for one in layers}, reverse=True)
-    places: list[Any] = ["one", *(inventory.blocks - block for block in blocks[:-1])]
-    fitting = bisect_right(places, allowance, key=total)
-    if not fitting:
-        raise Unfit(f"the smallest {method.name} here trains {total('one'):,} parameters", smallest=total("one"))
-    return configuration.model_copy(update={"layers": places[fitting - 1]})
 
 
 def ranks(layers: Layers) -> range:

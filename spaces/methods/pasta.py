@@ -74,8 +74,14 @@ class Pasta(Method[PastaConfiguration]):
     knobs = {"layers": Choice(LAYER_RANGES)}  # noqa: RUF012
 
     def count(self, configuration: PastaConfiguration, inventory: Inventory) -> Count:
-        if not any(one.role == "embedding" for one in inventory.parameters):
-            raise Unfit(f"pasta: {inventory.model_type} has no token embeddings, so no special tokens", smallest=0)
+        if inventory.text is None:
+            raise Unfit(f"pasta: {inventory.model_type} reads no tokens", smallest=0)
+        if max(configuration.tokens) >= inventory.text.vocabulary:
+            raise Unfit(
+                f"token_ids = {configuration.token_ids}: {inventory.model_type} knows ids below "
+                f"{inventory.text.vocabulary:,}",
+                smallest=0,
+            )
         # What the first linear layer of a block reads is as wide as the block.
         widths = {one.block: one.in_features for one in reversed(inventory.layers)}
         width = sum(widths[block] for block in blocks(configuration, inventory))
