@@ -22,7 +22,8 @@ class KroneckerConfiguration(SurmConfiguration):
     `paper`: A of r₁ × r₂ and B of r₂ × r₁ with r₁ r₂ = N, r₁ ≥ r₂ the divisors of N nearest to each other: 2N
     parameters and rank up to r₂², 32 × 24 ⊗ 24 × 32 for N = 768; an m × n matrix is the crop of order N = max(m, n).
     `square`: A of f × f and B of m/f × n/f, which is m × n without a crop, f being the largest common divisor of m and
-    n with f² ≤ min(m, n): f² + mn / f² parameters, and the form that PEFT's LoKr holds.
+    n with f² ≤ min(m, n): f² + mn / f² parameters, and the form that PEFT's LoKr holds. The learning rate's prior is
+    half the circulant's, for a step of equal size in A makes a larger norm of A ⊗ B than in r₁ of C(r₁ ⊙ r₂).
     """
 
     learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate of A and B.")

@@ -15,10 +15,10 @@ class LowDisplacementRankConfiguration(SurmConfiguration):
     """ΔW = α · W(G, H) = α · Σᵢ Z₁(gᵢ) Z₋₁(hᵢ), i = 1 … r: circulants times skew-circulants.
 
     G = 0 and H ~ N(0, 0.02²) at the start. r = 1 contains the circulants, r = 2 the Toeplitz matrices, r = N all. The
-    learning rate's prior is lower than the circulant's, for a product of matrices grows with the square of both.
+    learning rate's prior is the best of 1e-3, 4e-3 and 1e-2 on the word-order task.
     """
 
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of G and H.")
+    learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of G and H.")
     displacement_rank: int = Field(default=1, ge=1, description="Number r of terms, at most the order of a block.")
 
 
