@@ -20,7 +20,6 @@ from spaces.inventory import Inventory
 from spaces.methods.base import Configuration
 from trainables.inventory import inside
 from trainables.registry import adapters
-from trainables.tuners import AdaptedLinear
 
 
 def base_name(model: nn.Module, name: str) -> str:
@@ -71,7 +70,7 @@ def merged(model: PeftModel) -> PreTrainedModel:
         raise RequestError(f"{kind} cannot be merged: it has no change of weights; allowed: the adapter as it is")
     private: dict[nn.Parameter, nn.Parameter] = {}
     for module in model.modules():
-        if isinstance(module, BaseTunerLayer) and not isinstance(module, AdaptedLinear):
+        if isinstance(module, BaseTunerLayer) and type(module).__module__.startswith("peft."):
             layer = module.get_base_layer()
             for name, parameter in layer.named_parameters(recurse=False):
                 if parameter not in private:

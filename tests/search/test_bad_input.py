@@ -136,7 +136,7 @@ class TestSpec:
             ({"budget": {"parameters": -3}}, "budget.parameters = -3: Input should be greater than or equal to 1"),
             ({"budget": {"parameters": "200%"}}, "budget.parameters = '200%': a percentage must lie in (0%, 100%]"),
             ({"budget": {"bytes": "lots"}}, "budget.bytes = 'lots': Input should be a number of bytes such as 200KB"),
-            ({"methods": ["loar"]}, "methods: unknown method 'loar'; allowed: dst, full, lora, sparta, surm-circulant"),
+            ({"methods": ["loar"]}, "methods: unknown method 'loar'; allowed: adalora, bitfit, boft, c3a, dst,"),
             ({"methods": ["lora", "lora"]}, "methods = ['lora', 'lora']: method 'lora' is named twice"),
             ({"methods": [{"lora": {"ranks": 3}}]}, "methods.lora: unknown knob 'ranks'; allowed: dropout, layers,"),
             ({"methods": [{"lora": {"rank": 0}}]}, "methods.lora.rank = 0: Input should be greater than or equal to 1"),
@@ -538,7 +538,7 @@ class TestNames:
         assert "No such command 'nonsense'" in reader.refused("nonsense")
         assert "No such option: --nonsense" in reader.refused("front", "mine", "--nonsense")
         assert "Missing argument 'name'" in reader.refused("front")
-        assert "methods loar: unknown; allowed: dst, full, lora" in reader.refused("methods", "loar")
+        assert "methods loar: unknown; allowed: adalora, bitfit," in reader.refused("methods", "loar")
 
     def test_no_command_asks_for_help(self, reader: Asker, capfd: pytest.CaptureFixture[str]) -> None:
         assert run([]) == 0
@@ -624,8 +624,8 @@ class TestCount:
     @pytest.mark.parametrize(
         ("method", "setting", "expected"),
         [
-            ("loar", "rank=1", "--method loar: unknown; allowed: dst, full, lora, sparta, surm-circulant"),
-            ("lora", "ranks=1", "--set ranks: unknown field; allowed: dropout, layers, learning_rate, rank,"),
+            ("loar", "rank=1", "--method loar: unknown; allowed: adalora, bitfit, boft, c3a, dst,"),
+            ("lora", "ranks=1", "--set ranks: unknown field; allowed: dropout, layers, learning_rate, plus_ratio,"),
             ("lora", "rank=0", "--set rank = 0: Input should be greater than or equal to 1"),
             ("lora", "rank=big", "--set rank = 'big': Input should be a valid integer"),
             ("lora", "rank=[1", "--set rank = '[1': Input should be a valid integer"),

@@ -37,7 +37,7 @@ def test_counts_of_a_known_model(inventory: Inventory) -> None:
     assert count("pasta", inventory, token_ids=101.0, layers="last")[0] == 384
 
 
-def test_the_papers_counts() -> None:
+def test_the_papers_counts(inventory: Inventory) -> None:
     """BERT-large's special tokens, RoBERTa-large's LoRA-XS and LoRTA, and MELoRA as LoRA of the same rank."""
     kinds = ("query", "value", "output", "down")
     layers = tuple(
@@ -45,7 +45,7 @@ def test_the_papers_counts() -> None:
         for block in range(24)
         for kind in kinds
     )
-    large = Inventory("bert", layers, 3 * 10**8, 0, (), (BaseParameter("words", (30_522, 1024), "embedding", None),))
+    large = Inventory("bert", layers, 3 * 10**8, 0, (), (), inventory.text)
     assert count("pasta", large)[0] == 49_152
     assert count("pasta", large, token_ids="101,102,103")[0] == 73_728
     assert count("lora-xs", large, targets="all", rank=25)[0] == 60_000
@@ -72,8 +72,10 @@ def test_what_cannot_exist_is_unfit(name: str, values: dict[str, Any], message: 
 
 
 def test_a_model_without_the_place_is_unfit(inventory: Inventory) -> None:
-    with pytest.raises(Unfit, match="no token embeddings"):
-        count("pasta", replace(inventory, parameters=()))
+    with pytest.raises(Unfit, match="reads no tokens"):
+        count("pasta", replace(inventory, text=None))
+    with pytest.raises(Unfit, match="token_ids = 101,40000: bert knows ids below 30,522"):
+        count("pasta", inventory, token_ids="101,40000")
     bare = replace(inventory, layers=tuple(layer for layer in inventory.layers if layer.kind != "output"))
     with pytest.raises(Unfit, match="no attention output projection"):
         count("hadamard", bare)

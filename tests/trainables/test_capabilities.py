@@ -57,7 +57,7 @@ def test_what_breaks_is_no_capability(monkeypatch: pytest.MonkeyPatch, owner: ty
 
 def test_a_merge_that_computes_something_else_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SpartaLayer, "entries", lambda self, name: (self.places[name], self.deltas[name].detach() + 1))
-    monkeypatch.setattr(SpartaLayer, "merge", lambda self, *_, **__: self._weight.restore())
+    monkeypatch.setattr(SpartaLayer, "merge", lambda self, *_, **__: self._written.restore())
     assert not probe("sparta").merge
 
 
