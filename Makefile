@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format bench clean
+.PHONY: help install demo test unit lint format bench reproduce clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,14 @@ format: install  ## Bring the code into shape
 
 bench: install  ## Measure, as ratios within one run; writes bench.json
 	$(BIN)/python -m tests.bench
+
+reproduce: install  ## Measure what docs/results.md says of the methods; needs ../shared/data, takes hours
+	$(BIN)/python -m tests.bench.surm_psd
+	$(BIN)/python -m tests.bench.surm_pinwheel
+	$(BIN)/python -m tests.bench.dst_extreme
+	$(BIN)/python -m tests.bench.memory
+	$(BIN)/python -m tests.bench.learning_rates
+	$(BIN)/python -m tests.bench.study
 
 clean:  ## Remove what was made
 	rm -rf $(VENV) build *.egg-info demo-output

@@ -147,7 +147,9 @@ def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | N
         tied=output is not None and output.weight is embedding.weight,
         special_tokens=tuple(sorted(one for one in special if isinstance(one, int))),
         positions=getattr(config, "max_position_embeddings", None),
-        key_value_heads=getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None) or 0,
+        key_value_heads=getattr(config, "num_key_value_heads", None)
+        or getattr(config, "num_attention_heads", None)
+        or 0,
         takes_embeddings="inputs_embeds" in inputs and finds_last_token and not config.is_encoder_decoder,
         takes_cache="past_key_values" in inputs and getattr(config, "is_decoder", None) is not False,
     )
