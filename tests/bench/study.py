@@ -1,7 +1,7 @@
 """`python -m tests.bench.study [METHOD …]`: methods at equal trainable parameters, each tuned with the same effort.
 
 For every task, method and budget: the widest placement whose largest setting spends 90 to 100 % of the budget; the
-learning rate that validates best among five around the method's prior; three fresh seeds at that rate, scored on rows
+learning rate that validates best among three around the method's prior; three fresh seeds at that rate, scored on rows
 that chose nothing.
 """
 
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +28,7 @@ STUDIED = ("sst2", "cola")
 METHODS = ("lora", "shira", "sparta", "dst", "surm-circulant", "surm-toeplitz", "surm-kronecker", "surm-ldr")
 BUDGETS = (768, 4_608, 50_000)
 SPENT = 0.9
-MULTIPLIERS = (0.25, 0.5, 1.0, 2.0, 4.0)
+MULTIPLIERS = (1 / 3, 1.0, 3.0)
 TUNING_SEED, FRESH_SEEDS = 0, (1, 2, 3)
 
 
@@ -92,13 +94,37 @@ def table(task: str, of: list[Cell], lines: dict[Run, Line]) -> Table:
             if cell is None:
                 texts.append("no setting")
                 continue
-            rate = cell.tuned(lines)
-            fresh = [lines[cell.at(rate, seed)] for seed in FRESH_SEEDS]
-            scores = [line["test"] for line in fresh if line["test"] is not None]
+            rate, scores = cell.tuned(lines), scores_of(cell, lines)
+            size = lines[cell.at(rate, TUNING_SEED)]["trainable_parameters"]
             mean, spread = statistics.mean(scores), statistics.stdev(scores)
-            texts.append(f"{mean:.3f} ± {spread:.3f} ({fresh[0]['trainable_parameters']:,}; ×{rate:g})")
+            texts.append(f"{mean:.3f} ± {spread:.3f} ({size:,}; ×{rate:.2g})")
         shown.add_row(name, *texts)
     return shown
+
+
+def scores_of(cell: Cell, lines: dict[Run, Line]) -> list[float]:
+    """Test scores on the fresh seeds, at the tuned learning rate."""
+    found = (lines[cell.at(cell.tuned(lines), seed)]["test"] for seed in FRESH_SEEDS)
+    return [score for score in found if score is not None]
+
+
+def picture(of: list[Cell], lines: dict[Run, Line], path: Path) -> None:
+    """Mean test score over trainable parameters, one panel a task, bars of one standard deviation."""
+    figure = Figure(figsize=(12, 5), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(STUDIED))
+    for axes, task in zip(panels, STUDIED, strict=True):
+        for number, name in enumerate(dict.fromkeys(cell.method for cell in of)):
+            mine = [cell for cell in of if (cell.task, cell.method) == (task, name)]
+            # Side by side around each budget, so that the bars do not hide each other.
+            across = [cell.budget * 1.06 ** (number - len(METHODS) / 2) for cell in mine]
+            scores = [scores_of(cell, lines) for cell in mine]
+            means, spreads = [statistics.mean(one) for one in scores], [statistics.stdev(one) for one in scores]
+            axes.errorbar(across, means, yerr=spreads, marker="osD^v<>P"[number % 8], capsize=2, label=name, lw=1)
+        axes.set(xscale="log", title=task, xlabel="trainable parameters", ylabel=f"test {TASKS[task].metric}")
+        axes.grid(color="#EAEAEA")
+    panels[-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(path)
 
 
 def main() -> None:
@@ -119,6 +145,7 @@ def main() -> None:
     lines = work(fresh, given.out, file, given.processes, "fresh seeds")
     for task in STUDIED:
         Console().print(table(task, of, lines))
+    picture(of, lines, given.out / "study.png")
 
 
 if __name__ == "__main__":
