@@ -86,6 +86,10 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
             for point in space.published():
                 study.enqueue_trial(point)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of it belongs into Tune's snapshot: the study and the ledger are durable themselves."""
+        return {}
+
     def _setup_study(self, mode: str | list[str]) -> None:
         """The study is made by the caller, in a durable storage."""
 
@@ -113,7 +117,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
             tell(self._ot_study, self._numbers[plan.trial], plan, ended, self._objective)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing is kept in Tune's snapshot: the study and the ledger are durable themselves."""
+        """See `__getstate__`."""
         Path(checkpoint_path).write_text("see the study and the ledger of the search\n", encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:

@@ -92,6 +92,9 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
     optuna_states = {trial.user_attrs[TRIAL]: trial.state for trial in told}
     with reading(uri) as client:
         rows = read_trials(client, find_search(client, name))
+    tracked = {row.plan.trial: str(row.state) for row in rows}
+    # A trial that was planned and not begun when the search was cut short has no run yet.
+    begun = {one: str(state) for one, state in states.items() if state != "running" or one in tracked}
     problems = [
         *_doubled("Optuna", [trial.user_attrs[TRIAL] for trial in told]),
         *_doubled("MLflow", [row.plan.trial for row in rows]),
@@ -100,7 +103,7 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
             {one: _OPTUNA_STATES[states[one]].name for one in searched},
             {one: state.name for one, state in optuna_states.items()},
         ),
-        *_differing("MLflow", dict(states), {row.plan.trial: row.state for row in rows}),
+        *_differing("MLflow", begun, tracked),
     ]
     zombies = [
         str(trial.number)
