@@ -44,7 +44,7 @@ def workers(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     steps = {"max_steps": 900}
-    spec = workplace.spec(training=steps, search={"trials": 6, "rungs": 3}, confirm={"top": 1, "seeds": 1})
+    spec = workplace.spec(training=steps, search={"trials": 4, "rungs": 3}, confirm={"top": 1, "seeds": 1})
     driver = workplace.start("search", str(spec))
     wait_for(lambda: len(results(workplace)) >= 2)
     trainers = workers(psutil.Process(driver.pid).children(recursive=True))
@@ -58,8 +58,8 @@ def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     after = results(workplace)
     assert {path: after[path] for path in before} == before
     trials = json.loads(workplace.run("trials", "mine", "--json").stdout)
-    assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 6
-    assert [trial["trial"] for trial in trials["trials"]] == [f"{number:04d}" for number in range(6)]
+    assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 4
+    assert [trial["trial"] for trial in trials["trials"]] == [f"{number:04d}" for number in range(4)]
     doctor = workplace.run("doctor", "mine", "--json")
     assert json.loads(doctor.stdout)["problems"] == []
     for path in after:
