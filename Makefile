@@ -24,7 +24,7 @@ demo: install  ## Run a real search on this machine: about 12 trials, a front, a
 	$(BIN)/python -m search.demo
 
 test: install  ## Run the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 unit: install  ## Run the tests that need neither Ray nor an MLflow server
 	$(BIN)/python -m pytest -m "not integration and not cluster"

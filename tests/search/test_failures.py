@@ -1,0 +1,80 @@
+"""Whatever one training meets, the search goes on and says so."""
+
+from __future__ import annotations
+
+import json
+
+import psutil
+import pytest
+
+from tests.conftest import Workplace
+from tests.search.test_interruption import wait_for, workers
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_dead_worker_is_replaced_and_its_trial_goes_on(workplace: Workplace) -> None:
+    spec = workplace.spec(training={"max_steps": 900}, search={"trials": 2, "rungs": 3, "concurrent": 1})
+    driver = workplace.start("search", str(spec))
+    first = workplace.home / "trials" / "0000"
+    wait_for(lambda: (first / "checkpoint.pt").exists())
+    victims = workers(psutil.Process(driver.pid).children(recursive=True))
+    assert victims
+    for victim in victims:
+        victim.kill()
+    _output, errors = driver.communicate(timeout=200)
+    assert driver.returncode == 0, errors
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    assert [trial["state"] for trial in trials] == ["finished", "finished"]
+    rungs = json.loads((first / "result.json").read_text())["rungs"]
+    assert [rung["step"] for rung in rungs] == [100, 300, 900]
+
+
+def test_the_test_split_is_not_read_before_confirm(workplace: Workplace) -> None:
+    broken = workplace.folder / "test.csv"
+    broken.write_text("text,label\nfine words,unheard of\n")
+    spec = workplace.spec(data={"test": str(broken)}, confirm={"top": 1, "seeds": 1})
+    done = workplace.run("search", str(spec))
+    assert done.returncode == 1
+    assert "data.test" in done.stderr
+    assert "resume mine" in done.stderr
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)
+    assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 4
+    broken.write_text((workplace.data / "test.csv").read_text())
+    done = workplace.run("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    front = json.loads(workplace.run("front", "mine", "--confirmed", "--json").stdout)["front"]
+    assert front[0]["test_quality"] is not None
+
+
+def test_a_diverging_trial_fails_alone(workplace: Workplace) -> None:
+    methods = [{"lora": {"learning_rate": [1e18], "rank": 1}}, {"sparta": {"learning_rate": 1e-3}}]
+    spec = workplace.spec(methods=methods, search={"trials": 4, "rungs": 1})
+    done = workplace.run("search", str(spec))
+    assert done.returncode == 0, done.stderr
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    failed = [trial for trial in trials if trial["method"] == "lora"]
+    assert failed
+    assert all(trial["state"] == "failed" for trial in failed)
+    assert all("nan" in trial["reason"] or "inf" in trial["reason"] or "number" in trial["reason"] for trial in failed)
+    assert all(trial["quality"] is None for trial in failed)
+    assert all(trial["state"] == "finished" for trial in trials if trial["method"] == "sparta")
+    assert json.loads(workplace.run("doctor", "mine", "--json").stdout)["healthy"]
+
+
+def test_asha_stops_trials_that_are_told_as_stopped(workplace: Workplace) -> None:
+    spec = workplace.spec(
+        objective={"metric": "loss"},
+        training={"max_steps": 27},
+        search={"trials": 10, "rungs": 3, "stopper": "asha", "concurrent": 2},
+    )
+    done = workplace.run("search", str(spec))
+    assert done.returncode == 0, done.stderr
+    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    stopped = [trial for trial in trials if trial["state"] == "stopped"]
+    assert stopped
+    assert all(trial["quality"] is None and trial["steps"] < 27 and trial["reason"] for trial in stopped)
+    assert {trial["state"] for trial in trials} == {"finished", "stopped"}
+    front = json.loads(workplace.run("front", "mine", "--json").stdout)
+    assert not {point["trial"] for point in front["front"]} & {trial["trial"] for trial in stopped}
+    assert json.loads(workplace.run("doctor", "mine", "--json").stdout)["healthy"]
