@@ -1,4 +1,5 @@
-"""`make bench`: the time of a training step of every method, as a ratio to the frozen base with its head trained.
+"""`make bench`: the time of a training step of every method, as a ratio to the frozen limit: forward, and backward
+of the activations alone, with the head trained.
 
 The methods take turns within one run, so that what else the machine does falls on all alike; only ratios of medians
 of the same run are meant to be compared. Writes bench.json.
@@ -39,7 +40,7 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "dst 1 % all, between": ("dst", {"density": 0.01, "reselection_interval": 1000}),
     "dst 1 % all, each step": ("dst", {"density": 0.01, "reselection_interval": 1}),
 }
-FROZEN = "frozen, head only"
+FROZEN = "frozen limit"
 
 
 class Step:
@@ -54,6 +55,8 @@ class Step:
         self.parameters = 0
         if name == FROZEN:
             self.model: nn.Module = head_only(model, inventory)
+            # The limit of every adapter: gradients of the activations down to the first layer, and of no weight.
+            model.get_input_embeddings().register_forward_hook(lambda *given: given[-1].requires_grad_(True))
         else:
             chosen, settings = CONFIGURATIONS[name]
             configuration = configuration_of(chosen, settings)
