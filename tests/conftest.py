@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import random
 import shutil
@@ -157,6 +160,16 @@ class Workplace:
             timeout=500,
             check=False,
         )
+
+    def read(self, *arguments: str) -> Any:
+        """What a reading command prints with `--json`, in this process, for a process of its own takes seconds."""
+        from search.cli import run
+
+        printed, complaint = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complaint):
+            code = run([*arguments, "--json"])
+        assert code == 0 or arguments[0] == "doctor", complaint.getvalue()
+        return json.loads(printed.getvalue())
 
 
 def command() -> str:

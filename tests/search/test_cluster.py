@@ -66,9 +66,9 @@ def test_a_search_runs_on_both_nodes_of_a_cluster(workplace: Workplace, address:
     spec = workplace.spec(training=steps, search={"trials": 5, "rungs": 2}, confirm={"top": 1, "seeds": 1})
     done = workplace.run("search", str(spec), "--address", address)
     assert done.returncode == 0, done.stderr
-    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    trials = workplace.read("trials", "mine")["trials"]
     assert [trial["state"] for trial in trials] == ["finished"] * 5
-    assert json.loads(workplace.run("doctor", "mine", "--json").stdout)["healthy"]
+    assert workplace.read("doctor", "mine")["healthy"]
     # Each node has one CPU: trainings that overlap in time ran on both.
     spans = sorted(_span(path) for path in workplace.home.glob("trials/*/result.json"))
     assert any(later[0] < earlier[1] for earlier, later in itertools.pairwise(spans))

@@ -24,7 +24,7 @@ def test_a_dead_worker_is_replaced_and_its_trial_goes_on(workplace: Workplace) -
         victim.kill()
     _output, errors = driver.communicate(timeout=200)
     assert driver.returncode == 0, errors
-    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    trials = workplace.read("trials", "mine")["trials"]
     assert [trial["state"] for trial in trials] == ["finished", "finished"]
     rungs = json.loads((first / "result.json").read_text())["rungs"]
     assert [rung["step"] for rung in rungs] == [100, 300, 900]
@@ -38,12 +38,12 @@ def test_the_test_split_is_not_read_before_confirm(workplace: Workplace) -> None
     assert done.returncode == 1
     assert "data.test" in done.stderr
     assert "resume mine" in done.stderr
-    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)
+    trials = workplace.read("trials", "mine")
     assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 4
     broken.write_text((workplace.data / "test.csv").read_text())
     done = workplace.run("resume", "mine")
     assert done.returncode == 0, done.stderr
-    front = json.loads(workplace.run("front", "mine", "--confirmed", "--json").stdout)["front"]
+    front = workplace.read("front", "mine", "--confirmed")["front"]
     assert front[0]["test_quality"] is not None
 
 
@@ -52,14 +52,14 @@ def test_a_diverging_trial_fails_alone(workplace: Workplace) -> None:
     spec = workplace.spec(methods=methods, search={"trials": 4, "rungs": 1})
     done = workplace.run("search", str(spec))
     assert done.returncode == 0, done.stderr
-    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    trials = workplace.read("trials", "mine")["trials"]
     failed = [trial for trial in trials if trial["method"] == "lora"]
     assert failed
     assert all(trial["state"] == "failed" for trial in failed)
     assert all("nan" in trial["reason"] or "inf" in trial["reason"] or "number" in trial["reason"] for trial in failed)
     assert all(trial["quality"] is None for trial in failed)
     assert all(trial["state"] == "finished" for trial in trials if trial["method"] == "sparta")
-    assert json.loads(workplace.run("doctor", "mine", "--json").stdout)["healthy"]
+    assert workplace.read("doctor", "mine")["healthy"]
 
 
 def test_asha_stops_trials_that_are_told_as_stopped(workplace: Workplace) -> None:
@@ -70,11 +70,11 @@ def test_asha_stops_trials_that_are_told_as_stopped(workplace: Workplace) -> Non
     )
     done = workplace.run("search", str(spec))
     assert done.returncode == 0, done.stderr
-    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)["trials"]
+    trials = workplace.read("trials", "mine")["trials"]
     stopped = [trial for trial in trials if trial["state"] == "stopped"]
     assert stopped
     assert all(trial["quality"] is None and trial["steps"] < 27 and trial["reason"] for trial in stopped)
     assert {trial["state"] for trial in trials} == {"finished", "stopped"}
-    front = json.loads(workplace.run("front", "mine", "--json").stdout)
+    front = workplace.read("front", "mine")
     assert not {point["trial"] for point in front["front"]} & {trial["trial"] for trial in stopped}
-    assert json.loads(workplace.run("doctor", "mine", "--json").stdout)["healthy"]
+    assert workplace.read("doctor", "mine")["healthy"]

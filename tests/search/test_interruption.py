@@ -57,11 +57,11 @@ def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     assert done.returncode == 0, done.stderr
     after = results(workplace)
     assert {path: after[path] for path in before} == before
-    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)
+    trials = workplace.read("trials", "mine")
     assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 4
     assert [trial["trial"] for trial in trials["trials"]] == [f"{number:04d}" for number in range(4)]
-    doctor = workplace.run("doctor", "mine", "--json")
-    assert json.loads(doctor.stdout)["problems"] == []
+    doctor = workplace.read("doctor", "mine")
+    assert doctor["problems"] == []
     for path in after:
         expected = [900] if path.parent.name == "reference" else [100, 300, 900]
         assert [rung["step"] for rung in json.loads(path.read_text())["rungs"]] == expected
@@ -90,17 +90,17 @@ def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workpl
     between = results(workplace)
     assert len(between) < 5
     assert not list(workplace.home.glob("trials/*-confirm-*"))
-    doctor = json.loads(workplace.run("doctor", "mine", "--json").stdout)
+    doctor = workplace.read("doctor", "mine")
     assert doctor["problems"] == []
 
     done = workplace.run("resume", "mine")
     assert done.returncode == 0, done.stderr
     after = results(workplace)
     assert {path: after[path] for path in between} == between
-    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)
+    trials = workplace.read("trials", "mine")
     assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 4
     assert len(trials["confirmations"]) == 1
-    assert json.loads(workplace.run("doctor", "mine", "--json").stdout)["problems"] == []
+    assert workplace.read("doctor", "mine")["problems"] == []
 
 
 def test_a_time_limit_is_a_reason_to_end_once_it_has_passed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -67,10 +66,10 @@ def test_a_search_outlives_mlflow(workplace: Workplace) -> None:
     try:
         done = workplace.run("resume", "mine", "--tracking-uri", uri)
         assert done.returncode == 0, done.stderr
-        trials = json.loads(workplace.run("trials", "mine", "--tracking-uri", uri, "--json").stdout)["trials"]
+        trials = workplace.read("trials", "mine", "--tracking-uri", uri)["trials"]
         assert [trial["state"] for trial in trials] == ["finished"] * 4
-        doctor = workplace.run("doctor", "mine", "--tracking-uri", uri, "--json")
-        assert json.loads(doctor.stdout)["problems"] == []
+        doctor = workplace.read("doctor", "mine", "--tracking-uri", uri)
+        assert doctor["problems"] == []
         out = workplace.run("export", "mine", "--tracking-uri", uri, "--out", "adapter")
         assert out.returncode == 0, out.stderr
     finally:

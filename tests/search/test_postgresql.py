@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def test_a_search_keeps_its_study_and_its_runs_in_postgresql(workplace: Workplac
     assert done.returncode == 0, done.stderr
     assert not (workplace.home / "optuna.db").exists()
     assert not (workplace.home.parent / "mlflow.db").exists()
-    trials = json.loads(workplace.run("trials", "mine", "--tracking-uri", tracking, "--json").stdout)["trials"]
+    trials = workplace.read("trials", "mine", "--tracking-uri", tracking)["trials"]
     assert [trial["state"] for trial in trials] == ["finished"] * 4
-    doctor = workplace.run("doctor", "mine", "--tracking-uri", tracking, "--json")
-    assert json.loads(doctor.stdout)["problems"] == []
+    doctor = workplace.read("doctor", "mine", "--tracking-uri", tracking)
+    assert doctor["problems"] == []

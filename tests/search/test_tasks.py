@@ -26,12 +26,12 @@ def search_and_export(workplace: Workplace, form: str, **sections: Any) -> dict[
     usual = {"search": {"trials": 3, "rungs": 1}, "confirm": {"top": 1, "seeds": 1}}
     done = workplace.run("search", str(workplace.spec(**{**usual, **sections})))
     assert done.returncode == 0, done.stderr
-    trials = json.loads(workplace.run("trials", "mine", "--json").stdout)
+    trials = workplace.read("trials", "mine")
     assert {trial["state"] for trial in trials["trials"]} == {"finished"}, trials
     assert trials["reference"]["state"] == "finished"
     exported = workplace.run("export", "mine", "--out", form, "--format", form)
     assert exported.returncode == 0, exported.stderr
-    front: dict[str, Any] = json.loads(workplace.run("front", "mine", "--json").stdout)
+    front: dict[str, Any] = workplace.read("front", "mine")
     return front
 
 

@@ -45,9 +45,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_da
 
 
 def read(place: Workplace, *arguments: str) -> Any:
-    done = place.run(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return place.read(*arguments)
 
 
 def test_the_search_shows_progress_and_ends_with_the_front(searched: Workplace) -> None:
