@@ -25,6 +25,7 @@ hypothesis.settings.load_profile("paretune")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+ADDRESSES = ("PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI", "RAY_ADDRESS")
 WORDS = {"good": "fine great lovely warm bright", "bad": "poor awful cold dull grey"}
 
 
@@ -104,7 +105,7 @@ class Workplace:
     data: Path
 
     def spec(self, name: str = "mine", **sections: Any) -> Path:
-        """A spec file; sections replace or extend the usual small ones."""
+        """A spec file; sections replace or extend the usual small ones. One trial at once: tests run side by side."""
         values: dict[str, Any] = {
             "name": name,
             "model": {"path": str(self.model)},
@@ -116,7 +117,7 @@ class Workplace:
             "budget": {"parameters": 3000, "at_least": 10},
             "methods": ["lora", "sparta", "surm-circulant", "dst"],
             "training": {"max_steps": 9, "per_device_train_batch_size": 8},
-            "search": {"trials": 4, "rungs": 2, "stopper": "none"},
+            "search": {"trials": 4, "rungs": 2, "stopper": "none", "concurrent": 1},
             "confirm": {"top": 0},
         }
         for section, given in sections.items():
@@ -132,11 +133,10 @@ class Workplace:
 
     def environment(self) -> dict[str, str]:
         """As on a user's machine: nothing says where MLflow is."""
-        return {
-            name: value
-            for name, value in os.environ.items()
-            if name not in {"PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"}
-        } | {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        return {name: value for name, value in os.environ.items() if name not in ADDRESSES} | {
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "160",
+        }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Run the command and go on."""
@@ -161,15 +161,28 @@ class Workplace:
             check=False,
         )
 
-    def read(self, *arguments: str) -> Any:
-        """What a reading command prints with `--json`, in this process, for a process of its own takes seconds."""
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end in this process, for a process of its own takes seconds to import."""
         from search.cli import run
 
         printed, complaint = io.StringIO(), io.StringIO()
-        with contextlib.chdir(self.folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complaint):
-            code = run([*arguments, "--json"])
-        assert code == 0 or arguments[0] == "doctor", complaint.getvalue()
-        return json.loads(printed.getvalue())
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(complaint),
+        ):
+            patch.chdir(self.folder)
+            patch.setenv("COLUMNS", "160")
+            for name in ADDRESSES:
+                patch.delenv(name, raising=False)
+            code = run(list(arguments))
+        return subprocess.CompletedProcess(arguments, code, printed.getvalue(), complaint.getvalue())
+
+    def read(self, *arguments: str) -> Any:
+        """What a reading command prints with `--json`."""
+        done = self.call(*arguments, "--json")
+        assert done.returncode == 0 or arguments[0] == "doctor", done.stderr
+        return json.loads(done.stdout)
 
 
 def command() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import json
 import re
 import shlex
 import shutil
@@ -220,7 +219,7 @@ def load_as_shown(place: Workplace, folder: Path, left_out: str = "^$") -> list[
 
 @pytest.mark.integration
 def test_the_newcomers_search_gives_a_front_and_an_adapter_that_loads_as_shown(newcomer: Workplace) -> None:
-    front = json.loads(newcomer.run("front", "reviews", "--json").stdout)
+    front = newcomer.read("front", "reviews")
     assert front["trials"]["finished"] == 4
     assert front["front"][-1]["test_quality"] is not None
     assert (newcomer.folder / "front.html").stat().st_size > 0
@@ -233,10 +232,10 @@ def test_the_newcomers_search_gives_a_front_and_an_adapter_that_loads_as_shown(n
 def test_a_lora_adapter_loads_with_peft_alone_and_one_of_ours_as_shown(
     newcomer: Workplace, method: str, left_out: str
 ) -> None:
-    trials = json.loads(newcomer.run("trials", "reviews", "--json").stdout)["trials"]
+    trials = newcomer.read("trials", "reviews")["trials"]
     trial = next(one["trial"] for one in trials if one["method"] == method)
     out = newcomer.folder / method / "reviews-adapter"
-    done = newcomer.run("export", "reviews", "--trial", trial, "--out", str(out))
+    done = newcomer.call("export", "reviews", "--trial", trial, "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert len(load_as_shown(newcomer, out.parent, left_out)) == 2
 

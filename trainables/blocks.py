@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
@@ -55,29 +54,6 @@ class AdaptedBlock(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
 class BlockTuner(Tuner):
     """Puts `tuner_layer_cls`, an `AdaptedBlock`, around every target."""
-
-    def layer_arguments(self, name: str) -> dict[str, Any]:
-        """What `tuner_layer_cls` is made with, beside the block called `name`."""
-        return {}
-
-    def _create_and_replace(
-        self,
-        peft_config: PeftConfig,
-        adapter_name: str,
-        target: nn.Module,
-        target_name: str,
-        parent: nn.Module,
-        current_key: str,
-        parameter_name: str | None = None,
-    ) -> None:
-        if isinstance(target, AdaptedBlock):
-            target.update_layer(adapter_name, peft_config)
-            return
-        layer = self.tuner_layer_cls(target, adapter_name, **self.layer_arguments(current_key))
-        layer.update_layer(adapter_name, peft_config)
-        if adapter_name not in self.active_adapters:
-            layer.requires_grad_(False)
-        self._replace_module(parent, target_name, layer, target)
 
     def _check_merge_allowed(self) -> None:
         """Never.

@@ -108,29 +108,17 @@ class Tuner(BaseTuner):  # type: ignore[misc]
         config.base = found
         super().inject_adapter(model, adapter_name, *args, **kwargs)
 
-    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        """PEFT's own also hands over `child.weight`, which a module like a whole head does not have."""
-        setattr(parent, child_name, new_module)
-
-
-class LinearTuner(Tuner):
-    """Puts `tuner_layer_cls`, an `AdaptedLinear`, around every target."""
-
     def layer_arguments(self, name: str) -> dict[str, Any] | None:
         """What `update_layer` needs beside the config for the target `name`; None leaves the target alone."""
         return {}
 
-    def targets(self, config: LinearConfig, model: nn.Module) -> Iterator[tuple[str, nn.Linear | Conv1D]]:
-        """The linear layers to adapt by name, in the model's order."""
-        config = _maybe_include_all_linear_layers(config, model)
-        for name, module in model.named_modules():
-            layer = module.base_layer if isinstance(module, AdaptedLinear) else module
-            if isinstance(layer, nn.Linear | Conv1D) and self._check_target_module_exists(config, name):
-                yield name, layer
+    def wrap(self, target: nn.Module, adapter_name: str, name: str) -> Any:
+        """The layer around a target that has none yet; `name` is the target's."""
+        return self.tuner_layer_cls(target, adapter_name)
 
     def _create_and_replace(
         self,
-        peft_config: LinearConfig,
+        peft_config: TunerConfig,
         adapter_name: str,
         target: nn.Module,
         target_name: str,
@@ -141,11 +129,27 @@ class LinearTuner(Tuner):
         arguments = self.layer_arguments(current_key)
         if arguments is None:
             return
-        if isinstance(target, AdaptedLinear):
+        if isinstance(target, self.tuner_layer_cls):
             target.update_layer(adapter_name, peft_config, **arguments)
             return
-        layer = self.tuner_layer_cls(target, adapter_name)
+        layer = self.wrap(target, adapter_name, current_key)
         layer.update_layer(adapter_name, peft_config, **arguments)
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        """PEFT's own also hands over `child.weight`, which a module like a whole head does not have."""
+        setattr(parent, child_name, new_module)
+
+
+class LinearTuner(Tuner):
+    """Puts `tuner_layer_cls`, an `AdaptedLinear`, around every target."""
+
+    def targets(self, config: LinearConfig, model: nn.Module) -> Iterator[tuple[str, nn.Linear | Conv1D]]:
+        """The linear layers to adapt by name, in the model's order."""
+        config = _maybe_include_all_linear_layers(config, model)
+        for name, module in model.named_modules():
+            layer = module.base_layer if isinstance(module, AdaptedLinear) else module
+            if isinstance(layer, nn.Linear | Conv1D) and self._check_target_module_exists(config, name):
+                yield name, layer

@@ -20,7 +20,7 @@ from spaces.budget import Budget
 from spaces.ledger import Ledger
 from spaces.records import TrialResult
 from spaces.spec import load_spec
-from tests.conftest import Workplace
+from tests.conftest import ADDRESSES, Workplace
 from tests.tracking.examples import finished, plan
 from tracking.writer import SearchWriter
 
@@ -60,7 +60,7 @@ def _contents(folder: Path) -> dict[Path, int]:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Nothing says where MLflow or Ray are."""
-    for name in ("PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
+    for name in ADDRESSES:
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 

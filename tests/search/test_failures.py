@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_a_dead_worker_is_replaced_and_its_trial_goes_on(workplace: Workplace) -> None:
-    spec = workplace.spec(training={"max_steps": 900}, search={"trials": 2, "rungs": 3, "concurrent": 1})
+    spec = workplace.spec(training={"max_steps": 900}, search={"trials": 2, "rungs": 3})
     driver = workplace.start("search", str(spec))
     first = workplace.home / "trials" / "0000"
     wait_for(lambda: (first / "checkpoint.pt").exists())
@@ -34,14 +34,14 @@ def test_the_test_split_is_not_read_before_confirm(workplace: Workplace) -> None
     broken = workplace.folder / "test.csv"
     broken.write_text("text,label\nfine words,unheard of\n")
     spec = workplace.spec(data={"test": str(broken)}, confirm={"top": 1, "seeds": 1})
-    done = workplace.run("search", str(spec))
+    done = workplace.call("search", str(spec))
     assert done.returncode == 1
     assert "data.test" in done.stderr
     assert "resume mine" in done.stderr
     trials = workplace.read("trials", "mine")
     assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 4
     broken.write_text((workplace.data / "test.csv").read_text())
-    done = workplace.run("resume", "mine")
+    done = workplace.call("resume", "mine")
     assert done.returncode == 0, done.stderr
     front = workplace.read("front", "mine", "--confirmed")["front"]
     assert front[0]["test_quality"] is not None
@@ -50,7 +50,7 @@ def test_the_test_split_is_not_read_before_confirm(workplace: Workplace) -> None
 def test_a_diverging_trial_fails_alone(workplace: Workplace) -> None:
     methods = [{"lora": {"learning_rate": [1e18], "rank": 1}}, {"sparta": {"learning_rate": 1e-3}}]
     spec = workplace.spec(methods=methods, search={"trials": 4, "rungs": 1})
-    done = workplace.run("search", str(spec))
+    done = workplace.call("search", str(spec))
     assert done.returncode == 0, done.stderr
     trials = workplace.read("trials", "mine")["trials"]
     failed = [trial for trial in trials if trial["method"] == "lora"]
@@ -68,7 +68,7 @@ def test_asha_stops_trials_that_are_told_as_stopped(workplace: Workplace) -> Non
         training={"max_steps": 27},
         search={"trials": 10, "rungs": 3, "stopper": "asha", "concurrent": 2},
     )
-    done = workplace.run("search", str(spec))
+    done = workplace.call("search", str(spec))
     assert done.returncode == 0, done.stderr
     trials = workplace.read("trials", "mine")["trials"]
     stopped = [trial for trial in trials if trial["state"] == "stopped"]

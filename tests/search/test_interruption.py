@@ -44,7 +44,9 @@ def workers(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     steps = {"max_steps": 900}
-    spec = workplace.spec(training=steps, search={"trials": 4, "rungs": 3}, confirm={"top": 1, "seeds": 1})
+    spec = workplace.spec(
+        training=steps, search={"trials": 4, "rungs": 3, "concurrent": 2}, confirm={"top": 1, "seeds": 1}
+    )
     driver = workplace.start("search", str(spec))
     wait_for(lambda: len(results(workplace)) >= 2)
     trainers = workers(psutil.Process(driver.pid).children(recursive=True))
@@ -53,7 +55,7 @@ def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     # Workers end with their driver; wait, so that none of them writes a result after we looked.
     assert not psutil.wait_procs(trainers, timeout=120)[1]
     before = results(workplace)
-    done = workplace.run("resume", "mine")
+    done = workplace.call("resume", "mine")
     assert done.returncode == 0, done.stderr
     after = results(workplace)
     assert {path: after[path] for path in before} == before
@@ -93,7 +95,7 @@ def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workpl
     doctor = workplace.read("doctor", "mine")
     assert doctor["problems"] == []
 
-    done = workplace.run("resume", "mine")
+    done = workplace.call("resume", "mine")
     assert done.returncode == 0, done.stderr
     after = results(workplace)
     assert {path: after[path] for path in between} == between

@@ -64,13 +64,13 @@ def test_a_search_outlives_mlflow(workplace: Workplace) -> None:
     time.sleep(0.1)
     server = serve(workplace.folder, port)
     try:
-        done = workplace.run("resume", "mine", "--tracking-uri", uri)
+        done = workplace.call("resume", "mine", "--tracking-uri", uri)
         assert done.returncode == 0, done.stderr
         trials = workplace.read("trials", "mine", "--tracking-uri", uri)["trials"]
         assert [trial["state"] for trial in trials] == ["finished"] * 4
         doctor = workplace.read("doctor", "mine", "--tracking-uri", uri)
         assert doctor["problems"] == []
-        out = workplace.run("export", "mine", "--tracking-uri", uri, "--out", "adapter")
+        out = workplace.call("export", "mine", "--tracking-uri", uri, "--out", "adapter")
         assert out.returncode == 0, out.stderr
     finally:
         stop(server)

@@ -28,7 +28,7 @@ def test_a_search_keeps_its_study_and_its_runs_in_postgresql(workplace: Workplac
     study = server.set(database="study").render_as_string(hide_password=False)
     tracking = server.set(database="tracking", drivername="postgresql+psycopg").render_as_string(hide_password=False)
     spec = workplace.spec(search={"study_storage": study})
-    done = workplace.run("search", str(spec), "--tracking-uri", tracking)
+    done = workplace.call("search", str(spec), "--tracking-uri", tracking)
     assert done.returncode == 0, done.stderr
     assert not (workplace.home / "optuna.db").exists()
     assert not (workplace.home.parent / "mlflow.db").exists()

@@ -76,7 +76,11 @@ def test_the_shared_base_is_never_written(workplace: Workplace, two_cpus: None) 
     """Two trials at once, every method twice; the object store's copy of the base is hashed whenever one ends."""
     # Steps enough for the second actor to start while the first one trains.
     steps, storage = {"max_steps": STEPS}, str(workplace.folder / "runs")
-    spec = load_spec(workplace.spec(budget={"parameters": "100%", "at_least": 1}, training=steps, storage=storage))
+    spec = load_spec(
+        workplace.spec(
+            budget={"parameters": "100%", "at_least": 1}, training=steps, storage=storage, search={"concurrent": 2}
+        )
+    )
     prepared = prepare(spec.model_copy(update={"methods": {**spec.methods, "full": {}}}))
     assert "full" in prepared.space.names
     ledger = Ledger(spec.home)

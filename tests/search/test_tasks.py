@@ -24,12 +24,12 @@ WORDS = ["fine", "great", "lovely", "warm", "bright", "poor", "awful", "cold", "
 def search_and_export(workplace: Workplace, form: str, **sections: Any) -> dict[str, Any]:
     """Search with a few trials and export the best; gives the front."""
     usual = {"search": {"trials": 3, "rungs": 1}, "confirm": {"top": 1, "seeds": 1}}
-    done = workplace.run("search", str(workplace.spec(**{**usual, **sections})))
+    done = workplace.call("search", str(workplace.spec(**{**usual, **sections})))
     assert done.returncode == 0, done.stderr
     trials = workplace.read("trials", "mine")
     assert {trial["state"] for trial in trials["trials"]} == {"finished"}, trials
     assert trials["reference"]["state"] == "finished"
-    exported = workplace.run("export", "mine", "--out", form, "--format", form)
+    exported = workplace.call("export", "mine", "--out", form, "--format", form)
     assert exported.returncode == 0, exported.stderr
     front: dict[str, Any] = workplace.read("front", "mine")
     return front

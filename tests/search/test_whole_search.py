@@ -35,7 +35,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_da
     spec = place.spec(
         data={"test": str(tiny_data / "test.csv")},
         training={"max_steps": 18},
-        search={"trials": 8, "rungs": 2},
+        search={"trials": 8, "rungs": 2, "concurrent": "auto"},
         confirm={"top": 2, "seeds": 2},
     )
     done = place.run("search", str(spec))
@@ -134,7 +134,7 @@ def test_every_trial_can_be_exported_and_verified(searched: Workplace) -> None:
     assert set(by_method) == {"lora", "sparta", "surm-circulant", "dst"}
     for method, trial in by_method.items():
         out = searched.folder / f"peft-{method}"
-        done = searched.run("export", "mine", "--trial", trial, "--out", str(out))
+        done = searched.call("export", "mine", "--trial", trial, "--out", str(out))
         assert done.returncode == 0, done.stderr
         assert {path.name for path in out.iterdir()} >= {
             "adapter_config.json", "adapter_model.safetensors", "recipe.yaml", "README.md", "tokenizer.json",
@@ -147,7 +147,7 @@ def test_a_sparse_adapter_is_exported_for_plain_peft(searched: Workplace) -> Non
     trials = read(searched, "trials", "mine")["trials"]
     trial = next(one["trial"] for one in trials if one["method"] == "sparta")
     out = searched.folder / "stock"
-    done = searched.run("export", "mine", "--trial", trial, "--out", str(out), "--format", "stock")
+    done = searched.call("export", "mine", "--trial", trial, "--out", str(out), "--format", "stock")
     assert done.returncode == 0, done.stderr
     assert "by PEFT alone" in done.stdout
     assert done.stderr == ""
@@ -157,7 +157,7 @@ def test_a_sparse_adapter_is_exported_for_plain_peft(searched: Workplace) -> Non
 def test_a_low_rank_stand_in_tells_its_loss_of_quality(searched: Workplace) -> None:
     best = read(searched, "front", "mine")["front"][-1]
     out = searched.folder / "low-rank"
-    done = searched.run("export", "mine", "--out", str(out), "--format", "lora", "--rank", "2")
+    done = searched.call("export", "mine", "--out", str(out), "--format", "lora", "--rank", "2")
     assert done.returncode == 0, done.stderr
     assert f"accuracy on validation: {best['quality']:.4f} as trained, " in done.stdout
     assert json.loads((out / "adapter_config.json").read_text())["peft_type"] == "LORA"
@@ -165,7 +165,7 @@ def test_a_low_rank_stand_in_tells_its_loss_of_quality(searched: Workplace) -> N
 
 def test_the_best_is_exported_merged_and_needs_no_adapter(searched: Workplace) -> None:
     out = searched.folder / "merged"
-    done = searched.run("export", "mine", "--out", str(out), "--format", "merged")
+    done = searched.call("export", "mine", "--out", str(out), "--format", "merged")
     assert done.returncode == 0, done.stderr
     best = read(searched, "front", "mine")["front"][-1]
     assert best["trial"] in done.stdout
@@ -183,7 +183,7 @@ def test_a_damaged_adapter_is_noticed(searched: Workplace) -> None:
     before = path.read_bytes()
     tensors = load_file(path)
     save_file({name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}, path)
-    done = searched.run("export", "mine", "--trial", trial, "--out", "damaged")
+    done = searched.call("export", "mine", "--trial", trial, "--out", "damaged")
     path.write_bytes(before)
     assert done.returncode == 1
     assert "differ" in done.stderr
@@ -193,9 +193,9 @@ def test_a_damaged_adapter_is_noticed(searched: Workplace) -> None:
 def test_the_recipe_trains_the_same_again(searched: Workplace) -> None:
     best = read(searched, "front", "mine")["front"][-1]
     out = searched.folder / "best"
-    assert searched.run("export", "mine", "--out", str(out)).returncode == 0
+    assert searched.call("export", "mine", "--out", str(out)).returncode == 0
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
-    done = searched.run("search", str(out / "recipe.yaml"))
+    done = searched.call("search", str(out / "recipe.yaml"))
     assert done.returncode == 0, done.stderr
     (again,) = read(searched, "front", recipe["name"])["front"]
     assert again["config"] == best["config"]
@@ -204,7 +204,7 @@ def test_the_recipe_trains_the_same_again(searched: Workplace) -> None:
 
 
 def test_a_name_in_use_points_at_resume(searched: Workplace) -> None:
-    done = searched.run("search", str(searched.folder / "mine.yaml"))
+    done = searched.call("search", str(searched.folder / "mine.yaml"))
     assert done.returncode == 2
     assert "resume mine" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -212,7 +212,7 @@ def test_a_name_in_use_points_at_resume(searched: Workplace) -> None:
 
 def test_resume_of_a_finished_search_prints_the_front(searched: Workplace) -> None:
     before = {path: path.stat().st_mtime_ns for path in searched.home.glob("trials/*/result.json")}
-    done = searched.run("resume", "mine")
+    done = searched.call("resume", "mine")
     assert done.returncode == 0, done.stderr
     assert "best" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in searched.home.glob("trials/*/result.json")} == before

@@ -48,20 +48,9 @@ class FullModel(Tuner):
     def _check_target_module_exists(self, peft_config: FullConfig, key: str) -> bool:
         return key in self._whole
 
-    def _create_and_replace(
-        self,
-        peft_config: FullConfig,
-        adapter_name: str,
-        target: nn.Module,
-        target_name: str,
-        parent: nn.Module,
-        current_key: str,
-        parameter_name: str | None = None,
-    ) -> None:
-        layer = target if isinstance(target, WholeModule) else WholeModule(target, adapter_name)
-        layer.update_layer(adapter_name, peft_config, self._memo)
-        if layer is not target:
-            self._replace_module(parent, target_name, layer, target)
+    def layer_arguments(self, name: str) -> dict[str, Any]:
+        """One memo for all layers, so that tied weights stay one parameter."""
+        return {"memo": self._memo}
 
     def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
         """The copies are float32 already; PEFT's own would untie them."""

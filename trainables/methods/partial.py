@@ -7,7 +7,6 @@ from typing import Any
 
 from peft import LNTuningConfig, PeftConfig
 from peft.utils import PeftType
-from torch import nn
 
 from spaces.inventory import Inventory
 from spaces.methods import partial
@@ -31,23 +30,6 @@ class BitFitModel(Tuner):
 
     prefix = "bitfit_"
     tuner_layer_cls = BiasLayer
-
-    def _create_and_replace(
-        self,
-        peft_config: BitFitConfig,
-        adapter_name: str,
-        target: nn.Module,
-        target_name: str,
-        parent: nn.Module,
-        current_key: str,
-        parameter_name: str | None = None,
-    ) -> None:
-        layer = target if isinstance(target, BiasLayer) else BiasLayer(target, adapter_name)
-        layer.update_layer(adapter_name, peft_config)
-        if adapter_name not in self.active_adapters:
-            layer.bitfit_delta[adapter_name].requires_grad_(False)
-        if layer is not target:
-            self._replace_module(parent, target_name, layer, target)
 
 
 register("bitfit", BitFitConfig, BitFitModel)

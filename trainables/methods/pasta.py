@@ -78,13 +78,13 @@ class PastaModel(BlockTuner):
         if not hasattr(self, "_readers"):
             self._readers: dict[str, InputIds] = {}
 
-    def layer_arguments(self, name: str) -> dict[str, Any]:
-        """The ids that the module around the block reads; an encoder and a decoder have different ones."""
+    def wrap(self, target: nn.Module, adapter_name: str, name: str) -> PastaBlock:
+        """With the ids that the module around the block reads; an encoder and a decoder have different ones."""
         reader = reader_around(self.model, name)
         if reader not in self._readers:
             self._readers[reader] = InputIds()
             self._readers[reader].follow(self.model.get_submodule(reader))
-        return {"ids": self._readers[reader]}
+        return PastaBlock(target, adapter_name, self._readers[reader])
 
     def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> Any:
         unloaded = super()._unload_and_optionally_merge(*args, **kwargs)
