@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 from ray import tune
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN_SECONDS = 0.1
 
 
 class Interruption:
@@ -48,9 +51,11 @@ class Interruption:
             yield
             return
         before = {number: signal.signal(number, self._take) for number in SIGNALS}
+        sys.unraisablehook, hook = self._raise_again, sys.unraisablehook
         try:
             yield
         finally:
+            sys.unraisablehook = hook
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -58,6 +63,13 @@ class Interruption:
         if self._signal is not None:
             raise KeyboardInterrupt
         self._signal = signal.Signals(number).name
+
+    def _raise_again(self, lost: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised while it collects garbage, where a signal is often taken."""
+        if lost.exc_type is KeyboardInterrupt:
+            threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            sys.__unraisablehook__(lost)
 
 
 class EndWhenInterrupted(tune.Stopper):  # type: ignore[misc]

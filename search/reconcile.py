@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import optuna
 
-from search.study import TRIAL, numbers_by_trial, tell
+from search.study import GIVEN, TRIAL, numbers_by_trial, tell
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 
@@ -18,6 +18,14 @@ def reconcile(study: optuna.Study, ledger: Ledger, spec: SearchSpec) -> None:
         if result is not None and trial in numbers:
             tell(study, numbers[trial], folder.plan(), result, spec.metric)
     for frozen in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        # Killed between Optuna's ask and the plan: nobody will ever train it.
         if frozen.user_attrs.get(TRIAL) not in planned:
-            study.tell(frozen.number, state=optuna.trial.TrialState.FAIL)
+            _ask_again(study, frozen)
+
+
+def _ask_again(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> None:
+    """Give what Optuna was asked for, when the driver was killed before its plan was written, to a trial to come."""
+    attributes = {name: value for name, value in frozen.user_attrs.items() if name == GIVEN}
+    study.enqueue_trial(frozen.system_attrs.get("fixed_params", frozen.params), user_attrs=attributes)
+    if TRIAL in frozen.user_attrs:
+        optuna.Trial(study, frozen._trial_id).set_user_attr(TRIAL, None)
+    study.tell(frozen.number, state=optuna.trial.TrialState.FAIL)

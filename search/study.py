@@ -104,7 +104,9 @@ def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult,
 def numbers_by_trial(study: optuna.Study) -> dict[str, int]:
     """Optuna's number of each of our trials."""
     return {
-        trial.user_attrs[TRIAL]: trial.number for trial in study.get_trials(deepcopy=False) if TRIAL in trial.user_attrs
+        trial.user_attrs[TRIAL]: trial.number
+        for trial in study.get_trials(deepcopy=False)
+        if trial.user_attrs.get(TRIAL) is not None
     }
 
 

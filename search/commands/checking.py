@@ -88,7 +88,7 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
     searched = {trial for trial in states if Ledger(home).trial(trial).plan().kind == "trial"}
 
     study = open_study(spec, identity.search_id, home)
-    told = [trial for trial in study.get_trials(deepcopy=False) if TRIAL in trial.user_attrs]
+    told = [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(TRIAL) is not None]
     optuna_states = {trial.user_attrs[TRIAL]: trial.state for trial in told}
     with reading(uri) as client:
         rows = read_trials(client, find_search(client, name))

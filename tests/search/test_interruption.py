@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workpl
     driver.send_signal(signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 1
-    assert errors.strip().splitlines()[-1] == "paretune: interrupted; `paretune resume NAME` goes on"
+    assert errors.strip().splitlines()[-1] == "paretune: interrupted; `paretune resume NAME` goes on", errors
 
     before = results(workplace)
     driver = workplace.start("resume", "mine")
@@ -103,6 +104,25 @@ def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workpl
     assert [trial["state"] for trial in trials["trials"]] == ["finished"] * 4
     assert len(trials["confirmations"]) == 1
     assert workplace.read("doctor", "mine")["problems"] == []
+
+
+def test_a_second_signal_is_not_lost_while_garbage_is_collected() -> None:
+    class Garbage:
+        pass
+
+    def collect() -> None:
+        garbage = Garbage()
+        signalled = weakref.ref(garbage, lambda _: signal.raise_signal(signal.SIGINT))
+        del garbage
+        assert signalled() is None
+        time.sleep(30)
+
+    interruption = Interruption()
+    with interruption.watch():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            collect()
+    assert interruption.reason == "interrupted (SIGINT)"
 
 
 def test_a_time_limit_is_a_reason_to_end_once_it_has_passed() -> None:

@@ -209,6 +209,33 @@ def test_a_new_driver_goes_on_where_the_old_one_died(spec: SearchSpec, inventory
     assert {trial.state for trial in told} == {TrialState.COMPLETE}
 
 
+@pytest.mark.parametrize("point", [(Ledger, "trial"), (optuna.Trial, "set_user_attr"), (optuna.Trial, "suggest_float")])
+def test_what_was_asked_for_when_the_driver_was_killed_is_asked_again_and_counted_once(
+    spec: SearchSpec, inventory: Inventory, monkeypatch: pytest.MonkeyPatch, point: tuple[type, str]
+) -> None:
+    configuration = {"method": "lora", "rank": 3, "learning_rate": 0.0031}
+    harness = Harness(spec, inventory, Budget(68_000, 1), ALL, trials=6, start_with=(configuration,))
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*point, killed)
+        with pytest.raises(KeyboardInterrupt):
+            harness.searcher.suggest("killed")
+    assert not harness.ledger.trials("trial")
+    reconcile(harness.study, harness.ledger, spec)
+    harness.renew()
+    plans = []
+    while (plan := harness.ask(f"tune{len(plans)}")) is not None:
+        harness.finish(f"tune{len(plans)}", plan, 0.5)
+        plans.append(plan)
+    found = [trial.user_attrs[TRIAL] for trial in harness.study.trials if trial.user_attrs.get(TRIAL) is not None]
+    assert sorted(found) == [plan.trial for plan in plans] == [f"{number:04d}" for number in range(6)]
+    assert [plan.config["rank"] for plan in plans if plan.config["learning_rate"] == 0.0031] == [3]
+    assert not [trial for trial in harness.study.trials if trial.state == TrialState.RUNNING]
+
+
 def test_tunes_snapshot_holds_no_state(spec: SearchSpec, inventory: Inventory, tmp_path: Path) -> None:
     harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
     harness.searcher.save(str(tmp_path / "snapshot"))
