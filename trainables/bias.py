@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
+from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 
+from trainables.adapted import AdaptedModule
 from trainables.tuners import LinearConfig
 
 
-class BiasLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+class BiasLayer(AdaptedModule):
     """A module that adds its bias last, and float32 changes of this bias. The bias is never written."""
 
     adapter_layer_names = ("bitfit_delta",)
     other_param_names = ()
-    active_adapters: list[str]
-    set_adapter: Callable[..., None]
 
     def __init__(self, base_layer: nn.Module, adapter_name: str) -> None:
-        super().__init__()
-        self.base_layer = base_layer
+        super().__init__(base_layer, adapter_name)
         self.bitfit_delta = nn.ParameterDict()
-        self.merged_adapters: list[str] = []
-        self._active_adapter = [adapter_name]
         self._unmerged: tuple[nn.Parameter] | None = None  # a tuple, so that it is no parameter of this layer
 
     def update_layer(self, adapter_name: str, config: LinearConfig, **kwargs: Any) -> None:
@@ -78,7 +73,3 @@ class BiasLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         bias = self.base_layer.bias
         assert isinstance(bias, nn.Parameter)
         return bias
-
-    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
-        """PEFT's own casts to the base's type on the way, which would round what was trained in float32."""
-        self.bitfit_delta[adapter_name] = self.bitfit_delta[adapter_name].to(device or self._bias().device)

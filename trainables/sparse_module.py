@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import torch
 from peft.tuners._buffer_dict import BufferDict
-from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
+from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from trainables.adapted import AdaptedModule, Transparent
 from trainables.entry_gradients import Entries
 from trainables.sparse_product import Piece, Traced
 from trainables.written import Owner, Written, WrittenParameters
@@ -28,7 +29,7 @@ class _Known(NamedTuple):
     parts: list[tuple[int, slice, Entries]]  # number of the parameter, where its deltas are, where they belong
 
 
-class SparseModule(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+class SparseModule(Transparent):
     """W + Δ, where Δ has k entries: float32 values (k,) and their int32 places (k,) in the module's parameters.
 
     The parameters lie flat one after another, in the module's order, each as it is stored. The deltas are written into
@@ -37,22 +38,11 @@ class SparseModule(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     entry of the first parameter.
 
     Subclasses name two dictionaries by adapter: the deltas in `adapter_layer_names`, the places in
-    `other_param_names`. Attributes that this layer lacks are those of the module, for models reach into their parts.
+    `other_param_names`.
     """
 
-    # Given by subclasses, and by PEFT's mixin.
-    adapter_layer_names: ClassVar[tuple[str, ...]]
-    other_param_names: ClassVar[tuple[str, ...]]
-    active_adapters: list[str]
-    set_adapter: Callable[..., None]
-    base_layer: Any
-    merged_adapters: list[str]
-
     def __init__(self, base_layer: nn.Module, adapter_name: str, tied: Tied | None = None) -> None:
-        nn.Module.__init__(self)
-        self.base_layer = base_layer
-        self.merged_adapters = []
-        self._active_adapter = [adapter_name]
+        AdaptedModule.__init__(self, base_layer, adapter_name)
         self._start(tied or {})
 
     def _start(self, tied: Tied) -> None:
@@ -77,7 +67,7 @@ class SparseModule(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def update_layer(self, adapter_name: str, config: Any, **kwargs: Any) -> None:
         """Add an adapter at the flat indices `kwargs["places"]`, an int32 tensor; its deltas are 0."""
-        places: Tensor = kwargs["places"].to(self._device())
+        places: Tensor = kwargs["places"].to(self.device)
         self.places[adapter_name] = places
         self.deltas[adapter_name] = nn.Parameter(torch.zeros(len(places), device=places.device))
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
@@ -192,24 +182,6 @@ class SparseModule(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             self._written.restore()
         plain: nn.Module = self.base_layer
         return plain
-
-    def _device(self) -> torch.device:
-        first: nn.Parameter = next(self.base_layer.parameters())
-        return first.device
-
-    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
-        """PEFT's own casts to the base's type on the way, which would round what was trained in float32."""
-        for entries in (self.deltas, self.places):
-            if adapter_name in entries:
-                entries[adapter_name] = entries[adapter_name].to(device or self._device())
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if "base_layer" not in self.__dict__.get("_modules", {}):
-                raise
-            return getattr(self.base_layer, name)
 
     # What reads, loads, moves or casts the module meets the pretrained values; the next forward writes again.
 

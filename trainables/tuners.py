@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
 from aenum import extend_enum
 from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, _maybe_include_all_linear_layers
+from peft.tuners.tuners_utils import BaseTuner, _maybe_include_all_linear_layers
 from peft.utils import PeftType, register_peft_method
-from torch import Tensor, nn
+from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from trainables.adapted import AdaptedModule
 from trainables.base_identity import Identity, base_identity, check_base
 
 
@@ -49,25 +49,18 @@ class LinearConfig(TunerConfig):
     )
 
 
-class AdaptedLinear(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+class AdaptedLinear(AdaptedModule):
     """A linear layer with adapters; subclasses say what an adapter is.
 
     `base_layer` is an `nn.Linear`, with a weight of (out, in), or a `Conv1D`, with a weight of (in, out).
     """
 
-    # Given by PEFT's mixin.
-    adapter_layer_names: ClassVar[tuple[str, ...]]
-    other_param_names: ClassVar[tuple[str, ...]]
-    active_adapters: list[str]
-    set_adapter: Callable[..., None]
+    base_layer: nn.Linear | Conv1D
 
     def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
-        super().__init__()
         if not isinstance(base_layer, nn.Linear | Conv1D):
             raise TypeError(f"{type(base_layer).__name__} is not a linear layer; allowed: Linear, Conv1D")
-        self.base_layer: nn.Linear | Conv1D = base_layer
-        self.merged_adapters: list[str] = []
-        self._active_adapter = [adapter_name]
+        super().__init__(base_layer, adapter_name)
         self.transposed = isinstance(base_layer, Conv1D)
         # The weight itself may be packed, where the base is quantised.
         out_features, in_features = ("nf", "nx") if self.transposed else ("out_features", "in_features")
@@ -81,14 +74,6 @@ class AdaptedLinear(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     def active(self, candidates: Any) -> list[str]:
         """The active adapters that this layer has; `candidates` is a dictionary by adapter."""
         return [name for name in self.active_adapters if name in candidates]
-
-    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
-        """PEFT's own casts to the base's type on the way, which would round what was trained in float32."""
-        target = device or self.base_layer.weight.device
-        for name in (*self.adapter_layer_names, *self.other_param_names):
-            entries = getattr(self, name)
-            if adapter_name in entries and isinstance(entries[adapter_name], Tensor | nn.Module):
-                entries[adapter_name] = entries[adapter_name].to(target)
 
 
 class Tuner(BaseTuner):  # type: ignore[misc]

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from accelerate.utils import recursively_apply
 from peft import PeftConfig
-from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
+from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import nn
 
+from trainables.adapted import Transparent
 
-class WholeModule(nn.Module, BaseTunerLayer):  # type: ignore[misc]
-    """A module, and for each adapter a copy of it in float32 that takes its place.
 
-    Attributes that this layer lacks are those of the module in use, for models reach into their parts.
-    """
+class WholeModule(Transparent):
+    """A module, and for each adapter a copy of it in float32 that takes its place."""
 
     adapter_layer_names = ("full_copy",)
     other_param_names = ()
-    active_adapters: list[str]
-    set_adapter: Callable[..., None]
 
     def __init__(self, base_layer: nn.Module, adapter_name: str) -> None:
-        super().__init__()
-        self.base_layer = base_layer
+        super().__init__(base_layer, adapter_name)
         self.full_copy = nn.ModuleDict()
-        self.merged_adapters: list[str] = []
-        self._active_adapter = [adapter_name]
         self._type = next(base_layer.parameters()).dtype
 
     def update_layer(self, adapter_name: str, config: PeftConfig, memo: dict[int, Any]) -> None:
@@ -47,7 +40,7 @@ class WholeModule(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         names = [name for name in wanted if name in self.full_copy]
         if len(names) > 1:
             raise ValueError(f"full adapters exclude each other; active: {', '.join(names)}")
-        return self.full_copy[names[0]] if names else self.base_layer
+        return self.full_copy[names[0]] if names else super().in_use()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module in use; a copy computes in float32, whatever the type around it."""
@@ -58,14 +51,6 @@ class WholeModule(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             return module(*args, **kwargs)
         args, kwargs = _cast((args, kwargs), torch.float32)
         return _cast(module(*args, **kwargs), self._type)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if "full_copy" not in self.__dict__.get("_modules", {}):
-                raise
-            return getattr(self.in_use(), name)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Let a copy take the module's place until `unmerge`. The module is never written.
@@ -88,7 +73,7 @@ class WholeModule(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     ) -> nn.Module:
         """The copy in the module's type, or the module itself."""
         if not merge:
-            return self.base_layer
+            return super().in_use()
         self.merge(safe_merge, adapter_names)
         return self.in_use().to(self._type)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from peft import FourierFTConfig, WaveFTConfig
 
@@ -10,39 +10,35 @@ from spaces.bridge import Layers
 from spaces.methods.spectral import FourierFtConfiguration, WaveFtConfiguration
 from trainables.bridge import LayerAdapter, transposed
 
+C = TypeVar("C", FourierFtConfiguration, WaveFtConfiguration)
 
-class FourierFt(LayerAdapter[FourierFtConfiguration]):
-    """Fourier coefficients; `init_weights` asks PEFT for zeros."""
+
+class Spectral(LayerAdapter[C]):
+    """Coefficients at drawn places of a spectrum; `init_weights` asks PEFT for zeros."""
+
+    def settings(self, configuration: C, layers: Layers, seed: int) -> dict[str, Any]:
+        """The seed draws the places, on the CPU."""
+        return {
+            "n_frequency": configuration.coefficients,
+            "scaling": configuration.scaling,
+            "random_loc_seed": seed,
+            "init_weights": True,
+            "fan_in_fan_out": transposed(layers),
+        }
+
+
+class FourierFt(Spectral[FourierFtConfiguration]):
+    """Fourier coefficients."""
 
     name = "fourierft"
     config = FourierFTConfig
 
-    def settings(self, configuration: FourierFtConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
-        """The seed draws the places, on the CPU."""
-        return {
-            "n_frequency": configuration.coefficients,
-            "scaling": configuration.scaling,
-            "random_loc_seed": seed,
-            "init_weights": True,
-            "fan_in_fan_out": transposed(layers),
-        }
 
-
-class WaveFt(LayerAdapter[WaveFtConfiguration]):
-    """Wavelet coefficients; `init_weights` asks PEFT for zeros."""
+class WaveFt(Spectral[WaveFtConfiguration]):
+    """Wavelet coefficients."""
 
     name = "waveft"
     config = WaveFTConfig
-
-    def settings(self, configuration: WaveFtConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
-        """The seed draws the places, on the CPU."""
-        return {
-            "n_frequency": configuration.coefficients,
-            "scaling": configuration.scaling,
-            "random_loc_seed": seed,
-            "init_weights": True,
-            "fan_in_fan_out": transposed(layers),
-        }
 
 
 ADAPTERS = (FourierFt(), WaveFt())
