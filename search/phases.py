@@ -127,8 +127,11 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
             )
         if run.interruption.ended is not None:
             break
+    on_front = {one.plan.trial for one in run.recorder.front}
     for one in summarise(run.ledger):
         run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test)
+        if one.trial not in on_front:  # near it, and perhaps better: it can be exported as well
+            run.writer.upload_adapter(one.trial, run.ledger.trial(one.trial).adapter)
 
 
 def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:

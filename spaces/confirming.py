@@ -88,8 +88,9 @@ def next_round(
 ) -> list[str]:
     """The trials to train once more now, at most `left` of them; none when the order is settled.
 
-    First every point of the front, then those near it, then both sides of every tie, those with the fewest seeds
-    first. `scores`: qualities so far by trial, with a trial that failed counted by its key alone.
+    First every point of the front, then those near it, then those that have no spread yet, then both sides of
+    every tie, those with the fewest seeds first. `scores`: qualities so far by trial, with a trial that failed counted
+    by its key alone.
     """
     first = [one.trial for one in points if one.trial not in scores]
     if first:
@@ -97,6 +98,9 @@ def next_round(
     fresh = [one.trial for one in near if one.trial not in scores]
     if fresh:
         return fresh[:left]
+    single = [one.trial for one in (*points, *near) if len(scores[one.trial]) == 1]
+    if single:
+        return single[:left]
     sizes = {one.trial: one.parameters for one in (*points, *near) if scores.get(one.trial)}
     unsettled = dict.fromkeys(trial for pair in ties(sizes, scores) for trial in pair)
     return sorted(unsettled, key=lambda trial: (len(scores[trial]), sizes[trial]))[:left]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -43,27 +44,28 @@ class Choice:
         if self.trial is not None and self.max_parameters is not None:
             raise RequestError("export: --trial and --max-parameters exclude each other; allowed: one of them")
 
-    def of(self, document: FrontDocument) -> FrontPoint:
-        """The chosen point of a front.
+    def of(self, document: FrontDocument, confirmed: FrontDocument) -> FrontPoint:
+        """The chosen point: of the confirmed front, where it has one small enough, for there luck is averaged out.
 
         Raises:
             RequestError: when the front has none.
         """
-        limit = self.max_parameters
-        points = [point for point in document.front if limit is None or point.trainable_parameters <= limit]
         if not document.front:
             raise RequestError(f"export {document.search}: its front is empty; allowed: a search with a finished trial")
-        if not points:
-            smallest = document.front[0].trainable_parameters
-            raise RequestError(f"--max-parameters {limit}: nothing so small; allowed: at least {smallest:,}")
-        if self.knee:
-            return knee(
-                points,
-                quality=lambda point: point.quality,
-                size=lambda point: point.trainable_parameters,
-                mode=document.objective.mode,
-            )
-        return points[-1]
+        limit = self.max_parameters
+        for trusted, one in ((True, confirmed), (False, document)):
+            points = [point for point in one.front if limit is None or point.trainable_parameters <= limit]
+            if points and not self.knee:
+                return points[-1]
+            if points:
+                return knee(
+                    points,
+                    quality=partial(FrontPoint.score, confirmed=trusted),
+                    size=lambda point: point.trainable_parameters,
+                    mode=document.objective.mode,
+                )
+        smallest = document.front[0].trainable_parameters
+        raise RequestError(f"--max-parameters {self.max_parameters}: nothing so small; allowed: at least {smallest:,}")
 
 
 def export(
@@ -78,7 +80,8 @@ def export(
     choice.check()
     _check_rank(rank, form)
     document = front_document(uri, name)
-    chosen = choice.trial if choice.trial is not None else choice.of(document).trial
+    confirmed = front_document(uri, name, confirmed=True)
+    chosen = choice.trial if choice.trial is not None else choice.of(document, confirmed).trial
     with reading(uri) as client:
         search = find_search(client, name)
         rows = {row.plan.trial: row for row in read_trials(client, search)}
@@ -91,7 +94,8 @@ def export(
     from trainables.loading import needs_own_tuner, read_labels
 
     with tempfile.TemporaryDirectory() as folder:
-        adapter = _fetch(uri, row, chosen, chosen in {p.trial for p in document.front}, storage / name, Path(folder))
+        tracked = chosen in {point.trial for point in document.front} or "confirmed_quality" in row.metrics
+        adapter = _fetch(uri, row, chosen, tracked, storage / name, Path(folder))
         card = _card(spec, row, document.base_parameters, read_labels(adapter), needs_own_tuner(adapter))
         proof = write_export(adapter, out, card, form, RANK if rank is None else rank)
     print(f"exported trial {chosen} ({row.plan.method}, {row.plan.trainable_parameters:,} parameters) to {out}")
@@ -112,9 +116,9 @@ def _check_rank(rank: float | None, form: Format) -> None:
         )
 
 
-def _fetch(uri: str, row: TrialRow, trial: str, on_front: bool, home: Path, folder: Path) -> Path:
-    """The adapter: from MLflow for members of the front, else from the runs on this machine."""
-    if on_front:
+def _fetch(uri: str, row: TrialRow, trial: str, tracked: bool, home: Path, folder: Path) -> Path:
+    """The adapter: from MLflow for members of the front and confirmed trials, else from the runs on this machine."""
+    if tracked:
         return fetch_adapter(uri, row.run_id, folder)
     kept = Ledger(home).trial(trial).adapter
     if not kept.is_dir():

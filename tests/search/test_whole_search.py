@@ -155,7 +155,7 @@ def test_a_sparse_adapter_is_exported_for_plain_peft(searched: Workplace) -> Non
 
 
 def test_a_low_rank_stand_in_tells_its_loss_of_quality(searched: Workplace) -> None:
-    best = read(searched, "front", "mine")["front"][-1]
+    best = read(searched, "front", "mine", "--confirmed")["front"][-1]
     out = searched.folder / "low-rank"
     done = searched.call("export", "mine", "--out", str(out), "--format", "lora", "--rank", "2")
     assert done.returncode == 0, done.stderr
@@ -167,7 +167,7 @@ def test_the_best_is_exported_merged_and_needs_no_adapter(searched: Workplace) -
     out = searched.folder / "merged"
     done = searched.call("export", "mine", "--out", str(out), "--format", "merged")
     assert done.returncode == 0, done.stderr
-    best = read(searched, "front", "mine")["front"][-1]
+    best = read(searched, "front", "mine", "--confirmed")["front"][-1]
     assert best["trial"] in done.stdout
     assert not (out / "adapter_config.json").exists()
     assert json.loads((out / "config.json").read_text())["id2label"] == {"0": "bad", "1": "good"}
@@ -191,7 +191,7 @@ def test_a_damaged_adapter_is_noticed(searched: Workplace) -> None:
 
 
 def test_the_recipe_trains_the_same_again(searched: Workplace) -> None:
-    best = read(searched, "front", "mine")["front"][-1]
+    best = read(searched, "front", "mine", "--confirmed")["front"][-1]
     out = searched.folder / "best"
     assert searched.call("export", "mine", "--out", str(out)).returncode == 0
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())

@@ -52,9 +52,17 @@ def test_no_round_is_larger_than_what_is_left(left: int) -> None:
     assert next_round(points, [], {}, left) == ["a", "b", "c"][:left]
     once = {name: [0.5] for name in "abc"}
     assert next_round(points, [candidate("n", 2, 0.5)], once, left) == ["n"][:left]
-    assert next_round(points, [], {**once, "a": [0.5, 0.5]}, left) == ["b", "c", "a"][:left]
+    assert next_round(points, [], {**once, "a": [0.5, 0.5]}, left) == ["b", "c"][:left]
+    twice = {name: [0.4, 0.6] for name in "bc"}
+    assert next_round(points, [], {**twice, "a": [0.4, 0.6, 0.5]}, left) == ["b", "c", "a"][:left]
 
 
 def test_a_trial_that_failed_again_takes_no_more_part() -> None:
     points = [candidate("a", 1, 0.5, True), candidate("b", 2, 0.6, True)]
-    assert next_round(points, [], {"a": [], "b": [0.6]}, 5) == []
+    assert next_round(points, [], {"a": [], "b": [0.6]}, 5) == ["b"]
+    assert next_round(points, [], {"a": [], "b": [0.6, 0.6]}, 5) == []
+
+
+def test_even_a_lone_point_gets_a_spread() -> None:
+    assert next_round([candidate("a", 1, 0.5, True)], [], {"a": [0.5]}, 2) == ["a"]
+    assert next_round([candidate("a", 1, 0.5, True)], [], {"a": [0.5, 0.6]}, 1) == []
