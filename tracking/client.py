@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,25 @@ def connect(uri: str) -> MlflowClient:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # It writes whole tracebacks of errors that it raises as well; those are reported where they are caught.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        _make_database(file)
     return MlflowClient(tracking_uri=uri)
+
+
+def _make_database(file: Path) -> None:
+    """A database of MLflow's at `file`, whole or not at all, whoever else makes it at the same time.
+
+    MLflow makes its tables in many steps, and cannot open a file again in which it was killed between two of them.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}-") as folder:
+        made = Path(folder) / file.name
+        artifacts = (file.parent / "mlartifacts").as_uri()
+        SqlAlchemyStore(f"sqlite:///{made}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
+        with suppress(FileExistsError):
+            os.link(made, file)
 
 
 def _settle() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from spaces.errors import RequestError, WorkError
 from tracking.client import artifact_root, connect, ensure_experiment, one_line, reading
@@ -18,6 +21,28 @@ def test_an_experiment_is_made_once_with_its_artifacts_beside_the_database(uri: 
     first = ensure_experiment(client, "paretune", artifact_root(uri, storage))
     assert ensure_experiment(client, "paretune", None) == first
     assert client.get_experiment(first).artifact_location == (storage / "mlartifacts").as_uri()
+
+
+def test_a_database_is_made_whole_or_not_at_all(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", killed)
+    with pytest.raises(KeyboardInterrupt):
+        connect(f"sqlite:///{storage}/mlflow.db")
+    assert not list(storage.iterdir())
+
+
+def test_a_database_that_another_makes_at_the_same_time_is_kept(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def later(made: Path, file: Path, link: Callable[[Path, Path], None] = os.link) -> None:
+        shutil.copy(made, file)
+        ensure_experiment(MlflowClient(f"sqlite:///{file}"), "of another", None)
+        link(made, file)
+
+    monkeypatch.setattr(os, "link", later)
+    client = connect(f"sqlite:///{storage}/mlflow.db")
+    assert client.get_experiment_by_name("of another") is not None
+    assert [path.name for path in storage.iterdir()] == ["mlflow.db"]
 
 
 def test_a_deleted_experiment_is_refused_by_name(uri: str, storage: Path) -> None:
