@@ -96,8 +96,7 @@ def table(task: str, of: list[Cell], lines: dict[Run, Line]) -> Table:
                 continue
             rate, scores = cell.tuned(lines), scores_of(cell, lines)
             size = lines[cell.at(rate, TUNING_SEED)]["trainable_parameters"]
-            mean, spread = statistics.mean(scores), statistics.stdev(scores)
-            texts.append(f"{mean:.3f} ± {spread:.3f} ({size:,}; ×{rate:.2g})")
+            texts.append(f"{shown_scores(scores)} ({size:,}; ×{rate:.2g})")
         shown.add_row(name, *texts)
     return shown
 
@@ -108,6 +107,14 @@ def scores_of(cell: Cell, lines: dict[Run, Line]) -> list[float]:
     return [score for score in found if score is not None]
 
 
+def shown_scores(scores: list[float]) -> str:
+    """Mean and spread; how many there are where a training failed."""
+    if len(scores) < 2:
+        return f"{len(scores)} of {len(FRESH_SEEDS)} trainings" + "".join(f": {one:.3f}" for one in scores)
+    failed = "" if len(scores) == len(FRESH_SEEDS) else f", {len(scores)} of {len(FRESH_SEEDS)}"
+    return f"{statistics.mean(scores):.3f} ± {statistics.stdev(scores):.3f}{failed}"
+
+
 def picture(of: list[Cell], lines: dict[Run, Line], path: Path) -> None:
     """Mean test score over trainable parameters, one panel a task, bars of one standard deviation."""
     figure = Figure(figsize=(12, 5), dpi=120, layout="constrained")
@@ -115,7 +122,7 @@ def picture(of: list[Cell], lines: dict[Run, Line], path: Path) -> None:
     panels = figure.subplots(1, len(STUDIED))
     for axes, task in zip(panels, STUDIED, strict=True):
         for number, name in enumerate(dict.fromkeys(cell.method for cell in of)):
-            mine = [cell for cell in of if (cell.task, cell.method) == (task, name)]
+            mine = [cell for cell in of if (cell.task, cell.method) == (task, name) and len(scores_of(cell, lines)) > 1]
             # Side by side around each budget, so that the bars do not hide each other.
             across = [cell.budget * 1.06 ** (number - len(METHODS) / 2) for cell in mine]
             scores = [scores_of(cell, lines) for cell in mine]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class CirculantLayer(SurmLayer):
         """Shapes of r₁ and r₂."""
         return circulant_shapes(block)
 
-    def spread_of(self, config: Any) -> float:
+    def spread_of(self, config: Any, shape: Sequence[int]) -> float:
         """1 beside a weight and 0.02 behind it, as in the authors' code."""
         return 1.0 if config.placement == "lora" else 0.02
 

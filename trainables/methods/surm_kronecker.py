@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +41,14 @@ class KroneckerLayer(SurmLayer):
         "surm_kronecker_scale",
         "surm_kronecker_bias",
     )
-    spread = 1.0
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
         """Shapes of A and B."""
         return kronecker_shapes(config.factors, block)
+
+    def spread_of(self, config: Any, shape: Sequence[int]) -> float:
+        """As in the authors' code: that of torch's `kaiming_uniform_` with a = √5 beside a weight, 0.02 behind it."""
+        return float((3 * shape[-1]) ** -0.5) if config.placement == "lora" else 0.02
 
     def matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
         """A X Bᵀ."""

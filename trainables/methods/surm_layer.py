@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -85,18 +86,21 @@ class SurmLayer(PlacedLayer):
         first, second = (
             (made.down, made.across, *shape) for shape in self.factor_shapes(self.surm_settings[adapter_name], made)
         )
-        spread, generator = self.spread_of(config), kwargs["generator"]
-        values = {"second": spread * torch.randn(second, generator=generator), "first": torch.zeros(first)}
+
+        def drawn(shape: Sequence[int]) -> Tensor:
+            return self.spread_of(config, shape) * torch.randn(shape, generator=kwargs["generator"])
+
+        values = {"second": drawn(second), "first": torch.zeros(first)}
         if config.trainable_alpha:
-            values |= {"first": spread * torch.randn(first, generator=generator), "scale": torch.zeros(1)}
+            values |= {"first": drawn(first), "scale": torch.zeros(1)}
         if config.placement == "adapter":
             values["bias"] = torch.zeros(self.out_features)
         for name, value in values.items():
             self.part(name)[adapter_name] = nn.Parameter(value.to(self.base_layer.weight.device))
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
-    def spread_of(self, config: Any) -> float:
-        """Standard deviation of what is random at the start."""
+    def spread_of(self, config: Any, shape: Sequence[int]) -> float:
+        """Standard deviation of a factor of this shape, where it is random at the start."""
         return self.spread
 
     def placement(self, adapter_name: str) -> Placement:
