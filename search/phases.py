@@ -55,12 +55,12 @@ class Run:
         )
 
 
-def share(prepared: Prepared) -> SharedSearch:
+def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
     """Put model and data into the object store, from where every node takes them once."""
     return SharedSearch(
         prepared.spec,
         prepared.inventory,
-        prepared.spec.home,
+        ledger,
         weights=ray.put(prepared.weights),
         train=ray.put(prepared.train),
         validation=ray.put(prepared.validation),

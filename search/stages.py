@@ -76,7 +76,7 @@ def run_stage(
         ),
         run_config=tune.RunConfig(
             name=name,
-            storage_path=str(shared.home / "ray"),
+            storage_path=str(shared.ledger.home / "ray"),
             callbacks=[bridge],
             stop=EndWhenInterrupted(interruption),
             failure_config=tune.FailureConfig(max_failures=0),  # see search/plans.py

@@ -85,7 +85,7 @@ def test_the_shared_base_is_never_written(workplace: Workplace, two_cpus: None) 
     inventory = prepared.inventory
     writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
     recorder = Recorder(ledger, writer, prepared.budget, spec.metric)
-    shared = share(prepared)
+    shared = share(prepared, ledger)
     before = digest(ray.get(shared.weights))
     plans = [
         plan_of(f"{number}-{method}", propose(prepared, method), prepared.budget, {}, seed=number)
