@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import uuid
@@ -31,6 +32,8 @@ def quiet_environment() -> None:
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see search/interruption.py
     }.items():
         os.environ.setdefault(name, value)
+    # It says at the end that trials "did not complete" whose worker died, though they were handed out again.
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
 
 
 def connect(address: str | None, home: Path) -> None:

@@ -55,12 +55,12 @@ class Run:
         )
 
 
-def share(prepared: Prepared) -> SharedSearch:
+def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
     """Put model and data into the object store, from where every node takes them once."""
     return SharedSearch(
         prepared.spec,
         prepared.inventory,
-        prepared.spec.home,
+        ledger,
         weights=ray.put(prepared.weights),
         train=ray.put(prepared.train),
         validation=ray.put(prepared.validation),
@@ -87,6 +87,7 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
         trials=spec.search.trials,
         seed=spec.search.seed,
         max_steps=spec.training.max_steps,
+        max_failures=spec.search.max_failures,
         max_total_steps=spec.search.max_total_steps,
         given=run.prepared.given,
         on_rejected=run.recorder.reject,
@@ -98,7 +99,6 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
             searcher,
             Bridge(run.recorder, display),
             name=f"search-{time.time_ns()}",
-            trainings=trainings,
             stopper=make_stopper(spec, ledger, len(run.prepared.validation)),
             gpus=run.gpus,
             interruption=run.interruption,
@@ -117,10 +117,9 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
         with run.display(f"{run.spec.name}: confirm", len(plans)) as display:
             run_stage(
                 confirming,
-                PlanList(plans, run.ledger),
+                PlanList(plans, run.ledger, max_failures=run.spec.search.max_failures),
                 Bridge(run.recorder, display),
                 name=f"confirm-{time.time_ns()}",
-                trainings=len(plans),
                 stopper=FIFOScheduler(),
                 gpus=run.gpus,
                 interruption=run.interruption,

@@ -73,6 +73,8 @@ class Recorder:
         result = self.ledger.trial(plan.trial).result()
         if result is None:
             return None
+        if plan.trial not in self.running:
+            self.started(plan)  # its workers died before it began
         self.reported(plan)
         self.running.pop(plan.trial, None)
         ended = self._keep(plan, result)

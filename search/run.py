@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import ray
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from search import home as search_home
 from search.cluster import check_resources, connect, gpus_for
+from search.head import watched_head
 from search.interruption import Interruption
 from search.phases import Run, confirm_phase, search_phase, share
 from search.preflight import Prepared, prepare
@@ -38,7 +39,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     prepared = prepare(spec)
     check_storage(spec)
     prepared = dataclasses.replace(prepared, given=(*prepared.given, *earlier(spec, prepared.space, uri)))
-    with _cluster(spec, address) as gpus:
+    with _cluster(spec, address, console) as gpus:
         search_id = uuid.uuid4().hex
         kept = uri if redact(uri) == uri else None
         search_home.create(spec, search_home.Identity(search_id, prepared.fingerprints(), kept))
@@ -60,25 +61,26 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
         prepared = prepare(spec)
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
-        with _cluster(spec, address) as gpus:
+        with _cluster(spec, address, console) as gpus:
             return _run(prepared, identity.search_id, uri, gpus, console)
 
 
 @contextmanager
-def _cluster(spec: SearchSpec, address: str | None) -> Iterator[float]:
+def _cluster(spec: SearchSpec, address: str | None, console: Console) -> Iterator[float]:
     """Ray for the duration; gives the GPUs of one trial."""
-    try:
+    with ExitStack() as ending:
+        ending.callback(ray.shutdown)
         connect(address, spec.home)
+        ending.enter_context(watched_head(spec.name, console))
+        ending.callback(ray.shutdown)  # while the head is watched, for without it this hangs as well
         gpus = gpus_for(spec.resources.gpus)
         check_resources(spec.resources.cpus, gpus)
         yield gpus
-    finally:
-        ray.shutdown()
 
 
 def _run(prepared: Prepared, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
     spec, inventory = prepared.spec, prepared.inventory
-    ledger = Ledger(spec.home)
+    ledger = Ledger(spec.home).taken_over()
     study = open_study(spec, search_id, spec.home)
     reconcile(study, ledger, spec)
     writer = SearchWriter(uri, spec, search_id, spec.home)
@@ -91,7 +93,7 @@ def _run(prepared: Prepared, search_id: str, uri: str, gpus: float, console: Con
         recorder.take_up()
         run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)
         with interruption.watch():
-            shared = share(prepared)
+            shared = share(prepared, ledger)
             search_phase(run, shared)
             if interruption.ended is None:
                 confirm_phase(run, shared)

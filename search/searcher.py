@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,22 +13,18 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from search.plans import Plans
 from search.study import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
 from spaces.budget import Budget
 from spaces.draws import RandomDraw
 from spaces.ledger import Ledger
 from spaces.metrics import Metric
-from spaces.records import TrialPlan, TrialResult
+from spaces.records import TrialPlan
 from spaces.space import Proposal, Rejected, Space, signature
 from spaces.suggestions import Suggestion, suggestion
 
 ASKS_BEFORE_REPAIR = 50
 DRAWS_BEFORE_GIVING_UP = 10_000
-
-
-def config_of(plan: TrialPlan) -> dict[str, Any]:
-    """What Tune carries to the trainable."""
-    return {"plan": plan.model_dump(mode="json")}
 
 
 class PlannedSearch(OptunaSearch):  # type: ignore[misc]
@@ -51,6 +46,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         trials: int,
         seed: int,
         max_steps: int,
+        max_failures: int,
         max_total_steps: int | None = None,
         given: Iterable[Suggestion] = (),
         on_rejected: Callable[[], None] = lambda: None,
@@ -68,8 +64,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._objective = metric
         self._limit = trials
         self._seed = seed
-        self._waiting = deque(waiting)
-        self._running: dict[str, TrialPlan] = {}
+        self._plans = Plans(ledger, waiting, retries=max_failures)
         self._numbers = numbers_by_trial(study)
         self._on_rejected = on_rejected
         self._max_steps = max_steps
@@ -94,24 +89,22 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         """The study is made by the caller, in a durable storage."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next configuration; nothing while running trials may use up the steps; FINISHED when there is none."""
-        if not self._waiting and self._exhausted():
-            return None if self._running else str(Searcher.FINISHED)
-        plan = self._waiting.popleft() if self._waiting else self._next()
-        if plan is None:
-            return str(Searcher.FINISHED)
-        self._running[trial_id] = plan
-        return config_of(plan)
+        """The next configuration; nothing while trials run from which more may follow; FINISHED when there is none."""
+        plan = self._plans.next() or self._next()
+        if plan is not None:
+            return self._plans.hand_out(trial_id, plan)
+        # What runs may use fewer steps than it could, or come back when its worker dies.
+        return None if self._plans.out else str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Rungs are kept by the trainable; Optuna takes no intermediate values for several objectives."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record the end durably, then tell Optuna."""
-        plan = self._running.pop(trial_id, None)
-        if plan is None:
+        back = self._plans.take_back(trial_id, result, error)
+        if back is None:
             return
-        ended = settle(self._ledger, plan, result, error)
+        plan, ended = back
         if plan.kind == "trial":
             self._steps += ended.steps
             tell(self._ot_study, self._numbers[plan.trial], plan, ended, self._objective)
@@ -125,19 +118,22 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
 
     def _exhausted(self) -> bool:
         """Whether one more trial could exceed the limit on steps."""
-        running = sum(plan.kind == "trial" for plan in self._running.values())
+        running = sum(plan.kind == "trial" for plan in self._plans.out.values())
         limit = self._max_total_steps
         return limit is not None and self._steps + (running + 1) * self._max_steps > limit
 
     def _next(self) -> TrialPlan | None:
-        if self._planned >= self._limit:
+        if self._planned >= self._limit or self._exhausted():
             return None
         for _ in range(ASKS_BEFORE_REPAIR):
             asked = self._ot_study.ask()
             proposal = self._judge(asked)
             if proposal is not None:
                 return self._plan(asked, proposal)
-        return self._repaired()
+        plan = self._repaired()
+        if plan is None:
+            self._limit = self._planned  # nothing is left to find, and looking for it takes long
+        return plan
 
     def _judge(self, asked: optuna.Trial) -> Proposal | None:
         """The proposal of an Optuna trial, or nothing after its trial was ended."""
@@ -208,22 +204,3 @@ def plan_of(trial: str, proposal: Proposal, budget: Budget, suggested: dict[str,
         head_parameters=count.head_parameters,
         peak_updated_parameters=count.peak_updated_parameters,
     )
-
-
-def settle(ledger: Ledger, plan: TrialPlan, result: dict[str, Any] | None, error: bool) -> TrialResult:
-    """How a trial ended: as its worker recorded, else stopped at a rung, else failed."""
-    folder = ledger.trial(plan.trial)
-    rungs = folder.rungs()
-    steps = rungs[-1].step if rungs else 0
-    if error or not result:
-        ended = TrialResult(state="failed", steps=steps, rungs=rungs, reason="its worker process died")
-    else:
-        ended = TrialResult(
-            state="stopped",
-            steps=steps,
-            rungs=rungs,
-            reason=f"stopped at rung {steps}: behind the other trials there",
-            train_seconds=float(result.get("train_seconds", 0.0)),
-            peak_memory_bytes=int(result.get("peak_memory_bytes", 0)),
-        )
-    return folder.write_result(ended)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from ray.tune.search import Searcher
 
 from search.bridge import Bridge
 from search.interruption import EndWhenInterrupted, Interruption
-from search.searcher import config_of, settle
+from search.plans import Plans
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan
 from trainables.trial import SharedSearch, TrialTrainable
@@ -23,23 +22,18 @@ from trainables.trial import SharedSearch, TrialTrainable
 class PlanList(Searcher):  # type: ignore[misc]
     """Hands out given plans and records how they end."""
 
-    def __init__(self, plans: Sequence[TrialPlan], ledger: Ledger) -> None:
+    def __init__(self, plans: Sequence[TrialPlan], ledger: Ledger, *, max_failures: int) -> None:
         super().__init__(metric="quality", mode="max")
-        self._waiting = deque(plans)
-        self._running: dict[str, TrialPlan] = {}
-        self._ledger = ledger
+        self._plans = Plans(ledger, plans, retries=max_failures)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        if not self._waiting:
-            return str(Searcher.FINISHED)
-        plan = self._waiting.popleft()
-        self._running[trial_id] = plan
-        return config_of(plan)
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        plan = self._plans.next()
+        if plan is not None:
+            return self._plans.hand_out(trial_id, plan)
+        return None if self._plans.out else str(Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        plan = self._running.pop(trial_id, None)
-        if plan is not None:
-            settle(self._ledger, plan, result, error)
+        self._plans.take_back(trial_id, result, error)
 
     def save(self, checkpoint_path: str) -> None:
         """The ledger is the durable record."""
@@ -59,12 +53,11 @@ def run_stage(
     bridge: Bridge,
     *,
     name: str,
-    trainings: int,
     stopper: TrialScheduler,
     gpus: float,
     interruption: Interruption,
 ) -> None:
-    """Run until the searcher has no more, `trainings` have ended, or the search is interrupted."""
+    """Run until the searcher has no more, or the search is interrupted."""
     spec = shared.spec
     trainable = tune.with_resources(
         tune.with_parameters(TrialTrainable, shared=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
@@ -75,7 +68,7 @@ def run_stage(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=stopper,
-            num_samples=trainings,
+            num_samples=-1,  # the searcher says when
             reuse_actors=True,
             max_concurrent_trials=None if concurrent == "auto" else concurrent,
             trial_name_creator=_name,
@@ -83,10 +76,10 @@ def run_stage(
         ),
         run_config=tune.RunConfig(
             name=name,
-            storage_path=str(shared.home / "ray"),
+            storage_path=str(shared.ledger.home / "ray"),
             callbacks=[bridge],
             stop=EndWhenInterrupted(interruption),
-            failure_config=tune.FailureConfig(max_failures=spec.search.max_failures),
+            failure_config=tune.FailureConfig(max_failures=0),  # see search/plans.py
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),

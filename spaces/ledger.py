@@ -1,17 +1,27 @@
 """The durable record: one folder a trial, written so that a kill at any moment loses nothing finished.
 
 `plan.json` stands before the training starts, `result.json` from its end on, and between them `rungs.jsonl` and
-`checkpoint/`. Which trials exist and how they ended follows from these files alone.
+`checkpoint.pt`. Which trials exist and how they ended follows from these files alone.
+
+`driver` beside the trials names the driver that writes. Workers of an earlier one may outlive it, for a minute when the
+Ray head was killed; what they still write is refused, so that they do not disturb the trials that were taken up.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from spaces.records import Kind, Rung, TrialPlan, TrialResult
+
+DRIVER = "driver"
+
+
+class Superseded(RuntimeError):
+    """Another driver has taken the search up: what was to be written is its matter now."""
 
 
 def write_durably(path: Path, text: str) -> None:
@@ -32,9 +42,14 @@ def write_durably(path: Path, text: str) -> None:
 
 @dataclass(frozen=True)
 class TrialFolder:
-    """The folder of one trial."""
+    """The folder of one trial. `driver`: for whom it is written, where somebody watches over that.
+
+    Raises:
+        Superseded: from every method that writes, when another driver has taken the search up.
+    """
 
     path: Path
+    driver: str | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -55,6 +70,7 @@ class TrialFolder:
             return None
 
     def write_plan(self, plan: TrialPlan) -> None:
+        self._check_driver()
         write_durably(self.path / "plan.json", plan.model_dump_json(indent=1))
 
     def write_result(self, result: TrialResult) -> TrialResult:
@@ -62,6 +78,7 @@ class TrialFolder:
         existing = self.result()
         if existing is not None:
             return existing
+        self._check_driver()
         write_durably(self.path / "result.json", result.model_dump_json(indent=1))
         self.checkpoint.unlink(missing_ok=True)
         return result
@@ -76,24 +93,37 @@ class TrialFolder:
         return tuple(found[step] for step in sorted(found))
 
     def add_rung(self, rung: Rung) -> None:
+        self._check_driver()
         with (self.path / "rungs.jsonl").open("a", encoding="utf-8") as file:
             file.write(rung.model_dump_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
 
+    def _check_driver(self) -> None:
+        home = self.path.parent.parent
+        if self.driver is not None and (home / DRIVER).read_text(encoding="utf-8") != self.driver:
+            raise Superseded(f"another driver has taken up the search in {home}")
+
 
 @dataclass(frozen=True)
 class Ledger:
-    """All trials of one search."""
+    """All trials of one search. `driver`: for whom they are written; none for those who only read."""
 
     home: Path
+    driver: str | None = None
+
+    def taken_over(self) -> Ledger:
+        """The ledger for a new driver; from now on nobody writes for an earlier one."""
+        driver = uuid.uuid4().hex
+        write_durably(self.home / DRIVER, driver)
+        return Ledger(self.home, driver)
 
     def trial(self, name: str) -> TrialFolder:
-        return TrialFolder(self.home / "trials" / name)
+        return TrialFolder(self.home / "trials" / name, self.driver)
 
     def trials(self, kind: Kind | None = None) -> list[TrialFolder]:
         """Folders of the planned trials, in order of their ids."""
         folders = [
-            TrialFolder(path) for path in sorted((self.home / "trials").glob("*")) if (path / "plan.json").is_file()
+            self.trial(path.name) for path in sorted((self.home / "trials").glob("*")) if (path / "plan.json").is_file()
         ]
         return [folder for folder in folders if kind is None or folder.plan().kind == kind]

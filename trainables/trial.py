@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from peft import PeftModel
 from ray import tune
 
 from spaces.inventory import Inventory
-from spaces.ledger import Ledger
+from spaces.ledger import Ledger, Superseded
 from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.registry import configuration as configuration_of
 from spaces.rungs import rung_steps
@@ -37,7 +36,7 @@ class SharedSearch:
 
     spec: SearchSpec
     inventory: Inventory
-    home: Path
+    ledger: Ledger
     weights: ray.ObjectRef
     train: ray.ObjectRef
     validation: ray.ObjectRef
@@ -51,7 +50,6 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Load what all trials have in common."""
         spec = shared.spec
         self._shared = shared
-        self._ledger = Ledger(shared.home)
         self._weights = ray.get(shared.weights)
         self._train, self._validation = ray.get([shared.train, shared.validation])
         self._test = ray.get(shared.test) if shared.test is not None else None
@@ -78,7 +76,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._plan = TrialPlan.model_validate(config["plan"])
-        self._folder = self._ledger.trial(self._plan.trial)
+        self._folder = self._shared.ledger.trial(self._plan.trial)
         self._training = None
 
     def step(self) -> dict[str, Any]:
@@ -89,6 +87,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 ended = self._advance()
             except TrainingFailed as failure:
                 ended = self._fail(str(failure))
+            except Superseded:
+                raise
             except Exception as error:
                 (self._folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
                 ended = self._fail(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")

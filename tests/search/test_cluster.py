@@ -11,38 +11,53 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import Workplace
-from tests.search.test_interruption import wait_for
+from tests.search.test_interruption import results, wait_for, workers
 
 pytestmark = pytest.mark.cluster
 
 RAY = str(Path(sys.executable).parent / "ray")
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """A head without CPUs and two nodes with one CPU each, as raylet processes of their own."""
+@dataclass(frozen=True)
+class Cluster:
+    """A head without CPUs and nodes with one CPU each, as raylet processes of their own."""
+
+    address: str
+    head: subprocess.Popen[bytes]
+    nodes: list[subprocess.Popen[bytes]]
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, nodes: int) -> Iterator[Cluster]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    nodes = []
+    head = start(folder, "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
+    running = Cluster(f"127.0.0.1:{port}", head, [])
     try:
-        nodes.append(start(tmp_path, "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false"))
-        nodes.append(start(tmp_path, f"--address=127.0.0.1:{port}", "--num-cpus=1"))
-        nodes.append(start(tmp_path, f"--address=127.0.0.1:{port}", "--num-cpus=1"))
-        yield f"127.0.0.1:{port}"
+        for _ in range(nodes):
+            running.nodes.append(start(folder, f"--address={running.address}", "--num-cpus=1"))
+        yield running
     finally:
-        started = [psutil.Process(node.pid) for node in nodes]
-        for process in [one for parent in started for one in (*parent.children(recursive=True), parent)]:
+        for node in (*running.nodes, head):
+            kill(node)
+
+
+def kill(node: subprocess.Popen[bytes]) -> None:
+    """Kill a node with all its processes, of which none has the time to say anything."""
+    if node.poll() is None:
+        parent = psutil.Process(node.pid)
+        for process in (*parent.children(recursive=True), parent):
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        for node in nodes:
-            node.wait(30)
+        node.wait(30)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
@@ -58,6 +73,12 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
         )
     wait_for(lambda: "Ray runtime started" in output.read_text())
     return node
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    with cluster(tmp_path, nodes=2) as running:
+        yield running.address
 
 
 def test_a_search_runs_on_both_nodes_of_a_cluster(workplace: Workplace, address: str) -> None:
@@ -85,3 +106,51 @@ def _span(result: Path) -> tuple[float, float]:
     """When a training began and when it had ended."""
     ended = result.stat().st_mtime
     return ended - json.loads(result.read_text())["train_seconds"], ended
+
+
+def test_a_search_goes_on_after_the_head_was_killed(
+    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = workplace.spec(training={"max_steps": 900}, search={"trials": 4, "rungs": 3})
+    with cluster(tmp_path, nodes=1) as running:
+        # How long the driver waits for its head is a half of Ray's own patience, here as the driver alone is told.
+        monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "16")
+        driver = workplace.start("search", str(spec), "--address", running.address)
+        wait_for(lambda: len(results(workplace)) >= 2)
+        wait_for(lambda: list(workplace.home.glob("trials/*/checkpoint.pt")))
+        kill(running.head)
+        _, errors = driver.communicate(timeout=30)
+        assert driver.returncode == 1
+        [line] = errors.splitlines()
+        assert line.startswith("paretune: the Ray head at ")
+        assert line.endswith("has not answered for 8 s; `paretune resume mine` goes on")
+        # The node, and on it the worker, do not know yet; what the worker still records may count or be refused.
+        assert running.nodes[0].poll() is None
+        before = results(workplace)
+        done = workplace.run("resume", "mine")
+        assert done.returncode == 0, done.stderr
+    after = results(workplace)
+    assert {path: after[path] for path in before} == before
+    trials = workplace.read("trials", "mine")["trials"]
+    assert [(trial["trial"], trial["state"]) for trial in trials] == [(f"{n:04d}", "finished") for n in range(4)]
+    assert workplace.read("doctor", "mine")["problems"] == []
+    for path in after:
+        expected = [900] if path.parent.name == "reference" else [100, 300, 900]
+        assert [rung["step"] for rung in json.loads(path.read_text())["rungs"]] == expected
+
+
+def test_a_search_outlives_a_node(workplace: Workplace, tmp_path: Path) -> None:
+    spec = workplace.spec(training={"max_steps": 900}, search={"trials": 3, "rungs": 3})
+    with cluster(tmp_path, nodes=2) as running:
+        driver = workplace.start("search", str(spec), "--address", running.address)
+        wait_for(lambda: list(workplace.home.glob("trials/*/checkpoint.pt")))
+        busy = [node for node in running.nodes if workers(psutil.Process(node.pid).children(recursive=True))]
+        kill(busy[0])
+        _, errors = driver.communicate(timeout=200)
+        assert driver.returncode == 0, errors
+    trials = workplace.read("trials", "mine")["trials"]
+    assert [trial["state"] for trial in trials] == ["finished"] * 3
+    assert workplace.read("doctor", "mine")["problems"] == []
+    for path in results(workplace):
+        expected = [900] if path.parent.name == "reference" else [100, 300, 900]
+        assert [rung["step"] for rung in json.loads(path.read_text())["rungs"]] == expected

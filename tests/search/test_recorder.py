@@ -14,6 +14,7 @@ from spaces.ledger import Ledger
 from spaces.metrics import METRICS
 from spaces.records import State, TrialResult
 from tests.tracking.examples import make_spec, plan
+from tracking.reader import trials_document
 from tracking.writer import SearchWriter
 
 ENDS = st.lists(
@@ -47,3 +48,19 @@ def test_the_front_is_that_of_all_trials_in_whatever_order_they_end(
     assert [one.plan.trial for one in recorder.front] == [one.trial for one, _ in expected]
     recorder.reject()
     assert recorder.rejected == 3
+
+
+def test_a_trial_whose_workers_died_before_it_began_has_a_run(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    spec = make_spec(tmp_path)
+    writer = SearchWriter(uri, spec, "id", spec.home)
+    ledger = Ledger(spec.home)
+    writer.start_search(Budget(50_000, 1), 1_000_000, 770)
+    recorder = Recorder(ledger, writer, Budget(50_000, 1), METRICS["accuracy"])
+    lost = plan("0000")
+    ledger.trial(lost.trial).write_plan(lost)
+    ledger.trial(lost.trial).write_result(TrialResult(state="failed", reason="its worker process died"))
+    recorder.finished(lost)
+    assert writer.close(60) == 0
+    [entry] = trials_document(uri, spec.name).trials
+    assert (entry.trial, entry.state, entry.reason) == ("0000", "failed", "its worker process died")

@@ -66,7 +66,7 @@ class Harness:
         self.given = [suggestion(self.space, settings) for settings in start_with]
         self.searcher = self.renew()
 
-    def renew(self, waiting: tuple[TrialPlan, ...] = ()) -> PlannedSearch:
+    def renew(self, waiting: tuple[TrialPlan, ...] = (), max_failures: int = 0) -> PlannedSearch:
         self.searcher = PlannedSearch(
             self.study,
             self.space,
@@ -75,6 +75,7 @@ class Harness:
             trials=self.trials,
             seed=0,
             max_steps=9,
+            max_failures=max_failures,
             max_total_steps=self.max_total_steps,
             given=self.given,
             waiting=waiting,
@@ -83,10 +84,7 @@ class Harness:
 
     def ask(self, tune_id: str) -> TrialPlan | None:
         config = self.searcher.suggest(tune_id)
-        if config == Searcher.FINISHED:
-            return None
-        assert isinstance(config, dict)
-        return TrialPlan.model_validate(config["plan"])
+        return TrialPlan.model_validate(config["plan"]) if isinstance(config, dict) else None
 
     def finish(self, tune_id: str, plan: TrialPlan, quality: float) -> None:
         """The worker records first, then Tune tells the searcher."""
@@ -154,6 +152,31 @@ def test_a_dead_worker_fails_its_trial_alone(spec: SearchSpec, inventory: Invent
     result = harness.ledger.trial(first.trial).result()
     assert result is not None
     assert result.reason == "its worker process died"
+
+
+def test_a_plan_whose_worker_died_is_handed_out_again(spec: SearchSpec, inventory: Inventory) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, trials=1)
+    harness.renew(max_failures=1)
+    plan = harness.ask("one")
+    assert plan is not None
+    # All are planned, but this one may come back.
+    assert harness.searcher.suggest("two") is None
+    harness.searcher.on_trial_complete("one", error=True)
+    assert harness.frozen(plan).state is TrialState.RUNNING
+    assert harness.ledger.trial(plan.trial).result() is None
+    assert harness.ask("three") == plan
+    harness.searcher.on_trial_complete("three", error=True)
+    assert harness.frozen(plan).state is TrialState.FAIL
+    assert harness.searcher.suggest("four") == Searcher.FINISHED
+    # One that had recorded its end before its worker died is not trained again.
+    harness.trials = 2
+    harness.renew(max_failures=1)
+    plan = harness.ask("five")
+    assert plan is not None
+    harness.ledger.trial(plan.trial).write_result(TrialResult(state="finished", quality=0.7, steps=9))
+    harness.searcher.on_trial_complete("five", error=True)
+    assert harness.frozen(plan).state is TrialState.COMPLETE
+    assert harness.searcher.suggest("six") == Searcher.FINISHED
 
 
 def test_equal_configurations_are_trained_once(spec: SearchSpec, inventory: Inventory) -> None:
@@ -252,12 +275,12 @@ def test_no_trial_begins_that_might_exceed_the_steps(spec: SearchSpec, inventory
     assert first is not None
     harness.ledger.trial(first.trial).add_rung(Rung(step=3, quality=0.5))
     harness.searcher.on_trial_complete("a", {"train_seconds": 1.0})
-    assert harness.ask("d") is not None
+    fourth = harness.ask("d")
     assert harness.searcher.suggest("e") is None
-    for name, plan in zip("bcd", [*plans[1:], harness.searcher._running["d"]], strict=True):
+    for name, plan in zip("bcd", [*plans[1:], fourth], strict=True):
         assert plan is not None
         harness.finish(name, plan, 0.6)
-    assert harness.ask("e") is None
+    assert harness.searcher.suggest("e") == Searcher.FINISHED
     # Taken up again, the steps made before still count.
     harness.renew()
     assert harness.ask("f") is None

@@ -89,7 +89,7 @@ def test_the_shared_base_is_never_written(workplace: Workplace, two_cpus: None) 
     inventory = prepared.inventory
     writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
     recorder = Recorder(ledger, writer, prepared.budget, spec.metric)
-    shared = share(prepared)
+    shared = share(prepared, ledger)
     before = digest(ray.get(shared.weights))
     plans = [
         plan_of(f"{number}-{method}", propose(prepared, method), prepared.budget, {}, seed=number)
@@ -102,10 +102,9 @@ def test_the_shared_base_is_never_written(workplace: Workplace, two_cpus: None) 
     watch = Watch(recorder, display, shared)
     run_stage(
         shared,
-        PlanList(plans, ledger),
+        PlanList(plans, ledger, max_failures=0),
         watch,
         name="stage",
-        trainings=len(plans),
         stopper=make_stopper(spec, ledger, 48),
         gpus=0,
         interruption=Interruption(),

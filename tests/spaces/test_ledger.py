@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from spaces.ledger import Ledger
+import pytest
+
+from spaces.ledger import Ledger, Superseded
 from spaces.records import Rung, TrialPlan, TrialResult
 
 
@@ -73,3 +75,22 @@ def test_a_kill_leaves_whole_files_only(tmp_path: Path) -> None:
     text = (tmp_path / "result.json").read_text()
     assert text[:20000] == "x" * 20000
     assert int(text[20000:]) > 0
+
+
+def test_nothing_is_written_for_a_driver_whose_search_was_taken_up(tmp_path: Path) -> None:
+    first = Ledger(tmp_path).taken_over()
+    orphan = first.trial("0000")
+    orphan.write_plan(plan())
+    orphan.add_rung(Rung(step=3, quality=0.5))
+    second = Ledger(tmp_path).taken_over()
+    with pytest.raises(Superseded):
+        orphan.add_rung(Rung(step=9, quality=0.6))
+    with pytest.raises(Superseded):
+        orphan.write_result(TrialResult(state="failed", reason="its head is gone"))
+    with pytest.raises(Superseded):
+        first.trial("0001").write_plan(plan("0001"))
+    [folder] = second.trials()
+    assert (folder.rungs(), folder.result()) == ((Rung(step=3, quality=0.5),), None)
+    finished = TrialResult(state="finished", quality=0.7, steps=9)
+    folder.write_result(finished)
+    assert orphan.write_result(TrialResult(state="failed", reason="late")) == finished

@@ -1,0 +1,56 @@
+"""A watch on the Ray head. When it dies, Ray hangs, deaf to signals, and at last ends the process in its own words."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+from rich.console import Console
+
+PAUSE_SECONDS = 1.0
+CONNECT_SECONDS = 2.0
+# After so many seconds without its head Ray ends the process, in which nothing of ours is asked any more.
+RAYS_PATIENCE = ("RAY_gcs_rpc_server_reconnect_timeout_s", "60")
+
+
+@contextmanager
+def watched_head(name: str, console: Console) -> Iterator[None]:
+    """Meanwhile, a head that has not answered for half of Ray's patience ends the driver of the search `name`.
+
+    Every record of a search is durable before it counts, so that ending at any moment loses nothing.
+    """
+    over = threading.Event()
+    address = ray.get_runtime_context().gcs_address
+    patience = float(os.environ.get(*RAYS_PATIENCE)) / 2
+
+    def watch() -> None:
+        answered = time.monotonic()
+        while not over.wait(PAUSE_SECONDS):
+            if _answers(address):
+                answered = time.monotonic()
+            elif time.monotonic() - answered > patience:
+                console.show_cursor()  # the live display hides it, and nothing of it is unwound
+                complaint = f"the Ray head at {address} has not answered for {patience:g} s"
+                print(f"paretune: {complaint}; `paretune resume {name}` goes on", file=sys.stderr, flush=True)
+                os._exit(1)
+
+    threading.Thread(target=watch, name="ray-head", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
