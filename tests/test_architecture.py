@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,25 @@ def test_package_files_import_nothing(package: str) -> None:
         (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
         assert isinstance(docstring, ast.Expr), path
         assert isinstance(docstring.value, ast.Constant), path
+
+
+def declared() -> set[str]:
+    """Names of the distributions that installing the package brings, or that one of its extras does."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    given = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    return {_normal(re.split(r"[^\w.-]", one)[0]) for one in given}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_what_is_imported_is_declared() -> None:
+    files = [path for package in OURS for path in modules(package)]
+    tops = {name.partition(".")[0] for path in files for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
+    foreign = tops - set(OURS) - sys.stdlib_module_names
+    found = packages_distributions()
+    assert {top for top in foreign if not {_normal(one) for one in found.get(top, [])} & declared()} == set()
 
 
 def loaded_after(statements: str) -> set[str]:

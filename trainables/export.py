@@ -1,4 +1,4 @@
-"""An export: a folder that stands alone, written beside its place, verified in a fresh process, then moved there."""
+"""An export: a folder that stands alone, written near its place, verified in a fresh process, then moved there."""
 
 from __future__ import annotations
 
@@ -52,9 +52,12 @@ def export(adapter: Path, out: Path, card: Card, form: Format, rank: float = 8) 
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RequestError(f"--out {out}: exists already; allowed: a new or empty folder")
+    # An empty folder stays the one that it is: it may be the current one, or a mounted one.
+    existing = out.exists()
+    near = out if existing else out.parent
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        near.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=near))
     except OSError as error:
         raise RequestError(f"--out {out}: cannot be written ({error.strerror})") from None
     try:
@@ -64,10 +67,13 @@ def export(adapter: Path, out: Path, card: Card, form: Format, rank: float = 8) 
         _save_preprocessor(card.spec.model, temporary)
         (temporary / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
         (temporary / "README.md").write_text(card.markdown(form, proof.rows), encoding="utf-8")
-        temporary.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        os.replace(temporary, out)
+        if existing:
+            for path in temporary.iterdir():
+                path.rename(out / path.name)
+            temporary.rmdir()
+        else:
+            temporary.chmod(0o755)
+            os.replace(temporary, out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

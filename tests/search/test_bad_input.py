@@ -200,6 +200,11 @@ class TestSpec:
             assert expected in line
             assert "allowed: " in line
 
+    def test_a_list_stays_one_when_fields_are_set(self, asker: Asker) -> None:
+        (asker.place.folder / "spec.yaml").write_text("- name: mine")
+        line = asker.refused("validate", "spec.yaml", "--set", "name=other")
+        assert "spec: list instead of fields" in line
+
     def test_a_file_that_is_absent_or_a_folder(self, asker: Asker) -> None:
         assert "absent.yaml: cannot be read (No such file or directory); allowed" in asker.refused(
             "search", "absent.yaml"

@@ -49,14 +49,26 @@ def test_the_first_result_wins_and_ends_the_checkpoint(tmp_path: Path) -> None:
     assert not folder.checkpoint.exists()
 
 
-def test_a_torn_line_hides_no_rung(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [b'{"step": 9, "qual', b'{"step": 9, "quality": {}', b"\xc3", b"\0\0\0"])
+def test_a_torn_line_hides_no_rung(tmp_path: Path, torn: bytes) -> None:
     folder = Ledger(tmp_path).trial("0000")
     folder.write_plan(plan())
     folder.add_rung(Rung(step=5, quality=0.1))
     folder.add_rung(Rung(step=5, quality=0.2))
-    with (folder.path / "rungs.jsonl").open("a") as file:
-        file.write('{"step": 9, "qual')
+    with (folder.path / "rungs.jsonl").open("ab") as file:
+        file.write(torn)
     assert folder.rungs() == (Rung(step=5, quality=0.2),)
+    folder.add_rung(Rung(step=9, quality=0.3))
+    folder.add_rung(Rung(step=12, quality=0.4))
+    assert [rung.step for rung in folder.rungs()] == [5, 9, 12]
+
+
+def test_a_rung_that_lacks_its_line_end_alone_is_kept(tmp_path: Path) -> None:
+    folder = Ledger(tmp_path).trial("0000")
+    folder.write_plan(plan())
+    (folder.path / "rungs.jsonl").write_text('{"step": 5, "quality": 0.2}')
+    folder.add_rung(Rung(step=9, quality=0.3))
+    assert [rung.step for rung in folder.rungs()] == [5, 9]
 
 
 def test_a_kill_leaves_whole_files_only(tmp_path: Path) -> None:

@@ -111,6 +111,21 @@ def test_a_low_rank_export_tells_what_it_costs(trained: Trained, tmp_path: Path)
     assert "verification" not in told
 
 
+def test_an_empty_folder_that_one_works_in_is_filled(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, card = trained("lora")
+    out = tmp_path / "out"
+    out.mkdir()
+    before = out.stat().st_ino
+    monkeypatch.chdir(out)
+    export(folder, Path("."), card, "peft")
+    assert Path.cwd().stat().st_ino == before
+    names = {path.name for path in out.iterdir()}
+    assert names >= {ADAPTER_WEIGHTS, "README.md", "recipe.yaml", "labels.json"}
+    assert not any(name.startswith(".") for name in names)
+
+
 def refused(folder: Path, out: Path, card: Card, form: str) -> str:
     with pytest.raises(RequestError) as caught:
         export(folder, out, card, form)  # type: ignore[arg-type]
