@@ -62,7 +62,8 @@ class Space:
     """What a search may propose: methods with narrowed knobs, on one model, under one budget.
 
     All methods share `share` (of the budget), `targets`, `layers` and `learning_rate_multiplier`; a knob that a
-    spec narrows for one method, and a method's own knobs, stand under `method.knob`.
+    spec narrows for one method, and a method's own knobs, stand under `method.knob`. A knob that is narrowed is drawn
+    and never fitted: what the budget does not allow there is rejected.
     """
 
     methods: Mapping[str, Mapping[str, Any]]
@@ -148,25 +149,9 @@ class Space:
 
     def _propose(self, name: str, draw: Suggester) -> Proposal:
         known = method_named(name)
-        narrowed = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
-        settings: dict[str, Any] = {}
-        if known.placed:
-            for knob, domain in SHARED_PLACES.items():
-                own = narrowed.pop(knob, None)
-                settings[knob] = own.suggest(draw, f"{name}.{knob}") if own is not None else domain.suggest(draw, knob)
-        if "seed" in known.configuration.model_fields:
-            settings["seed"] = self.seed
-        settings["learning_rate"] = self._learning_rate(known, narrowed, draw)
-        sized = known.size_knob in narrowed
-        share = 1.0 if sized else float(self._share.suggest(draw, "share"))
-        for knob, domain in {**known.knobs, **narrowed}.items():
-            settings[knob] = domain.suggest(draw, f"{name}.{knob}")
+        configuration, share = self._draw(known, draw)
         try:
-            configuration = known.configuration(**settings)
-        except ValidationError as error:
-            raise RequestError(f"methods.{name}.{explain(error, known.configuration)}") from None
-        try:
-            if not sized:
+            if share is not None:
                 configuration = self._fit(known, configuration, max(1, int(share * self.allowance)))
             count = known.count(configuration, self.inventory)
         except Unfit as unfit:
@@ -179,6 +164,31 @@ class Space:
                 excess,
             )
         return Proposal(name, configuration, count)
+
+    def _draw(self, known: AnyMethod, draw: Suggester) -> tuple[Configuration, float | None]:
+        """Every setting but those that are fitted, and the share to fit them to; None where nothing is fitted."""
+        name = known.name
+        narrowed = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
+        settings: dict[str, Any] = {}
+        if known.placed:
+            for knob, domain in SHARED_PLACES.items():
+                own = narrowed.pop(knob, None)
+                settings[knob] = own.suggest(draw, f"{name}.{knob}") if own is not None else domain.suggest(draw, knob)
+        if "seed" in known.configuration.model_fields:
+            settings["seed"] = self.seed
+        settings["learning_rate"] = self._learning_rate(known, narrowed, draw)
+        share = None if self._sized(known) else float(self._share.suggest(draw, "share"))
+        for knob, domain in {**known.knobs, **narrowed}.items():
+            settings[knob] = domain.suggest(draw, f"{name}.{knob}")
+        try:
+            configuration = known.configuration(**settings)
+        except ValidationError as error:
+            raise RequestError(f"methods.{name}.{explain(error, known.configuration)}") from None
+        return configuration, share
+
+    def _sized(self, known: AnyMethod) -> bool:
+        """Whether the spec narrows what sets the size of a method, be it only its place."""
+        return (known.size_knob or "layers") in self.methods[known.name]
 
     def _learning_rate(self, known: AnyMethod, narrowed: dict[str, Knob], draw: Suggester) -> float:
         absolute, relative = (
@@ -194,13 +204,14 @@ class Space:
         return float(f"{known.learning_rate * float(multiplier):.4g}")
 
     def _fit(self, known: AnyMethod, configuration: Configuration, allowance: int) -> Configuration:
-        fitted: Configuration = known.fit(configuration, self.inventory, allowance)
+        fit = known.fit_in_place if "layers" in self.methods[known.name] else known.fit
+        fitted: Configuration = fit(configuration, self.inventory, allowance)
         limit = self.budget.bytes
         if limit is not None:
             count = known.count(fitted, self.inventory)
             if count.adapter_bytes > limit:
                 lighter = count.trainable_parameters * limit // count.adapter_bytes
-                fitted = known.fit(configuration, self.inventory, max(1, lighter))
+                fitted = fit(configuration, self.inventory, max(1, lighter))
         return fitted
 
     @cached_property
@@ -218,9 +229,9 @@ class Space:
         """The largest and the smallest setting of a method at every place it may have."""
         known = method_named(name)
         domains = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
-        sized = (known.size_knob,) if known.size_knob in domains else ()
         places = tuple(SHARED_PLACES) if known.placed else ()
-        values = {knob: extremes(domains.get(knob) or SHARED_PLACES[knob]) for knob in (*places, *sized) if knob}
+        sized = (known.size_knob or "layers",) if self._sized(known) else ()
+        values = {knob: extremes(domains.get(knob) or SHARED_PLACES[knob]) for knob in (*places, *sized)}
         low = self._share.low
         for combination in itertools.product(*values.values()):
             named = dict(zip(values, combination, strict=True))
@@ -260,11 +271,10 @@ class Space:
         known = method_named(name)
         counts = []
         for values in self._corners(name):
-            settings = {knob: value for knob, value in values.items() if knob in known.configuration.model_fields}
-            configuration = known.configuration(**settings)
+            configuration, share = self._draw(known, FixedDraw(values))
             try:
-                if known.size_knob not in settings:
-                    configuration = known.fit(configuration, self.inventory, 1)
+                if share is not None:
+                    configuration = self._fit(known, configuration, 1)
                 counts.append(known.count(configuration, self.inventory).trainable_parameters)
             except Unfit as unfit:
                 counts.append(unfit.smallest)

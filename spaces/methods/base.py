@@ -84,6 +84,21 @@ class Method(ABC, Generic[C]):
             Unfit: when not even the smallest fits.
         """
 
+    def fit_in_place(self, configuration: C, inventory: Inventory, allowance: int) -> C:
+        """As `fit`, but with the `layers` as they are, for a spec may narrow them.
+
+        A method with a size knob whose `fit` also takes fewer layers overrides it.
+
+        Raises:
+            Unfit: when not even the smallest of this place fits.
+        """
+        if self.size_knob is not None:
+            return self.fit(configuration, inventory, allowance)
+        size = self.count(configuration, inventory).trainable_parameters
+        if size > allowance:
+            raise Unfit(f"{self.name} trains {size:,} parameters there", smallest=size)
+        return configuration
+
 
 def placed_layers(configuration: PlacedConfiguration, inventory: Inventory) -> tuple[LinearLayer, ...]:
     """The layers that a configuration adapts.
