@@ -64,9 +64,9 @@ def resolve_budget(section: BudgetSection, base_parameters: int, head_parameters
         if section.at_least is None
         else _amount("at_least", section.at_least, base_parameters)
     )
-    if at_least >= parameters:
+    if at_least > parameters:
         raise RequestError(
             f"budget.at_least = {section.at_least}: {at_least:,} parameters; "
-            f"allowed: below the budget of {parameters:,}"
+            f"allowed: at most the budget of {parameters:,}"
         )
     return Budget(parameters, at_least, int(section.bytes) if section.bytes else None, section.count_head)

@@ -65,6 +65,11 @@ def test_what_cannot_fit_is_left_out_and_nothing_at_all_is_an_error(inventory: I
     assert "\n" not in str(caught.value)
 
 
+def test_a_budget_of_one_parameter_is_spent(inventory: Inventory) -> None:
+    space = Space({"dst": {}}, inventory, Budget(1, 1))
+    assert {one.count.trainable_parameters for one in proposals(space, seed=0)} == {1}
+
+
 def test_the_published_defaults_come_first_and_fit(inventory: Inventory) -> None:
     space = Space(ALL, inventory, Budget(68_000, 200))
     points = list(space.published())
