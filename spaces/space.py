@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -76,10 +77,12 @@ class Space:
         """The methods that have a configuration within the budget.
 
         Raises:
-            RequestError: when no method has, with the smallest count that any can reach.
+            RequestError: when no method has, with the smallest count or the fewest bytes that any can reach.
         """
         fitting = tuple(name for name in self.methods if self._reachable(name))
         if not fitting:
+            if self.budget.bytes is not None:
+                self._name_the_lightest()
             reachable = [(smallest, name) for name in self.methods if (smallest := self._smallest(name))]
             if not reachable:
                 raise RequestError(
@@ -244,14 +247,45 @@ class Space:
                     **{f"{name}.{knob}": value for knob, value in named.items()},
                 }
 
+    def _allows(self, name: str, values: Mapping[str, Any]) -> Proposal | None:
+        try:
+            return self._propose(name, FixedDraw(values))
+        except Rejected:
+            return None
+
     def _reachable(self, name: str) -> bool:
-        for values in self._corners(name):
-            try:
-                self._propose(name, FixedDraw(values))
-            except Rejected:
-                continue
-            return True
-        return False
+        return any(self._allows(name, values) for values in self._corners(name))
+
+    def _name_the_lightest(self) -> None:
+        """See that the limit on bytes is not what leaves the space empty.
+
+        Raises:
+            RequestError: when it is, with the fewest bytes.
+        """
+        roomy = replace(self, budget=replace(self.budget, bytes=None))
+        lightest = [(roomy._lightest(name), name) for name in self.methods if roomy._reachable(name)]
+        if lightest:
+            weight, name = min(lightest)
+            raise RequestError(
+                f"budget.bytes = {self.budget.bytes}: no configuration of at least {self.budget.at_least:,} parameters "
+                f"is as light; the lightest possible has {weight:,} bytes ({name}); allowed: at least as many"
+            )
+
+    def _lightest(self, name: str) -> int:
+        """Fewest bytes of a configuration within the budget: of the smallest at every place the method may have."""
+        sizes = range(min(self.budget.at_least, self.allowance), self.allowance + 1)
+        weights = []
+        for corner in (values for values in self._corners(name) if values["share"] == 1.0):
+
+            def fitted(size: int, place: Mapping[str, Any] = corner) -> Proposal | None:
+                # Half a parameter more, so that rounding does not take the next smaller size.
+                return self._allows(name, {**place, "share": min(1.0, (size + 0.5) / self.allowance)})
+
+            smallest = bisect_left(sizes, True, key=lambda size, fitted=fitted: fitted(size) is not None)
+            found = fitted(sizes[smallest]) if smallest < len(sizes) else None
+            if found is not None:
+                weights.append(found.count.adapter_bytes)
+        return min(weights)
 
     def _misfit(self, name: str) -> str | None:
         """Why a method cannot exist on this model as the spec narrows it; None where the budget alone forbids it."""

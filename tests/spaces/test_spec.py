@@ -71,6 +71,7 @@ def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
         ("training.max_steps=0", ["training.max_steps", "0", "greater than or equal to 1"]),
         ("budget.parameters=0%", ["budget.parameters", "(0%, 100%]"]),
         ("budget.parameters=-5", ["budget.parameters", "-5", "greater than or equal to 1"]),
+        ("budget.bytes=0", ["budget.bytes", "0", "greater than or equal to 1"]),
         ("methods=[foo]", ["'foo'", "allowed", "lora"]),
         ("methods=[{lora: {rang: 2}}]", ["methods.lora", "'rang'", "allowed", "rank"]),
         ("methods=[{lora: {rank: {low: 4, high: 2}}}]", ["methods.lora.rank", "low at most high"]),
