@@ -19,7 +19,7 @@ from spaces.errors import RequestError
 from spaces.explain import explain
 from spaces.inventory import LAYER_RANGES, TARGETS, Inventory
 from spaces.knobs import Choice, Knob, Range, Suggester, Value, extremes, parse_knob
-from spaces.methods.base import AnyMethod, Configuration, Unfit
+from spaces.methods.base import AnyMethod, Configuration, Unfit, check_layers
 from spaces.registry import method as method_named
 
 SHARED_PLACES: Mapping[str, Knob] = {"targets": Choice(TARGETS), "layers": Choice(LAYER_RANGES)}
@@ -106,6 +106,12 @@ class Space:
         Raises:
             RequestError: when no method has a configuration within the budget, or a knob's value is refused.
         """
+        for name, knobs in self.methods.items():
+            for layers in extremes(parse_knob(knobs["layers"])) if "layers" in knobs else ():
+                try:
+                    check_layers(layers, self.inventory)
+                except Unfit as unfit:
+                    raise RequestError(f"methods.{name}.{unfit}") from None
         _ = self.names
 
     @property

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from spaces.count import Count
 from spaces.grid import BlockSize, Grid, Shape, divisors, grid
 from spaces.inventory import Inventory, LinearLayer, Targets, select
-from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.methods.base import Method, PlacedConfiguration, Unfit, check_layers, layerwise, placed_layers
 
 Placement = Literal["lora", "adapter"]
 
@@ -71,6 +71,7 @@ def surm_layers(configuration: SurmConfiguration, inventory: Inventory) -> tuple
     """
     if configuration.placement == "lora":
         return placed_layers(configuration, inventory)
+    check_layers(configuration.layers, inventory)
     one = configuration.layers == "one"
     chosen = select(inventory, configuration.targets, "all" if one else configuration.layers)
     behind = tuple(layer for layer in chosen if layer.kind in {"output", "down"})

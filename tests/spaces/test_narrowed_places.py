@@ -15,7 +15,8 @@ from spaces.draws import FixedDraw, RandomDraw
 from spaces.errors import RequestError
 from spaces.inventory import LAYER_RANGES, TARGETS, Inventory
 from spaces.knobs import Choice, parse_knob
-from spaces.registry import methods
+from spaces.methods.base import Unfit
+from spaces.registry import configuration, method, methods
 from spaces.space import Proposal, Rejected, Space
 from tests.spaces.conftest import BLOCKS, WIDTH
 
@@ -98,3 +99,14 @@ def test_a_method_sized_by_its_place_alone_takes_a_fixed_one_exactly(inventory: 
 def test_layers_in_numbers_have_published_defaults(inventory: Inventory) -> None:
     space = Space({"lora": {"layers": {"low": 2, "high": 4}}}, inventory, Budget(400_000, 200))
     assert [space.propose(FixedDraw(point)).settings["layers"] for point in space.published()] == [4]
+
+
+@pytest.mark.parametrize("layers", [7, [1, 7], {"low": 2, "high": 99}])
+@pytest.mark.parametrize("name", [name for name in PLACED if "layers" in FIELDS[name]])
+def test_more_blocks_than_the_model_has_are_refused(name: str, layers: Any, inventory: Inventory) -> None:
+    most = layers["high"] if isinstance(layers, dict) else 7
+    line = rf"^methods\.{name}\.layers = {most}: bert has fewer blocks; allowed: at most {BLOCKS}$"
+    with pytest.raises(RequestError, match=line):
+        Space({name: {"layers": layers}}, inventory, Budget(400_000, 1)).check()
+    with pytest.raises(Unfit, match=f"layers = {most}: .*; allowed: at most {BLOCKS}$"):
+        method(name).count(configuration(name, {"layers": most}), inventory)

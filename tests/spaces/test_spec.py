@@ -75,6 +75,11 @@ def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
         ("methods=[foo]", ["'foo'", "allowed", "lora"]),
         ("methods=[{lora: {rang: 2}}]", ["methods.lora", "'rang'", "allowed", "rank"]),
         ("methods=[{lora: {rank: {low: 4, high: 2}}}]", ["methods.lora.rank", "low at most high"]),
+        ("methods=[{lora: {rank: {low: 1, high: 4, log: maybe}}}]", ["methods.lora.rank", "log: true or false"]),
+        (
+            "methods=[{lora: {learning_rate: 1e-3, learning_rate_multiplier: 2}}]",
+            ["methods.lora.learning_rate_multiplier = 2", "beside learning_rate; allowed: one of the two"],
+        ),
         ("methods=[lora, lora]", ["'lora'", "twice"]),
         ("methods=[]", ["methods"]),
         ("search.stopper=median", ["search.stopper", "'front'", "'asha'"]),
