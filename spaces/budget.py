@@ -32,7 +32,7 @@ class Budget:
         trainable = max(1, self.trainable(count))
         over = math.log10(trainable / self.parameters)
         under = math.log10(self.at_least / trainable)
-        heavy = math.log10(max(1, count.adapter_bytes) / self.bytes) if self.bytes else -math.inf
+        heavy = math.log10(max(1, count.adapter_bytes) / self.bytes) if self.bytes is not None else -math.inf
         return max(over, under, heavy)
 
 
@@ -64,9 +64,9 @@ def resolve_budget(section: BudgetSection, base_parameters: int, head_parameters
         if section.at_least is None
         else _amount("at_least", section.at_least, base_parameters)
     )
-    if at_least >= parameters:
+    if at_least > parameters:
         raise RequestError(
             f"budget.at_least = {section.at_least}: {at_least:,} parameters; "
-            f"allowed: below the budget of {parameters:,}"
+            f"allowed: at most the budget of {parameters:,}"
         )
-    return Budget(parameters, at_least, int(section.bytes) if section.bytes else None, section.count_head)
+    return Budget(parameters, at_least, None if section.bytes is None else int(section.bytes), section.count_head)

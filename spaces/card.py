@@ -51,7 +51,18 @@ class Card:
                 "name": f"{self.spec.name[:80]}-{self.trial}-again",
                 "budget": budget,
                 "methods": {self.method: self.config},
-                "search": self.spec.search.model_copy(update={"trials": 1, "stopper": "none", "seed": self.seed}),
+                # What else a search begins with or ends at would add trials, or leave this one out.
+                "search": self.spec.search.model_copy(
+                    update={
+                        "trials": 1,
+                        "stopper": "none",
+                        "seed": self.seed,
+                        "start_with": (),
+                        "start_from": (),
+                        "time_limit": None,
+                        "max_total_steps": None,
+                    }
+                ),
                 "confirm": self.spec.confirm.model_copy(update={"top": 0}),
             }
         )

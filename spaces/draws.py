@@ -24,12 +24,14 @@ class FixedDraw:
         return self._take(name, choices[0], self._values.get(name) in choices)
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        value = self._values.get(name)
-        return float(self._take(name, high, value is not None and low <= value <= high))
+        return float(self._take(name, high, self._within(name, low, high)))
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        value = self._values.get(name)
-        return int(self._take(name, high, value is not None and low <= value <= high))
+        return int(self._take(name, high, self._within(name, low, high)))
+
+    def _within(self, name: str, low: float, high: float) -> bool:
+        value = self._values.get(name)  # a word where another spec has a number: layers, block_size
+        return isinstance(value, int | float) and low <= value <= high
 
 
 class RandomDraw:

@@ -41,13 +41,13 @@ def hypervolume(
     The axes are log10 of the size from `at_least` to `budget`, and quality from `reference` (the head alone) to
     `perfect`; both are scaled to [0, 1], so the direction of the metric follows from the last two. Points at or
     below the reference, over the budget or without a finite quality add nothing; points under `at_least` count as
-    standing on it.
+    standing on it. Where `at_least` is the budget, the area is the limit of a narrow range: the best height.
 
     Raises:
-        ValueError: when `at_least` is not below `budget`, or not above 0.
+        ValueError: when `at_least` is above `budget`, or not above 0.
     """
-    if not 0 < at_least < budget:
-        raise ValueError(f"at_least = {at_least} must lie above 0 and below the budget of {budget}")
+    if not 0 < at_least <= budget:
+        raise ValueError(f"at_least = {at_least} must lie above 0 and at most at the budget of {budget}")
     if reference == perfect:
         return 0.0
     width = math.log10(budget / at_least)
@@ -55,7 +55,8 @@ def hypervolume(
     for quality, size in points:
         height = (quality - reference) / (perfect - reference)
         if math.isfinite(height) and height > 0 and size <= budget:
-            scaled.append((math.log10(max(size, at_least) / at_least) / width, min(1.0, height)))
+            across = math.log10(max(size, at_least) / at_least) / width if width else 0.0
+            scaled.append((across, min(1.0, height)))
     area, best = 0.0, 0.0
     edges = sorted(scaled)
     for position, (left, height) in enumerate(edges):

@@ -72,9 +72,11 @@ def parse_knob(value: Any) -> Knob:
         low, high, log = _number(value["low"]), _number(value["high"]), value.get("log", False)
         if not (_is_number(low) and _is_number(high) and low <= high):
             raise ValueError(f"{value} is not a range; allowed: low at most high, both numbers")
+        if not isinstance(log, bool):
+            raise ValueError(f"{value} is not a range; allowed: log: true or false")
         if log and low <= 0:
             raise ValueError(f"{value} is not a range; allowed with log: low above 0")
-        return Range(low, high, bool(log))
+        return Range(low, high, log)
     values = tuple(_number(one) for one in value) if isinstance(value, list | tuple) else (_number(value),)
     if not values or any(not (isinstance(one, str) or _is_number(one)) for one in values):
         raise ValueError(f"{value!r} is not a knob; allowed: a value, a list of values, or {{low, high}}")

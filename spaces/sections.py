@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -105,6 +106,16 @@ Amount = Annotated[
 ]
 
 
+# pydantic's own schema allows 0.
+Size = Annotated[
+    ByteSize,
+    Field(ge=1),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": r"^\s*(\d*\.?\d+)\s*(\w+)?"}, {"type": "integer", "minimum": 1}]}
+    ),
+]
+
+
 class BudgetSection(Section):
     """The hard limit on trainable parameters, and the lower end of the range of interest."""
 
@@ -114,7 +125,7 @@ class BudgetSection(Section):
         description="Fewest trainable parameters of interest. Default: a thousandth of the budget.",
     )
     count_head: bool = Field(default=False, description="Whether the task head counts as well.")
-    bytes: ByteSize | None = Field(default=None, description="Most bytes of the native adapter, such as 200KB.")
+    bytes: Size | None = Field(default=None, description="Most bytes of the native adapter, such as 200KB.")
 
 
 class TrainingSection(Section):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,7 @@ from spaces.errors import RequestError
 from spaces.explain import explain
 from spaces.inventory import LAYER_RANGES, TARGETS, Inventory
 from spaces.knobs import Choice, Knob, Range, Suggester, Value, extremes, parse_knob
-from spaces.methods.base import AnyMethod, Configuration, Unfit
+from spaces.methods.base import AnyMethod, Configuration, Unfit, check_layers
 from spaces.registry import method as method_named
 
 SHARED_PLACES: Mapping[str, Knob] = {"targets": Choice(TARGETS), "layers": Choice(LAYER_RANGES)}
@@ -62,7 +63,8 @@ class Space:
     """What a search may propose: methods with narrowed knobs, on one model, under one budget.
 
     All methods share `share` (of the budget), `targets`, `layers` and `learning_rate_multiplier`; a knob that a
-    spec narrows for one method, and a method's own knobs, stand under `method.knob`.
+    spec narrows for one method, and a method's own knobs, stand under `method.knob`. A knob that is narrowed is drawn
+    and never fitted: what the budget does not allow there is rejected.
     """
 
     methods: Mapping[str, Mapping[str, Any]]
@@ -75,10 +77,12 @@ class Space:
         """The methods that have a configuration within the budget.
 
         Raises:
-            RequestError: when no method has, with the smallest count that any can reach.
+            RequestError: when no method has, with the smallest count or the fewest bytes that any can reach.
         """
         fitting = tuple(name for name in self.methods if self._reachable(name))
         if not fitting:
+            if self.budget.bytes is not None:
+                self._name_the_lightest()
             reachable = [(smallest, name) for name in self.methods if (smallest := self._smallest(name))]
             if not reachable:
                 raise RequestError(
@@ -102,6 +106,12 @@ class Space:
         Raises:
             RequestError: when no method has a configuration within the budget, or a knob's value is refused.
         """
+        for name, knobs in self.methods.items():
+            for layers in extremes(parse_knob(knobs["layers"])) if "layers" in knobs else ():
+                try:
+                    check_layers(layers, self.inventory)
+                except Unfit as unfit:
+                    raise RequestError(f"methods.{name}.{unfit}") from None
         _ = self.names
 
     @property
@@ -148,25 +158,9 @@ class Space:
 
     def _propose(self, name: str, draw: Suggester) -> Proposal:
         known = method_named(name)
-        narrowed = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
-        settings: dict[str, Any] = {}
-        if known.placed:
-            for knob, domain in SHARED_PLACES.items():
-                own = narrowed.pop(knob, None)
-                settings[knob] = own.suggest(draw, f"{name}.{knob}") if own is not None else domain.suggest(draw, knob)
-        if "seed" in known.configuration.model_fields:
-            settings["seed"] = self.seed
-        settings["learning_rate"] = self._learning_rate(known, narrowed, draw)
-        sized = known.size_knob in narrowed
-        share = 1.0 if sized else float(self._share.suggest(draw, "share"))
-        for knob, domain in {**known.knobs, **narrowed}.items():
-            settings[knob] = domain.suggest(draw, f"{name}.{knob}")
+        configuration, share = self._draw(known, draw)
         try:
-            configuration = known.configuration(**settings)
-        except ValidationError as error:
-            raise RequestError(f"methods.{name}.{explain(error, known.configuration)}") from None
-        try:
-            if not sized:
+            if share is not None:
                 configuration = self._fit(known, configuration, max(1, int(share * self.allowance)))
             count = known.count(configuration, self.inventory)
         except Unfit as unfit:
@@ -179,6 +173,31 @@ class Space:
                 excess,
             )
         return Proposal(name, configuration, count)
+
+    def _draw(self, known: AnyMethod, draw: Suggester) -> tuple[Configuration, float | None]:
+        """Every setting but those that are fitted, and the share to fit them to; None where nothing is fitted."""
+        name = known.name
+        narrowed = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
+        settings: dict[str, Any] = {}
+        if known.placed:
+            for knob, domain in SHARED_PLACES.items():
+                own = narrowed.pop(knob, None)
+                settings[knob] = own.suggest(draw, f"{name}.{knob}") if own is not None else domain.suggest(draw, knob)
+        if "seed" in known.configuration.model_fields:
+            settings["seed"] = self.seed
+        settings["learning_rate"] = self._learning_rate(known, narrowed, draw)
+        share = None if self._sized(known) else float(self._share.suggest(draw, "share"))
+        for knob, domain in {**known.knobs, **narrowed}.items():
+            settings[knob] = domain.suggest(draw, f"{name}.{knob}")
+        try:
+            configuration = known.configuration(**settings)
+        except ValidationError as error:
+            raise RequestError(f"methods.{name}.{explain(error, known.configuration)}") from None
+        return configuration, share
+
+    def _sized(self, known: AnyMethod) -> bool:
+        """Whether the spec narrows what sets the size of a method, be it only its place."""
+        return (known.size_knob or "layers") in self.methods[known.name]
 
     def _learning_rate(self, known: AnyMethod, narrowed: dict[str, Knob], draw: Suggester) -> float:
         absolute, relative = (
@@ -194,13 +213,14 @@ class Space:
         return float(f"{known.learning_rate * float(multiplier):.4g}")
 
     def _fit(self, known: AnyMethod, configuration: Configuration, allowance: int) -> Configuration:
-        fitted: Configuration = known.fit(configuration, self.inventory, allowance)
+        fit = known.fit_in_place if "layers" in self.methods[known.name] else known.fit
+        fitted: Configuration = fit(configuration, self.inventory, allowance)
         limit = self.budget.bytes
         if limit is not None:
             count = known.count(fitted, self.inventory)
             if count.adapter_bytes > limit:
                 lighter = count.trainable_parameters * limit // count.adapter_bytes
-                fitted = known.fit(configuration, self.inventory, max(1, lighter))
+                fitted = fit(configuration, self.inventory, max(1, lighter))
         return fitted
 
     @cached_property
@@ -218,9 +238,9 @@ class Space:
         """The largest and the smallest setting of a method at every place it may have."""
         known = method_named(name)
         domains = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
-        sized = (known.size_knob,) if known.size_knob in domains else ()
         places = tuple(SHARED_PLACES) if known.placed else ()
-        values = {knob: extremes(domains.get(knob) or SHARED_PLACES[knob]) for knob in (*places, *sized) if knob}
+        sized = (known.size_knob or "layers",) if self._sized(known) else ()
+        values = {knob: extremes(domains.get(knob) or SHARED_PLACES[knob]) for knob in (*places, *sized)}
         low = self._share.low
         for combination in itertools.product(*values.values()):
             named = dict(zip(values, combination, strict=True))
@@ -233,14 +253,45 @@ class Space:
                     **{f"{name}.{knob}": value for knob, value in named.items()},
                 }
 
+    def _allows(self, name: str, values: Mapping[str, Any]) -> Proposal | None:
+        try:
+            return self._propose(name, FixedDraw(values))
+        except Rejected:
+            return None
+
     def _reachable(self, name: str) -> bool:
-        for values in self._corners(name):
-            try:
-                self._propose(name, FixedDraw(values))
-            except Rejected:
-                continue
-            return True
-        return False
+        return any(self._allows(name, values) for values in self._corners(name))
+
+    def _name_the_lightest(self) -> None:
+        """See that the limit on bytes is not what leaves the space empty.
+
+        Raises:
+            RequestError: when it is, with the fewest bytes.
+        """
+        roomy = replace(self, budget=replace(self.budget, bytes=None))
+        lightest = [(roomy._lightest(name), name) for name in self.methods if roomy._reachable(name)]
+        if lightest:
+            weight, name = min(lightest)
+            raise RequestError(
+                f"budget.bytes = {self.budget.bytes}: no configuration of at least {self.budget.at_least:,} parameters "
+                f"is as light; the lightest possible has {weight:,} bytes ({name}); allowed: at least as many"
+            )
+
+    def _lightest(self, name: str) -> int:
+        """Fewest bytes of a configuration within the budget: of the smallest at every place the method may have."""
+        sizes = range(min(self.budget.at_least, self.allowance), self.allowance + 1)
+        weights = []
+        for corner in (values for values in self._corners(name) if values["share"] == 1.0):
+
+            def fitted(size: int, place: Mapping[str, Any] = corner) -> Proposal | None:
+                # Half a parameter more, so that rounding does not take the next smaller size.
+                return self._allows(name, {**place, "share": min(1.0, (size + 0.5) / self.allowance)})
+
+            smallest = bisect_left(sizes, True, key=lambda size, fitted=fitted: fitted(size) is not None)
+            found = fitted(sizes[smallest]) if smallest < len(sizes) else None
+            if found is not None:
+                weights.append(found.count.adapter_bytes)
+        return min(weights)
 
     def _misfit(self, name: str) -> str | None:
         """Why a method cannot exist on this model as the spec narrows it; None where the budget alone forbids it."""
@@ -260,11 +311,10 @@ class Space:
         known = method_named(name)
         counts = []
         for values in self._corners(name):
-            settings = {knob: value for knob, value in values.items() if knob in known.configuration.model_fields}
-            configuration = known.configuration(**settings)
+            configuration, share = self._draw(known, FixedDraw(values))
             try:
-                if known.size_knob not in settings:
-                    configuration = known.fit(configuration, self.inventory, 1)
+                if share is not None:
+                    configuration = self._fit(known, configuration, 1)
                 counts.append(known.count(configuration, self.inventory).trainable_parameters)
             except Unfit as unfit:
                 counts.append(unfit.smallest)

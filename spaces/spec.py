@@ -110,6 +110,8 @@ class SearchSpec(Section):
                 raise ValueError(f"methods: {error}") from error
             shared = SHARED_KNOBS if known.placed else SHARED_KNOBS[2:]
             allowed = {*known.configuration.model_fields, *shared}
+            if rates := [f"{knob} = {knobs[knob]}" for knob in SHARED_KNOBS[2:] if knob in knobs][1:]:
+                raise ValueError(f"methods.{name}.{rates[0]}: beside learning_rate; allowed: one of the two")
             for knob, value in knobs.items():
                 if knob not in allowed:
                     raise ValueError(f"methods.{name}: unknown knob {knob!r}; allowed: {', '.join(sorted(allowed))}")

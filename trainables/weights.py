@@ -28,6 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from spaces.errors import RequestError
 from spaces.sections import ModelSection, Task
+from trainables.completeness import check_complete
 
 _CLASSES: Mapping[Task, Any] = {
     Task.SEQUENCE_CLASSIFICATION: AutoModelForSequenceClassification,
@@ -115,12 +116,13 @@ def load_weights(model: ModelSection, config: PretrainedConfig, labels: tuple[st
     """Read the weights; parameters of the head that the checkpoint lacks get values, replaced by `build` per seed.
 
     Raises:
-        RequestError: when the weights cannot be read.
+        RequestError: when the weights cannot be read, or lack parts of the base.
     """
     try:
         loaded, fresh = _read(model, config)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise RequestError(f"model.path = {model.path}: weights cannot be read ({_line(error)})") from None
+    check_complete(model, loaded, fresh)
     arrays, types = {}, {}
     for name, tensor in loaded.state_dict().items():
         bits = tensor.view(_BITS[tensor.dtype]) if tensor.dtype in _BITS else tensor
@@ -134,14 +136,16 @@ def fresh_parameters(model: ModelSection, config: PretrainedConfig) -> tuple[str
     """Names of the parameters that the checkpoint lacks, without reading a weight; of a hub's, only once it is here.
 
     Raises:
-        RequestError: when the weights cannot be read.
+        RequestError: when the weights cannot be read, or lack parts of the base.
     """
     try:
-        return _read(model, config, device_map="meta", local_files_only=True)[1]
+        loaded, fresh = _read(model, config, device_map="meta", local_files_only=True)
     except OSError:
         return ()
     except (ValueError, RuntimeError, SafetensorError) as error:
         raise RequestError(f"model.path = {model.path}: weights cannot be read ({_line(error)})") from None
+    check_complete(model, loaded, fresh)
+    return fresh
 
 
 def _read(model: ModelSection, config: PretrainedConfig, **more: Any) -> tuple[PreTrainedModel, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from spaces.count import Count, LayerCount
 from spaces.inventory import Inventory, LayerRange, LinearLayer, Targets, select
-from spaces.knobs import Knob
+from spaces.knobs import Knob, Value
 
 
 class Unfit(ValueError):
@@ -24,7 +24,7 @@ class Unfit(ValueError):
 class Configuration(BaseModel):
     """All settings of one method. Subclasses add the method's own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     learning_rate: float = Field(gt=0, description="Peak learning rate of the adapter.")
 
@@ -84,13 +84,42 @@ class Method(ABC, Generic[C]):
             Unfit: when not even the smallest fits.
         """
 
+    def fit_in_place(self, configuration: C, inventory: Inventory, allowance: int) -> C:
+        """As `fit`, but with the `layers` as they are, for a spec may narrow them.
+
+        A method with a size knob whose `fit` also takes fewer layers overrides it.
+
+        Raises:
+            Unfit: when not even the smallest of this place fits.
+        """
+        if self.size_knob is not None:
+            return self.fit(configuration, inventory, allowance)
+        size = self.count(configuration, inventory).trainable_parameters
+        if size > allowance:
+            raise Unfit(f"{self.name} trains {size:,} parameters there", smallest=size)
+        return configuration
+
+
+def check_layers(layers: Value, inventory: Inventory) -> None:
+    """See that the model has as many blocks as a number of `layers` asks for.
+
+    Raises:
+        Unfit: when it has fewer.
+    """
+    if not isinstance(layers, str) and layers > inventory.blocks:
+        raise Unfit(
+            f"layers = {layers}: {inventory.model_type} has fewer blocks; allowed: at most {inventory.blocks}",
+            smallest=0,
+        )
+
 
 def placed_layers(configuration: PlacedConfiguration, inventory: Inventory) -> tuple[LinearLayer, ...]:
     """The layers that a configuration adapts.
 
     Raises:
-        Unfit: when the model has none of them.
+        Unfit: when the model has none of them, or fewer blocks.
     """
+    check_layers(configuration.layers, inventory)
     layers = select(inventory, configuration.targets, configuration.layers)
     if not layers:
         raise Unfit(

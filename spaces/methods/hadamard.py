@@ -8,7 +8,7 @@ from spaces.count import Count
 from spaces.fitting import fit_place
 from spaces.inventory import LAYER_RANGES, Inventory, LayerRange, LinearLayer, select
 from spaces.knobs import Choice
-from spaces.methods.base import Configuration, Method, Unfit, layerwise
+from spaces.methods.base import Configuration, Method, Unfit, check_layers, layerwise
 
 
 class HadamardConfiguration(Configuration):
@@ -31,6 +31,7 @@ def projections(configuration: HadamardConfiguration, inventory: Inventory) -> t
     Raises:
         Unfit: when there is none.
     """
+    check_layers(configuration.layers, inventory)
     only = configuration.layers == "one"
     layers = select(inventory, "attention", "all" if only else configuration.layers)
     outputs = tuple(one for one in layers if one.kind == "output")

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from spaces.count import Count, LayerCount
 from spaces.inventory import BaseParameter, Inventory
-from spaces.methods.base import Configuration, Method, Unfit
+from spaces.methods.base import Configuration, Method, Unfit, check_layers
 
 
 class PartialConfiguration(Configuration):
@@ -49,6 +49,7 @@ class Partial(Method[S]):
             Unfit: when the model has none.
         """
         layers = configuration.layers
+        check_layers(layers, inventory)
         first = 0 if layers == "all" else inventory.blocks - layers
         chosen = tuple(
             one

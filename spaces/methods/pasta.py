@@ -10,7 +10,7 @@ from spaces.count import Count
 from spaces.fitting import fit_place
 from spaces.inventory import LAYER_RANGES, Inventory, LayerRange
 from spaces.knobs import Choice
-from spaces.methods.base import Configuration, Method, Unfit
+from spaces.methods.base import Configuration, Method, Unfit, check_layers
 
 
 class PastaConfiguration(Configuration):
@@ -58,7 +58,7 @@ def blocks(configuration: PastaConfiguration, inventory: Inventory) -> range:
     kept = {"all": every, "last-half": (every + 1) // 2, "last": 1, "one": 1}.get(
         str(configuration.layers), configuration.layers
     )
-    return range(max(0, every - int(kept)), every)
+    return range(every - int(kept), every)
 
 
 class Pasta(Method[PastaConfiguration]):
@@ -82,6 +82,7 @@ class Pasta(Method[PastaConfiguration]):
                 f"{inventory.text.vocabulary:,}",
                 smallest=0,
             )
+        check_layers(configuration.layers, inventory)
         # What the first linear layer of a block reads is as wide as the block.
         widths = {one.block: one.in_features for one in reversed(inventory.layers)}
         width = sum(widths[block] for block in blocks(configuration, inventory))

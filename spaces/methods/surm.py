@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from spaces.count import Count
 from spaces.grid import BlockSize, Grid, Shape, divisors, grid
 from spaces.inventory import Inventory, LinearLayer, Targets, select
-from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.methods.base import Method, PlacedConfiguration, Unfit, check_layers, layerwise, placed_layers
 
 Placement = Literal["lora", "adapter"]
 
@@ -71,6 +71,7 @@ def surm_layers(configuration: SurmConfiguration, inventory: Inventory) -> tuple
     """
     if configuration.placement == "lora":
         return placed_layers(configuration, inventory)
+    check_layers(configuration.layers, inventory)
     one = configuration.layers == "one"
     chosen = select(inventory, configuration.targets, "all" if one else configuration.layers)
     behind = tuple(layer for layer in chosen if layer.kind in {"output", "down"})
@@ -123,9 +124,16 @@ class Structured(Method[C]):
 
     def fit(self, configuration: C, inventory: Inventory, allowance: int) -> C:
         """The largest size at the given place; where not even the smallest fits, as many of the last blocks as do."""
-        first = next(iter(self.sizes(configuration, _shapes(configuration, inventory), 0)))
+        return self._fit_first(self._places(configuration, inventory), inventory, allowance)
+
+    def fit_in_place(self, configuration: C, inventory: Inventory, allowance: int) -> C:
+        """The largest size at the given place."""
+        return self._fit_first([configuration], inventory, allowance)
+
+    def _fit_first(self, places: Sequence[C], inventory: Inventory, allowance: int) -> C:
+        first = next(iter(self.sizes(places[0], _shapes(places[0], inventory), 0)))
         self.count(first, inventory)  # where the size is another knob, a given block size may divide nothing
-        for place in self._places(configuration, inventory):
+        for place in places:
             shapes = _shapes(place, inventory)
             sized = [(self._total(one, shapes), one) for one in self.sizes(place, shapes, allowance)]
             fitting = [(size, one) for size, one in sized if size <= allowance]
@@ -134,15 +142,13 @@ class Structured(Method[C]):
         smallest = min(size for size, _ in sized)
         raise Unfit(f"the smallest {self.name} here trains {smallest:,} parameters", smallest=smallest)
 
-    def _places(self, configuration: C, inventory: Inventory) -> Iterator[C]:
+    def _places(self, configuration: C, inventory: Inventory) -> list[C]:
         """The given place, then ever fewer of its last blocks, then a single weight."""
-        yield configuration
         if configuration.layers == "one":
-            return
+            return [configuration]
         blocks = sorted({layer.block for layer in surm_layers(configuration, inventory)})
-        for first in blocks[1:]:
-            yield configuration.model_copy(update={"layers": inventory.blocks - first})
-        yield configuration.model_copy(update={"layers": "one"})
+        fewer = [*(inventory.blocks - first for first in blocks[1:]), "one"]
+        return [configuration, *(configuration.model_copy(update={"layers": layers}) for layers in fewer)]
 
     def _trainable(self, configuration: C, rows: int, columns: int) -> int:
         """Trainable parameters of one update.

@@ -21,11 +21,19 @@ def test_left_out_the_lower_end_is_a_thousandth() -> None:
     assert resolve_budget(BudgetSection(parameters=50_000), 1_000_000, 0).at_least == 50
 
 
+def test_a_budget_may_be_one_number_of_parameters_and_be_one() -> None:
+    assert resolve_budget(BudgetSection(parameters=1), 1_000_000, 0) == Budget(1, 1)
+    assert resolve_budget(BudgetSection(parameters=100, at_least=100), 1_000_000, 0) == Budget(100, 100)
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
         (BudgetSection(parameters=2_000_000), "at most 1,000,000"),
-        (BudgetSection(parameters=100, at_least=100), "below the budget of 100"),
+        (
+            BudgetSection(parameters=100, at_least=101),
+            "at_least = 101: .*; allowed: at most the budget of 100",
+        ),
         (BudgetSection(parameters="0.00001%"), "rounds to 0"),
     ],
 )

@@ -132,9 +132,16 @@ def test_hypervolume_over_a_perfect_reference_is_nothing() -> None:
     assert hypervolume([(1.0, 10)], at_least=10, budget=1000, reference=1.0, perfect=1.0) == 0.0
 
 
-@pytest.mark.parametrize(("at_least", "budget"), [(10, 10), (11, 10), (0, 10), (-1, 10)])
-def test_hypervolume_refuses_a_range_without_width(at_least: int, budget: int) -> None:
-    with pytest.raises(ValueError, match="must lie above 0 and below the budget"):
+@given(points, st.floats(-1.0, 0.99), st.integers(1, 8))
+def test_hypervolume_over_one_size_is_the_best_height_there(items: list[Point], reference: float, budget: int) -> None:
+    heights = [(value - reference) / (1.0 - reference) for value, count in items if count <= budget]
+    found = hypervolume(items, at_least=budget, budget=budget, reference=reference, perfect=1.0)
+    assert found == pytest.approx(min(1.0, max([0.0, *heights])))
+
+
+@pytest.mark.parametrize(("at_least", "budget"), [(11, 10), (0, 10), (-1, 10)])
+def test_hypervolume_refuses_a_range_upside_down(at_least: int, budget: int) -> None:
+    with pytest.raises(ValueError, match="must lie above 0 and at most at the budget"):
         hypervolume([], at_least=at_least, budget=budget, reference=0.0, perfect=1.0)
 
 

@@ -197,6 +197,8 @@ def test_every_method_says_what_it_is(name: str) -> None:
         ("lora", {"dropout": 1.0}),
         ("lora", {"layers": 0}),
         ("lora", {"layers": "first"}),
+        ("lora", {"scaling": float("inf")}),
+        ("lora", {"learning_rate": float("nan")}),
         ("sparta", {"density": 0}),
         ("sparta", {"density": 1.1}),
         ("sparta", {"seed": -1}),

@@ -65,6 +65,30 @@ def test_what_cannot_fit_is_left_out_and_nothing_at_all_is_an_error(inventory: I
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "at_least"), [("lora", 1), ("lora", 1_000), ("sparta", 100), ("surm-circulant", 10)])
+def test_the_limit_on_bytes_is_named_where_it_leaves_nothing(name: str, at_least: int, inventory: Inventory) -> None:
+    with pytest.raises(RequestError, match=r"^budget\.bytes = 1: no configuration of at least") as caught:
+        Space({name: {}}, inventory, Budget(68_000, at_least, bytes=1)).check()
+    lightest = int(str(caught.value).partition("possible has ")[2].split()[0].replace(",", ""))
+    roomy = Space({name: {}}, inventory, Budget(68_000, at_least))
+    # LoRA's smallest has 768 parameters; the next above 1,000 has two ranks.
+    assert lightest == {1: 4 * 768, 1_000: 4 * 2 * 768, 100: 800, 10: 4 * 384}[at_least]
+    assert Space({name: {}}, inventory, Budget(68_000, at_least, bytes=lightest)).names == (name,)
+    assert all(one.count.adapter_bytes >= lightest for one in proposals(roomy, seed=0))
+    with pytest.raises(RequestError, match=f"the lightest possible has {lightest:,} bytes"):
+        Space({name: {}}, inventory, Budget(68_000, at_least, bytes=lightest - 1)).check()
+
+
+def test_the_parameters_are_named_where_they_leave_nothing_whatever_the_bytes(inventory: Inventory) -> None:
+    with pytest.raises(RequestError, match=r"^budget\.parameters = 700: .* smallest possible trains 768"):
+        Space({"lora": {}}, inventory, Budget(700, 1, bytes=1)).check()
+
+
+def test_a_budget_of_one_parameter_is_spent(inventory: Inventory) -> None:
+    space = Space({"dst": {}}, inventory, Budget(1, 1))
+    assert {one.count.trainable_parameters for one in proposals(space, seed=0)} == {1}
+
+
 def test_the_published_defaults_come_first_and_fit(inventory: Inventory) -> None:
     space = Space(ALL, inventory, Budget(68_000, 200))
     points = list(space.published())

@@ -1,0 +1,76 @@
+"""The recipe of an export: a search for exactly one trial."""
+
+from __future__ import annotations
+
+import numpy as np
+import yaml
+
+from spaces.budget import resolve_budget
+from spaces.card import Card
+from spaces.draws import FixedDraw, RandomDraw
+from spaces.inventory import Inventory
+from spaces.registry import configuration, method, methods
+from spaces.space import Space
+from spaces.spec import SearchSpec, parse_spec
+
+
+def card(name: str, inventory: Inventory) -> Card:
+    spec = parse_spec(
+        {
+            "name": "mine",
+            "model": {"path": "some/model"},
+            "data": {"train": "train.csv"},
+            "budget": {"parameters": "90%", "at_least": 2, "bytes": "200MB"},
+            "methods": ["lora", name] if name != "lora" else [name],
+            "search": {
+                "start_with": [{"method": "lora", "rank": 4}],
+                "start_from": ["earlier"],
+                "time_limit": 60,
+                "max_total_steps": 5,
+            },
+        }
+    )
+    known = method(name)
+    start = configuration(name, {"layers": 2} if "layers" in known.configuration.model_fields else {})
+    chosen = known.fit(start, inventory, inventory.base_parameters)
+    count = known.count(chosen, inventory)
+    return Card(
+        spec=spec,
+        trial="0003",
+        method=name,
+        config=chosen.model_dump(mode="json"),
+        seed=7,
+        quality=0.5,
+        confirmed_quality=None,
+        confirmed_std=None,
+        test_quality=None,
+        trainable_parameters=count.trainable_parameters,
+        head_parameters=count.head_parameters,
+        base_parameters=count.base_parameters,
+        adapter_bytes=count.adapter_bytes,
+        labels=(),
+        own_tuner=False,
+    )
+
+
+def recipe(made: Card) -> SearchSpec:
+    return parse_spec(yaml.safe_load(made.recipe))
+
+
+def test_a_recipe_begins_with_nothing_and_ends_at_nothing(inventory: Inventory) -> None:
+    search = recipe(card("sparta", inventory)).search
+    assert (search.trials, search.stopper, search.seed) == (1, "none", 7)
+    assert (search.start_with, search.start_from, search.time_limit, search.max_total_steps) == ((), (), None, None)
+
+
+def test_a_recipe_proposes_its_trial_and_no_other(inventory: Inventory) -> None:
+    for name in methods():
+        made = card(name, inventory)
+        spec = recipe(made)
+        budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
+        space = Space(spec.methods, inventory, budget, spec.search.seed)
+        # What a search asks for first, which of `full` is all of the budget.
+        first = FixedDraw(next(space.published()))
+        for draw in (first, *(RandomDraw(np.random.default_rng(seed)) for seed in range(5 * (name != "full")))):
+            proposal = space.propose(draw)
+            assert (proposal.method, proposal.settings) == (name, made.config)

@@ -1,0 +1,112 @@
+"""A spec that narrows `layers` or `targets` gets nothing else, whatever a fit would like."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spaces.budget import Budget
+from spaces.draws import FixedDraw, RandomDraw
+from spaces.errors import RequestError
+from spaces.inventory import LAYER_RANGES, TARGETS, Inventory
+from spaces.knobs import Choice, parse_knob
+from spaces.methods.base import Unfit
+from spaces.registry import configuration, method, methods
+from spaces.space import Proposal, Rejected, Space
+from tests.spaces.conftest import BLOCKS, WIDTH
+
+FIELDS = {name: known.configuration.model_fields.keys() & {"layers", "targets"} for name, known in methods().items()}
+PLACED = tuple(name for name, fields in FIELDS.items() if fields)
+WHOLE_BLOCKS = ("bitfit", "ln-tuning")  # their `layers` is all or a number
+ANY_COUNT = ("dst", "sparta")  # one entry is enough at every place
+
+
+@st.composite
+def narrowings(draw: st.DrawFn, name: str) -> dict[str, Any]:
+    ranges = ("all",) if name in WHOLE_BLOCKS else LAYER_RANGES
+    places = st.one_of(st.sampled_from(ranges), st.integers(1, BLOCKS))
+    bounds = st.lists(st.integers(1, BLOCKS), min_size=2, max_size=2).map(sorted)
+    layers = st.one_of(
+        places,
+        st.lists(places, min_size=1, max_size=3, unique=True),
+        bounds.map(lambda ends: {"low": ends[0], "high": ends[1]}),
+    )
+    targets = st.one_of(st.sampled_from(TARGETS), st.lists(st.sampled_from(TARGETS), min_size=1, unique=True))
+    chosen = draw(st.fixed_dictionaries({}, optional={"layers": layers, "targets": targets}))
+    return {knob: value for knob, value in chosen.items() if knob in FIELDS[name]}
+
+
+def within(proposal: Proposal, narrowed: dict[str, Any]) -> bool:
+    def holds(value: Any, allowed: Any) -> bool:
+        domain = parse_knob(allowed)
+        return value in domain.values if isinstance(domain, Choice) else domain.low <= value <= domain.high
+
+    return all(holds(proposal.settings[knob], allowed) for knob, allowed in narrowed.items())
+
+
+@pytest.mark.parametrize("name", PLACED)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), limit=st.integers(100, 400_000), weight=st.none() | st.integers(1_000, 400_000))
+def test_a_narrowed_place_is_kept(
+    name: str, data: st.DataObject, limit: int, weight: int | None, inventory: Inventory
+) -> None:
+    narrowed = data.draw(narrowings(name))
+    space = Space({name: narrowed}, inventory, Budget(limit, 1, bytes=weight))
+    try:
+        space.check()
+    except RequestError:
+        return
+    for point in space.published():
+        assert within(space.propose(FixedDraw(point)), narrowed)
+    generator = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    for _ in range(10):
+        with contextlib.suppress(Rejected):
+            assert within(space.propose(RandomDraw(generator)), narrowed)
+
+
+@pytest.mark.parametrize("layers", ["all", 1])
+@pytest.mark.parametrize("name", [name for name in PLACED if name not in ANY_COUNT])
+def test_the_smallest_of_a_narrowed_place_is_named_and_reached(
+    name: str, layers: str | int, inventory: Inventory
+) -> None:
+    narrowed = {name: {"layers": layers}}
+    with pytest.raises(RequestError, match=rf"the smallest possible trains [\d,]+ \({name}\)") as caught:
+        Space(narrowed, inventory, Budget(1, 1)).check()
+    smallest = int(str(caught.value).partition("possible trains ")[2].split()[0].replace(",", ""))
+    assert Space(narrowed, inventory, Budget(smallest, 1)).names == (name,)
+    with pytest.raises(RequestError, match=f"the smallest possible trains {smallest:,}"):
+        Space(narrowed, inventory, Budget(smallest - 1, 1)).check()
+
+
+def test_the_smallest_is_that_of_all_narrowed_knobs(inventory: Inventory) -> None:
+    narrowed = {"surm-circulant": {"layers": "all", "targets": "vo", "placement": "adapter"}}
+    # Two factors and a bias, behind the output of every attention.
+    with pytest.raises(RequestError, match=f"the smallest possible trains {BLOCKS * 3 * WIDTH:,}"):
+        Space(narrowed, inventory, Budget(700, 1)).check()
+
+
+def test_a_method_sized_by_its_place_alone_takes_a_fixed_one_exactly(inventory: Inventory) -> None:
+    space = Space({"ia3": {"layers": "all", "targets": "qv"}}, inventory, Budget(68_000, 10))
+    draws = [space.propose(RandomDraw(np.random.default_rng(seed))) for seed in range(20)]
+    assert {draw.count.trainable_parameters for draw in draws} == {2 * BLOCKS * WIDTH}
+
+
+def test_layers_in_numbers_have_published_defaults(inventory: Inventory) -> None:
+    space = Space({"lora": {"layers": {"low": 2, "high": 4}}}, inventory, Budget(400_000, 200))
+    assert [space.propose(FixedDraw(point)).settings["layers"] for point in space.published()] == [4]
+
+
+@pytest.mark.parametrize("layers", [7, [1, 7], {"low": 2, "high": 99}])
+@pytest.mark.parametrize("name", [name for name in PLACED if "layers" in FIELDS[name]])
+def test_more_blocks_than_the_model_has_are_refused(name: str, layers: Any, inventory: Inventory) -> None:
+    most = layers["high"] if isinstance(layers, dict) else 7
+    line = rf"^methods\.{name}\.layers = {most}: bert has fewer blocks; allowed: at most {BLOCKS}$"
+    with pytest.raises(RequestError, match=line):
+        Space({name: {"layers": layers}}, inventory, Budget(400_000, 1)).check()
+    with pytest.raises(Unfit, match=f"layers = {most}: .*; allowed: at most {BLOCKS}$"):
+        method(name).count(configuration(name, {"layers": most}), inventory)
