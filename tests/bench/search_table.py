@@ -25,10 +25,10 @@ from spaces.registry import method, methods
 from spaces.rungs import rung_steps
 from spaces.sections import BudgetSection
 from spaces.space import Proposal, Rejected, Space
-from tests.bench.trainings import HEAD, TASKS, Line, Run, parts, run_of, work, write_data
+from tests.bench.replay.table import HEAD, TABLE
+from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
 
 TABLED = ("short-sst2", "short-word-order")
-TABLE = Path(__file__).with_suffix(".jsonl")
 BUDGET = BudgetSection(parameters="0.3%", at_least="0.001%")
 OTHERS_DRAWS = 1
 """Random draws of a method that a search does not try by default."""

@@ -23,6 +23,7 @@ from spaces.methods.base import Configuration
 from spaces.registry import configuration, method
 from spaces.rungs import rung_steps
 from spaces.spec import SearchSpec
+from tests.bench.replay.table import HEAD
 from trainables.assemble import assemble
 from trainables.data.encoded import EncodedSplit
 from trainables.data.splits import Splits, load_splits, load_test
@@ -62,8 +63,6 @@ TASKS = {
         BenchTask("short-word-order", "accuracy", 4_000, 108, 16, 28, rungs=4),
     )
 }
-HEAD = "head"
-"""In the place of a method: the task head alone is trained, as a search's reference."""
 
 
 @dataclass(frozen=True)
