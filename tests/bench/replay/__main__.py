@@ -23,7 +23,7 @@ from tests.bench.replay.policies import COMPARED, POLICIES
 from tests.bench.replay.settings import spec_of
 from tests.bench.replay.surrogate import fit_surrogate
 from tests.bench.replay.table import TABLE, read_table
-from tests.bench.replay.tables import stops_table, surrogates_table, volume_tables
+from tests.bench.replay.tables import surrogates_table, task_tables
 
 
 def main() -> None:
@@ -57,8 +57,9 @@ def main() -> None:
     results = {case: [next(played) for _ in of] for case, of in jobs.items()}
     steps = FULL_TRIALS * surrogates[0].task.steps[-1]
     reached, stopped = volumes(results, steps), stops(results)
-    for table in (*volume_tables(reached, policies, given.seeds), stops_table(stopped)):
-        console.print(table)
+    for name in tasks:
+        for table in task_tables(name, reached, stopped, policies):
+            console.print(table)
     draw({case: [one.points for one in of] for case, of in results.items()}, steps, given.out / "replay.png")
     rows = [
         dict(zip(("task", "concurrent", "policy"), case, strict=True))

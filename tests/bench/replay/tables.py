@@ -25,41 +25,46 @@ def surrogates_table(surrogates: Iterable[Surrogate]) -> Table:
     return shown
 
 
-def volume_tables(found: Mapping[Case, Volumes], policies: Iterable[str], worlds: int) -> Iterator[Table]:
-    """Steps to what full random trials reach, and what equal steps give."""
-    yield _table(
-        f"steps until the hypervolume of {FULL_TRIALS} full random trials over the steps of these, median of {worlds} "
-        "worlds (share that reached it)",
-        {case: f"{one.steps_ratio:.2f} ({one.reached:.0%})" for case, one in found.items()},
-        policies,
+def task_tables(
+    task: str, reached: Mapping[Case, Volumes], stopped: Mapping[Case, Stops], policies: Iterable[str]
+) -> Iterator[Table]:
+    """What the policies came to on a task."""
+    names, mine = list(policies), {case: one for case, one in reached.items() if case[0] == task}
+    yield _by_slots(
+        f"{task}: steps until the hypervolume of {FULL_TRIALS} full random trials, over the steps of these; median of "
+        "the worlds (share of them that reached it)",
+        {case: f"{one.steps_ratio:.2f} ({one.reached:.0%})" for case, one in mine.items()},
+        names,
     )
-    yield _table(
-        f"hypervolume after the steps of {FULL_TRIALS} full trials, median, by true quality (as measured)",
-        {case: f"{one.hypervolume:.3f} ({one.measured:.3f})" for case, one in found.items()},
-        policies,
+    yield _by_slots(
+        f"{task}: hypervolume after the steps of {FULL_TRIALS} full trials, median by true quality (as measured)",
+        {case: f"{one.hypervolume:.3f} ({one.measured:.3f})" for case, one in mine.items()},
+        names,
     )
+    yield _stops_table(task, {case: one for case, one in stopped.items() if case[0] == task})
 
 
-def stops_table(found: Mapping[Case, Stops]) -> Table:
-    """What the stoppers did."""
-    return _table(
-        f"searches of {STOPPED_TRIALS} trials against the same in full, means: trials stopped, steps saved; points of "
-        "the front lost, searches that lost none; true hypervolume lost",
-        {case: _stops(one) for case, one in found.items()},
-        dict.fromkeys(policy for _, _, policy in found),
-    )
-
-
-def _stops(one: Stops) -> str:
-    return f"{one.stopped:.0%} {one.saved:.0%}; {one.lost:.2f} of {one.points:.1f}, {one.kept:.0%}; {one.harm:.4f}"
-
-
-def _table(title: str, cells: Mapping[Case, str], policies: Iterable[str]) -> Table:
-    columns = list(dict.fromkeys((task, slots) for task, slots, _ in cells))
+def _by_slots(title: str, cells: Mapping[Case, str], policies: Iterable[str]) -> Table:
+    columns = dict.fromkeys((task, slots) for task, slots, _ in cells)
     table = Table(title=title)
     table.add_column("policy")
-    for task, slots in columns:
-        table.add_column(f"{task}\n{slots} at a time", justify="right")
+    for _, slots in columns:
+        table.add_column(f"{slots} at a time", justify="right")
     for policy in policies:
         table.add_row(policy, *(cells.get((task, slots, policy), "not installed") for task, slots in columns))
+    return table
+
+
+def _stops_table(task: str, cells: Mapping[Case, Stops]) -> Table:
+    table = Table(
+        title=f"{task}: searches of {STOPPED_TRIALS} trials against the same configurations in full, means; lost: "
+        "points of the full front that were stopped"
+    )
+    for column in ("policy", "at a time", "stopped", "steps saved", "lost", "lost none", "true hypervolume lost"):
+        table.add_column(column, justify="left" if column == "policy" else "right")
+    for (_, slots, policy), one in cells.items():
+        lost = f"{one.lost:.2f} of {one.points:.1f}"
+        table.add_row(
+            policy, str(slots), f"{one.stopped:.0%}", f"{one.saved:.0%}", lost, f"{one.kept:.0%}", f"{one.harm:.4f}"
+        )
     return table
