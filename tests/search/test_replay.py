@@ -155,13 +155,15 @@ def test_the_curve_is_the_true_hypervolume_of_the_front_that_was_measured() -> N
 def test_what_stopping_saved_and_lost() -> None:
     trials = [
         ended(1, 1_000, 0.7, 0.7, 27),
-        ended(2, 1_000, 0.8, 0.9, 30, state="stopped"),  # would have been the front
+        ended(2, 1_000, 0.8, 0.9, 30, state="stopped"),  # would have been on the front
         ended(3, 5_000, 0.6, 0.6, 33, state="stopped"),
         ended(4, 500, 0.6, 0.6, 60),
+        ended(5, 600, 0.61, 0.6, 70, state="stopped"),  # so would this, but the one before comes near
     ]
     found = stopping(trials, TASK)
-    assert (found.stopped, found.lost, found.points) == (0.5, 1, 2)
-    assert found.saved == pytest.approx(1 - (27 + 27 + 3 + 3) / (4 * 27))
+    assert (found.lost, found.missed, found.points) == (2, 1, 3)
+    assert found.stopped == pytest.approx(0.6)
+    assert found.saved == pytest.approx(1 - (27 + 27 + 3 + 3 + 3) / (5 * 27))
     full = hypervolume([(0.6, 500), (0.9, 1_000)], at_least=100, budget=10_000, reference=0.5, perfect=1)
     left = hypervolume([(0.6, 500), (0.7, 1_000)], at_least=100, budget=10_000, reference=0.5, perfect=1)
     assert found.harm == pytest.approx(full - left)

@@ -37,6 +37,7 @@ class Stops:
     stopped: float
     saved: float
     lost: float
+    missed: float
     points: float
     kept: float
     harm: float
@@ -67,6 +68,7 @@ def stops(results: Mapping[Case, Sequence[Played]]) -> dict[Case, Stops]:
                 stopped=statistics.mean(one.stopped for one in of),
                 saved=statistics.mean(one.saved for one in of),
                 lost=statistics.mean(one.lost for one in of),
+                missed=statistics.mean(one.missed for one in of),
                 points=statistics.mean(one.points for one in of),
                 kept=statistics.mean(one.lost == 0 for one in of),
                 harm=statistics.mean(one.harm for one in of),

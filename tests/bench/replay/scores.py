@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spaces.fronts import front, hypervolume
-from spaces.metrics import METRICS
+from spaces.metrics import METRICS, standard_error
 from tests.bench.replay.simulation import Ended
 from tests.bench.replay.table import TabledTask
 
@@ -26,12 +26,14 @@ class Point(NamedTuple):
 class Stopping:
     """What a stopper did, against the same configurations trained in full.
 
-    `lost`: points of the full front, as measured, that were stopped, of `points`; `harm`: true hypervolume less.
+    `lost`: points of the full front, as measured, that were stopped, of `points`; `missed`: those of them that no
+    finished trial of at most as many parameters comes near, by one standard error; `harm`: true hypervolume less.
     """
 
     stopped: float
     saved: float
     lost: int
+    missed: int
     points: int
     harm: float
 
@@ -83,11 +85,21 @@ def stopping(ended: Sequence[Ended], task: TabledTask) -> Stopping:
     """Compare a search whose trials were stopped with one that trained the same configurations in full."""
     finished = [one for one in ended if one.result.state == "finished"]
     full = _chosen(ended, task)
+    lost = [one for one in full if one.result.state == "stopped"]
     whole = len(ended) * task.steps[-1]
     return Stopping(
         stopped=1 - len(finished) / len(ended),
         saved=1 - sum(one.result.steps for one in ended) / whole,
-        lost=sum(one.result.state == "stopped" for one in full),
+        lost=len(lost),
+        missed=sum(not any(_replaces(other, one, task) for other in finished) for one in lost),
         points=len(full),
         harm=_volumes(ended, task)[0] - _volumes(finished, task)[0],
     )
+
+
+def _replaces(one: Ended, lost: Ended, task: TabledTask) -> bool:
+    metric, rows = METRICS[task.metric], task.validation_rows
+    quality, wanted = one.outcome.qualities[-1], lost.outcome.qualities[-1]
+    margin = math.hypot(standard_error(metric, quality, rows), standard_error(metric, wanted, rows))
+    near = abs(wanted - quality) <= margin or metric.better(quality, wanted)
+    return near and one.plan.trainable_parameters <= lost.plan.trainable_parameters

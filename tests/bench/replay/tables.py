@@ -49,7 +49,7 @@ def _by_slots(title: str, cells: Mapping[Case, str], policies: Iterable[str]) ->
     table = Table(title=title)
     table.add_column("policy")
     for _, slots in columns:
-        table.add_column(f"{slots} at a time", justify="right")
+        table.add_column(f"{slots} at once", justify="right")
     for policy in policies:
         table.add_row(policy, *(cells.get((task, slots, policy), "not installed") for task, slots in columns))
     return table
@@ -57,14 +57,12 @@ def _by_slots(title: str, cells: Mapping[Case, str], policies: Iterable[str]) ->
 
 def _stops_table(task: str, cells: Mapping[Case, Stops]) -> Table:
     table = Table(
-        title=f"{task}: searches of {STOPPED_TRIALS} trials against the same configurations in full, means; lost: "
-        "points of the full front that were stopped"
+        title=f"{task}: searches of {STOPPED_TRIALS} trials against the same configurations in full, means. Lost: "
+        "points of the full front; missed: those that no finished trial comes near, by noise; harm: true hypervolume less"
     )
-    for column in ("policy", "at a time", "stopped", "steps saved", "lost", "lost none", "true hypervolume lost"):
+    for column in ("policy", "at once", "stopped", "saved", "lost", "none lost", "missed", "harm"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for (_, slots, policy), one in cells.items():
-        lost = f"{one.lost:.2f} of {one.points:.1f}"
-        table.add_row(
-            policy, str(slots), f"{one.stopped:.0%}", f"{one.saved:.0%}", lost, f"{one.kept:.0%}", f"{one.harm:.4f}"
-        )
+        parts = (f"{one.stopped:.0%}", f"{one.saved:.0%}", f"{one.lost:.2f}/{one.points:.1f}", f"{one.kept:.0%}")
+        table.add_row(policy, str(slots), *parts, f"{one.missed:.2f}", f"{one.harm:.4f}")
     return table
