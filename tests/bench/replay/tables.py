@@ -58,7 +58,7 @@ def _by_slots(title: str, cells: Mapping[Case, str], policies: Iterable[str]) ->
 def _stops_table(task: str, cells: Mapping[Case, Stops]) -> Table:
     table = Table(
         title=f"{task}: searches of {STOPPED_TRIALS} trials against the same configurations in full, means. Lost: "
-        "points of the full front; missed: those that no finished trial comes near, by noise; harm: true hypervolume less"
+        "points of the full front; missed: those that no finished trial comes near; harm: true hypervolume less"
     )
     for column in ("policy", "at once", "stopped", "saved", "lost", "none lost", "missed", "harm"):
         table.add_column(column, justify="left" if column == "policy" else "right")
