@@ -6,7 +6,7 @@ Those of Optuna alone begin without the published defaults, as a script would. A
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import optuna
@@ -19,8 +19,10 @@ from spaces.knobs import Value
 from spaces.ledger import Ledger
 from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.space import Space
+from spaces.spec import SearchSpec
 from tests.bench.replay.settings import Policy, Setting
 from tests.bench.replay.simulation import Agent
+from tests.bench.replay.variants import Foreseeing, patient_stopper
 
 
 class Unpublished(Space):
@@ -68,7 +70,16 @@ def _tune_trial(plan: TrialPlan) -> SimpleNamespace:
     return SimpleNamespace(trial_id=plan.trial, config={"plan": plan.model_dump(mode="json")})
 
 
-def planned(*, published: bool = True, **search: str) -> Policy:
+StopperMaker = Callable[[SearchSpec, Ledger, int], TrialScheduler]
+
+
+def planned(
+    *,
+    published: bool = True,
+    searcher: type[PlannedSearch] = PlannedSearch,
+    stopper_of: StopperMaker = make_stopper,
+    **search: str,
+) -> Policy:
     """The project's search with `search` set in its spec, an in-memory study and no limit on trials of its own."""
 
     def policy(setting: Setting) -> Agent:
@@ -83,7 +94,7 @@ def planned(*, published: bool = True, **search: str) -> Policy:
             sampler=make_sampler(spec, taken=0),
         )
         ledger = Ledger(setting.folder)
-        searcher = PlannedSearch(
+        chosen = searcher(
             study,
             space,
             ledger,
@@ -92,7 +103,7 @@ def planned(*, published: bool = True, **search: str) -> Policy:
             seed=values.seed,
             max_steps=spec.training.max_steps,
         )
-        return Planned(searcher, make_stopper(spec, ledger, setting.validation_rows), ledger)
+        return Planned(chosen, stopper_of(spec, ledger, setting.validation_rows), ledger)
 
     return policy
 
@@ -105,6 +116,8 @@ POLICIES: dict[str, Policy] = {
     "ours": planned(),
     "ours, nobody stopped": planned(stopper="none"),
     "ours, random": planned(sampler="random"),
+    "ours, patient": planned(stopper_of=patient_stopper),
+    "ours, stopped foreseen": planned(searcher=Foreseeing),
 }
 COMPARED = ("random", "tpe", "tpe, asha", "nsga2", "moasha", "ours")
 if importlib.util.find_spec("syne_tune"):
