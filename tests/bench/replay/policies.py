@@ -119,7 +119,7 @@ POLICIES: dict[str, Policy] = {
     "ours, patient": planned(stopper_of=patient_stopper),
     "ours, stopped foreseen": planned(searcher=Foreseeing),
 }
-COMPARED = ("random", "tpe", "tpe, asha", "nsga2", "moasha", "ours")
+COMPARED = ("random", "tpe", "tpe, asha", "nsga2", "moasha", "moasha, mended", "ours")
 if importlib.util.find_spec("syne_tune"):
     from tests.bench.replay.moasha import moasha
 
