@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format bench reproduce clean
+.PHONY: help install demo test unit lint format bench bench-search reproduce clean
 
 help:  ## Say what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(INSTALLED)  ## Make the virtual environment (VENV=/some/path) with the tested versions
 
@@ -40,6 +40,9 @@ format: install  ## Bring the code into shape
 
 bench: install  ## Measure, as ratios within one run; writes bench.json
 	$(BIN)/python -m tests.bench
+
+bench-search: install  ## Replay ways to search on recorded trainings; writes tables and a picture into study
+	$(BIN)/python -m tests.bench.replay
 
 reproduce: install  ## Measure what docs/results.md says of the methods; needs ../shared/data, takes hours
 	$(BIN)/python -m tests.bench.surm_psd

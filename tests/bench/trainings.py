@@ -21,7 +21,9 @@ from search.word_order import write_word_order
 from spaces.inventory import Inventory
 from spaces.methods.base import Configuration
 from spaces.registry import configuration, method
+from spaces.rungs import rung_steps
 from spaces.spec import SearchSpec
+from tests.bench.replay.table import HEAD
 from trainables.assemble import assemble
 from trainables.data.encoded import EncodedSplit
 from trainables.data.splits import Splits, load_splits, load_test
@@ -35,7 +37,11 @@ VALIDATION_ROWS = 1_000
 
 @dataclass(frozen=True)
 class BenchTask:
-    """A task of a measured size: rows and steps. `test`: the file of the data set that is held out; None: made here."""
+    """A task of a measured size: rows and steps.
+
+    `test`: the file of a data set that is held out, beside its train.csv; None: the word-order task, made here.
+    `rungs`: how often it is validated, as in a spec.
+    """
 
     name: str
     metric: str
@@ -44,14 +50,17 @@ class BenchTask:
     batch: int
     max_length: int
     test: str | None = None
+    rungs: int = 1
 
 
 TASKS = {
     task.name: task
     for task in (
-        BenchTask("sst2", "accuracy", 2_000, 150, 16, 64, "test.csv"),
-        BenchTask("cola", "matthews", 2_000, 150, 16, 64, "dev.csv"),
+        BenchTask("sst2", "accuracy", 2_000, 150, 16, 64, "sst2/test.csv"),
+        BenchTask("cola", "matthews", 2_000, 150, 16, 64, "cola/dev.csv"),
         BenchTask("word-order", "accuracy", 4_000, 75, 32, 28),
+        BenchTask("short-sst2", "accuracy", 5_000, 108, 16, 32, "sst2/test.csv", rungs=4),
+        BenchTask("short-word-order", "accuracy", 4_000, 108, 16, 28, rungs=4),
     )
 }
 
@@ -67,8 +76,8 @@ class Run:
     tested: bool
 
     @property
-    def settings(self) -> Configuration:
-        return configuration(self.method, json.loads(self.config))
+    def settings(self) -> Configuration | None:
+        return None if self.method == HEAD else configuration(self.method, json.loads(self.config))
 
 
 def run_of(task: str, name: str, chosen: Configuration, seed: int, *, tested: bool) -> Run:
@@ -99,8 +108,9 @@ def write_data(task: BenchTask, shared: Path, folder: Path) -> None:
         for name in ("test", "validation", "train"):
             getattr(made, name).rename(folder / f"{task.name}-{name}.csv")
         return
-    pd.read_csv(shared / task.name / task.test)[["text", "label"]].to_csv(folder / f"{task.name}-test.csv", index=False)
-    rows = pd.read_csv(shared / task.name / "train.csv").sample(frac=1, random_state=0)[["text", "label"]]
+    test = shared / task.test
+    pd.read_csv(test)[["text", "label"]].to_csv(folder / f"{task.name}-test.csv", index=False)
+    rows = pd.read_csv(test.with_name("train.csv")).sample(frac=1, random_state=0)[["text", "label"]]
     held_out = rows[task.train_rows : task.train_rows + VALIDATION_ROWS]
     held_out.to_csv(folder / f"{task.name}-validation.csv", index=False)
     rows[: task.train_rows].to_csv(folder / f"{task.name}-train.csv", index=False)
@@ -121,6 +131,7 @@ def parts(name: str, folder: Path) -> Parts:
             "methods": ["lora"],
             "training": {"max_steps": task.max_steps, "per_device_train_batch_size": task.batch},
             "objective": {"metric": task.metric},
+            "search": {"rungs": task.rungs},
         }
     )
     encoded = load_splits(spec)
@@ -150,16 +161,20 @@ def train(job: tuple[Run, Path]) -> Line:
         settings=spec.training,
         seed=run.seed,
     )
-    line: Line = {"validation": None, "test": None, "failed": None}
+    line: Line = {"validation": None, "test": None, "failed": None, "rungs": []}
     try:
-        training.train_to(spec.training.max_steps)
-        line["validation"] = training.evaluate(shared.splits.validation).score(metric)
+        for step in rung_steps(spec.training.max_steps, spec.search.rungs):
+            training.train_to(step)
+            line["rungs"].append([step, training.evaluate(shared.splits.validation).score(metric)])
+        line["validation"] = line["rungs"][-1][1]
         if run.tested:
             line["test"] = training.evaluate(shared.test).score(metric)
     except TrainingFailed as error:
         line["failed"] = str(error)
-    count = method(run.method).count(run.settings, shared.inventory)
-    size = {"trainable_parameters": count.trainable_parameters, "seconds": round(training.seconds, 1)}
+    trained = 0
+    if run.settings is not None:
+        trained = method(run.method).count(run.settings, shared.inventory).trainable_parameters
+    size = {"trainable_parameters": trained, "seconds": round(training.seconds, 1)}
     return {**asdict(run), **line, **size}
 
 
