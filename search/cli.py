@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
     except typer.exceptions.TyperException as error:
         return _complain(error.format_message(), 2)
     if outcome == INTERRUPTED:
-        return _complain("interrupted; `paretune resume NAME` goes on", 1)
+        return _complain("interrupted", 1)
     return outcome if isinstance(outcome, int) else 0
 
 

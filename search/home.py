@@ -46,6 +46,11 @@ def exists(home: Path) -> bool:
     return (home / SPEC).is_file()
 
 
+def taken(name: str) -> RequestError:
+    """What a new search is refused with where one of that name exists."""
+    return RequestError(f"name = {name}: in use; allowed: a new name, or `paretune resume {name}`")
+
+
 def mark_finished(home: Path) -> None:
     """Say that the search came to its end: nothing of it is left to run."""
     write_durably(home / FINISHED, "")
