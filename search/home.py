@@ -106,7 +106,7 @@ def check_data(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> 
 
 @contextlib.contextmanager
 def held(home: Path) -> Iterator[None]:
-    """Keep other drivers out; a killed driver lets go at once.
+    """Keep other drivers out; a killed driver lets go at once. Where no search came to be, nothing is left.
 
     Raises:
         RequestError: when another driver works there.
@@ -119,4 +119,6 @@ def held(home: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if not exists(home):
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()

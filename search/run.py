@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import optuna
 import ray
 from rich.console import Console
 
@@ -19,6 +20,7 @@ from search.preflight import Prepared, prepare
 from search.reconcile import reconcile
 from search.recorder import Recorder
 from search.starts import earlier
+from search.storage import provisional
 from search.study import check_storage, open_study, rejected_count
 from search.summary import Summary, summarise_run, summarise_tracked, write_pictures
 from spaces.ledger import Ledger
@@ -38,12 +40,15 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     prepared = prepare(spec)
     check_storage(spec)
     prepared = dataclasses.replace(prepared, given=(*prepared.given, *earlier(spec, prepared.space, uri)))
-    with _cluster(spec, address) as gpus:
-        search_id = uuid.uuid4().hex
-        kept = uri if redact(uri) == uri else None
-        search_home.create(spec, search_home.Identity(search_id, prepared.fingerprints(), kept))
-        with search_home.held(spec.home):
-            return _run(prepared, search_id, uri, gpus, console)
+    with provisional(spec.home), search_home.held(spec.home):
+        if search_home.exists(spec.home):  # since the name was looked up
+            raise search_home.taken(spec.name)
+        with _cluster(spec, address) as gpus:
+            search_id = uuid.uuid4().hex
+            kept = uri if redact(uri) == uri else None
+            study = open_study(spec, search_id, spec.home)
+            search_home.create(spec, search_home.Identity(search_id, prepared.fingerprints(), kept))
+            return _run(prepared, study, search_id, uri, gpus, console)
 
 
 def resume(home: Path, uri: str, address: str | None, console: Console) -> Summary:
@@ -61,7 +66,8 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
         with _cluster(spec, address) as gpus:
-            return _run(prepared, identity.search_id, uri, gpus, console)
+            study = open_study(spec, identity.search_id, home)
+            return _run(prepared, study, identity.search_id, uri, gpus, console)
 
 
 @contextmanager
@@ -76,10 +82,9 @@ def _cluster(spec: SearchSpec, address: str | None) -> Iterator[float]:
         ray.shutdown()
 
 
-def _run(prepared: Prepared, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
+def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
     spec, inventory = prepared.spec, prepared.inventory
     ledger = Ledger(spec.home)
-    study = open_study(spec, search_id, spec.home)
     reconcile(study, ledger, spec)
     writer = SearchWriter(uri, spec, search_id, spec.home)
     interruption = Interruption(spec.search.time_limit)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spaces.errors import RequestError
@@ -46,8 +48,22 @@ def _nearest(path: Path) -> Path:
             return path
 
 
-def check_tracking(uri: str, storage: Path) -> None:
-    """See that MLflow can be written; the SQLite file of a storage that is yet to be made may be missing.
+@contextmanager
+def provisional(folder: Path) -> Iterator[None]:
+    """Make a folder; when what is to fill it fails, those that were made and are still empty are taken away again."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for one in made:
+                one.rmdir()
+        raise
+
+
+def check_tracking(uri: str, storage: Path, experiment: str | None = None) -> None:
+    """See that MLflow can be written, and `experiment` in it; a SQLite file that is yet to be made may be missing.
 
     Raises:
         RequestError: when it cannot.

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from search import address
 from search import home as search_home
+from search import run as search_run
 from search.cli import run
+from search.preflight import absolute
 from spaces.budget import Budget
+from spaces.errors import RequestError
 from spaces.ledger import Ledger
 from spaces.records import TrialResult
 from spaces.spec import load_spec
@@ -437,9 +443,6 @@ class TestTracking:
         assert expected in asker.refused("front", "mine", "--tracking-uri", uri)
 
     def test_a_database_of_something_else_is_left_alone(self, asker: Asker) -> None:
-        import sqlite3
-        from contextlib import closing
-
         with closing(sqlite3.connect("other.db")) as database:
             database.execute("CREATE TABLE mine (x)")
         for arguments in (("front", "mine"), ("search", str(asker.place.spec()))):
@@ -489,12 +492,23 @@ class TestStorage:
             ("nosuch://127.0.0.1/db", "nosuch://127.0.0.1/db: cannot be opened (Can't load plugin"),
             ("sqlite:////no/folder/study.db", "sqlite:////no/folder/study.db: cannot be opened ("),
             ("sqlite:////proc/study.db", "sqlite:////proc/study.db: cannot be opened ("),
+            ("sqlite:///mine.yaml", "/mine.yaml: cannot be opened (file is not a database); allowed: a database"),
         ],
     )
     def test_of_the_study(self, asker: Asker, url: str, expected: str) -> None:
         line = asker.search(search={"study_storage": url})
         assert expected in line
         assert "secret" not in line
+
+    def test_of_the_study_that_does_not_take_it(self, asker: Asker, quiet: pytest.MonkeyPatch) -> None:
+        """It answers, and has a table that is in the way, which shows when the study is made: nothing else is, then."""
+        with closing(sqlite3.connect("study.db")) as database:
+            database.execute("CREATE VIEW studies AS SELECT 1")
+        quiet.setattr(search_run, "_cluster", lambda spec, address: nullcontext(0.0))
+        done = asker.place.call("search", str(asker.place.spec(search={"study_storage": "sqlite:///study.db"})))
+        assert done.returncode == 2
+        assert "/study.db: cannot be opened (" in done.stderr
+        assert not asker.place.home.parent.exists()
 
     def test_of_the_study_is_not_made_by_looking(self, asker: Asker) -> None:
         from search.study import check_storage
@@ -509,6 +523,17 @@ class TestNames:
     def test_a_name_that_a_folder_has(self, reader: Asker) -> None:
         line = reader.refused("search", "mine.yaml")
         assert "name = mine: in use; allowed: a new name, or `paretune resume mine`" in line
+
+    def test_a_name_that_was_free_when_it_was_looked_up(self, reader: Asker) -> None:
+        """Of two drivers that began at once, the second finds the search of the first, running or already at rest."""
+        spec = absolute(load_spec(Path("mine.yaml")))
+        before = (spec.home / "search.json").read_bytes()
+        uri = f"sqlite:///{spec.storage}/mlflow.db"
+        with pytest.raises(RequestError, match="name = mine: in use; allowed: a new name"):
+            search_run.start(spec, uri, None, Console(quiet=True))
+        with search_home.held(spec.home), pytest.raises(RequestError, match="is being run by another process"):
+            search_run.start(spec, uri, None, Console(quiet=True))
+        assert (spec.home / "search.json").read_bytes() == before
 
     def test_a_name_that_mlflow_alone_has(self, reader: Asker) -> None:
         uri = f"sqlite:///{reader.place.home.parent}/mlflow.db"
