@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spaces.errors import RequestError
+from tracking.client import check_experiment, reading
 from tracking.uri import probe, sqlite_file
 
 
@@ -71,3 +72,7 @@ def check_tracking(uri: str, storage: Path, experiment: str | None = None) -> No
     file = sqlite_file(uri)
     if file is None or file.parent != storage.absolute() or storage.is_dir():
         probe(uri, write=True)
+    if file is None or file.is_file():
+        with reading(uri) as client:
+            if experiment is not None:
+                check_experiment(client, experiment)

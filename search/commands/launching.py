@@ -20,7 +20,7 @@ from spaces.spec import SearchSpec, load_spec
 from tracking.client import reading
 from tracking.rows import list_searches
 from tracking.tables import front_table, ties_note
-from tracking.uri import probe, resolve_uri, sqlite_file
+from tracking.uri import resolve_uri, sqlite_file
 
 
 def search(spec_path: Path, overrides: list[str], address: str | None, given: str | None, console: Console) -> int:
@@ -34,7 +34,7 @@ def search(spec_path: Path, overrides: list[str], address: str | None, given: st
     check_storage(storage)
     check_storage(spec.home)
     uri = resolve_uri(given, spec.tracking.uri, storage)
-    check_tracking(uri, storage)
+    check_tracking(uri, storage, spec.tracking.experiment)
     if address is not None:
         check_address(address)
     if search_home.exists(spec.home) or _tracked(uri, spec.name):
@@ -52,7 +52,7 @@ def resume(name: str, storage: Path, address: str | None, given: str | None, con
     home = search_home.find("resume", storage, name)
     spec, identity = search_home.read(home)
     uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
-    probe(uri, write=True)
+    check_tracking(uri, Path(spec.storage), spec.tracking.experiment)
     if address is not None:
         check_address(address)
     with _resumable(home):

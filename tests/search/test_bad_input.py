@@ -8,8 +8,10 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from spaces.records import TrialResult
 from spaces.spec import load_spec
 from tests.conftest import ADDRESSES, Workplace
 from tests.tracking.examples import finished, plan
+from tracking import client
 from tracking.writer import SearchWriter
 
 BASE, HEAD = 995_968, 1_122  # parameters of the tiny model, and of its head: a pooler of 33 · 32, two classes of 33
@@ -78,6 +81,13 @@ def asker(workplace: Workplace, capfd: pytest.CaptureFixture[str], quiet: pytest
     (workplace.folder / "file").write_text("a file")
     (workplace.folder / "nowhere").symlink_to("absent")
     return Asker(workplace, capfd)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Something that listens and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +175,7 @@ class TestSpec:
                 "methods.sparta.density = 3: Input should be less than or equal to 1",
             ),
             ({"search": {"seed": 2**40}}, "search.seed = 1099511627776: Input should be less than 2147483648"),
+            ({"tracking": {"experiment": "x" * 501}}, "tracking.experiment = 'xxxx"),
             ({"resources": {"cpus": 0}}, "resources.cpus = 0: Input should be greater than 0"),
             ({"resources": {"gpus": -1}}, "resources.gpus = -1: Input should be greater than or equal to 0 or 'auto'"),
             ({"resources": {"gpus": 1.5}}, "resources.gpus = 1.5: allowed: auto, a part of one GPU, or a whole number"),
@@ -367,12 +378,6 @@ class TestAddress:
     def test_where_nothing_answers(self, asker: Asker, given: str) -> None:
         assert f"--address {given}: nothing answers there (" in asker.search("--address", given)
 
-    @pytest.fixture
-    def silent(self) -> Iterator[str]:
-        """Something that listens and never says a word."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            yield f"127.0.0.1:{server.getsockname()[1]}"
-
     def test_where_something_else_listens(self, asker: Asker, silent: str, quiet: pytest.MonkeyPatch) -> None:
         """Ray itself waits for minutes there."""
         quiet.setattr(address, "ANSWER_SECONDS", 4.0)
@@ -428,13 +433,10 @@ class TestTracking:
             ("postgresql+psycopg://me:secret@127.0.0.1:1/db", "me:***@127.0.0.1:1/db: nothing answers at 127.0.0.1:1;"),
             ("./mlruns", "./mlruns: MLflow's file store; allowed: sqlite:///FILE"),
             ("file:///tmp/mlruns", "file:///tmp/mlruns: MLflow's file store; allowed: sqlite:///FILE"),
-            ("sqlite:///file", "sqlite:///file"),
+            ("sqlite:///file", "/file: not a database of MLflow; allowed: one of MLflow, or a new file"),
         ],
     )
     def test_that_cannot_be_used(self, asker: Asker, uri: str, expected: str) -> None:
-        if uri == "sqlite:///file":
-            assert "not a database" in asker.refused("front", "mine", "--tracking-uri", uri, code=1)
-            return
         line = asker.search(tracking={"uri": uri})
         assert f"tracking.uri = {uri[:4]}" in line
         assert expected in line
@@ -448,6 +450,43 @@ class TestTracking:
         for arguments in (("front", "mine"), ("search", str(asker.place.spec()))):
             line = asker.refused(*arguments, "--tracking-uri", "sqlite:///other.db")
             assert "/other.db: not a database of MLflow; allowed: one of MLflow" in line
+
+    def test_where_nothing_speaks(self, asker: Asker, silent: str, quiet: pytest.MonkeyPatch) -> None:
+        quiet.setattr(client, "_ANSWER_SECONDS", 1)
+        for scheme, more in (("http", ""), ("postgresql+psycopg", "/db")):
+            for arguments in (("front", "mine"), ("search", str(asker.place.spec()))):
+                line = asker.refused(*arguments, "--tracking-uri", f"{scheme}://{silent}{more}")
+                assert f"tracking.uri = {scheme}://{silent}{more}: does not answer as MLflow (" in line
+                assert line.endswith("allowed: a reachable MLflow tracking URI")
+
+    @pytest.mark.parametrize(("status", "body"), [(200, b"<html>"), (404, b"no such page"), (401, b"who are you?")])
+    def test_where_something_else_is_served(self, asker: Asker, status: int, body: bytes) -> None:
+        class Else(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Else) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            uri = f"http://127.0.0.1:{server.server_port}"
+            for arguments in (("front", "mine"), ("search", str(asker.place.spec()))):
+                assert f"{uri}: does not answer as MLflow (" in asker.refused(*arguments, "--tracking-uri", uri)
+            server.shutdown()
+            thread.join()
+
+    def test_an_experiment_that_was_deleted(self, asker: Asker) -> None:
+        from tracking.client import connect
+
+        uri = f"sqlite:///{asker.place.folder}/mlflow.db"
+        mlflow = connect(uri)
+        mlflow.delete_experiment(mlflow.create_experiment("gone"))
+        line = asker.search("--tracking-uri", uri, tracking={"experiment": "gone"})
+        assert "tracking.experiment = gone: deleted in MLflow; allowed: another name, or restore" in line
 
     def test_a_file_without_anything_is_not_filled_by_reading(self, asker: Asker) -> None:
         (asker.place.folder / "empty.db").touch()
