@@ -75,6 +75,18 @@ def find(command: str, storage: Path, name: str) -> Path:
     raise RequestError(f"{command} {name}: no such search in {storage}; allowed: --storage, or the nearest: {nearest}")
 
 
+def check_place(home: Path, spec: SearchSpec) -> None:
+    """See that a search stands where it began: its records, and MLflow's, name files there.
+
+    Raises:
+        RequestError: when it was moved or copied.
+    """
+    if not (spec.home.is_dir() and spec.home.samefile(home)):
+        raise RequestError(
+            f"search {home.name!r}: began in {spec.home} and stands in {home}; allowed: where it began, or a link there"
+        )
+
+
 def read(home: Path) -> tuple[SearchSpec, Identity]:
     """The spec and the identity of the search that lives there.
 

@@ -51,6 +51,7 @@ def resume(name: str, storage: Path, address: str | None, given: str | None, con
     """
     home = search_home.find("resume", storage, name)
     spec, identity = search_home.read(home)
+    search_home.check_place(home, spec)
     uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
     check_tracking(uri, Path(spec.storage), spec.tracking.experiment)
     if address is not None:

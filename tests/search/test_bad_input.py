@@ -598,6 +598,22 @@ class TestNames:
         for command in ("resume", "doctor"):
             assert "search 'damaged': " in reader.refused(command, "damaged")
 
+    def test_a_search_that_was_moved(self, reader: Asker) -> None:
+        """Its records name files where it began."""
+        began = reader.place.home
+        moved = reader.place.folder / "moved" / "mine"
+        moved.parent.mkdir()
+        try:
+            began.rename(moved)
+            line = reader.refused("resume", "mine", "--storage", "moved")
+            assert f"search 'mine': began in {began} and stands in {moved}; allowed: where it began" in line
+            began.symlink_to(moved)
+            assert "data.train: has changed" in reader.refused("resume", "mine", "--storage", "moved")
+        finally:
+            began.unlink(missing_ok=True)
+            moved.rename(began)
+            moved.parent.rmdir()
+
     def test_two_drivers_at_once(self, reader: Asker) -> None:
         with search_home.held(reader.place.home):
             line = reader.refused("resume", "mine")
