@@ -22,6 +22,7 @@ from search import address
 from search import home as search_home
 from search import run as search_run
 from search.cli import run
+from search.commands import describing
 from search.preflight import absolute
 from spaces.budget import Budget
 from spaces.errors import RequestError
@@ -614,6 +615,39 @@ class TestNames:
             moved.rename(began)
             moved.parent.rmdir()
 
+    @pytest.mark.parametrize(("file", "content"), [("plan.json", ""), ("result.json", "{"), ("result.json", "{}")])
+    def test_a_record_that_was_damaged(self, reader: Asker, file: str, content: str) -> None:
+        path = reader.place.home / "trials" / "0001" / file
+        before = path.read_text()
+        path.write_text(content)
+        try:
+            problems = reader.place.read("doctor", "mine")["problems"]
+            assert problems[0].startswith(f"{path}: is damaged (")
+            assert not any("0001" in problem for problem in problems[1:])
+        finally:
+            path.write_text(before)
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            (None, "there is no such file"),
+            (b"junk of some length" * 100, "file is not a database"),
+            (b"", "it holds no study"),
+        ],
+    )
+    def test_a_study_that_is_lost(self, reader: Asker, content: bytes | None, expected: str) -> None:
+        """Said, and not made again by looking."""
+        path = reader.place.home / "optuna.db"
+        if content is not None:
+            path.write_bytes(content)
+        try:
+            before = _contents(reader.place.home)
+            (problem,) = reader.place.read("doctor", "mine")["problems"]
+            assert f"search.study_storage = {path}: cannot be opened ({expected}); allowed: a" in problem
+            assert _contents(reader.place.home) == before
+        finally:
+            path.unlink(missing_ok=True)
+
     def test_two_drivers_at_once(self, reader: Asker) -> None:
         with search_home.held(reader.place.home):
             line = reader.refused("resume", "mine")
@@ -624,6 +658,17 @@ class TestNames:
         assert "No such option: --nonsense" in reader.refused("front", "mine", "--nonsense")
         assert "Missing argument 'name'" in reader.refused("front")
         assert "methods loar: unknown; allowed: adalora, bitfit," in reader.refused("methods", "loar")
+
+    def test_what_nobody_thought_of(self, reader: Asker, quiet: pytest.MonkeyPatch) -> None:
+        def fail() -> None:
+            raise KeyError("a\nb")
+
+        quiet.setattr(describing, "schema", fail)
+        line = reader.refused("schema", code=1)
+        assert line.startswith("paretune: KeyError: 'a\\nb'; please report this, with what stands in ")
+        kept = Path(line.rpartition(" ")[2])
+        assert kept.read_text().endswith("KeyError: 'a\\nb'\n")
+        kept.unlink()
 
     def test_no_command_asks_for_help(self, reader: Asker, capfd: pytest.CaptureFixture[str]) -> None:
         assert run([]) == 0
