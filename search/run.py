@@ -22,7 +22,7 @@ from search.recorder import Recorder
 from search.starts import earlier
 from search.storage import provisional
 from search.study import check_storage, open_study, rejected_count
-from search.summary import Summary, summarise_run, summarise_tracked, write_pictures
+from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 from tracking.uri import redact
@@ -60,8 +60,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
     spec, identity = search_home.read(home)
     with search_home.held(home):
         if search_home.is_finished(home):
-            waiting = SearchWriter(uri, spec, identity.search_id, home).close(DRAIN_SECONDS)
-            return summarise_tracked(uri, spec.name, waiting)
+            return _catch_up(spec, identity.search_id, uri)
         prepared = prepare(spec)
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
@@ -80,6 +79,21 @@ def _cluster(spec: SearchSpec, address: str | None) -> Iterator[float]:
         yield gpus
     finally:
         ray.shutdown()
+
+
+def _catch_up(spec: SearchSpec, search_id: str, uri: str) -> Summary:
+    """Send what MLflow lacks of a finished search, and write its front anew where MLflow lacked something then."""
+    writer = SearchWriter(uri, spec, search_id, spec.home)
+    try:
+        if not writer.has_ended(None):  # the driver was killed between its last two steps
+            writer.end_search("finished")
+        summary = summarise_tracked(uri, spec.name, waiting=writer.drain(DRAIN_SECONDS))
+        if not summary.waiting and not is_written(summary, spec.home):
+            for picture in write_pictures(summary, spec.home):
+                writer.upload(picture)
+    finally:
+        waiting = writer.close(DRAIN_SECONDS)
+    return dataclasses.replace(summary, waiting=waiting)
 
 
 def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus: float, console: Console) -> Summary:

@@ -12,9 +12,12 @@ import jsonschema
 import pytest
 import yaml
 
+from search import home as search_home
 from search.commands.checking import DoctorDocument
+from spaces.budget import Budget
 from tests.conftest import Workplace
 from tracking.documents import FrontDocument, SearchesDocument, TrialsDocument
+from tracking.writer import SearchWriter
 
 pytestmark = pytest.mark.integration
 
@@ -217,6 +220,26 @@ def test_resume_of_a_finished_search_prints_the_front(searched: Workplace) -> No
     assert "best" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in searched.home.glob("trials/*/result.json")} == before
     assert read(searched, "doctor", "mine")["healthy"]
+
+
+def test_resume_of_a_finished_search_does_what_a_killed_driver_left_undone(searched: Workplace) -> None:
+    """Its run in MLflow is ended, and a front that was written without run ids is written again."""
+    front = read(searched, "front", "mine")
+    spec, identity = search_home.read(searched.home)
+    uri = f"sqlite:///{spec.storage}/mlflow.db"
+    writer = SearchWriter(uri, spec, identity.search_id, searched.home)
+    budget = Budget(front["budget"]["parameters"], front["budget"]["at_least"])
+    writer.start_search(budget, front["base_parameters"], front["front"][0]["head_parameters"])
+    assert writer.close(60) == 0
+    kept = searched.home / "front.json"
+    kept.write_text(kept.read_text().replace(front["front"][0]["run_id"], ""))
+    assert read(searched, "searches")["searches"][0]["state"] == "running"
+    done = searched.call("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    assert read(searched, "searches")["searches"][0]["state"] == "finished"
+    assert json.loads(kept.read_text()) == front
+    (uploaded,) = Path(spec.storage).glob("mlartifacts/*/artifacts/front.json")
+    assert json.loads(uploaded.read_text()) == front
 
 
 def test_count_says_what_was_trained(searched: Workplace) -> None:
