@@ -14,6 +14,7 @@ import yaml
 
 from search import home as search_home
 from search.commands.checking import DoctorDocument
+from search.commands.inspecting import CountDocument, ValidateDocument
 from spaces.budget import Budget
 from tests.conftest import Workplace
 from tracking.documents import FrontDocument, SearchesDocument, TrialsDocument
@@ -28,6 +29,10 @@ POINT_KEYS = {
     "trial", "run_id", "method", "config", "quality", "confirmed_quality", "confirmed_std", "test_quality",
     "trainable_parameters", "stored_parameters", "head_parameters", "adapter_bytes", "steps", "train_seconds",
     "peak_memory_bytes",
+}  # fmt: skip
+COUNT_KEYS = {
+    "method", "config", "trainable_parameters", "stored_parameters", "adapter_bytes", "head_parameters",
+    "base_parameters", "layers",
 }  # fmt: skip
 
 
@@ -248,6 +253,9 @@ def test_count_says_what_was_trained(searched: Workplace) -> None:
     for trial in by_method.values():
         knobs = [f"--set={knob}={value}" for knob, value in trial["config"].items()]
         document = read(searched, "count", "mine.yaml", "--method", trial["method"], *knobs)
+        jsonschema.validate(document, CountDocument.model_json_schema())
+        assert set(document) == COUNT_KEYS
+        assert all(set(layer) == {"name", "shape", "trainable_parameters"} for layer in document["layers"])
         assert document["trainable_parameters"] == trial["trainable_parameters"]
         assert sum(layer["trainable_parameters"] for layer in document["layers"]) == trial["trainable_parameters"]
         assert document["config"] == trial["config"]
@@ -256,6 +264,8 @@ def test_count_says_what_was_trained(searched: Workplace) -> None:
 
 def test_validate_says_what_it_would_search(searched: Workplace) -> None:
     document = read(searched, "validate", "mine.yaml")
+    jsonschema.validate(document, ValidateDocument.model_json_schema())
+    assert set(document) == set(ValidateDocument.model_fields)
     assert document["budget"] == {"parameters": 3000, "at_least": 10, "bytes": None}
     assert document["rows"] == {"train": 160, "validation": 48}
     assert document["labels"] == ["bad", "good"]
