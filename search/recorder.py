@@ -73,8 +73,9 @@ class Recorder:
         result = self.ledger.trial(plan.trial).result()
         if result is None:
             return None
+        if self.running.pop(plan.trial, None) is None:  # it never had an actor
+            self._writer.start_trial(plan)
         self.reported(plan)
-        self.running.pop(plan.trial, None)
         ended = self._keep(plan, result)
         self._writer.end_trial(plan, result)
         self._update()

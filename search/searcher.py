@@ -17,7 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 from search.study import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
 from spaces.budget import Budget
 from spaces.draws import RandomDraw
-from spaces.ledger import Ledger
+from spaces.ledger import Ledger, TrialFolder
 from spaces.metrics import Metric
 from spaces.records import TrialPlan, TrialResult
 from spaces.space import Proposal, Rejected, Space, signature
@@ -216,7 +216,7 @@ def settle(ledger: Ledger, plan: TrialPlan, result: dict[str, Any] | None, error
     rungs = folder.rungs()
     steps = rungs[-1].step if rungs else 0
     if error or not result:
-        ended = TrialResult(state="failed", steps=steps, rungs=rungs, reason="its worker process died")
+        ended = TrialResult(state="failed", steps=steps, rungs=rungs, reason=_why_it_died(folder))
     else:
         ended = TrialResult(
             state="stopped",
@@ -227,3 +227,11 @@ def settle(ledger: Ledger, plan: TrialPlan, result: dict[str, Any] | None, error
             peak_memory_bytes=int(result.get("peak_memory_bytes", 0)),
         )
     return folder.write_result(ended)
+
+
+def _why_it_died(folder: TrialFolder) -> str:
+    """The last line of the traceback where the worker could still write one."""
+    try:
+        return folder.error.read_text(encoding="utf-8").strip().splitlines()[-1][:300]
+    except (OSError, IndexError):
+        return "its worker process died"
