@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+import traceback
 import warnings
 from pathlib import Path
 from typing import Annotated, Literal
@@ -56,14 +58,24 @@ def run(arguments: list[str]) -> int:
         return _complain("interrupted", 1)
     except typer.exceptions.TyperException as error:
         return _complain(error.format_message(), 2)
+    except Exception as error:
+        named = f"{type(error).__name__}: {error}"[:500]
+        return _complain(f"{named}; please report this, with what stands in {_keep_traceback()}", 1)
     if outcome == INTERRUPTED:
-        return _complain("interrupted; `paretune resume NAME` goes on", 1)
+        return _complain("interrupted", 1)
     return outcome if isinstance(outcome, int) else 0
 
 
 def _complain(error: object, code: int) -> int:
     print(f"paretune: {' '.join(str(error).split())}", file=sys.stderr)
     return code
+
+
+def _keep_traceback() -> str:
+    """Write the traceback of the current error into a file; gives its path."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="paretune-", suffix=".txt", delete=False) as file:
+        file.write(traceback.format_exc())
+    return file.name
 
 
 def _console() -> Console:

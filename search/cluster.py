@@ -84,13 +84,14 @@ def _check_nodes(home: Path) -> None:
     finally:
         marker.unlink(missing_ok=True)
     for node, (installed, sees_storage) in zip(nodes, answers, strict=True):
-        where = node["NodeManagerAddress"]
-        if installed != versions():
-            raise RequestError(f"--address: node {where} runs {installed}; allowed: the same as here, {versions()}")
-        if not sees_storage:
-            raise RequestError(
-                f"storage = {storage}: not visible from node {where}; allowed: storage shared by all nodes"
-            )
+        _check_answer(node["NodeManagerAddress"], installed, sees_storage, storage)
+
+
+def _check_answer(where: str, installed: str, sees_storage: bool, storage: Path) -> None:
+    if installed != versions():
+        raise RequestError(f"--address: node {where} runs {installed}; allowed: the same as here, {versions()}")
+    if not sees_storage:
+        raise RequestError(f"storage = {storage}: not visible from node {where}; allowed: storage shared by all nodes")
 
 
 def versions() -> str:

@@ -46,6 +46,11 @@ def exists(home: Path) -> bool:
     return (home / SPEC).is_file()
 
 
+def taken(name: str) -> RequestError:
+    """What a new search is refused with where one of that name exists."""
+    return RequestError(f"name = {name}: in use; allowed: a new name, or `paretune resume {name}`")
+
+
 def mark_finished(home: Path) -> None:
     """Say that the search came to its end: nothing of it is left to run."""
     write_durably(home / FINISHED, "")
@@ -68,6 +73,18 @@ def find(command: str, storage: Path, name: str) -> Path:
     names = [spec.parent.name for spec in folder.glob(f"*/{SPEC}")]
     nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, for it holds no searches"
     raise RequestError(f"{command} {name}: no such search in {storage}; allowed: --storage, or the nearest: {nearest}")
+
+
+def check_place(home: Path, spec: SearchSpec) -> None:
+    """See that a search stands where it began: its records, and MLflow's, name files there.
+
+    Raises:
+        RequestError: when it was moved or copied.
+    """
+    if not (spec.home.is_dir() and spec.home.samefile(home)):
+        raise RequestError(
+            f"search {home.name!r}: began in {spec.home} and stands in {home}; allowed: where it began, or a link there"
+        )
 
 
 def read(home: Path) -> tuple[SearchSpec, Identity]:
@@ -101,7 +118,7 @@ def check_data(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> 
 
 @contextlib.contextmanager
 def held(home: Path) -> Iterator[None]:
-    """Keep other drivers out; a killed driver lets go at once.
+    """Keep other drivers out; a killed driver lets go at once. Where no search came to be, nothing is left.
 
     Raises:
         RequestError: when another driver works there.
@@ -114,4 +131,6 @@ def held(home: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if not exists(home):
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
-from spaces.ledger import Ledger
+from spaces.ledger import Ledger, TrialFolder
 from spaces.records import TrialPlan, TrialResult
 
 
@@ -52,7 +52,7 @@ class Plans:
         rungs = folder.rungs()
         steps = rungs[-1].step if rungs else 0
         if error or not result:
-            ended = TrialResult(state="failed", steps=steps, rungs=rungs, reason="its worker process died")
+            ended = TrialResult(state="failed", steps=steps, rungs=rungs, reason=_why_it_died(folder))
         else:
             ended = TrialResult(
                 state="stopped",
@@ -63,3 +63,11 @@ class Plans:
                 peak_memory_bytes=int(result.get("peak_memory_bytes", 0)),
             )
         return folder.write_result(ended)
+
+
+def _why_it_died(folder: TrialFolder) -> str:
+    """The last line of the traceback where the worker could still write one."""
+    try:
+        return folder.error.read_text(encoding="utf-8").strip().splitlines()[-1][:300]
+    except (OSError, IndexError):
+        return "its worker process died"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import optuna
 import ray
 from rich.console import Console
 
@@ -20,8 +21,9 @@ from search.preflight import Prepared, prepare
 from search.reconcile import reconcile
 from search.recorder import Recorder
 from search.starts import earlier
+from search.storage import provisional
 from search.study import check_storage, open_study, rejected_count
-from search.summary import Summary, summarise_run, summarise_tracked, write_pictures
+from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 from tracking.uri import redact
@@ -39,12 +41,15 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     prepared = prepare(spec)
     check_storage(spec)
     prepared = dataclasses.replace(prepared, given=(*prepared.given, *earlier(spec, prepared.space, uri)))
-    with _cluster(spec, address, console) as gpus:
-        search_id = uuid.uuid4().hex
-        kept = uri if redact(uri) == uri else None
-        search_home.create(spec, search_home.Identity(search_id, prepared.fingerprints(), kept))
-        with search_home.held(spec.home):
-            return _run(prepared, search_id, uri, gpus, console)
+    with provisional(spec.home), search_home.held(spec.home):
+        if search_home.exists(spec.home):  # since the name was looked up
+            raise search_home.taken(spec.name)
+        with _cluster(spec, address, console) as gpus:
+            search_id = uuid.uuid4().hex
+            kept = uri if redact(uri) == uri else None
+            study = open_study(spec, search_id, spec.home)
+            search_home.create(spec, search_home.Identity(search_id, prepared.fingerprints(), kept))
+            return _run(prepared, study, search_id, uri, gpus, console)
 
 
 def resume(home: Path, uri: str, address: str | None, console: Console) -> Summary:
@@ -56,13 +61,13 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
     spec, identity = search_home.read(home)
     with search_home.held(home):
         if search_home.is_finished(home):
-            waiting = SearchWriter(uri, spec, identity.search_id, home).close(DRAIN_SECONDS)
-            return summarise_tracked(uri, spec.name, waiting)
+            return _catch_up(spec, identity.search_id, uri)
         prepared = prepare(spec)
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
         with _cluster(spec, address, console) as gpus:
-            return _run(prepared, identity.search_id, uri, gpus, console)
+            study = open_study(spec, identity.search_id, home)
+            return _run(prepared, study, identity.search_id, uri, gpus, console)
 
 
 @contextmanager
@@ -78,10 +83,24 @@ def _cluster(spec: SearchSpec, address: str | None, console: Console) -> Iterato
         yield gpus
 
 
-def _run(prepared: Prepared, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
+def _catch_up(spec: SearchSpec, search_id: str, uri: str) -> Summary:
+    """Send what MLflow lacks of a finished search, and write its front anew where MLflow lacked something then."""
+    writer = SearchWriter(uri, spec, search_id, spec.home)
+    try:
+        if not writer.has_ended(None):  # the driver was killed between its last two steps
+            writer.end_search("finished")
+        summary = summarise_tracked(uri, spec.name, waiting=writer.drain(DRAIN_SECONDS))
+        if not summary.waiting and not is_written(summary, spec.home):
+            for picture in write_pictures(summary, spec.home):
+                writer.upload(picture)
+    finally:
+        waiting = writer.close(DRAIN_SECONDS)
+    return dataclasses.replace(summary, waiting=waiting)
+
+
+def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
     spec, inventory = prepared.spec, prepared.inventory
     ledger = Ledger(spec.home).taken_over()
-    study = open_study(spec, search_id, spec.home)
     reconcile(study, ledger, spec)
     writer = SearchWriter(uri, spec, search_id, spec.home)
     interruption = Interruption(spec.search.time_limit)

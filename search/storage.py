@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spaces.errors import RequestError
+from tracking.client import check_experiment, reading
 from tracking.uri import probe, sqlite_file
 
 
@@ -46,8 +49,22 @@ def _nearest(path: Path) -> Path:
             return path
 
 
-def check_tracking(uri: str, storage: Path) -> None:
-    """See that MLflow can be written; the SQLite file of a storage that is yet to be made may be missing.
+@contextmanager
+def provisional(folder: Path) -> Iterator[None]:
+    """Make a folder; when what is to fill it fails, those that were made and are still empty are taken away again."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for one in made:
+                one.rmdir()
+        raise
+
+
+def check_tracking(uri: str, storage: Path, experiment: str | None = None) -> None:
+    """See that MLflow can be written, and `experiment` in it; a SQLite file that is yet to be made may be missing.
 
     Raises:
         RequestError: when it cannot.
@@ -55,3 +72,7 @@ def check_tracking(uri: str, storage: Path) -> None:
     file = sqlite_file(uri)
     if file is None or file.parent != storage.absolute() or storage.is_dir():
         probe(uri, write=True)
+    if file is None or file.is_file():
+        with reading(uri) as client:
+            if experiment is not None:
+                check_experiment(client, experiment)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
 import sqlalchemy.exc
 from optuna.trial import TrialState
-from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.engine import URL, make_url
 
 from search.samplers import make_sampler
 from search.storage import try_writing
@@ -51,39 +53,84 @@ def storage_url(spec: SearchSpec, home: Path) -> str:
 
 
 def check_storage(spec: SearchSpec) -> None:
-    """See that a storage given by URL answers, before anything is written. A SQLite file is not made.
+    """See that the storage is a database that answers, before anything is written. A SQLite file is not made.
 
     Raises:
         RequestError: when it does not.
     """
-    given = spec.search.study_storage
-    if given is None:
-        return
     url = make_url(storage_url(spec, spec.home))
-    patience = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
-    try:
+    with _explained(spec, spec.home):
         if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
-            try_writing(Path(url.database).parent)
-            return
-        create_engine(url, connect_args=patience).connect().close()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
-        raise RequestError(
-            f"search.study_storage = {given}: cannot be opened ({reason}); allowed: a database that answers"
-        ) from None
+            if spec.search.study_storage is not None:
+                try_writing(Path(url.database).parent)
+        else:
+            _tables(url)
 
 
 def open_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
-    """Create the study of a search, or take it up again."""
+    """Create the study of a search, or take it up again.
+
+    Raises:
+        RequestError: when its storage does not serve.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=optuna.storages.RDBStorage(storage_url(spec, home), engine_kwargs={"pool_pre_ping": True}),
-        study_name=f"{spec.name}-{search_id}",
-        directions=["maximize" if spec.metric.mode == "max" else "minimize", "minimize"],
-        load_if_exists=True,
-    )
-    study.sampler = make_sampler(spec, taken=len(study.get_trials(deepcopy=False)))
+    with _explained(spec, home):
+        study = optuna.create_study(
+            storage=optuna.storages.RDBStorage(storage_url(spec, home), engine_kwargs={"pool_pre_ping": True}),
+            study_name=_study_name(spec, search_id),
+            directions=["maximize" if spec.metric.mode == "max" else "minimize", "minimize"],
+            load_if_exists=True,
+        )
+        study.sampler = make_sampler(spec, taken=len(study.get_trials(deepcopy=False)))
     return study
+
+
+def read_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
+    """The study of a search, to be looked at; nothing is made where there is none.
+
+    Raises:
+        RequestError: when it cannot be read.
+    """
+    url = make_url(storage_url(spec, home))
+    with _explained(spec, home):
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            raise FileNotFoundError("there is no such file")
+        if "studies" not in _tables(url):
+            raise LookupError("it holds no study")
+        storage = optuna.storages.RDBStorage(storage_url(spec, home), skip_table_creation=True)
+        return optuna.load_study(study_name=_study_name(spec, search_id), storage=storage)
+
+
+def _study_name(spec: SearchSpec, search_id: str) -> str:
+    return f"{spec.name}-{search_id}"
+
+
+def _tables(url: URL) -> list[str]:
+    """Names of the tables; a query, for a SQLite file is not looked into before."""
+    patience = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
+    with create_engine(url, connect_args=patience).connect() as connection:
+        return inspect(connection).get_table_names()
+
+
+@contextmanager
+def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
+    """What SQLAlchemy and Optuna raise, in one line."""
+    try:
+        yield
+    except (
+        sqlalchemy.exc.SQLAlchemyError,
+        optuna.exceptions.StorageInternalError,
+        ImportError,
+        OSError,
+        LookupError,
+        RuntimeError,  # tables of another version of Optuna
+    ) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())[:200]
+        raise RequestError(
+            f"search.study_storage = {spec.search.study_storage or home / 'optuna.db'}: cannot be opened ({reason}); "
+            "allowed: a database that answers"
+        ) from None
 
 
 def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult, metric: Metric) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.confirm import summarise
 from search.preflight import Prepared
 from search.recorder import Recorder
+from spaces.errors import RequestError, WorkError
 from spaces.ledger import write_durably
 from tracking.client import reading
 from tracking.documents import FrontDocument, TrialsDocument
@@ -34,9 +36,10 @@ class Summary:
 
 
 def summarise_run(prepared: Prepared, recorder: Recorder, uri: str, waiting: int) -> Summary:
-    """Sum up a search; run ids are empty while MLflow has not received everything."""
+    """Sum up a search; run ids are empty while MLflow has not received everything, or cannot be read."""
     if not waiting:
-        return summarise_tracked(uri, prepared.spec.name, waiting)
+        with suppress(RequestError, WorkError):
+            return summarise_tracked(uri, prepared.spec.name, waiting)
     return _summary(*_local(prepared, recorder), waiting)
 
 
@@ -61,8 +64,20 @@ def write_pictures(summary: Summary, home: Path) -> list[Path]:
     """Write the front beside the runs, as JSON, as a page and as a picture."""
     front_html(summary.front, summary.trials, home / HTML)
     front_png(summary.front, summary.trials, home / PNG)
-    write_durably(home / JSON, summary.front.model_dump_json(indent=2))
+    write_durably(home / JSON, _json(summary))
     return [home / name for name in (JSON, HTML, PNG)]
+
+
+def is_written(summary: Summary, home: Path) -> bool:
+    """Whether the front beside the runs is this one."""
+    try:
+        return (home / JSON).read_text(encoding="utf-8") == _json(summary)
+    except (OSError, ValueError):
+        return False
+
+
+def _json(summary: Summary) -> str:
+    return summary.front.model_dump_json(indent=2)
 
 
 def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRow, list[TrialRow]]:

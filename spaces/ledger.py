@@ -14,11 +14,14 @@ import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from spaces.errors import WorkError
 from spaces.records import Kind, Rung, TrialPlan, TrialResult
+
+R = TypeVar("R", bound=BaseModel)
 
 DRIVER = "driver"
 
@@ -62,13 +65,27 @@ class TrialFolder:
     def adapter(self) -> Path:
         return self.path / "adapter"
 
+    @property
+    def error(self) -> Path:
+        """The traceback of an unexpected error."""
+        return self.path / "error.txt"
+
     def plan(self) -> TrialPlan:
-        return TrialPlan.model_validate_json((self.path / "plan.json").read_text(encoding="utf-8"))
+        """What was decided on.
+
+        Raises:
+            WorkError: when the file is damaged.
+        """
+        return _record(self.path / "plan.json", TrialPlan)
 
     def result(self) -> TrialResult | None:
-        """How the trial ended, or nothing while it has not."""
+        """How the trial ended, or nothing while it has not.
+
+        Raises:
+            WorkError: when the file is damaged.
+        """
         try:
-            return TrialResult.model_validate_json((self.path / "result.json").read_text(encoding="utf-8"))
+            return _record(self.path / "result.json", TrialResult)
         except FileNotFoundError:
             return None
 
@@ -108,6 +125,14 @@ class TrialFolder:
         home = self.path.parent.parent
         if self.driver is not None and (home / DRIVER).read_text(encoding="utf-8") != self.driver:
             raise Superseded(f"another driver has taken up the search in {home}")
+
+
+def _record(path: Path, kind: type[R]) -> R:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise WorkError(f"{path}: is damaged ({reason}); allowed: as it was written") from None
 
 
 def _ends_whole(file: BinaryIO) -> bool:

@@ -239,4 +239,4 @@ class TrackingSection(Section):
     """Where MLflow is."""
 
     uri: str | None = Field(default=None, description="MLflow tracking URI. Default: environment, else SQLite here.")
-    experiment: str = Field(default="paretune", min_length=1, description="MLflow experiment.")
+    experiment: str = Field(default="paretune", min_length=1, max_length=500, description="MLflow experiment.")

@@ -10,11 +10,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
 from spaces.errors import RequestError, WorkError
 from tracking.uri import probe, redact, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+_ANSWER_SECONDS = 5
+_ANY_REQUEST = "/api/2.0/mlflow/experiments/search"
 
 # MLflow prints links to stdout and progress bars to stderr, calls home, and repeats a failed request for minutes.
 _ENVIRONMENT = {
@@ -69,18 +76,64 @@ def reading(uri: str) -> Iterator[MlflowClient]:
     """A client for a reading command.
 
     Raises:
-        RequestError: when `uri` cannot be read.
+        RequestError: when no MLflow answers at `uri`.
         WorkError: when MLflow fails while it is read, in one line.
     """
     probe(uri, write=False)
     _settle()
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
+    failures = (MlflowException, SQLAlchemyError, OSError)
     try:
-        yield connect(uri)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+        _ask(uri)
+        client = connect(uri)
+    except failures as error:
+        raise RequestError(
+            f"tracking.uri = {redact(uri)}: does not answer as MLflow ({one_line(error)}); "
+            "allowed: a reachable MLflow tracking URI"
+        ) from error
+    try:
+        yield client
+    except failures as error:
         raise WorkError(f"MLflow at {redact(uri)}: {one_line(error)}") from error
+
+
+def _ask(uri: str) -> None:
+    """See that what listens answers as a server of MLflow, or as a database; MLflow itself would try for minutes."""
+    if uri.startswith(("http:", "https:")):
+        from mlflow.utils.credentials import get_default_host_creds
+        from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+        answer = http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
+            _ANY_REQUEST,
+            "GET",
+            params={"max_results": 1},
+            max_retries=0,
+            timeout=_ANSWER_SECONDS,
+        )
+        verify_rest_response(answer, _ANY_REQUEST)
+    elif sqlite_file(uri) is None:
+        create_engine(uri, connect_args={"connect_timeout": _ANSWER_SECONDS}).connect().close()
+
+
+def check_experiment(client: MlflowClient, name: str) -> None:
+    """See that runs can be written into the experiment called `name`, which may be yet to be made.
+
+    Raises:
+        RequestError: when it was deleted.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        _check_active(found, name)
+
+
+def _check_active(found: Experiment | None, name: str) -> Experiment:
+    if found is None or found.lifecycle_stage != "active":
+        raise RequestError(
+            f"tracking.experiment = {name}: deleted in MLflow; allowed: another name, or restore the experiment"
+        )
+    return found
 
 
 def ensure_experiment(client: MlflowClient, name: str, artifact_root: str | None) -> str:
@@ -100,11 +153,7 @@ def ensure_experiment(client: MlflowClient, name: str, artifact_root: str | None
                 raise
             # Another search made it in between, or it is a deleted one that the look-up did not show.
             found = client.get_experiment_by_name(name)
-    if found is None or found.lifecycle_stage != "active":
-        raise RequestError(
-            f"tracking.experiment = {name}: deleted in MLflow; allowed: another name, or restore the experiment"
-        )
-    return str(found.experiment_id)
+    return str(_check_active(found, name).experiment_id)
 
 
 def artifact_root(uri: str, storage: Path) -> str | None:

@@ -128,16 +128,25 @@ def _probe_sqlite(uri: str, file: Path | None, *, write: bool) -> None:
         raise RequestError(f"tracking.uri = {uri}: {file.parent} is not a writable folder; allowed: one that is")
     if file.exists() and not file.is_file():
         raise RequestError(f"tracking.uri = {uri}: not a file; allowed: sqlite:///FILE")
-    tables = _tables(file) if file.exists() else None
-    if tables is not None and "experiments" not in tables and (tables or not write):
+    try:
+        tables = _tables(file) if file.exists() else None
+    except sqlite3.DatabaseError:
+        foreign = True
+    else:
         # MLflow would put its own tables in between, even to read.
+        foreign = tables is not None and "experiments" not in tables and bool(tables or not write)
+    if foreign:
         raise RequestError(f"tracking.uri = {uri}: not a database of MLflow; allowed: one of MLflow, or a new file")
 
 
 def _tables(file: Path) -> set[str] | None:
-    """Names of the tables of a SQLite file, or none where it cannot be read, which MLflow will say."""
+    """Names of the tables of a SQLite file, or none where it cannot be opened or is busy, which MLflow will say.
+
+    Raises:
+        sqlite3.DatabaseError: when it is a file of something else.
+    """
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
             return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error:
+    except sqlite3.OperationalError:
         return None

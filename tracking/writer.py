@@ -81,8 +81,8 @@ class SearchWriter:
         if (trial, rung.step, rung.quality) not in self._reported:
             self._record(metrics(trial, {"quality": rung.quality}, rung.step))
 
-    def has_ended(self, trial: str) -> bool:
-        """Whether the end of a trial was recorded since its last start, by this writer or an earlier one."""
+    def has_ended(self, trial: str | None) -> bool:
+        """Whether the end of a trial, or of the search, was recorded since its last start, by whichever writer."""
         return trial in self._ended
 
     def end_trial(self, plan: TrialPlan, result: TrialResult) -> None:

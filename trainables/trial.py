@@ -47,9 +47,23 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains the plan in its config, rung by rung; a plan with a checkpoint goes on from it."""
 
     def setup(self, config: dict[str, Any], shared: SharedSearch) -> None:
-        """Load what all trials have in common."""
-        spec = shared.spec
+        """Load what all trials have in common.
+
+        Raises:
+            Exception: whatever went wrong, for Tune to try another actor; `error.txt` of the trial has it as well.
+        """
         self._shared = shared
+        self._training: Training | None = None
+        self._begin(config)
+        try:
+            self._load(shared)
+        except Exception:
+            self._keep_traceback()
+            raise
+        self._folder.error.unlink(missing_ok=True)
+
+    def _load(self, shared: SharedSearch) -> None:
+        spec = shared.spec
         self._weights = ray.get(shared.weights)
         self._train, self._validation = ray.get([shared.train, shared.validation])
         self._test = ray.get(shared.test) if shared.test is not None else None
@@ -62,8 +76,6 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if wanted else "no")
         dtype = None if wanted else torch.float32
         self._model = build(self._weights, self._accelerator.device, dtype)
-        self._training: Training | None = None
-        self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next plan on the same actor."""
@@ -90,9 +102,12 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             except Superseded:
                 raise
             except Exception as error:
-                (self._folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+                self._keep_traceback()
                 ended = self._fail(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         return self._report(ended)
+
+    def _keep_traceback(self) -> None:
+        self._folder.error.write_text(traceback.format_exc(), encoding="utf-8")
 
     def _advance(self) -> TrialResult | None:
         """Reach the next rung; the result when it was the last."""

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel
 from rich.console import Console
 
 from search import home as search_home
 from search.storage import check_storage, check_tracking
-from search.study import TRIAL, open_study
-from spaces.errors import RequestError
+from search.study import TRIAL, read_study
+from spaces.errors import RequestError, WorkError
 from spaces.ledger import Ledger
 from spaces.records import State
 from tracking.client import reading
-from tracking.rows import find_search, read_trials
+from tracking.rows import TrialRow, find_search, read_trials
 from tracking.uri import probe, resolve_uri
 
 PACKAGES = ("paretune", "torch", "transformers", "peft", "ray", "optuna", "mlflow", "datasets", "pydantic")
@@ -76,45 +77,73 @@ def _environment(storage: Path, given: str | None) -> DoctorDocument:
 
 
 def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
-    """Ledger, Optuna and MLflow must hold the same trials in the same states, each once."""
+    """Ledger, Optuna and MLflow must hold the same trials in the same states, each once. Nothing is changed."""
     home = search_home.find("doctor", storage, name)
     spec, identity = search_home.read(home)
     uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
     probe(uri, write=False)
-    states: dict[str, State] = {}
-    for folder in Ledger(home).trials():
-        result = folder.result()
-        states[folder.plan().trial] = result.state if result is not None else "running"
-    searched = {trial for trial in states if Ledger(home).trial(trial).plan().kind == "trial"}
-
-    study = open_study(spec, identity.search_id, home)
-    told = [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(TRIAL) is not None]
-    optuna_states = {trial.user_attrs[TRIAL]: trial.state for trial in told}
+    recorded = _recorded(Ledger(home))
+    try:
+        told = read_study(spec, identity.search_id, home).get_trials(deepcopy=False)
+        optuna_problems = _optuna_problems(recorded, told)
+    except RequestError as error:
+        optuna_problems = [str(error)]
     with reading(uri) as client:
         rows = read_trials(client, find_search(client, name))
-    tracked = {row.plan.trial: str(row.state) for row in rows}
-    # A trial that was planned and not begun when the search was cut short has no run yet.
-    begun = {one: str(state) for one, state in states.items() if state != "running" or one in tracked}
-    problems = [
-        *_doubled("Optuna", [trial.user_attrs[TRIAL] for trial in told]),
-        *_doubled("MLflow", [row.plan.trial for row in rows]),
-        *_differing(
-            "Optuna",
-            {one: _OPTUNA_STATES[states[one]].name for one in searched},
-            {one: state.name for one, state in optuna_states.items()},
-        ),
-        *_differing("MLflow", begun, tracked),
-    ]
+    problems = [*recorded.damage, *optuna_problems, *_mlflow_problems(recorded, rows)]
+    facts = {"search": name, "trainings": str(len(recorded.states))}
+    facts |= {state: str(number) for state, number in Counter(recorded.states.values()).items()}
+    return DoctorDocument(healthy=not problems, facts=facts, problems=problems)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """What the ledger says: states by trial, which of them are trials of the search, and which files are damaged.
+
+    `unknown`: trials of damaged files, of which nothing can be said.
+    """
+
+    states: dict[str, State]
+    searched: set[str]
+    damage: list[str]
+    unknown: set[str]
+
+
+def _recorded(ledger: Ledger) -> _Recorded:
+    found = _Recorded({}, set(), [], set())
+    for folder in ledger.trials():
+        try:
+            plan, result = folder.plan(), folder.result()
+        except WorkError as error:
+            found.damage.append(str(error))
+            found.unknown.add(folder.path.name)
+            continue
+        found.states[plan.trial] = result.state if result is not None else "running"
+        if plan.kind == "trial":
+            found.searched.add(plan.trial)
+    return found
+
+
+def _optuna_problems(recorded: _Recorded, told: list[FrozenTrial]) -> list[str]:
+    named = [(trial.user_attrs.get(TRIAL), trial) for trial in told]
+    states = {name: trial.state.name for name, trial in named if name is not None and name not in recorded.unknown}
     zombies = [
         str(trial.number)
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if trial.user_attrs.get(TRIAL) not in states
+        for name, trial in named
+        if trial.state is TrialState.RUNNING and name not in recorded.states and name not in recorded.unknown
     ]
-    if zombies:
-        problems.append(f"Optuna trials without a plan are RUNNING: {', '.join(zombies)}")
-    facts = {"search": name, "trainings": str(len(states))}
-    facts |= {state: str(number) for state, number in Counter(states.values()).items()}
-    return DoctorDocument(healthy=not problems, facts=facts, problems=problems)
+    return [
+        *_doubled("Optuna", [name for name, _ in named if name is not None]),
+        *_differing("Optuna", {one: _OPTUNA_STATES[recorded.states[one]].name for one in recorded.searched}, states),
+        *([f"Optuna trials without a plan are RUNNING: {', '.join(zombies)}"] if zombies else []),
+    ]
+
+
+def _mlflow_problems(recorded: _Recorded, rows: list[TrialRow]) -> list[str]:
+    tracked = {row.plan.trial: str(row.state) for row in rows if row.plan.trial not in recorded.unknown}
+    # A trial that was planned and not begun when the search was cut short has no run yet.
+    begun = {one: str(state) for one, state in recorded.states.items() if state != "running" or one in tracked}
+    return [*_doubled("MLflow", [row.plan.trial for row in rows]), *_differing("MLflow", begun, tracked)]
 
 
 def _doubled(where: str, trials: list[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -13,12 +15,12 @@ from search.run import resume as run_resume
 from search.run import start as run_start
 from search.storage import check_storage, check_tracking
 from search.summary import HTML, PNG, Summary
-from spaces.errors import RequestError
+from spaces.errors import WorkError
 from spaces.spec import SearchSpec, load_spec
 from tracking.client import reading
 from tracking.rows import list_searches
 from tracking.tables import front_table, ties_note
-from tracking.uri import probe, resolve_uri, sqlite_file
+from tracking.uri import resolve_uri, sqlite_file
 
 
 def search(spec_path: Path, overrides: list[str], address: str | None, given: str | None, console: Console) -> int:
@@ -32,12 +34,13 @@ def search(spec_path: Path, overrides: list[str], address: str | None, given: st
     check_storage(storage)
     check_storage(spec.home)
     uri = resolve_uri(given, spec.tracking.uri, storage)
-    check_tracking(uri, storage)
+    check_tracking(uri, storage, spec.tracking.experiment)
     if address is not None:
         check_address(address)
     if search_home.exists(spec.home) or _tracked(uri, spec.name):
-        raise RequestError(f"name = {spec.name}: in use; allowed: a new name, or `paretune resume {spec.name}`")
-    return conclude(run_start(spec, uri, address, console), spec, console)
+        raise search_home.taken(spec.name)
+    with _resumable(spec.home):
+        return conclude(run_start(spec, uri, address, console), spec, console)
 
 
 def resume(name: str, storage: Path, address: str | None, given: str | None, console: Console) -> int:
@@ -48,11 +51,24 @@ def resume(name: str, storage: Path, address: str | None, given: str | None, con
     """
     home = search_home.find("resume", storage, name)
     spec, identity = search_home.read(home)
+    search_home.check_place(home, spec)
     uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
-    probe(uri, write=True)
+    check_tracking(uri, Path(spec.storage), spec.tracking.experiment)
     if address is not None:
         check_address(address)
-    return conclude(run_resume(home, uri, address, console), spec, console)
+    with _resumable(home):
+        return conclude(run_resume(home, uri, address, console), spec, console)
+
+
+@contextmanager
+def _resumable(home: Path) -> Iterator[None]:
+    """Say how to go on after a second Ctrl-C, if there is a search to go on with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not search_home.exists(home):
+            raise
+        raise WorkError(f"interrupted; `paretune resume {home.name}` goes on") from None
 
 
 def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
@@ -74,12 +90,25 @@ def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
             highlight=False,
             soft_wrap=True,
         )
+    elif shortage := _shortage(summary, spec):
+        console.print(shortage, highlight=False, soft_wrap=True)
     if not summary.front.front:
         console.print(f"No trial finished; `paretune trials {spec.name}` says why.")
         return 1
     for picture in (HTML, PNG):
         console.print(f"wrote {spec.home / picture}", highlight=False, soft_wrap=True)
     return 0
+
+
+def _shortage(summary: Summary, spec: SearchSpec) -> str | None:
+    """Why a search that came to its end has fewer trials than it was to have, if it has."""
+    trials, limit = summary.trials.trials, spec.search.max_total_steps
+    if len(trials) >= spec.search.trials:
+        return None
+    short = f"{len(trials)} of {spec.search.trials} trials: "
+    if limit is not None and sum(one.steps or 0 for one in trials) + spec.training.max_steps > limit:
+        return f"{short}search.max_total_steps = {limit} leaves no room for another."
+    return f"{short}no configuration was found that lies within the budget and was not tried."
 
 
 def _tracked(uri: str, name: str) -> bool:

@@ -5,23 +5,33 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from search import address
 from search import home as search_home
+from search import run as search_run
 from search.cli import run
+from search.commands import describing
+from search.preflight import absolute
 from spaces.budget import Budget
+from spaces.errors import RequestError
 from spaces.ledger import Ledger
 from spaces.records import TrialResult
 from spaces.spec import load_spec
 from tests.conftest import ADDRESSES, Workplace
 from tests.tracking.examples import finished, plan
+from tracking import client
 from tracking.writer import SearchWriter
 
 BASE, HEAD = 995_968, 1_122  # parameters of the tiny model, and of its head: a pooler of 33 · 32, two classes of 33
@@ -72,6 +82,13 @@ def asker(workplace: Workplace, capfd: pytest.CaptureFixture[str], quiet: pytest
     (workplace.folder / "file").write_text("a file")
     (workplace.folder / "nowhere").symlink_to("absent")
     return Asker(workplace, capfd)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Something that listens and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +176,7 @@ class TestSpec:
                 "methods.sparta.density = 3: Input should be less than or equal to 1",
             ),
             ({"search": {"seed": 2**40}}, "search.seed = 1099511627776: Input should be less than 2147483648"),
+            ({"tracking": {"experiment": "x" * 501}}, "tracking.experiment = 'xxxx"),
             ({"resources": {"cpus": 0}}, "resources.cpus = 0: Input should be greater than 0"),
             ({"resources": {"gpus": -1}}, "resources.gpus = -1: Input should be greater than or equal to 0 or 'auto'"),
             ({"resources": {"gpus": 1.5}}, "resources.gpus = 1.5: allowed: auto, a part of one GPU, or a whole number"),
@@ -360,12 +378,6 @@ class TestAddress:
     def test_where_nothing_answers(self, asker: Asker, given: str) -> None:
         assert f"--address {given}: nothing answers there (" in asker.search("--address", given)
 
-    @pytest.fixture
-    def silent(self) -> Iterator[str]:
-        """Something that listens and never says a word."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            yield f"127.0.0.1:{server.getsockname()[1]}"
-
     def test_where_something_else_listens(self, asker: Asker, silent: str, quiet: pytest.MonkeyPatch) -> None:
         """Ray itself waits for minutes there."""
         quiet.setattr(address, "ANSWER_SECONDS", 4.0)
@@ -421,13 +433,10 @@ class TestTracking:
             ("postgresql+psycopg://me:secret@127.0.0.1:1/db", "me:***@127.0.0.1:1/db: nothing answers at 127.0.0.1:1;"),
             ("./mlruns", "./mlruns: MLflow's file store; allowed: sqlite:///FILE"),
             ("file:///tmp/mlruns", "file:///tmp/mlruns: MLflow's file store; allowed: sqlite:///FILE"),
-            ("sqlite:///file", "sqlite:///file"),
+            ("sqlite:///file", "/file: not a database of MLflow; allowed: one of MLflow, or a new file"),
         ],
     )
     def test_that_cannot_be_used(self, asker: Asker, uri: str, expected: str) -> None:
-        if uri == "sqlite:///file":
-            assert "not a database" in asker.refused("front", "mine", "--tracking-uri", uri, code=1)
-            return
         line = asker.search(tracking={"uri": uri})
         assert f"tracking.uri = {uri[:4]}" in line
         assert expected in line
@@ -436,14 +445,48 @@ class TestTracking:
         assert expected in asker.refused("front", "mine", "--tracking-uri", uri)
 
     def test_a_database_of_something_else_is_left_alone(self, asker: Asker) -> None:
-        import sqlite3
-        from contextlib import closing
-
         with closing(sqlite3.connect("other.db")) as database:
             database.execute("CREATE TABLE mine (x)")
         for arguments in (("front", "mine"), ("search", str(asker.place.spec()))):
             line = asker.refused(*arguments, "--tracking-uri", "sqlite:///other.db")
             assert "/other.db: not a database of MLflow; allowed: one of MLflow" in line
+
+    def test_where_nothing_speaks(self, asker: Asker, silent: str, quiet: pytest.MonkeyPatch) -> None:
+        quiet.setattr(client, "_ANSWER_SECONDS", 1)
+        for scheme, more in (("http", ""), ("postgresql+psycopg", "/db")):
+            for arguments in (("front", "mine"), ("search", str(asker.place.spec()))):
+                line = asker.refused(*arguments, "--tracking-uri", f"{scheme}://{silent}{more}")
+                assert f"tracking.uri = {scheme}://{silent}{more}: does not answer as MLflow (" in line
+                assert line.endswith("allowed: a reachable MLflow tracking URI")
+
+    @pytest.mark.parametrize(("status", "body"), [(200, b"<html>"), (404, b"no such page"), (401, b"who are you?")])
+    def test_where_something_else_is_served(self, asker: Asker, status: int, body: bytes) -> None:
+        class Else(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Else) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            uri = f"http://127.0.0.1:{server.server_port}"
+            for arguments in (("front", "mine"), ("search", str(asker.place.spec()))):
+                assert f"{uri}: does not answer as MLflow (" in asker.refused(*arguments, "--tracking-uri", uri)
+            server.shutdown()
+            thread.join()
+
+    def test_an_experiment_that_was_deleted(self, asker: Asker) -> None:
+        from tracking.client import connect
+
+        uri = f"sqlite:///{asker.place.folder}/mlflow.db"
+        mlflow = connect(uri)
+        mlflow.delete_experiment(mlflow.create_experiment("gone"))
+        line = asker.search("--tracking-uri", uri, tracking={"experiment": "gone"})
+        assert "tracking.experiment = gone: deleted in MLflow; allowed: another name, or restore" in line
 
     def test_a_file_without_anything_is_not_filled_by_reading(self, asker: Asker) -> None:
         (asker.place.folder / "empty.db").touch()
@@ -488,12 +531,23 @@ class TestStorage:
             ("nosuch://127.0.0.1/db", "nosuch://127.0.0.1/db: cannot be opened (Can't load plugin"),
             ("sqlite:////no/folder/study.db", "sqlite:////no/folder/study.db: cannot be opened ("),
             ("sqlite:////proc/study.db", "sqlite:////proc/study.db: cannot be opened ("),
+            ("sqlite:///mine.yaml", "/mine.yaml: cannot be opened (file is not a database); allowed: a database"),
         ],
     )
     def test_of_the_study(self, asker: Asker, url: str, expected: str) -> None:
         line = asker.search(search={"study_storage": url})
         assert expected in line
         assert "secret" not in line
+
+    def test_of_the_study_that_does_not_take_it(self, asker: Asker, quiet: pytest.MonkeyPatch) -> None:
+        """It answers, and has a table that is in the way, which shows when the study is made: nothing else is, then."""
+        with closing(sqlite3.connect("study.db")) as database:
+            database.execute("CREATE VIEW studies AS SELECT 1")
+        quiet.setattr(search_run, "_cluster", lambda spec, address: nullcontext(0.0))
+        done = asker.place.call("search", str(asker.place.spec(search={"study_storage": "sqlite:///study.db"})))
+        assert done.returncode == 2
+        assert "/study.db: cannot be opened (" in done.stderr
+        assert not asker.place.home.parent.exists()
 
     def test_of_the_study_is_not_made_by_looking(self, asker: Asker) -> None:
         from search.study import check_storage
@@ -508,6 +562,17 @@ class TestNames:
     def test_a_name_that_a_folder_has(self, reader: Asker) -> None:
         line = reader.refused("search", "mine.yaml")
         assert "name = mine: in use; allowed: a new name, or `paretune resume mine`" in line
+
+    def test_a_name_that_was_free_when_it_was_looked_up(self, reader: Asker) -> None:
+        """Of two drivers that began at once, the second finds the search of the first, running or already at rest."""
+        spec = absolute(load_spec(Path("mine.yaml")))
+        before = (spec.home / "search.json").read_bytes()
+        uri = f"sqlite:///{spec.storage}/mlflow.db"
+        with pytest.raises(RequestError, match="name = mine: in use; allowed: a new name"):
+            search_run.start(spec, uri, None, Console(quiet=True))
+        with search_home.held(spec.home), pytest.raises(RequestError, match="is being run by another process"):
+            search_run.start(spec, uri, None, Console(quiet=True))
+        assert (spec.home / "search.json").read_bytes() == before
 
     def test_a_name_that_mlflow_alone_has(self, reader: Asker) -> None:
         uri = f"sqlite:///{reader.place.home.parent}/mlflow.db"
@@ -533,6 +598,55 @@ class TestNames:
         for command in ("resume", "doctor"):
             assert "search 'damaged': " in reader.refused(command, "damaged")
 
+    def test_a_search_that_was_moved(self, reader: Asker) -> None:
+        """Its records name files where it began."""
+        began = reader.place.home
+        moved = reader.place.folder / "moved" / "mine"
+        moved.parent.mkdir()
+        try:
+            began.rename(moved)
+            line = reader.refused("resume", "mine", "--storage", "moved")
+            assert f"search 'mine': began in {began} and stands in {moved}; allowed: where it began" in line
+            began.symlink_to(moved)
+            assert "data.train: has changed" in reader.refused("resume", "mine", "--storage", "moved")
+        finally:
+            began.unlink(missing_ok=True)
+            moved.rename(began)
+            moved.parent.rmdir()
+
+    @pytest.mark.parametrize(("file", "content"), [("plan.json", ""), ("result.json", "{"), ("result.json", "{}")])
+    def test_a_record_that_was_damaged(self, reader: Asker, file: str, content: str) -> None:
+        path = reader.place.home / "trials" / "0001" / file
+        before = path.read_text()
+        path.write_text(content)
+        try:
+            problems = reader.place.read("doctor", "mine")["problems"]
+            assert problems[0].startswith(f"{path}: is damaged (")
+            assert not any("0001" in problem for problem in problems[1:])
+        finally:
+            path.write_text(before)
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            (None, "there is no such file"),
+            (b"junk of some length" * 100, "file is not a database"),
+            (b"", "it holds no study"),
+        ],
+    )
+    def test_a_study_that_is_lost(self, reader: Asker, content: bytes | None, expected: str) -> None:
+        """Said, and not made again by looking."""
+        path = reader.place.home / "optuna.db"
+        if content is not None:
+            path.write_bytes(content)
+        try:
+            before = _contents(reader.place.home)
+            (problem,) = reader.place.read("doctor", "mine")["problems"]
+            assert f"search.study_storage = {path}: cannot be opened ({expected}); allowed: a" in problem
+            assert _contents(reader.place.home) == before
+        finally:
+            path.unlink(missing_ok=True)
+
     def test_two_drivers_at_once(self, reader: Asker) -> None:
         with search_home.held(reader.place.home):
             line = reader.refused("resume", "mine")
@@ -543,6 +657,17 @@ class TestNames:
         assert "No such option: --nonsense" in reader.refused("front", "mine", "--nonsense")
         assert "Missing argument 'name'" in reader.refused("front")
         assert "methods loar: unknown; allowed: adalora, bitfit," in reader.refused("methods", "loar")
+
+    def test_what_nobody_thought_of(self, reader: Asker, quiet: pytest.MonkeyPatch) -> None:
+        def fail() -> None:
+            raise KeyError("a\nb")
+
+        quiet.setattr(describing, "schema", fail)
+        line = reader.refused("schema", code=1)
+        assert line.startswith("paretune: KeyError: 'a\\nb'; please report this, with what stands in ")
+        kept = Path(line.rpartition(" ")[2])
+        assert kept.read_text().endswith("KeyError: 'a\\nb'\n")
+        kept.unlink()
 
     def test_no_command_asks_for_help(self, reader: Asker, capfd: pytest.CaptureFixture[str]) -> None:
         assert run([]) == 0

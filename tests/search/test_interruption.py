@@ -80,7 +80,7 @@ def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workpl
     driver.send_signal(signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 1
-    assert errors.strip().splitlines()[-1] == "paretune: interrupted; `paretune resume NAME` goes on", errors
+    assert errors.strip().splitlines()[-1] == "paretune: interrupted; `paretune resume mine` goes on", errors
 
     before = results(workplace)
     driver = workplace.start("resume", "mine")

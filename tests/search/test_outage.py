@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -70,6 +71,10 @@ def test_a_search_outlives_mlflow(workplace: Workplace) -> None:
         assert [trial["state"] for trial in trials] == ["finished"] * 4
         doctor = workplace.read("doctor", "mine", "--tracking-uri", uri)
         assert doctor["problems"] == []
+        front = workplace.read("front", "mine", "--tracking-uri", uri)
+        assert all(point["run_id"] for point in front["front"])
+        for kept in (workplace.home / "front.json", *(workplace.folder / "artifacts").rglob("front.json")):
+            assert json.loads(kept.read_text()) == front
         out = workplace.call("export", "mine", "--tracking-uri", uri, "--out", "adapter")
         assert out.returncode == 0, out.stderr
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from typing import Any
@@ -23,22 +24,25 @@ from search.stages import PlanList, run_stage
 from search.stoppers import make_stopper
 from spaces.draws import FixedDraw
 from spaces.ledger import Ledger
+from spaces.records import TrialPlan, TrialResult
 from spaces.space import Proposal
 from spaces.spec import load_spec
 from tests.conftest import Workplace
+from tracking.reader import trials_document
 from tracking.writer import SearchWriter
 from trainables.trial import SharedSearch
 from trainables.weights import SharedWeights
 
-STEPS = 600
-
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def two_cpus() -> Iterator[None]:
+@pytest.fixture(scope="module", autouse=True)
+def instance() -> Iterator[None]:
+    """Ray with more CPUs than trials are to run at once, and a GPU that need not exist."""
     quiet_environment()
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+    )
     yield
     ray.shutdown()
 
@@ -59,12 +63,15 @@ class Watch(Bridge):
         self.hashes: dict[str, str] = {}
         self.processes: set[int] = set()
         self.most_at_once = 0
+        self.most_cpus = 0.0
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         self.processes.add(result["pid"])
         self.most_at_once = max(self.most_at_once, len(self._recorder.running))
+        taken = ray.cluster_resources()["CPU"] - ray.available_resources().get("CPU", 0)
+        self.most_cpus = max(self.most_cpus, taken)
         super().on_trial_result(iteration, trials, trial, result, **info)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -72,51 +79,91 @@ class Watch(Bridge):
         self.hashes[trial.config["plan"]["trial"]] = digest(ray.get(self._shared.weights))
 
 
-def test_the_shared_base_is_never_written(workplace: Workplace, two_cpus: None) -> None:
-    """Two trials at once, every method twice; the object store's copy of the base is hashed whenever one ends."""
-    # Steps enough for the second actor to start while the first one trains.
-    steps, storage = {"max_steps": STEPS}, str(workplace.folder / "runs")
-    spec = load_spec(
-        workplace.spec(
-            budget={"parameters": "100%", "at_least": 1}, training=steps, storage=storage, search={"concurrent": 2}
+class Stage:
+    """A search that is prepared but for its plans."""
+
+    def __init__(self, place: Workplace, **sections: Any) -> None:
+        room = {"parameters": "100%", "at_least": 1}
+        self.spec = load_spec(place.spec(storage=str(place.folder / "runs"), budget=room, **sections))
+        self.spec.home.mkdir(parents=True)
+        self.ledger = Ledger(self.spec.home)
+        self.prepared = prepare(self.spec)
+        self.shared = share(self.prepared, self.ledger)
+        self.uri = f"sqlite:///{place.folder}/mlflow.db"
+
+    def plan(self, name: str, method: str, seed: int = 0) -> TrialPlan:
+        plan = plan_of(name, propose(self.prepared, method), self.prepared.budget, {}, seed=seed)
+        self.ledger.trial(name).write_plan(plan)
+        return plan
+
+    def run(self, plans: list[TrialPlan], *, gpus: float = 0) -> Watch:
+        """Run the plans to their ends."""
+        prepared, steps = self.prepared, self.spec.training.max_steps
+        writer = SearchWriter(self.uri, self.spec, "id", self.spec.home)
+        writer.start_search(prepared.budget, prepared.inventory.base_parameters, prepared.inventory.head_parameters)
+        recorder = Recorder(self.ledger, writer, prepared.budget, self.spec.metric)
+        display = Display(Console(quiet=True), recorder, title="", total=len(plans), max_steps=steps)
+        watch = Watch(recorder, display, self.shared)
+        run_stage(
+            self.shared,
+            PlanList(plans, self.ledger, max_failures=0),
+            watch,
+            name="stage",
+            stopper=make_stopper(self.spec, self.ledger, 48),
+            gpus=gpus,
+            interruption=Interruption(),
         )
-    )
-    prepared = prepare(spec.model_copy(update={"methods": {**spec.methods, "full": {}}}))
-    assert "full" in prepared.space.names
-    ledger = Ledger(spec.home)
-    spec.home.mkdir(parents=True)
-    writer = SearchWriter(f"sqlite:///{workplace.folder}/mlflow.db", spec, "id", spec.home)
-    inventory = prepared.inventory
-    writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
-    recorder = Recorder(ledger, writer, prepared.budget, spec.metric)
-    shared = share(prepared, ledger)
-    before = digest(ray.get(shared.weights))
-    plans = [
-        plan_of(f"{number}-{method}", propose(prepared, method), prepared.budget, {}, seed=number)
-        for number in range(2)
-        for method in prepared.space.names
-    ]
-    for plan in plans:
-        ledger.trial(plan.trial).write_plan(plan)
-    display = Display(Console(quiet=True), recorder, title="", total=len(plans), max_steps=STEPS)
-    watch = Watch(recorder, display, shared)
-    run_stage(
-        shared,
-        PlanList(plans, ledger, max_failures=0),
-        watch,
-        name="stage",
-        stopper=make_stopper(spec, ledger, 48),
-        gpus=0,
-        interruption=Interruption(),
-    )
-    writer.close(60)
-    for plan in plans:
-        result = ledger.trial(plan.trial).result()
+        writer.close(60)
+        return watch
+
+    def result(self, plan: TrialPlan) -> TrialResult:
+        result = self.ledger.trial(plan.trial).result()
         assert result is not None
-        assert result.state == "finished", result.reason
+        return result
+
+
+def test_the_shared_base_is_never_written(workplace: Workplace) -> None:
+    """Two trials at once, every method twice; the object store's copy of the base is hashed whenever one ends."""
+    methods = ["lora", "sparta", "surm-circulant", "dst", "full"]
+    stage = Stage(
+        workplace,
+        methods=methods,
+        # Enough for the second actor to start while the first one trains.
+        training={"max_steps": 600},
+        search={"concurrent": 2},
+    )
+    before = digest(ray.get(stage.shared.weights))
+    plans = [stage.plan(f"{number}-{method}", method, seed=number) for number in range(2) for method in methods]
+    watch = stage.run(plans)
+    for plan in plans:
+        assert stage.result(plan).state == "finished", stage.result(plan).reason
     assert watch.hashes == {plan.trial: before for plan in plans}
     # Ten trials trained in two processes, two at once: actors are reused, with what they hold.
     assert len(watch.processes) == watch.most_at_once == 2
+
+
+def test_two_trials_share_a_gpu(workplace: Workplace) -> None:
+    """Each has a CPU, of which there are more: what is taken when one of them reports is that of two."""
+    stage = Stage(workplace, search={"concurrent": "auto"})
+    plans = [stage.plan(f"{number:04d}", "lora", seed=number) for number in range(3)]
+    watch = stage.run(plans, gpus=0.5)
+    assert [stage.result(plan).state for plan in plans] == ["finished"] * 3
+    assert watch.most_cpus == 2
+
+
+def test_what_fails_before_a_training_is_told(workplace: Workplace) -> None:
+    """As the failure that it is, not as a dead process."""
+    stage = Stage(workplace, search={"max_failures": 0})
+    stage.shared = dataclasses.replace(stage.shared, weights=ray.put("no weights"))
+    plan = stage.plan("0000", "lora")
+    stage.run([plan])
+    assert stage.result(plan).state == "failed"
+    assert stage.result(plan).reason == "AttributeError: 'str' object has no attribute 'task'"
+    (tracked,) = trials_document(stage.uri, "mine").trials
+    assert (tracked.state, tracked.reason) == ("failed", stage.result(plan).reason)
+    kept = stage.ledger.trial(plan.trial).error.read_text()
+    assert kept.startswith("Traceback")
+    assert "in _load" in kept
 
 
 def propose(prepared: Prepared, method: str) -> Proposal:

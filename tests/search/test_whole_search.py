@@ -12,9 +12,13 @@ import jsonschema
 import pytest
 import yaml
 
+from search import home as search_home
 from search.commands.checking import DoctorDocument
+from search.commands.inspecting import CountDocument, ValidateDocument
+from spaces.budget import Budget
 from tests.conftest import Workplace
 from tracking.documents import FrontDocument, SearchesDocument, TrialsDocument
+from tracking.writer import SearchWriter
 
 pytestmark = pytest.mark.integration
 
@@ -25,6 +29,10 @@ POINT_KEYS = {
     "trial", "run_id", "method", "config", "quality", "confirmed_quality", "confirmed_std", "test_quality",
     "trainable_parameters", "stored_parameters", "head_parameters", "adapter_bytes", "steps", "train_seconds",
     "peak_memory_bytes",
+}  # fmt: skip
+COUNT_KEYS = {
+    "method", "config", "trainable_parameters", "stored_parameters", "adapter_bytes", "head_parameters",
+    "base_parameters", "layers",
 }  # fmt: skip
 
 
@@ -219,12 +227,35 @@ def test_resume_of_a_finished_search_prints_the_front(searched: Workplace) -> No
     assert read(searched, "doctor", "mine")["healthy"]
 
 
+def test_resume_of_a_finished_search_does_what_a_killed_driver_left_undone(searched: Workplace) -> None:
+    """Its run in MLflow is ended, and a front that was written without run ids is written again."""
+    front = read(searched, "front", "mine")
+    spec, identity = search_home.read(searched.home)
+    uri = f"sqlite:///{spec.storage}/mlflow.db"
+    writer = SearchWriter(uri, spec, identity.search_id, searched.home)
+    budget = Budget(front["budget"]["parameters"], front["budget"]["at_least"])
+    writer.start_search(budget, front["base_parameters"], front["front"][0]["head_parameters"])
+    assert writer.close(60) == 0
+    kept = searched.home / "front.json"
+    kept.write_text(kept.read_text().replace(front["front"][0]["run_id"], ""))
+    assert read(searched, "searches")["searches"][0]["state"] == "running"
+    done = searched.call("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    assert read(searched, "searches")["searches"][0]["state"] == "finished"
+    assert json.loads(kept.read_text()) == front
+    (uploaded,) = Path(spec.storage).glob("mlartifacts/*/artifacts/front.json")
+    assert json.loads(uploaded.read_text()) == front
+
+
 def test_count_says_what_was_trained(searched: Workplace) -> None:
     by_method = {trial["method"]: trial for trial in read(searched, "trials", "mine")["trials"]}
     head = read(searched, "front", "mine")["front"][0]["head_parameters"]
     for trial in by_method.values():
         knobs = [f"--set={knob}={value}" for knob, value in trial["config"].items()]
         document = read(searched, "count", "mine.yaml", "--method", trial["method"], *knobs)
+        jsonschema.validate(document, CountDocument.model_json_schema())
+        assert set(document) == COUNT_KEYS
+        assert all(set(layer) == {"name", "shape", "trainable_parameters"} for layer in document["layers"])
         assert document["trainable_parameters"] == trial["trainable_parameters"]
         assert sum(layer["trainable_parameters"] for layer in document["layers"]) == trial["trainable_parameters"]
         assert document["config"] == trial["config"]
@@ -233,6 +264,8 @@ def test_count_says_what_was_trained(searched: Workplace) -> None:
 
 def test_validate_says_what_it_would_search(searched: Workplace) -> None:
     document = read(searched, "validate", "mine.yaml")
+    jsonschema.validate(document, ValidateDocument.model_json_schema())
+    assert set(document) == set(ValidateDocument.model_fields)
     assert document["budget"] == {"parameters": 3000, "at_least": 10, "bytes": None}
     assert document["rows"] == {"train": 160, "validation": 48}
     assert document["labels"] == ["bad", "good"]

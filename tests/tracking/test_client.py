@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,12 +63,19 @@ def test_artifacts_go_beside_sqlite_or_into_the_storage_or_where_the_server_says
     assert artifact_root("https://host", tmp_path) is None
 
 
-def test_what_fails_while_reading_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_text("this is not a database\n" * 100)
-    with pytest.raises(WorkError) as error, reading(f"sqlite:///{tmp_path}/mlflow.db") as client:
-        client.search_experiments()
-    assert str(error.value).startswith(f"MLflow at sqlite:///{tmp_path}/mlflow.db: ")
+def test_what_fails_while_reading_is_one_line(uri: str) -> None:
+    with pytest.raises(WorkError) as error, reading(uri) as client:
+        client.get_run("no such\nrun")
+    assert str(error.value).startswith(f"MLflow at {uri}: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_database_that_mlflow_cannot_use_is_a_wrong_address(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("CREATE TABLE experiments (x)")
+    refusal = pytest.raises(RequestError, match=r"mlflow\.db: does not answer as MLflow \(")
+    with refusal, reading(f"sqlite:///{tmp_path}/mlflow.db"):
+        pass
 
 
 def test_reading_refuses_before_it_connects(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""Nodes that cannot take part in a search are refused before it begins."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from search.cluster import _check_answer, versions
+from spaces.errors import RequestError
+from tests.conftest import Workplace
+from tests.search.test_cluster import start
+
+
+@pytest.mark.cluster
+def test_a_node_with_another_version(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real node, that finds another paretune installed."""
+    installed = workplace.folder / "installed"
+    other = installed / "paretune-99.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: paretune\nVersion: 99.9\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with monkeypatch.context() as there:
+        there.setenv("PYTHONPATH", f"{installed}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        node = start(workplace.folder, "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false")
+    try:
+        done = workplace.call("search", str(workplace.spec()), "--address", f"127.0.0.1:{port}")
+    finally:
+        parent = psutil.Process(node.pid)
+        for process in (*parent.children(recursive=True), parent):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        node.wait(30)
+    assert done.returncode == 2, done.stderr
+    assert " runs paretune 99.9, Python " in done.stderr
+    assert f"allowed: the same as here, {versions()}" in done.stderr
+    assert not workplace.home.parent.exists()
+
+
+def test_a_node_that_does_not_see_the_storage() -> None:
+    _check_answer("10.0.0.1", versions(), True, Path("/runs"))
+    with pytest.raises(RequestError) as refused:
+        _check_answer("10.0.0.1", versions(), False, Path("/runs"))
+    assert str(refused.value) == (
+        "storage = /runs: not visible from node 10.0.0.1; allowed: storage shared by all nodes"
+    )

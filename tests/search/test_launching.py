@@ -1,0 +1,64 @@
+"""What a search says at its end, and when it is cut off."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from search import home as search_home
+from search import run as search_run
+from search.commands.launching import conclude
+from search.summary import Summary
+from tests.conftest import Workplace
+from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
+from tracking.views import build_front, build_trials
+
+
+@pytest.mark.parametrize(
+    ("trials", "limit", "expected"),
+    [
+        (2, None, None),
+        (3, None, "2 of 3 trials: no configuration was found that lies within the budget and was not tried."),
+        (3, 70, "2 of 3 trials: search.max_total_steps = 70 leaves no room for another."),
+        (3, 700, "2 of 3 trials: no configuration was found that lies within the budget and was not tried."),
+    ],
+)
+def test_fewer_trials_than_asked_for_are_explained(
+    tmp_path: Path, trials: int, limit: int | None, expected: str | None
+) -> None:
+    spec = make_spec(tmp_path)
+    spec = spec.model_copy(
+        update={
+            "search": spec.search.model_copy(update={"trials": trials, "max_total_steps": limit}),
+            "training": spec.training.model_copy(update={"max_steps": 30}),
+        }
+    )
+    rows = [REFERENCE, trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 200)]
+    front = build_front(search_row(), rows, confirmed=False, axis="trainable")
+    confirmed = build_front(search_row(), rows, confirmed=True, axis="trainable")
+    printed = io.StringIO()
+    summary = Summary(front, confirmed, build_trials(search_row(), rows), waiting=0)
+    assert conclude(summary, spec, Console(file=printed, width=200)) == 0
+    told = [line for line in printed.getvalue().splitlines() if " of 3 trials: " in line]
+    assert told == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(("written", "expected"), [(False, "interrupted"), (True, "`paretune resume mine` goes on")])
+def test_a_search_that_is_cut_off_can_be_resumed_once_it_is_written(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, written: bool, expected: str
+) -> None:
+    def interrupt(spec: object) -> None:
+        if written:
+            made = workplace.home / search_home.SPEC
+            made.parent.mkdir(parents=True)
+            made.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search_run, "prepare", interrupt)
+    done = workplace.call("search", str(workplace.spec()))
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(expected)
+    assert workplace.home.exists() == written
