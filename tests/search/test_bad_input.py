@@ -219,11 +219,13 @@ class TestData:
             in asker.search(data={split: "absent.doc"})
         )
 
-    def test_the_test_split_is_not_opened_before_it_is_due(self, asker: Asker) -> None:
-        """A test file of nonsense passes, for only its existence is checked; the refusal is another's."""
-        (asker.place.folder / "test.csv").write_text('"')
-        line = asker.search(data={"test": "test.csv", "label": "class"})
-        assert "data.label = class: no such column in" in line
+    def test_rows_of_the_test_split_are_not_read_before_it_is_due(self, asker: Asker) -> None:
+        """Only its header is checked: rows of nonsense pass."""
+        path = asker.place.folder / "test.csv"
+        path.write_text('text,class\n"')
+        line = asker.search(data={"test": "test.csv"})
+        assert f"data.label = label: no such column in {path}; allowed: text, class" in line
+        path.write_text('text,label\n"')
         assert run(["validate", str(asker.place.spec(data={"test": "test.csv"}))]) == 0
 
     @pytest.mark.parametrize(
