@@ -319,7 +319,9 @@ class TestModel:
         folder = self._copy(asker)
         weights = folder / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:5000])
-        assert f"model.path = {folder}: weights cannot be read (" in asker.search(model={"path": "model"})
+        line = asker.search(model={"path": "model"})
+        assert f"model.path = {folder}: weights cannot be read (" in line
+        assert line.endswith("; allowed: a model with whole safetensors")
 
     def test_a_config_of_wrong_types(self, asker: Asker) -> None:
         folder = self._copy(asker, hidden_size="big")
