@@ -17,8 +17,7 @@ from spaces.spec import SearchSpec
 from spaces.suggestions import Suggestion
 from tracking.uri import absolute_file
 from trainables.data.encoded import EncodedSplit, fingerprint
-from trainables.data.files import find_file
-from trainables.data.splits import load_splits
+from trainables.data.splits import check_test, load_splits
 from trainables.inventory import inventory_of, meta_model
 from trainables.weights import SharedWeights, fresh_parameters, load_config, load_weights, read_config
 
@@ -58,9 +57,7 @@ def prepare(spec: SearchSpec) -> Prepared:
     transformers_logging.set_verbosity_error()
     # Before the data, whose tokenizer comes from the same folder and would be missed first.
     read_config(spec.model)
-    if isinstance(spec.data.test, str):
-        # Confirm reads it when the search is over, which is too late to hear that it is missing.
-        find_file("data.test", spec.data.test)
+    check_test(spec)
     splits = load_splits(spec)
     config = load_config(spec.model, splits.labels)
     weights = load_weights(spec.model, config, splits.labels)

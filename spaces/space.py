@@ -279,19 +279,18 @@ class Space:
 
     def _lightest(self, name: str) -> int:
         """Fewest bytes of a configuration within the budget: of the smallest at every place the method may have."""
+        places = [values for values in self._corners(name) if values["share"] == 1.0]
+        return min(found.count.adapter_bytes for place in places if (found := self._smallest_within(name, place)))
+
+    def _smallest_within(self, name: str, place: Mapping[str, Any]) -> Proposal | None:
         sizes = range(min(self.budget.at_least, self.allowance), self.allowance + 1)
-        weights = []
-        for corner in (values for values in self._corners(name) if values["share"] == 1.0):
 
-            def fitted(size: int, place: Mapping[str, Any] = corner) -> Proposal | None:
-                # Half a parameter more, so that rounding does not take the next smaller size.
-                return self._allows(name, {**place, "share": min(1.0, (size + 0.5) / self.allowance)})
+        def fitted(size: int) -> Proposal | None:
+            # Half a parameter more, so that rounding does not take the next smaller size.
+            return self._allows(name, {**place, "share": min(1.0, (size + 0.5) / self.allowance)})
 
-            smallest = bisect_left(sizes, True, key=lambda size, fitted=fitted: fitted(size) is not None)
-            found = fitted(sizes[smallest]) if smallest < len(sizes) else None
-            if found is not None:
-                weights.append(found.count.adapter_bytes)
-        return min(weights)
+        smallest = bisect_left(sizes, True, key=lambda size: fitted(size) is not None)
+        return fitted(sizes[smallest]) if smallest < len(sizes) else None
 
     def _misfit(self, name: str) -> str | None:
         """Why a method cannot exist on this model as the spec narrows it; None where the budget alone forbids it."""

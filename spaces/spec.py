@@ -151,6 +151,9 @@ class SearchSpec(Section):
         for field, value in foreign.items():
             if value is not None:
                 raise ValueError(f"data.{field} = {value!r} has no meaning for task {task}; leave it out")
+        inputs = {Task.IMAGE_CLASSIFICATION: (data.image,), Task.CAUSAL_LM: ()}.get(task, data.text or ("text",))
+        if data.label in inputs:
+            raise ValueError(f"data.label = {data.label!r} is what the model reads; allowed: another column")
         return self
 
 

@@ -28,7 +28,10 @@ def meta_model(config: PreTrainedConfig, task: Task) -> PreTrainedModel:
     """
     auto = task_class(task)
     if type(config) not in auto._model_mapping:
-        raise RequestError(f"model.task = {task}: {config.model_type} has no model for it")
+        fitting = ", ".join(one for one in Task if type(config) in task_class(one)._model_mapping)
+        raise RequestError(
+            f"model.task = {task}: {config.model_type} has no model for it; allowed: {fitting or 'another model'}"
+        )
     with torch.device("meta"):
         model: PreTrainedModel = auto.from_config(config, trust_remote_code=False)
     return model
@@ -49,7 +52,10 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
     heads = _head_modules(model, frozenset(fresh))
     layers = tuple(_linear_layers(model, heads))
     if not layers:
-        raise RequestError(f"model.path: {model.config.model_type} has no linear layer to adapt; allowed: transformers")
+        raise RequestError(
+            f"model.path = {model.config.name_or_path}: {model.config.model_type} has no linear layer to adapt; "
+            "allowed: transformers"
+        )
     total = sum(parameter.numel() for parameter in model.parameters())
     head = {parameter for name in heads for parameter in model.get_submodule(name).parameters()}
     head_parameters = sum(parameter.numel() for parameter in head)
@@ -98,7 +104,7 @@ def _linear_layers(model: PreTrainedModel, heads: Collection[str]) -> Iterator[L
         out_features, in_features = (columns, rows) if transposed else (rows, columns)
         yield LinearLayer(
             name=name,
-            kind=kind_of(path, name, model.config.model_type),
+            kind=kind_of(path, name, model.config),
             block=blocks.setdefault(block, len(blocks)),
             out_features=out_features,
             in_features=in_features,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from transformers import PreTrainedConfig
+
 from spaces.errors import RequestError
 from spaces.inventory import Kind
 
@@ -53,8 +55,8 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-def kind_of(path: str, name: str, model_type: str) -> Kind:
-    """The kind of the linear layer at `path` inside its block; `name` is its full name, for the message.
+def kind_of(path: str, name: str, config: PreTrainedConfig) -> Kind:
+    """The kind of the linear layer at `path` inside its block; `name`, its full one, and `config` for the message.
 
     Raises:
         RequestError: when the table does not know it.
@@ -64,6 +66,7 @@ def kind_of(path: str, name: str, model_type: str) -> Kind:
         if (kind := _KINDS.get(".".join(parts[start:]))) is not None:
             return kind
     raise RequestError(
-        f"model.path: {model_type} has a linear layer of unknown kind, {name}; allowed: architectures whose layers are "
-        "named as in bert, roberta, distilbert, vit, gpt2, llama, mistral, gemma, qwen or t5"
+        f"model.path = {config.name_or_path}: {config.model_type} has a linear layer of unknown kind, {name}; allowed: "
+        "architectures whose layers are named as in bert, roberta, distilbert, vit, gpt2, llama, mistral, gemma, qwen "
+        "or t5"
     )

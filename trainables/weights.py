@@ -121,7 +121,7 @@ def load_weights(model: ModelSection, config: PretrainedConfig, labels: tuple[st
     try:
         loaded, fresh = _read(model, config)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise RequestError(f"model.path = {model.path}: weights cannot be read ({_line(error)})") from None
+        raise _unreadable(model, error) from None
     check_complete(model, loaded, fresh)
     arrays, types = {}, {}
     for name, tensor in loaded.state_dict().items():
@@ -143,7 +143,7 @@ def fresh_parameters(model: ModelSection, config: PretrainedConfig) -> tuple[str
     except OSError:
         return ()
     except (ValueError, RuntimeError, SafetensorError) as error:
-        raise RequestError(f"model.path = {model.path}: weights cannot be read ({_line(error)})") from None
+        raise _unreadable(model, error) from None
     check_complete(model, loaded, fresh)
     return fresh
 
@@ -218,6 +218,12 @@ def initialise_fresh(model: PreTrainedModel, fresh: tuple[str, ...], seed: int) 
                 setattr(module, leaf, nn.Parameter(torch.empty_like(old), requires_grad=False))
             with torch.no_grad():
                 model._init_weights(module)
+
+
+def _unreadable(model: ModelSection, error: Exception) -> RequestError:
+    return RequestError(
+        f"model.path = {model.path}: weights cannot be read ({_line(error)}); allowed: a model with whole safetensors"
+    )
 
 
 def _line(error: Exception) -> str:

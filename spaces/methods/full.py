@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spaces.count import Count
+from spaces.count import Count, LayerCount
 from spaces.inventory import Inventory
 from spaces.methods.base import Configuration, Method, Unfit
 
@@ -25,7 +25,8 @@ class Full(Method[FullConfiguration]):
 
     def count(self, configuration: FullConfiguration, inventory: Inventory) -> Count:
         base = inventory.base_parameters
-        return Count(base, base, 4 * base, inventory.head_parameters, base, base, layers=())
+        layers = tuple(LayerCount(one.name, one.shape, one.size) for one in inventory.parameters)
+        return Count(base, base, 4 * base, inventory.head_parameters, base, base, layers)
 
     def fit(self, configuration: FullConfiguration, inventory: Inventory, allowance: int) -> FullConfiguration:
         if allowance < inventory.base_parameters:

@@ -242,11 +242,13 @@ class TestData:
             in asker.search(data={split: "absent.doc"})
         )
 
-    def test_the_test_split_is_not_opened_before_it_is_due(self, asker: Asker) -> None:
-        """A test file of nonsense passes, for only its existence is checked; the refusal is another's."""
-        (asker.place.folder / "test.csv").write_text('"')
-        line = asker.search(data={"test": "test.csv", "label": "class"})
-        assert "data.label = class: no such column in" in line
+    def test_rows_of_the_test_split_are_not_read_before_it_is_due(self, asker: Asker) -> None:
+        """Only its header is checked: rows of nonsense pass."""
+        path = asker.place.folder / "test.csv"
+        path.write_text('text,class\n"')
+        line = asker.search(data={"test": "test.csv"})
+        assert f"data.label = label: no such column in {path}; allowed: text, class" in line
+        path.write_text('text,label\n"')
         assert run(["validate", str(asker.place.spec(data={"test": "test.csv"}))]) == 0
 
     @pytest.mark.parametrize(
@@ -340,7 +342,9 @@ class TestModel:
         folder = self._copy(asker)
         weights = folder / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:5000])
-        assert f"model.path = {folder}: weights cannot be read (" in asker.search(model={"path": "model"})
+        line = asker.search(model={"path": "model"})
+        assert f"model.path = {folder}: weights cannot be read (" in line
+        assert line.endswith("; allowed: a model with whole safetensors")
 
     def test_a_config_of_wrong_types(self, asker: Asker) -> None:
         folder = self._copy(asker, hidden_size="big")

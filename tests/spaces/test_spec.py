@@ -92,6 +92,8 @@ def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
         ("model.task=translation", ["model.task", "'translation'", "causal-lm"]),
         ("model.task=causal-lm", ["data.prompt", "data.response"]),
         ("model.task=image-classification", ["data.image"]),
+        ("data.label=text", ["data.label = 'text'", "what the model reads; allowed: another column"]),
+        ("data={train: a.csv, text: [a, b], label: b}", ["data.label = 'b'", "allowed: another column"]),
         ("data.image=picture", ["data.image", "'picture'"]),
         ("data.text=[a, b, c]", ["data.text"]),
         ("nonsense", ["--set", "a.b=value"]),

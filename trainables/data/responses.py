@@ -72,6 +72,8 @@ def response_encoder(spec: SearchSpec) -> ResponseEncoder:
     """
     tokenizer = load_tokenizer(spec)
     if tokenizer.eos_token_id is None:
-        raise RequestError(f"model.path = {spec.model.path}: its tokenizer has no end token, which causal-lm needs")
+        raise RequestError(
+            f"model.path = {spec.model.path}: its tokenizer has no end token; allowed for causal-lm: one that has"
+        )
     columns = (("data.prompt", str(spec.data.prompt)), ("data.response", str(spec.data.response)))
     return ResponseEncoder(tokenizer, columns, spec.data.max_length)

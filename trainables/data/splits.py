@@ -1,4 +1,4 @@
-"""From a spec to its encoded splits. Only `load_test` opens the test split."""
+"""From a spec to its encoded splits. Only `load_test` reads rows of the test split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from spaces.spec import SearchSpec
 from trainables.data.columns import check_distinct, class_names, class_positions, label_order, numbers
 from trainables.data.encode import Encoder, encoder
 from trainables.data.encoded import Array, EncodedSplit
-from trainables.data.tables import Table, read_table
+from trainables.data.files import column_names
+from trainables.data.tables import Column, Table, check_columns, read_table
 
 _UNLABELLED = (Task.CAUSAL_LM,)
 _CLASSES = (Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION)
@@ -54,8 +55,24 @@ def load_splits(spec: SearchSpec) -> Splits:
     else:
         validation = _read("data.validation", spec.data.validation, spec, encode)
     # All labels are checked before the first text or image is encoded, which takes longer.
-    targets = [_targets(table, spec, labels) for table in (train, validation)]
-    return Splits(encode.encode(train, targets[0]), encode.encode(validation, targets[1]), labels)
+    targets, checks = (_targets(table, spec, labels) for table in (train, validation))
+    if checks is not None and spec.data.validation is not None:
+        check_distinct(validation, spec.data.label, checks)
+    return Splits(encode.encode(train, targets), encode.encode(validation, checks), labels)
+
+
+def check_test(spec: SearchSpec) -> None:
+    """See, without reading a row, that the test split is a file with the columns of the spec; not that of a hub.
+
+    Confirm reads it when the search is over, which is too late to hear that it is missing.
+
+    Raises:
+        RequestError: naming the field.
+    """
+    if isinstance(spec.data.test, str):
+        found = column_names("data.test", spec.data.test)
+        if found is not None:
+            check_columns(spec.data.test, _columns(spec, encoder(spec)), found)
 
 
 def load_test(spec: SearchSpec, labels: Sequence[str]) -> EncodedSplit | None:
@@ -72,8 +89,11 @@ def load_test(spec: SearchSpec, labels: Sequence[str]) -> EncodedSplit | None:
 
 
 def _read(field: str, source: Source, spec: SearchSpec, encode: Encoder) -> Table:
-    label = () if spec.model.task in _UNLABELLED else (("data.label", spec.data.label),)
-    return read_table(field, source, (*encode.columns, *label))
+    return read_table(field, source, _columns(spec, encode))
+
+
+def _columns(spec: SearchSpec, encode: Encoder) -> tuple[Column, ...]:
+    return encode.columns if spec.model.task in _UNLABELLED else (*encode.columns, ("data.label", spec.data.label))
 
 
 def _targets(table: Table, spec: SearchSpec, labels: Sequence[str]) -> Array | None:
@@ -105,5 +125,9 @@ def split_positions(table: Table, classes: Array | None, fraction: float, seed: 
     if classes is not None and len(np.unique(classes[kept])) < len(counts):
         raise RequestError(
             f"data.validation_fraction = {fraction}: takes every row of a label; allowed: less, or data.validation"
+        )
+    if classes is not None and len(np.unique(classes[drawn])) < min(2, len(counts)):
+        raise RequestError(
+            f"data.validation_fraction = {fraction}: leaves validation one label; allowed: more, or data.validation"
         )
     return np.sort(kept), np.sort(drawn)

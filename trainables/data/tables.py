@@ -50,7 +50,9 @@ def _read_hub(field: str, source: HubSource) -> Columns:
     try:
         split = datasets.load_dataset(source.hub, source.name, split=source.split)
     except Exception as error:  # the hub's client, its HTTP library and the builders share no base class
-        raise RequestError(f"{field} = {_hub_name(source)}: cannot be loaded ({one_line(error)})") from None
+        raise RequestError(
+            f"{field} = {_hub_name(source)}: cannot be loaded ({one_line(error)}); allowed: a data set of the hub"
+        ) from None
     # In arrow format images stay encoded, and no value is turned into a tensor.
     table = split.with_format("arrow")[:]
     return dict(zip(table.column_names, table.columns, strict=True))
@@ -58,6 +60,18 @@ def _read_hub(field: str, source: HubSource) -> Columns:
 
 def _hub_name(source: HubSource) -> str:
     return "/".join(filter(None, (source.hub, source.name))) + f"[{source.split}]"
+
+
+def check_columns(name: str, columns: Sequence[Column], found: Iterable[str]) -> None:
+    """See that the source called `name`, which has the columns `found`, has those that are asked for.
+
+    Raises:
+        RequestError: it lacks one.
+    """
+    there = list(found)
+    for asked, column in columns:
+        if column not in there:
+            raise RequestError(f"{asked} = {column}: no such column in {name}; allowed: {', '.join(there)}")
 
 
 def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
@@ -72,10 +86,8 @@ def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
         name, folder, found = source, Path(source).expanduser().parent, read_file(field, source)
     size = max(map(len, found.values()), default=0)
     if size == 0:
-        raise RequestError(f"{field} = {name}: has no rows")
-    for asked, column in columns:
-        if column not in found:
-            raise RequestError(f"{asked} = {column}: no such column in {name}; allowed: {', '.join(found)}")
+        raise RequestError(f"{field} = {name}: has no rows; allowed: at least one")
+    check_columns(name, columns, found)
     kept = {column: found[column] for _, column in columns}
     plain = {
         column: values.to_pylist() if isinstance(values, arrow.ChunkedArray) else values

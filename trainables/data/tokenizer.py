@@ -22,13 +22,18 @@ def load_tokenizer(spec: SearchSpec) -> Any:
         config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise RequestError(f"model.path = {path}: no tokenizer can be loaded ({one_line(error)})") from None
+        raise RequestError(
+            f"model.path = {path}: no tokenizer can be loaded ({one_line(error)}); "
+            "allowed: a model with its tokenizer files"
+        ) from None
     # From a folder without tokenizer files transformers makes one whose vocabulary is its special tokens.
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
         raise RequestError(f"model.path = {path}: has no tokenizer; allowed: a model with its tokenizer files")
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
-            raise RequestError(f"model.path = {path}: its tokenizer has neither a padding nor an end token")
+            raise RequestError(
+                f"model.path = {path}: its tokenizer has neither a padding nor an end token; allowed: one with either"
+            )
         tokenizer.pad_token = tokenizer.eos_token
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     longest = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
