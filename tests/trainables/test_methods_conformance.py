@@ -219,6 +219,34 @@ def test_merging_and_unmerging(tiny: Tiny, name: str) -> None:
     close(tiny.logits(model.merge_and_unload()), trained, 1e-5)
 
 
+def moved(tiny: Tiny, name: str, *adapters: str) -> PeftModel:
+    """A model of its own tensors with adapters that are away from their start."""
+    model = copy.deepcopy(attached(tiny, name))
+    for adapter in adapters:
+        if adapter != "default":
+            model.add_adapter(adapter, copy.deepcopy(model.peft_config["default"]))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for path, parameter in model.named_parameters():
+            own = any(f".{adapter}" in path for adapter in adapters)
+            if own and parameter.is_floating_point() and "modules_to_save" not in path:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3)
+    return model.eval()
+
+
+@pairs([BERT, GPT2], [BERT], set(MERGED))
+def test_a_cast_while_merged_is_a_cast(tiny: Tiny, name: str) -> None:
+    cast, model = moved(tiny, name, "default").double(), moved(tiny, name, "default")
+    expected = tiny.logits(cast)
+    model.merge_adapter()
+    model.double()
+    close(tiny.logits(model), expected, 1e-5)
+    model.unmerge_adapter()
+    close(tiny.logits(model), expected, 1e-5)
+    with model.disable_adapter(), cast.disable_adapter():
+        close(tiny.logits(model), tiny.logits(cast), 1e-5)
+
+
 @pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2], set(MERGED) - {"ln-tuning"})  # PEFT's leaves the head wrapped
 def test_unloading_gives_the_base(tiny: Tiny, name: str) -> None:
     model = train(tiny, attached(tiny, name), name)
