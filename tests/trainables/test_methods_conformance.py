@@ -102,6 +102,12 @@ BASES = pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2])
 PROMPTS = frozenset(name for name in methods() if issubclass(peft_class(name), PromptLearningConfig))
 NEVER_MERGED = {*PROMPTS, "pasta"}
 STARTS_AWAY = {*PROMPTS, "ether"}
+ONE_AT_A_TIME = {  # never merged with another adapter, and what they say to it
+    "adalora": "supports only 1 trainable adapter",
+    "full": "full adapters exclude each other",
+    "ln-tuning": "does not allow merging more than one adapter",
+    "trainable-tokens": "Only disjunct token indices",
+}
 MERGED = [name for name in methods() if name not in NEVER_MERGED]
 MERGING = pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2], MERGED)
 
@@ -232,6 +238,33 @@ def moved(tiny: Tiny, name: str, *adapters: str) -> PeftModel:
             if own and parameter.is_floating_point() and "modules_to_save" not in path:
                 parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3)
     return model.eval()
+
+
+@pairs([BERT, GPT2], [BERT], set(MERGED) - ONE_AT_A_TIME.keys())
+def test_merging_one_after_the_other_is_merging_together(tiny: Tiny, name: str) -> None:
+    model = moved(tiny, name, "default", "second")
+    for adapter in ("default", "second"):
+        model.merge_adapter([adapter])
+    apart, weights = tiny.logits(model), [parameter.clone() for parameter in model.parameters()]
+    model.unmerge_adapter()
+    model.merge_adapter(["default", "second"])
+    together = tiny.logits(model)
+    for one, other in zip(weights, model.parameters(), strict=True):
+        close(one, other, 1e-6)
+    model.unmerge_adapter()
+    model.merge_adapter(["default"])
+    close(apart, together, 1e-3 * float((tiny.logits(model) - together).abs().max()))
+
+
+@pytest.mark.parametrize("name", ONE_AT_A_TIME)
+def test_adapters_that_exclude_each_other_say_so(name: str) -> None:
+    def merge_both() -> None:
+        model = moved(home(name), name, "default", "second")
+        model.merge_adapter(["default", "second"])
+        home(name).logits(model)
+
+    with pytest.raises(ValueError, match=ONE_AT_A_TIME[name]):
+        merge_both()
 
 
 @pairs([BERT, GPT2], [BERT], set(MERGED))

@@ -59,7 +59,7 @@ class HadamardLayer(TransformedLayer):
     def get_delta_weight(self, adapter: str) -> Tensor:
         """diag(w − 1) W, float32, shaped like the stored weight."""
         gain: Tensor = self.hadamard_gain[adapter] - 1
-        return self.base_layer.weight.float() * (gain if self.transposed else gain.unsqueeze(1))
+        return self.pretrained("weight").float() * (gain if self.transposed else gain.unsqueeze(1))
 
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
