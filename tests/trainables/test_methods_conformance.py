@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -455,6 +456,14 @@ def test_a_copied_model_is_independent(name: str) -> None:
     train(home(name), copied, name)
     assert torch.equal(home(name).logits(model), trained)
     assert not torch.equal(home(name).logits(copied), trained)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_torch_saves_a_model_with_two_adapters(name: str) -> None:
+    model, file = moved(home(name), name, "default", "second"), io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    assert torch.equal(home(name).logits(torch.load(file, weights_only=False)), home(name).logits(model))
 
 
 def test_methods_stay_registered_once() -> None:
