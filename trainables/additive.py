@@ -8,17 +8,13 @@ from typing import Any
 import torch
 from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
+from trainables.kept import KeepingModule
 from trainables.tuners import AdaptedLinear
 
 
-class AdditiveLayer(AdaptedLinear):
+class AdditiveLayer(AdaptedLinear, KeepingModule):
     """Subclasses say what ΔW is, as a product with x and as a matrix. The base's weight is never written."""
-
-    def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
-        super().__init__(base_layer, adapter_name)
-        self._unmerged: tuple[Tensor] | None = None  # a tuple, so that it is no parameter of this layer
 
     @abstractmethod
     def update(self, adapter_name: str, x: Tensor) -> Tensor:
@@ -26,7 +22,7 @@ class AdditiveLayer(AdaptedLinear):
 
     @abstractmethod
     def get_delta_weight(self, adapter: str) -> Tensor:
-        """ΔW, float32, shaped like the stored weight."""
+        """ΔW, float32, shaped like the stored weight. One that depends on W takes the pretrained W."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Apply the layer to x of shape (…, in)."""
@@ -55,23 +51,13 @@ class AdditiveLayer(AdaptedLinear):
         names = [name for name in check_adapters_to_merge(self, adapter_names) if name in own]
         if not names:
             return
-        weight = self.base_layer.weight
-        merged = weight.float()
+        merged = self.base_layer.weight.float()
         for name in names:
             merged = merged + self.get_delta_weight(name)
         if safe_merge and not merged.isfinite().all():
             raise ValueError(f"merging {', '.join(names)} gives weights that are not finite")
-        if self._unmerged is None:
-            self._unmerged = (weight,)
-        self.base_layer.weight = nn.Parameter(merged.to(weight.dtype), requires_grad=False)
+        self.replace("weight", merged)
         self.merged_adapters.extend(names)
-
-    def unmerge(self) -> None:
-        """Put W back, to the bit."""
-        if self._unmerged is not None:
-            (self.base_layer.weight,) = self._unmerged
-            self._unmerged = None
-        self.merged_adapters.clear()
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         """ΔW adds to W, so PEFT's `convert_to_lora` can cut it to a rank."""

@@ -8,11 +8,11 @@ import torch
 from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 
-from trainables.adapted import AdaptedModule
+from trainables.kept import KeepingModule
 from trainables.tuners import LinearConfig
 
 
-class BiasLayer(AdaptedModule):
+class BiasLayer(KeepingModule):
     """A module that adds its bias last, and float32 changes of this bias. The bias is never written."""
 
     adapter_layer_names = ("bitfit_delta",)
@@ -21,11 +21,10 @@ class BiasLayer(AdaptedModule):
     def __init__(self, base_layer: nn.Module, adapter_name: str) -> None:
         super().__init__(base_layer, adapter_name)
         self.bitfit_delta = nn.ParameterDict()
-        self._unmerged: tuple[nn.Parameter] | None = None  # a tuple, so that it is no parameter of this layer
 
     def update_layer(self, adapter_name: str, config: LinearConfig, **kwargs: Any) -> None:
         """Add an adapter that changes nothing yet."""
-        bias = self._bias()
+        bias = self.pretrained("bias")
         self.bitfit_delta[adapter_name] = nn.Parameter(torch.zeros(len(bias), device=bias.device))
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
@@ -51,25 +50,10 @@ class BiasLayer(AdaptedModule):
         names = [name for name in check_adapters_to_merge(self, adapter_names) if name in self.bitfit_delta]
         if not names:
             return
-        bias = self._bias()
-        merged = bias.float()
+        merged = self.base_layer.bias.float()
         for name in names:
             merged = merged + self.bitfit_delta[name]
         if safe_merge and not merged.isfinite().all():
             raise ValueError(f"merging {', '.join(names)} gives biases that are not finite")
-        if self._unmerged is None:
-            self._unmerged = (bias,)
-        self.base_layer.bias = nn.Parameter(merged.to(bias.dtype), requires_grad=False)
+        self.replace("bias", merged)
         self.merged_adapters.extend(names)
-
-    def unmerge(self) -> None:
-        """Put the bias back, to the bit."""
-        if self._unmerged is not None:
-            (self.base_layer.bias,) = self._unmerged
-            self._unmerged = None
-        self.merged_adapters.clear()
-
-    def _bias(self) -> nn.Parameter:
-        bias = self.base_layer.bias
-        assert isinstance(bias, nn.Parameter)
-        return bias

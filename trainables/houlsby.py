@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
-from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor
 from torch.nn.functional import gelu
 
@@ -52,7 +51,7 @@ class PlacedLayer(AdditiveLayer):
         Raises:
             RequestError: of an adapter behind the weight.
         """
-        for name in check_adapters_to_merge(self, adapter_names):
+        for name in self.active_adapters if adapter_names is None else adapter_names:
             if name in self._parameters_by_adapter() and self.placement(name) == "adapter":
                 raise RequestError(
                     "placement = adapter: X + GELU(ΔW X) + b is not linear and cannot be merged into a weight; "

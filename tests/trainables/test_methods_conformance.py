@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,12 @@ BASES = pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2])
 PROMPTS = frozenset(name for name in methods() if issubclass(peft_class(name), PromptLearningConfig))
 NEVER_MERGED = {*PROMPTS, "pasta"}
 STARTS_AWAY = {*PROMPTS, "ether"}
+ONE_AT_A_TIME = {  # never merged with another adapter, and what they say to it
+    "adalora": "supports only 1 trainable adapter",
+    "full": "full adapters exclude each other",
+    "ln-tuning": "does not allow merging more than one adapter",
+    "trainable-tokens": "Only disjunct token indices",
+}
 MERGED = [name for name in methods() if name not in NEVER_MERGED]
 MERGING = pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2], MERGED)
 
@@ -217,6 +224,61 @@ def test_merging_and_unmerging(tiny: Tiny, name: str) -> None:
     with model.disable_adapter():
         close(tiny.logits(model), base, 1e-5)
     close(tiny.logits(model.merge_and_unload()), trained, 1e-5)
+
+
+def moved(tiny: Tiny, name: str, *adapters: str) -> PeftModel:
+    """A model of its own tensors with adapters that are away from their start."""
+    model = copy.deepcopy(attached(tiny, name))
+    for adapter in adapters:
+        if adapter != "default":
+            model.add_adapter(adapter, copy.deepcopy(model.peft_config["default"]))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for path, parameter in model.named_parameters():
+            own = any(f".{adapter}" in path for adapter in adapters)
+            if own and parameter.is_floating_point() and "modules_to_save" not in path:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3)
+    return model.eval()
+
+
+@pairs([BERT, GPT2], [BERT], set(MERGED) - ONE_AT_A_TIME.keys())
+def test_merging_one_after_the_other_is_merging_together(tiny: Tiny, name: str) -> None:
+    model = moved(tiny, name, "default", "second")
+    for adapter in ("default", "second"):
+        model.merge_adapter([adapter])
+    apart, weights = tiny.logits(model), [parameter.clone() for parameter in model.parameters()]
+    model.unmerge_adapter()
+    model.merge_adapter(["default", "second"])
+    together = tiny.logits(model)
+    for one, other in zip(weights, model.parameters(), strict=True):
+        close(one, other, 1e-6)
+    model.unmerge_adapter()
+    model.merge_adapter(["default"])
+    close(apart, together, 1e-3 * float((tiny.logits(model) - together).abs().max()))
+
+
+@pytest.mark.parametrize("name", ONE_AT_A_TIME)
+def test_adapters_that_exclude_each_other_say_so(name: str) -> None:
+    def merge_both() -> None:
+        model = moved(home(name), name, "default", "second")
+        model.merge_adapter(["default", "second"])
+        home(name).logits(model)
+
+    with pytest.raises(ValueError, match=ONE_AT_A_TIME[name]):
+        merge_both()
+
+
+@pairs([BERT, GPT2], [BERT], set(MERGED))
+def test_a_cast_while_merged_is_a_cast(tiny: Tiny, name: str) -> None:
+    cast, model = moved(tiny, name, "default").double(), moved(tiny, name, "default")
+    expected = tiny.logits(cast)
+    model.merge_adapter()
+    model.double()
+    close(tiny.logits(model), expected, 1e-5)
+    model.unmerge_adapter()
+    close(tiny.logits(model), expected, 1e-5)
+    with model.disable_adapter(), cast.disable_adapter():
+        close(tiny.logits(model), tiny.logits(cast), 1e-5)
 
 
 @pairs([BERT, GPT2, CAUSAL_GPT2], [BERT, GPT2], set(MERGED) - {"ln-tuning"})  # PEFT's leaves the head wrapped
@@ -394,6 +456,14 @@ def test_a_copied_model_is_independent(name: str) -> None:
     train(home(name), copied, name)
     assert torch.equal(home(name).logits(model), trained)
     assert not torch.equal(home(name).logits(copied), trained)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_torch_saves_a_model_with_two_adapters(name: str) -> None:
+    model, file = moved(home(name), name, "default", "second"), io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    assert torch.equal(home(name).logits(torch.load(file, weights_only=False)), home(name).logits(model))
 
 
 def test_methods_stay_registered_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,15 @@ def test_two_active_adapters_add_their_differences(name: str) -> None:
         layer.set_adapter([adapter])
         alone.append(layer(x) - plain(x))
     torch.testing.assert_close(both, alone[0] + alone[1], atol=1e-4, rtol=1e-4)
+
+
+@given(UNITS, UNITS, st.sampled_from([EtherConfig(side="both"), EtherConfig(relaxed=True), HadamardConfig()]))
+@settings(max_examples=20, deadline=None)
+def test_a_change_is_that_of_the_pretrained_weight_when_merged_too(rows: int, columns: int, config: PeftConfig) -> None:
+    layer = adapted(rows, columns, False, copy.deepcopy(config))
+    expected = layer.get_delta_weight("default")
+    layer.merge()
+    assert torch.equal(layer.get_delta_weight("default"), expected)
 
 
 @pytest.mark.parametrize(

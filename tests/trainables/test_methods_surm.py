@@ -230,6 +230,26 @@ def test_an_adapter_behind_a_weight_is_not_merged_not_even_in_part() -> None:
     assert torch.equal(BERT.logits(model.unload()), BERT.logits(BERT.model())) is False  # the head was trained
 
 
+@pytest.mark.parametrize("active", ["default", "behind"])
+def test_the_adapters_to_merge_decide_whether_they_can_be(active: str) -> None:
+    names = ["default", "behind"]
+    model = get_peft_model(
+        nn.Sequential(*(line(4, 4) for _ in range(2))), CirculantConfig(target_modules=["0.line", "1.line"])
+    )
+    model.add_adapter("behind", CirculantConfig(target_modules=["1.line"], placement="adapter"))
+    model.set_adapter(active)
+    layers = [layer for layer in model.modules() if isinstance(layer, SurmLayer)]
+    for merge in (model.merge_adapter, model.merge_and_unload):
+        with pytest.raises(RequestError, match="placement = adapter"):
+            merge(adapter_names=names)
+    assert not any(layer.merged for layer in layers)
+    model.merge_adapter(["default"])
+    assert all(layer.merged_adapters == ["default"] for layer in layers)
+    assert not any(
+        isinstance(layer, SurmLayer) for layer in model.merge_and_unload(adapter_names=["default"]).modules()
+    )
+
+
 def test_merging_leaves_the_parameter_of_the_base_alone() -> None:
     layer = adapted("surm-circulant", 4, 4)
     weight = layer.base_layer.weight

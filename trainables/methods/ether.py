@@ -77,7 +77,7 @@ class EtherLayer(TransformedLayer, LowRankLayer):
 
     def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
         """ΔW = B A: of rank `blocks` a side, twice that when relaxed."""
-        weight = self.base_layer.weight.detach().float()
+        weight = self.pretrained("weight").detach().float()
         weight = weight.T if self.transposed else weight
         into, out = self._units(adapter)
         a, b = [], []

@@ -38,12 +38,17 @@ class FullModel(Tuner):
     prefix = "full_"
     tuner_layer_cls = WholeModule
 
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """As our other tuners do."""
+        self._memo: dict[int, Any] = {}
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+        del self._memo  # it holds raw storages, which `torch.save` refuses beside the tensors in them
+
     def _prepare_adapter_config(self, peft_config: FullConfig, model_config: dict[str, Any]) -> FullConfig:
         return peft_config
 
     def _prepare_model(self, peft_config: FullConfig, model: nn.Module) -> None:
         self._whole = set(whole_modules(model, peft_config.modules_to_save or ()))
-        self._memo: dict[int, Any] = {}
 
     def _check_target_module_exists(self, peft_config: FullConfig, key: str) -> bool:
         return key in self._whole

@@ -38,7 +38,6 @@ class HadamardLayer(TransformedLayer):
         super().__init__(base_layer, adapter_name)
         self.hadamard_gain = nn.ParameterDict()
         self.hadamard_shift = nn.ParameterDict()
-        self._unmerged_bias: tuple[Tensor] | None = None  # a tuple, so that it is no parameter of this layer
 
     def update_layer(self, adapter_name: str, config: HadamardConfig, **kwargs: Any) -> None:
         """Add an adapter with w = 1 and, where the layer has a bias, b = 0."""
@@ -60,7 +59,7 @@ class HadamardLayer(TransformedLayer):
     def get_delta_weight(self, adapter: str) -> Tensor:
         """diag(w − 1) W, float32, shaped like the stored weight."""
         gain: Tensor = self.hadamard_gain[adapter] - 1
-        return self.base_layer.weight.float() * (gain if self.transposed else gain.unsqueeze(1))
+        return self.pretrained("weight").float() * (gain if self.transposed else gain.unsqueeze(1))
 
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
@@ -74,26 +73,17 @@ class HadamardLayer(TransformedLayer):
         names = self.merged_adapters[earlier:]
         if bias is None or not names:
             return
-        original = bias if self._unmerged_bias is None else self._unmerged_bias[0]
-        merged = bias.float()
+        original, merged = self.pretrained("bias").float(), bias.float()
         for name in names:
-            merged = merged + (self.hadamard_gain[name] - 1) * original.float() + self.hadamard_shift[name]
+            merged = merged + (self.hadamard_gain[name] - 1) * original + self.hadamard_shift[name]
         if safe_merge and not merged.isfinite().all():
             self.unmerge()
             raise ValueError(f"merging {', '.join(names)} gives biases that are not finite")
-        self._unmerged_bias = (original,)
-        self.base_layer.bias = nn.Parameter(merged.to(bias.dtype), requires_grad=False)
+        self.replace("bias", merged)
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         """LoRA changes no bias."""
         return self.base_layer.bias is None
-
-    def unmerge(self) -> None:
-        """Put W and b₀ back, to the bit."""
-        super().unmerge()
-        if self._unmerged_bias is not None:
-            (self.base_layer.bias,) = self._unmerged_bias
-            self._unmerged_bias = None
 
 
 class HadamardModel(LinearTuner):

@@ -56,7 +56,7 @@ class LoraXsLayer(LowRankLayer):
         Raises:
             ValueError: when the rank is above the weight's smaller side.
         """
-        weight = self.base_layer.weight if self._unmerged is None else self._unmerged[0]
+        weight = self.pretrained("weight")
         b, a = leading(weight, config.rank, self.transposed)
         self.lora_xs_A[adapter_name], self.lora_xs_B[adapter_name] = a.clone(), b.clone()
         self.lora_xs_R[adapter_name] = nn.Parameter(torch.zeros(config.rank, config.rank, device=weight.device))

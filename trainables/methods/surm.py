@@ -29,11 +29,31 @@ class SurmModel(LinearTuner):
         """One generator for all layers, in the model's order."""
         return {"generator": self._generator}
 
-    def _check_merge_allowed(self) -> None:
-        super()._check_merge_allowed()
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        """Put the active adapters, or those named, into the weights, until they are unmerged.
+
+        Raises:
+            RequestError: before any weight is changed, of an adapter behind the weights.
+        """
+        self._check_placements(adapter_names)
+        super().merge_adapter(adapter_names, safe_merge)
+
+    def merge_and_unload(
+        self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
+    ) -> nn.Module:
+        """The base with the active adapters, or those named, in its weights.
+
+        Raises:
+            RequestError: before any weight is changed, of an adapter behind the weights.
+        """
+        self._check_placements(adapter_names)
+        plain: nn.Module = super().merge_and_unload(progressbar, safe_merge, adapter_names)
+        return plain
+
+    def _check_placements(self, adapter_names: list[str] | None) -> None:
         for layer in self.model.modules():
             if isinstance(layer, PlacedLayer):
-                layer.check_mergeable()
+                layer.check_mergeable(adapter_names)
 
     @classmethod
     def _folded(cls, config: SurmConfig) -> list[str]:

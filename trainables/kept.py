@@ -1,0 +1,46 @@
+"""Parameters of the base that merging replaces, kept to be put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from trainables.adapted import AdaptedModule
+
+
+class KeepingModule(AdaptedModule):
+    """Merges by putting other parameters in the place of the base's, which are not written, for they may be shared."""
+
+    def __init__(self, base_layer: Any, adapter_name: str) -> None:
+        super().__init__(base_layer, adapter_name)
+        self._kept = (nn.ParameterDict(),)  # a tuple, so that what is kept is no part of this module
+
+    def pretrained(self, name: str) -> nn.Parameter:
+        """The base's parameter called `name`, merged or not."""
+        (kept,) = self._kept
+        parameter: nn.Parameter = kept[name] if name in kept else getattr(self.base_layer, name)
+        return parameter
+
+    def replace(self, name: str, value: Tensor) -> None:
+        """Put `value`, rounded to its type, in the place of the base's parameter called `name`."""
+        (kept,) = self._kept
+        kept[name] = self.pretrained(name)
+        setattr(self.base_layer, name, nn.Parameter(value.to(kept[name].dtype), requires_grad=False))
+
+    def unmerge(self) -> None:
+        """Put the base's parameters back, to the bit."""
+        (kept,) = self._kept
+        for name, parameter in kept.items():
+            setattr(self.base_layer, name, parameter)
+        kept.clear()
+        self.merged_adapters.clear()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What is kept is cast and moved too, as it would be in its place."""
+        applied: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if recurse:
+            (kept,) = self._kept
+            kept._apply(fn)  # type: ignore[no-untyped-call]
+        return applied
