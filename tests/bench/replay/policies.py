@@ -102,6 +102,7 @@ def planned(
             trials=10**6,
             seed=values.seed,
             max_steps=spec.training.max_steps,
+            max_failures=0,
         )
         return Planned(chosen, stopper_of(spec, ledger, setting.validation_rows), ledger)
 
