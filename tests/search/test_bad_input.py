@@ -547,7 +547,7 @@ class TestStorage:
         """It answers, and has a table that is in the way, which shows when the study is made: nothing else is, then."""
         with closing(sqlite3.connect("study.db")) as database:
             database.execute("CREATE VIEW studies AS SELECT 1")
-        quiet.setattr(search_run, "_cluster", lambda spec, address: nullcontext(0.0))
+        quiet.setattr(search_run, "_cluster", lambda *_: nullcontext(0.0))
         done = asker.place.call("search", str(asker.place.spec(search={"study_storage": "sqlite:///study.db"})))
         assert done.returncode == 2
         assert "/study.db: cannot be opened (" in done.stderr
