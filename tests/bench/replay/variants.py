@@ -31,7 +31,7 @@ class Foreseeing(PlannedSearch):
     """Tells Optuna of a stopped trial what it would have come to, had it gained as much as finished ones on average."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        plan = self._running[trial_id]
+        plan = self._plans.out[trial_id]
         last = self._ledger.trial(plan.trial).rungs()[-1]
         gains = [
             ended.quality - rung.quality
