@@ -29,7 +29,9 @@ from tests.bench.replay.tables import surrogates_table, task_tables
 def main() -> None:
     """Replay, print the tables, and write figures and picture."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--policies", nargs="+", default=COMPARED, help=f"of {', '.join(POLICIES)}")
+    parser.add_argument(
+        "--policies", nargs="+", default=COMPARED, choices=tuple({**POLICIES, **dict.fromkeys(COMPARED)})
+    )
     parser.add_argument("--concurrent", nargs="+", type=int, default=(1, 4, 16))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--rungs", type=int, default=3)

@@ -21,10 +21,10 @@ class Volumes:
     """What equal steps give: medians over the worlds.
 
     `steps_ratio`: steps until the hypervolume of the baseline's full trials in the same world, over their steps;
-    infinite where most worlds did not reach it. `hypervolume` by true qualities, `measured` by those of the search.
+    None where most worlds did not reach it. `hypervolume` by true qualities, `measured` by those of the search.
     """
 
-    steps_ratio: float
+    steps_ratio: float | None
     reached: float
     hypervolume: float
     measured: float
@@ -49,8 +49,9 @@ def volumes(results: Mapping[Case, Sequence[Played]], steps: int) -> dict[Case, 
     for (task, slots, policy), played in results.items():
         targets = [one.points[-1].true for one in results[task, slots, BASELINE]]
         ratios = [steps_to(one.points, target) / steps for one, target in zip(played, targets, strict=True)]
+        ratio = statistics.median(ratios)
         found[task, slots, policy] = Volumes(
-            steps_ratio=statistics.median(ratios),
+            steps_ratio=ratio if math.isfinite(ratio) else None,
             reached=statistics.mean(map(math.isfinite, ratios)),
             hypervolume=statistics.median(one.points[-1].true for one in played),
             measured=statistics.median(one.points[-1].measured for one in played),

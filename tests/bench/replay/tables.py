@@ -33,7 +33,10 @@ def task_tables(
     yield _by_slots(
         f"{task}: steps until the hypervolume of {FULL_TRIALS} full random trials, over the steps of these; median of "
         "the worlds (share of them that reached it)",
-        {case: f"{one.steps_ratio:.2f} ({one.reached:.0%})" for case, one in mine.items()},
+        {
+            case: f"{'more' if one.steps_ratio is None else f'{one.steps_ratio:.2f}'} ({one.reached:.0%})"
+            for case, one in mine.items()
+        },
         names,
     )
     yield _by_slots(
