@@ -10,16 +10,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from peft import PeftModel, get_peft_model, set_peft_model_state_dict
+from peft import PeftModel
 
 from spaces.inventory import Inventory
 from trainables.attach import merged, trained_parameters
 from trainables.inventory import inside
 from trainables.low_rank import low_rank
-from trainables.probing import CONV1D, WIDTH, adapted, base, fitted, move, outputs, packed, possible_base, same
+from trainables.probing import (
+    CONV1D,
+    WIDTH,
+    adapted,
+    base,
+    fitted,
+    move,
+    outputs,
+    outputs_of,
+    packed,
+    possible_base,
+    same,
+)
 from trainables.registry import adapters
 from trainables.stock_settings import stock_settings
-from trainables.weights import copy_of
 
 Quantised = Literal["yes", "no", "unknown"]
 
@@ -113,7 +124,4 @@ def _trains(model: PeftModel, inventory: Inventory) -> bool:
 @torch.no_grad()
 def _converts(name: str, kind: str) -> bool:
     model = adapted(name, kind)
-    form = low_rank(model, WIDTH)
-    converted = get_peft_model(copy_of(base(kind)[0]), form.config)
-    set_peft_model_state_dict(converted, dict(form.tensors))
-    return same(outputs(converted.eval()), outputs(model), 1e-3)
+    return same(outputs_of(low_rank(model, WIDTH), kind), outputs(model), 1e-3)

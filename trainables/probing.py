@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertConfig, GPT2Config, PreTrainedConfig, PreTrainedModel, Qwen2Config
@@ -18,6 +19,7 @@ from spaces.registry import method
 from spaces.sections import Task
 from trainables.attach import attach, trained_parameters
 from trainables.inventory import inventory_of
+from trainables.methods.base import StockForm
 from trainables.weights import copy_of, task_class
 
 WIDTH, INNER = 64, 96
@@ -92,6 +94,13 @@ def outputs(model: nn.Module) -> Tensor:
     tokens[:, 0], tokens[:, -1] = _FIRST, _LAST
     logits: Tensor = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
     return logits if logits.ndim == 2 else logits[:, -1]
+
+
+def outputs_of(form: StockForm, kind: str) -> Tensor:
+    """`outputs` of the base, whose head it keeps, with an adapter that PEFT loads by itself."""
+    model = get_peft_model(copy_of(base(kind)[0]), copy.deepcopy(form.config))
+    set_peft_model_state_dict(model, get_peft_model_state_dict(model, save_embedding_layers=False) | form.tensors)
+    return outputs(model.eval())
 
 
 def same(one: Tensor, other: Tensor, tolerance: float = 1e-4) -> bool:

@@ -250,6 +250,25 @@ def test_the_adapters_to_merge_decide_whether_they_can_be(active: str) -> None:
     )
 
 
+@FAMILIES
+@PLACEMENTS
+@pytest.mark.parametrize("block", ["whole", 4])
+def test_autocast_does_not_round_the_update(name: str, placement: str, block: Any) -> None:
+    layer = adapted(name, 8, 12 if placement == "lora" else 8, block_size=block, placement=placement)
+    x = torch.randn(3, layer.in_features, generator=torch.Generator().manual_seed(2))
+    gradients = []
+    for enabled in (False, True):
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            update = layer.update("default", x)
+            assert update.dtype == torch.float32
+        update.square().sum().backward()
+        gradients.append([update, *(one.grad.clone() for one in layer.parameters() if one.grad is not None)])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.equal(one, other)
+    assert layer.double().update("default", x.double()).dtype == torch.float64
+
+
 def test_merging_leaves_the_parameter_of_the_base_alone() -> None:
     layer = adapted("surm-circulant", 4, 4)
     weight = layer.base_layer.weight

@@ -16,6 +16,7 @@ from spaces.grid import Grid, Shape, grid
 from spaces.methods.surm import Placement
 from trainables.houlsby import PlacedLayer
 from trainables.structured.blocks import join
+from trainables.structured.precision import at_least_float32
 from trainables.tuners import LinearConfig
 
 Kernels = tuple[Tensor, ...]
@@ -67,8 +68,11 @@ class SurmLayer(PlacedLayer):
         """The blocks as matrices, shape (p, q, height, width)."""
 
     def grid_matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """The product of a grid of blocks with x; by its matrix, which one product reads at the cost of the layer's."""
-        return linear(x.float(), join(self.matrices(kernels, block)))
+        """The product of a grid of blocks with x; by its matrix, which one product reads at the cost of the layer's.
+
+        The inner vectors of two factors would be as many as there are blocks in a column, for every token.
+        """
+        return linear(at_least_float32(x), join(self.matrices(kernels, block)))
 
     def part(self, name: str) -> nn.ParameterDict:
         """One kind of parameter by adapter."""
@@ -126,12 +130,13 @@ class SurmLayer(PlacedLayer):
         return (first * second * alpha,) if self.ships_product else (first * alpha, second)
 
     def update(self, adapter_name: str, x: Tensor) -> Tensor:
-        """ΔW x, shape (…, rows)."""
+        """ΔW x, shape (…, rows), in float32 under autocast too, which would round the factors' products."""
         kernels, made = self.kernels(adapter_name), self.grid(adapter_name)
         x = self.surm_dropout[adapter_name](x)
-        if made.down == made.across == 1:
-            return self.matvec(tuple(one[0, 0] for one in kernels), x, made)
-        return self.grid_matvec(kernels, x, made)
+        with torch.autocast(x.device.type, enabled=False):
+            if made.down == made.across == 1:
+                return self.matvec(tuple(one[0, 0] for one in kernels), x, made)
+            return self.grid_matvec(kernels, x, made)
 
     @torch.no_grad()
     def get_delta_weight(self, adapter: str) -> Tensor:
