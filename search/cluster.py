@@ -18,11 +18,13 @@ CONNECT_SECONDS = 60
 
 
 def quiet_environment() -> None:
-    """Keep Ray from writing over our progress, and from looking for files and networks that it does not need."""
+    """Keep Ray from writing over our progress, and from what it does not need: files, networks, idle processes."""
     for name, value in {
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
+        "RAY_enable_worker_prestart": "0",
+        "RAY_prestart_worker_first_driver": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
@@ -36,22 +38,29 @@ def quiet_environment() -> None:
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
 
 
+def start_here(**resources: int) -> None:
+    """Start a private Ray of this process, with all of this machine's `num_cpus` and `num_gpus` unless told."""
+    quiet_environment()
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        configure_logging=True,
+        logging_level="ERROR",
+        log_to_driver=False,
+        **resources,
+    )
+
+
 def connect(address: str | None, home: Path) -> None:
     """Start Ray here, or join the cluster at `address` after checking that its nodes can do the work.
 
     Raises:
         RequestError: when a node runs another version, or cannot see the storage.
     """
-    quiet_environment()
     if address is None:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            configure_logging=True,
-            logging_level="ERROR",
-            log_to_driver=False,
-        )
+        start_here()
         return
+    quiet_environment()
     try:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -30,6 +33,7 @@ class Interruption:
         self._limit = time_limit
         self._deadline = None if time_limit is None else time.monotonic() + time_limit
         self._signal: str | None = None
+        self._signals = 0
 
     @property
     def reason(self) -> str | None:
@@ -50,19 +54,30 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._take) for number in SIGNALS}
-        sys.unraisablehook, hook = self._raise_again, sys.unraisablehook
-        try:
-            yield
-        finally:
-            sys.unraisablehook = hook
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        arrived, arriving = socket.socketpair()
+        with arrived, arriving:
+            arrived.setblocking(False)
+            arriving.setblocking(False)
+            descriptor = signal.set_wakeup_fd(arriving.fileno(), warn_on_full_buffer=False)
+            before = {number: signal.signal(number, partial(self._take, arrived)) for number in SIGNALS}
+            sys.unraisablehook, hook = self._raise_again, sys.unraisablehook
+            try:
+                yield
+            finally:
+                sys.unraisablehook = hook
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+                signal.set_wakeup_fd(descriptor)
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None:
+    def _take(self, arrived: socket.socket, number: int, frame: FrameType | None) -> None:
+        # Python calls a handler once for signals that came together while it was busy; the socket has a byte for each.
+        numbers = b""
+        with contextlib.suppress(BlockingIOError):
+            numbers = arrived.recv(1024)
+        self._signals += max(1, sum(one in SIGNALS for one in numbers))
+        self._signal = self._signal or signal.Signals(number).name
+        if self._signals > 1:
             raise KeyboardInterrupt
-        self._signal = signal.Signals(number).name
 
     def _raise_again(self, lost: sys.UnraisableHookArgs) -> None:
         """Python drops what is raised while it collects garbage, where a signal is often taken."""

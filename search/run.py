@@ -72,12 +72,15 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
 
 @contextmanager
 def _cluster(spec: SearchSpec, address: str | None, console: Console) -> Iterator[float]:
-    """Ray for the duration; gives the GPUs of one trial."""
+    """Ray for the duration, or for longer where this process uses it already; gives the GPUs of one trial."""
     with ExitStack() as ending:
-        ending.callback(ray.shutdown)
-        connect(address, spec.home)
+        own = address is not None or not ray.is_initialized()
+        if own:
+            ending.callback(ray.shutdown)
+            connect(address, spec.home)
         ending.enter_context(watched_head(spec.name, console))
-        ending.callback(ray.shutdown)  # while the head is watched, for without it this hangs as well
+        if own:
+            ending.callback(ray.shutdown)  # while the head is watched, for without it this hangs as well
         gpus = gpus_for(spec.resources.gpus)
         check_resources(spec.resources.cpus, gpus)
         yield gpus

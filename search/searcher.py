@@ -19,8 +19,9 @@ from spaces.budget import Budget
 from spaces.draws import RandomDraw
 from spaces.ledger import Ledger
 from spaces.metrics import Metric
+from spaces.proposals import Proposal, Rejected, signature
 from spaces.records import TrialPlan
-from spaces.space import Proposal, Rejected, Space, signature
+from spaces.space import Space
 from spaces.suggestions import Suggestion, suggestion
 
 ASKS_BEFORE_REPAIR = 50

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spaces.errors import RequestError
-from spaces.space import Rejected, Space
+from spaces.proposals import Rejected
+from spaces.space import Space
 from spaces.spec import SearchSpec
 from spaces.suggestions import Suggestion, suggestion
 from tracking.reader import front_document

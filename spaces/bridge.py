@@ -38,6 +38,10 @@ class LayerMethod(Method[P]):
         """Values of the size knob that exist on `layers`, from the smallest adapter to the largest."""
         return ()
 
+    def largest_rank(self, configuration: P, layers: Layers) -> int | None:
+        """The largest `rank` that `layers` take; None where there is no rank, or no limit."""
+        return max(self.sizes(configuration, layers), default=0) if self.size_knob == "rank" else None
+
     def obstacle(self, configuration: P, layer: LinearLayer) -> str | None:
         """Why the configuration cannot exist on `layer`; None where it can."""
         return None
@@ -49,6 +53,12 @@ class LayerMethod(Method[P]):
     def count(self, configuration: P, inventory: Inventory) -> Count:
         layers = self._layers(configuration, inventory)
         configuration = self.resolved(configuration, layers)
+        limit = self.largest_rank(configuration, layers)
+        if limit is not None and (rank := getattr(configuration, str(self.size_knob))) > limit:
+            raise Unfit(
+                f"rank = {rank}: too large for the smallest target; allowed: at most {limit}",
+                smallest=self._smallest(configuration, layers),
+            )
         for one in layers:
             if (reason := self.obstacle(configuration, one)) is not None:
                 raise Unfit(reason, smallest=self._smallest(configuration, layers))

@@ -69,10 +69,10 @@ class TextInput:
     """How a text model takes its input, which is where learned tokens and prompts act.
 
     `embedding`: the module of the token embeddings, `vocabulary` × `width`, `tied` to the output's. `special_tokens`:
-    ids that the config names (begin, end, separation …), padding left out. `positions`: the longest input that the
-    model has positions for; None where they are relative. `takes_embeddings`: embeddings may stand in the place of
-    ids, and the head still reads the right ones. `takes_cache`: the forward may start from keys and values of
-    `key_value_heads` heads.
+    ids that the config names (begin, end, separation …) or that are known of BERT's, padding left out. `positions`:
+    the longest input that the model has positions for; None where they are relative. `takes_embeddings`: embeddings
+    may stand in the place of ids, and the head still reads the right ones. `takes_cache`: the forward may start from
+    keys and values of `key_value_heads` heads.
     """
 
     embedding: str
@@ -104,6 +104,12 @@ class Inventory:
         return 1 + max((layer.block for layer in self.layers), default=-1)
 
 
+def depth(layers: LayerRange | int, blocks: int) -> int:
+    """How many of the last of `blocks` blocks `layers` speaks of; `one` of the last."""
+    named = {"all": blocks, "last-half": (blocks + 1) // 2, "last": 1, "one": 1}
+    return named[layers] if isinstance(layers, str) else layers
+
+
 def select(inventory: Inventory, targets: Targets, layers: LayerRange | int) -> tuple[LinearLayer, ...]:
     """The layers that `targets` names within the range `layers`.
 
@@ -113,6 +119,5 @@ def select(inventory: Inventory, targets: Targets, layers: LayerRange | int) -> 
     matching = tuple(layer for layer in inventory.layers if layer.kind in _KINDS[targets])
     if layers == "one":
         return matching[-1:]
-    count = {"all": inventory.blocks, "last-half": (inventory.blocks + 1) // 2, "last": 1}.get(str(layers), layers)
-    first = inventory.blocks - int(count)
+    first = inventory.blocks - depth(layers, inventory.blocks)
     return tuple(layer for layer in matching if layer.block >= first)

@@ -14,8 +14,9 @@ from spaces.errors import RequestError
 from spaces.explain import explain
 from spaces.knobs import Choice, parse_knob
 from spaces.methods.base import Configuration, Unfit
+from spaces.proposals import Proposal, Rejected
 from spaces.registry import method as method_named
-from spaces.space import Proposal, Rejected, Space
+from spaces.space import Space
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _knobs(space: Space, proposal: Proposal, prior: float) -> dict[str, Any]:
         {
             "method": proposal.method,
             # Half a parameter more, so that rounding does not take the next smaller size.
-            "share": min(1.0, (proposal.count.trainable_parameters + 0.5) / space.allowance),
+            "share": min(1.0, (proposal.count.trainable_parameters + 0.5) / space.drawing.allowance),
             "learning_rate_multiplier": multiplier,
             **{knob: settings[knob] for knob in ("targets", "layers") if knob in settings},
             **{f"{proposal.method}.{knob}": value for knob, value in settings.items()},

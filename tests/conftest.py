@@ -162,9 +162,21 @@ class Workplace:
         )
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end in this process, for a process of its own takes seconds to import."""
+        """Run the command to its end in this process, for a process of its own takes seconds to import.
+
+        Searches use one Ray, which takes seconds to start; it ends with the process.
+        """
         from search.cli import run
 
+        if arguments[0] in ("search", "resume"):
+            import ray
+
+            from search.cluster import start_here
+
+            if "--address" in arguments:
+                ray.shutdown()
+            elif not ray.is_initialized():
+                start_here()
         printed, complaint = io.StringIO(), io.StringIO()
         with (
             pytest.MonkeyPatch.context() as patch,

@@ -191,7 +191,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_da
         arguments = words(line)[1:]
         if "reviews.yaml" in arguments:
             arguments += [word for one in smaller for word in ("--set", one)]
-        done = place.run(*arguments)
+        done = place.call(*arguments)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     return place
 

@@ -1,19 +1,28 @@
-"""Which base an adapter belongs to: the architecture and the shapes of its parameters, wherever its files lie."""
+"""Which base an adapter belongs to: its architecture, wherever its files lie and whatever precision it has."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
+from transformers import PreTrainedConfig
 
 Identity = dict[str, Any]
 _NAMES = {"model_type": "model_type", "parameters": "number of parameters", "shapes": "names or shapes of parameters"}
+# What changes a base's function and none of its shapes, as the configs of transformers name it.
+_FUNCTION = re.compile(
+    r"(hidden_act|hidden_activation|activation|activation_function|feed_forward_proj"
+    r"|n_heads?|num_heads|num_attention_heads|num_key_value_heads|head_dim"
+    r"|.*_eps|.*_epsilon|rope_.*|position_embedding_type|relative_attention_.*"
+    r"|.*softcapping|query_pre_attn_scalar|sliding_window|layer_types|scale_attn_.*|use_bidirectional_attention)"
+)
 
 
 def base_identity(model: nn.Module, apart: Collection[str]) -> Identity:
@@ -24,10 +33,12 @@ def base_identity(model: nn.Module, apart: Collection[str]) -> Identity:
         apart: modules that do not count, the task head, by their full names or, as PEFT has it, the ends of these.
 
     Returns:
-        `model_type`, the number of `parameters` (tied ones once), and a hash of all names and `shapes`. Linear layers
-        count with the shape that they compute with, so that a quantised base is the same base.
+        `model_type`, the number of `parameters` (tied ones once), a hash of all names and `shapes`, and under `config`
+        what else the config says of the function: heads, activations, epsilons, positions. Linear layers count with
+        the shape that they compute with, so that a quantised base is the same base.
     """
     config = getattr(model, "config", None)
+    settings = config.to_dict() if isinstance(config, PreTrainedConfig) else {}
     found = {name: (shape, identity) for name, shape, identity in _parameters(model, tuple(apart))}
     sizes = {identity: shape for shape, identity in found.values()}
     listed = json.dumps(sorted((name, shape) for name, (shape, _) in found.items()))
@@ -35,6 +46,7 @@ def base_identity(model: nn.Module, apart: Collection[str]) -> Identity:
         "model_type": getattr(config, "model_type", type(model).__name__),
         "parameters": sum(math.prod(shape) for shape in sizes.values()),
         "shapes": hashlib.sha256(listed.encode()).hexdigest()[:16],
+        "config": {name: settings[name] for name in sorted(settings) if _FUNCTION.fullmatch(name)},
     }
 
 
@@ -48,6 +60,13 @@ def check_base(expected: Identity, found: Identity) -> None:
         if expected.get(key) != found[key]:
             values = "" if key == "shapes" else f": {expected.get(key)} there, {found[key]} here"
             raise ValueError(f"the adapter was trained on another base: the {name} differs{values}")
+    there, here = expected["config"], found["config"]
+    for name in sorted(there.keys() | here.keys()):
+        if there.get(name) != here.get(name):
+            raise ValueError(
+                f"the adapter was trained on another base: {name} of its config differs: {there.get(name)} there, "
+                f"{here.get(name)} here"
+            )
 
 
 def _parameters(module: nn.Module, apart: Collection[str], prefix: str = "") -> Iterator[tuple[str, list[int], int]]:

@@ -49,7 +49,7 @@ class Lorta(Method[LortaConfiguration]):
     source = "arXiv 2410.04060"
     configuration = LortaConfiguration
     size_knob = "rank"
-    knobs = {"heads": Choice((1, 4, 12))}  # noqa: RUF012
+    knobs = {"heads": Choice((1, 4, 16))}  # noqa: RUF012
 
     def count(self, configuration: LortaConfiguration, inventory: Inventory) -> Count:
         per_rank = _per_rank(configuration, inventory)

@@ -77,6 +77,9 @@ class Lokr(LayerMethod[LokrConfiguration]):
         whole = 2 * configuration.rank >= max(rows, columns)
         return first * second + (rows * columns if whole else configuration.rank * (rows + columns))
 
+    def largest_rank(self, configuration: LokrConfiguration, layers: Layers) -> None:
+        """None: a large rank makes D whole."""
+
     def sizes(self, configuration: LokrConfiguration, layers: Layers) -> list[int]:
         """Up to the rank at which every D is whole; of two settings of one count the smaller rank."""
         sides = (

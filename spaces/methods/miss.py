@@ -30,11 +30,6 @@ class Miss(LayerMethod[MissConfiguration]):
     def parameters(self, configuration: MissConfiguration, layer: LinearLayer) -> int:
         return configuration.rank * layer.out_features
 
-    def obstacle(self, configuration: MissConfiguration, layer: LinearLayer) -> str | None:
-        if configuration.rank > layer.in_features:
-            return f"rank = {configuration.rank} exceeds the inputs of {layer.name} ({layer.in_features:,})"
-        return None
-
     def sizes(self, configuration: MissConfiguration, layers: Layers) -> range:
         return range(1, min(one.in_features for one in layers) + 1)
 

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from spaces.count import Count
 from spaces.fitting import fit_place
-from spaces.inventory import LAYER_RANGES, Inventory, LayerRange
+from spaces.inventory import LAYER_RANGES, Inventory, LayerRange, depth
 from spaces.knobs import Choice
 from spaces.methods.base import Configuration, Method, Unfit, check_layers
 
@@ -23,9 +23,10 @@ class PastaConfiguration(Configuration):
 
     learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of the vectors.")
     token_ids: str = Field(
-        default="101,102",
-        pattern=r"^\d+(,\d+)*$",
-        description="Ids of the special tokens, with commas: 101,102 are BERT's [CLS] and [SEP]; RoBERTa's are 0,2.",
+        default="special",
+        pattern=r"^(special|\d+(,\d+)*)$",
+        description="Ids of the special tokens, with commas; special: those that the model's config names (RoBERTa's "
+        "0,2), and BERT's [CLS] and [SEP] at 101,102.",
     )
     layers: LayerRange | PositiveInt = Field(
         default="all", description="Blocks to adapt: all, last-half, last, the last N; one is the last."
@@ -41,24 +42,37 @@ class PastaConfiguration(Configuration):
     @field_validator("token_ids")
     @classmethod
     def _distinct(cls, value: str) -> str:
-        ids = value.split(",")
+        ids = [] if value == "special" else value.split(",")
         if len({int(one) for one in ids}) < len(ids):
             raise ValueError("names a token twice")
         return value
 
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        """The ids as numbers."""
-        return tuple(int(one) for one in self.token_ids.split(","))
+
+def tokens(configuration: PastaConfiguration, inventory: Inventory) -> tuple[int, ...]:
+    """The ids as numbers.
+
+    Raises:
+        Unfit: when the model has no such tokens, or names none.
+    """
+    text = inventory.text
+    if text is None:
+        raise Unfit(f"pasta: {inventory.model_type} reads no tokens", smallest=0)
+    if configuration.token_ids == "special":
+        found = text.special_tokens
+    else:
+        found = tuple(int(one) for one in configuration.token_ids.split(","))
+    if not found or max(found) >= text.vocabulary:
+        lack = "knows ids" if found else "names no special tokens; allowed: ids"
+        raise Unfit(
+            f"token_ids = {configuration.token_ids}: {inventory.model_type} {lack} below {text.vocabulary:,}",
+            smallest=0,
+        )
+    return found
 
 
 def blocks(configuration: PastaConfiguration, inventory: Inventory) -> range:
     """Numbers of the adapted blocks."""
-    every = inventory.blocks
-    kept = {"all": every, "last-half": (every + 1) // 2, "last": 1, "one": 1}.get(
-        str(configuration.layers), configuration.layers
-    )
-    return range(every - int(kept), every)
+    return range(inventory.blocks - depth(configuration.layers, inventory.blocks), inventory.blocks)
 
 
 class Pasta(Method[PastaConfiguration]):
@@ -74,19 +88,12 @@ class Pasta(Method[PastaConfiguration]):
     knobs = {"layers": Choice(LAYER_RANGES)}  # noqa: RUF012
 
     def count(self, configuration: PastaConfiguration, inventory: Inventory) -> Count:
-        if inventory.text is None:
-            raise Unfit(f"pasta: {inventory.model_type} reads no tokens", smallest=0)
-        if max(configuration.tokens) >= inventory.text.vocabulary:
-            raise Unfit(
-                f"token_ids = {configuration.token_ids}: {inventory.model_type} knows ids below "
-                f"{inventory.text.vocabulary:,}",
-                smallest=0,
-            )
+        ids = tokens(configuration, inventory)
         check_layers(configuration.layers, inventory)
         # What the first linear layer of a block reads is as wide as the block.
         widths = {one.block: one.in_features for one in reversed(inventory.layers)}
         width = sum(widths[block] for block in blocks(configuration, inventory))
-        total = len(configuration.tokens) * width
+        total = len(ids) * width
         return Count(total, total, 4 * total, inventory.head_parameters, inventory.base_parameters, total, layers=())
 
     def fit(self, configuration: PastaConfiguration, inventory: Inventory, allowance: int) -> PastaConfiguration:

@@ -33,14 +33,6 @@ class Shira(LayerMethod[ShiraConfiguration]):
     def parameters(self, configuration: ShiraConfiguration, layer: LinearLayer) -> int:
         return configuration.rank * (layer.out_features + layer.in_features)
 
-    def obstacle(self, configuration: ShiraConfiguration, layer: LinearLayer) -> str | None:
-        if self.parameters(configuration, layer) > layer.size:
-            return (
-                f"rank = {configuration.rank} wants more entries than {layer.name} has ({layer.size:,}); "
-                f"allowed: at most {layer.size // (layer.out_features + layer.in_features)}"
-            )
-        return None
-
     def sizes(self, configuration: ShiraConfiguration, layers: Layers) -> range:
         return range(1, min(one.size // (one.out_features + one.in_features) for one in layers) + 1)
 

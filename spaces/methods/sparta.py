@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spaces.count import Count, LayerCount
 from spaces.inventory import BaseParameter, Inventory, Targets
@@ -15,6 +15,7 @@ from spaces.methods.base import Method, PlacedConfiguration, Unfit, placed_layer
 from spaces.subsets import Places, bernoulli_count, bernoulli_probability, exact_counts, places
 
 VALUE_BYTES = 4  # a float32 delta
+ROUNDING = 2.0**-51  # of a float product, relative
 VALUE_AND_INDEX_BYTES = 8  # a float32 delta and the int32 flat index of its entry
 
 Selection = Literal["exact", "bernoulli"]
@@ -50,6 +51,14 @@ class SpartaConfiguration(PlacedConfiguration):
     )
     seed: int = Field(default=0, ge=0, description="Seed of the random subset.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _placeless(cls, values: Any) -> Any:
+        """Where `targets` and `layers` say nothing they are the defaults: equal trainings have equal settings."""
+        if isinstance(values, dict) and values.get("parameters") in ("embeddings", "all"):
+            return {name: value for name, value in values.items() if name not in ("targets", "layers")}
+        return values
+
 
 def choose_entries(sizes: Sequence[int], count: int, seed: int) -> list[Places]:
     """Draw exactly `count` of all entries of tensors with `sizes` entries, uniformly and without repetition.
@@ -63,8 +72,10 @@ def choose_entries(sizes: Sequence[int], count: int, seed: int) -> list[Places]:
 
 
 def entries_at(density: float, size: int) -> int:
-    """⌊density · size⌋."""
-    return int(density * size)
+    """⌊density · size⌋, but for the rounding of floats: 0.29 of 100 are 29, though 0.29 * 100 < 29."""
+    product = density * size
+    nearest = round(product)
+    return nearest if math.isclose(product, nearest, rel_tol=ROUNDING) else int(product)
 
 
 def density_for(entries: int, size: int) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from itertools import chain, islice
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt
 
 from spaces.count import Count, LayerCount
 from spaces.inventory import Inventory, TextInput
@@ -10,21 +13,24 @@ from spaces.methods.base import Configuration, Method, Unfit
 
 
 class TrainableTokensConfiguration(Configuration):
-    """The embeddings of the special tokens that the config names train, then those of the ids from `first_token` on.
+    """The embeddings of the model's special tokens train, then those of the ids from `first_token` on.
 
-    A BERT config names no separating tokens; its English vocabularies have them at 101 and 102, below them unused ids.
+    Which other ids a text holds is known to its tokenizer alone (BERT's first are unused), so there are none without
+    `first_token`.
     """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the embeddings.")
-    tokens: int = Field(default=8, ge=1, description="Number of tokens whose embeddings train.")
-    first_token: int = Field(default=0, ge=0, description="Id from which tokens other than special ones are taken.")
+    tokens: int = Field(default=1, ge=1, description="Number of tokens whose embeddings train.")
+    first_token: NonNegativeInt | Literal["none"] = Field(
+        default="none", description="Id from which tokens other than special ones are taken; none: special ones alone."
+    )
 
 
 def token_ids(configuration: TrainableTokensConfiguration, text: TextInput) -> list[int]:
     """The trained ids, ascending."""
-    special = list(text.special_tokens)
-    others = (one for one in range(configuration.first_token, text.vocabulary) if one not in special)
-    return sorted((special + list(others))[: configuration.tokens])
+    first = text.vocabulary if configuration.first_token == "none" else configuration.first_token
+    others = (one for one in range(first, text.vocabulary) if one not in text.special_tokens)
+    return sorted(islice(chain(text.special_tokens, others), configuration.tokens))
 
 
 class TrainableTokens(Method[TrainableTokensConfiguration]):
@@ -41,10 +47,13 @@ class TrainableTokens(Method[TrainableTokensConfiguration]):
 
     def count(self, configuration: TrainableTokensConfiguration, inventory: Inventory) -> Count:
         text = self._text(inventory)
-        available = self._available(configuration, text)
+        available = self._available(configuration, inventory, text)
         if configuration.tokens > available:
-            reason = f"tokens = {configuration.tokens} exceeds the {available:,} tokens from first_token on"
-            raise Unfit(reason, smallest=text.width if available else 0)
+            raise Unfit(
+                f"tokens = {configuration.tokens} exceeds the {available:,} that there are: "
+                f"{len(text.special_tokens)} special tokens of {inventory.model_type}, and those from first_token on",
+                smallest=text.width,
+            )
         total = configuration.tokens * text.width
         layer = LayerCount(f"{text.embedding}.weight", (text.vocabulary, text.width), total)
         stored = 2 * total if text.tied else total
@@ -58,7 +67,7 @@ class TrainableTokens(Method[TrainableTokensConfiguration]):
         text = self._text(inventory)
         if allowance < text.width:
             raise Unfit(f"one trainable token has {text.width:,} parameters here", smallest=text.width)
-        tokens = min(allowance // text.width, self._available(configuration, text))
+        tokens = min(allowance // text.width, self._available(configuration, inventory, text))
         return configuration.model_copy(update={"tokens": tokens})
 
     def _text(self, inventory: Inventory) -> TextInput:
@@ -66,9 +75,18 @@ class TrainableTokens(Method[TrainableTokensConfiguration]):
             raise Unfit(f"{self.name}: {inventory.model_type} has no tokens", smallest=0)
         return inventory.text
 
-    def _available(self, configuration: TrainableTokensConfiguration, text: TextInput) -> int:
-        apart = sum(one < configuration.first_token for one in text.special_tokens)
-        return apart + max(0, text.vocabulary - configuration.first_token)
+    def _available(self, configuration: TrainableTokensConfiguration, inventory: Inventory, text: TextInput) -> int:
+        special, first = text.special_tokens, configuration.first_token
+        available = len(special)
+        if first != "none":
+            available = sum(one < first for one in special) + max(0, text.vocabulary - first)
+        if not available:
+            raise Unfit(
+                f"first_token = {first}: {inventory.model_type} names no special tokens; allowed: an id below "
+                f"{text.vocabulary:,}",
+                smallest=0,
+            )
+        return available
 
 
 METHODS = (TrainableTokens(),)

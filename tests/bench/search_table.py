@@ -21,10 +21,11 @@ import numpy as np
 
 from spaces.budget import resolve_budget
 from spaces.draws import FixedDraw, RandomDraw
+from spaces.proposals import Proposal, Rejected
 from spaces.registry import method, methods
 from spaces.rungs import rung_steps
 from spaces.sections import BudgetSection
-from spaces.space import Proposal, Rejected, Space
+from spaces.space import Space
 from tests.bench.replay.table import HEAD, TABLE
 from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
 

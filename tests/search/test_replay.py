@@ -13,8 +13,9 @@ from spaces.budget import Budget
 from spaces.draws import RandomDraw
 from spaces.fronts import hypervolume
 from spaces.inventory import Inventory
+from spaces.proposals import Rejected
 from spaces.records import Rung, TrialPlan, TrialResult
-from spaces.space import Rejected, Space
+from spaces.space import Space
 from spaces.spec import default_methods
 from tests.bench.replay.policies import POLICIES, planned
 from tests.bench.replay.scores import Point, at, curve, steps_to, stopping

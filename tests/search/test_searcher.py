@@ -20,8 +20,9 @@ from spaces.budget import Budget
 from spaces.errors import RequestError
 from spaces.inventory import Inventory
 from spaces.ledger import Ledger
+from spaces.proposals import signature
 from spaces.records import Rung, TrialPlan, TrialResult
-from spaces.space import Space, signature
+from spaces.space import Space
 from spaces.spec import SearchSpec, parse_spec
 from spaces.suggestions import suggestion
 from tests.spaces.conftest import inventory as inventory

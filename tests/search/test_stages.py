@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from search.bridge import Bridge
-from search.cluster import quiet_environment
+from search.cluster import start_here
 from search.interruption import Interruption
 from search.phases import share
 from search.preflight import Prepared, prepare
@@ -24,8 +24,8 @@ from search.stages import PlanList, run_stage
 from search.stoppers import make_stopper
 from spaces.draws import FixedDraw
 from spaces.ledger import Ledger
+from spaces.proposals import Proposal
 from spaces.records import TrialPlan, TrialResult
-from spaces.space import Proposal
 from spaces.spec import load_spec
 from tests.conftest import Workplace
 from tracking.reader import trials_document
@@ -39,10 +39,8 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module", autouse=True)
 def instance() -> Iterator[None]:
     """Ray with more CPUs than trials are to run at once, and a GPU that need not exist."""
-    quiet_environment()
-    ray.init(
-        address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-    )
+    ray.shutdown()
+    start_here(num_cpus=4, num_gpus=1)
     yield
     ray.shutdown()
 
@@ -129,7 +127,7 @@ def test_the_shared_base_is_never_written(workplace: Workplace) -> None:
         workplace,
         methods=methods,
         # Enough for the second actor to start while the first one trains.
-        training={"max_steps": 600},
+        training={"max_steps": 200},
         search={"concurrent": 2},
     )
     before = digest(ray.get(stage.shared.weights))

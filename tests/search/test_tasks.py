@@ -23,7 +23,7 @@ WORDS = ["fine", "great", "lovely", "warm", "bright", "poor", "awful", "cold", "
 
 def search_and_export(workplace: Workplace, form: str, **sections: Any) -> dict[str, Any]:
     """Search with a few trials and export the best; gives the front."""
-    usual = {"search": {"trials": 3, "rungs": 1}, "confirm": {"top": 1, "seeds": 1}}
+    usual = {"search": {"trials": 3, "rungs": 1}}
     done = workplace.call("search", str(workplace.spec(**{**usual, **sections})))
     assert done.returncode == 0, done.stderr
     trials = workplace.read("trials", "mine")

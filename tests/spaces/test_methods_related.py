@@ -35,6 +35,7 @@ def test_counts_of_a_known_model(inventory: Inventory) -> None:
     assert count("hadamard", inventory)[0] == 6 * 384
     assert count("pasta", inventory) == (6 * 2 * 384, 6 * 2 * 384, 4 * 6 * 2 * 384)
     assert count("pasta", inventory, token_ids=101.0, layers="last")[0] == 384
+    assert count("pasta", inventory, layers="last")[0] == 768
 
 
 def test_the_papers_counts(inventory: Inventory) -> None:
@@ -76,6 +77,12 @@ def test_a_model_without_the_place_is_unfit(inventory: Inventory) -> None:
         count("pasta", replace(inventory, text=None))
     with pytest.raises(Unfit, match="token_ids = 101,40000: bert knows ids below 30,522"):
         count("pasta", inventory, token_ids="101,40000")
+    assert inventory.text is not None
+    nameless = replace(inventory, text=replace(inventory.text, special_tokens=()))
+    with pytest.raises(Unfit, match=r"token_ids = special: bert names no special tokens; allowed: ids below 30,522$"):
+        count("pasta", nameless)
+    with pytest.raises(Unfit, match=r"first_token = none: bert names no special tokens; allowed: an id below 30,522$"):
+        count("trainable-tokens", nameless)
     bare = replace(inventory, layers=tuple(layer for layer in inventory.layers if layer.kind != "output"))
     with pytest.raises(Unfit, match="no attention output projection"):
         count("hadamard", bare)

@@ -47,6 +47,12 @@ def chosen(**values: Any) -> SpartaConfiguration:
     return made
 
 
+@pytest.mark.parametrize("parameters", ["embeddings", "all"])
+def test_places_that_say_nothing_make_no_other_configuration(parameters: str) -> None:
+    assert chosen(parameters=parameters, targets="mlp", layers="last") == chosen(parameters=parameters)
+    assert chosen(targets="mlp", layers="last") != chosen()
+
+
 def test_what_entries_are_drawn_from() -> None:
     def names(**values: Any) -> list[str]:
         return [one.name for one in drawn_from(chosen(**values), SMALL)]

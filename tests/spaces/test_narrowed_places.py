@@ -16,8 +16,9 @@ from spaces.errors import RequestError
 from spaces.inventory import LAYER_RANGES, TARGETS, Inventory
 from spaces.knobs import Choice, parse_knob
 from spaces.methods.base import Unfit
+from spaces.proposals import Proposal, Rejected
 from spaces.registry import configuration, method, methods
-from spaces.space import Proposal, Rejected, Space
+from spaces.space import Space
 from tests.spaces.conftest import BLOCKS, WIDTH
 
 FIELDS = {name: known.configuration.model_fields.keys() & {"layers", "targets"} for name, known in methods().items()}

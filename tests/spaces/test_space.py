@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from spaces.budget import Budget
 from spaces.draws import FixedDraw, RandomDraw
 from spaces.errors import RequestError
-from spaces.inventory import Inventory
+from spaces.inventory import LAYER_RANGES, TARGETS, Inventory
+from spaces.methods.base import Unfit
+from spaces.proposals import Proposal, Rejected
 from spaces.registry import configuration, method
-from spaces.space import Proposal, Rejected, Space
+from spaces.space import Space
 from tests.spaces.conftest import BLOCKS, WIDTH
 
 ALL = {name: {} for name in ("lora", "sparta", "surm-circulant", "dst", "full")}
@@ -82,6 +84,25 @@ def test_the_limit_on_bytes_is_named_where_it_leaves_nothing(name: str, at_least
 def test_the_parameters_are_named_where_they_leave_nothing_whatever_the_bytes(inventory: Inventory) -> None:
     with pytest.raises(RequestError, match=r"^budget\.parameters = 700: .* smallest possible trains 768"):
         Space({"lora": {}}, inventory, Budget(700, 1, bytes=1)).check()
+
+
+@pytest.mark.parametrize("name", ["lora", "loha", "melora", "vera", "sparta"])
+def test_a_size_that_is_not_there_is_had_with_fewer_blocks(name: str, inventory: Inventory) -> None:
+    """No draw is lost, and the place is as wide as the size allows."""
+    space = Space({name: {}}, inventory, Budget(68_000, 1))
+    generator = np.random.default_rng(0)
+    for share in generator.uniform(0.1, 1, 200):
+        values = {knob: generator.choice(allowed) for knob, allowed in (("targets", TARGETS), ("layers", LAYER_RANGES))}
+        draw = FixedDraw({"share": share, **{knob: str(value) for knob, value in values.items()}})
+        proposal = space.propose(draw)
+        allowance = int(draw.used["share"] * 68_000)
+        assert proposal.count.trainable_parameters <= allowance
+        layers = proposal.settings["layers"]
+        if layers != draw.used["layers"]:
+            wider = 1 if layers == "one" else layers + 1
+            placed = proposal.configuration.model_copy(update={"layers": wider})
+            with pytest.raises(Unfit):
+                method(name).fit(placed, inventory, allowance)
 
 
 def test_a_budget_of_one_parameter_is_spent(inventory: Inventory) -> None:

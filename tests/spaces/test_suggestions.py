@@ -13,7 +13,8 @@ from spaces.budget import Budget
 from spaces.draws import FixedDraw, RandomDraw
 from spaces.errors import RequestError
 from spaces.inventory import Inventory
-from spaces.space import Rejected, Space
+from spaces.proposals import Rejected
+from spaces.space import Space
 from spaces.suggestions import suggestion
 
 ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}

@@ -56,6 +56,7 @@ def test_neither_does_the_head() -> None:
         ({"model_type": "roberta"}, "model_type differs: roberta there, bert here"),
         ({"parameters": 5}, "number of parameters differs: 5 there, "),
         ({"shapes": "0"}, "names or shapes of parameters differs$"),
+        ({"config": {}}, "hidden_act of its config differs: None there, gelu here$"),
     ],
 )
 def test_what_differs_is_named(changed: dict[str, object], expected: str) -> None:
@@ -63,6 +64,29 @@ def test_what_differs_is_named(changed: dict[str, object], expected: str) -> Non
     check_base(dict(found), found)
     with pytest.raises(ValueError, match=expected):
         check_base(found | changed, found)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("hidden_act", "relu"), ("num_attention_heads", 4), ("layer_norm_eps", 1e-5)],
+)
+def test_what_changes_the_function_and_no_shape_counts(setting: str, value: object) -> None:
+    config = copy.deepcopy(BERT.config)
+    was = getattr(config, setting)
+    setattr(config, setting, value)
+    there, here = (identity(BERT, AutoModelForSequenceClassification.from_config(one)) for one in (BERT.config, config))
+    with pytest.raises(ValueError, match=f"{setting} of its config differs: {was} there, {value} here$"):
+        check_base(there, here)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("attention_probs_dropout_prob", 0.0), ("use_cache", False), ("name_or_path", "elsewhere"), ("num_labels", 5)],
+)
+def test_what_does_not_change_the_function_of_the_base_does_not_count(setting: str, value: object) -> None:
+    config = copy.deepcopy(BERT.config)
+    setattr(config, setting, value)
+    assert identity(BERT, AutoModelForSequenceClassification.from_config(config)) == identity(BERT, BERT.model())
 
 
 def wider() -> nn.Module:

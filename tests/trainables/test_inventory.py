@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
-from transformers import GPTNeoXConfig, ResNetConfig
+from transformers import BertConfig, GPTNeoXConfig, ResNetConfig
 from transformers.pytorch_utils import Conv1D
 
 from spaces.errors import RequestError
@@ -68,6 +68,17 @@ def test_t5s_encoder_comes_before_its_decoder() -> None:
     assert {"encoder" in layer.name for layer in layers if layer.block < 2} == {True}
     assert {"decoder" in layer.name for layer in layers if layer.block >= 2} == {True}
     assert max(layer.block for layer in layers) == 3
+
+
+def test_the_separating_tokens_of_published_vocabularies_of_bert_are_known() -> None:
+    def special(vocabulary: int, **named: int) -> tuple[int, ...]:
+        text = inventory_of(meta_model(BertConfig(vocab_size=vocabulary, **named), Task.SEQUENCE_CLASSIFICATION)).text
+        assert text is not None
+        return text.special_tokens
+
+    assert special(30_522) == special(28_996) == (101, 102)
+    assert special(30_521) == ()
+    assert special(30_522, cls_token_id=3, sep_token_id=2) == (2, 3)
 
 
 @pytest.mark.parametrize("tiny", ALL, ids=ids)

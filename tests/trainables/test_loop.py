@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -18,7 +20,9 @@ from trainables.assemble import assemble
 from trainables.data.splits import Splits, load_splits
 from trainables.inventory import inventory_of
 from trainables.loop import Training, TrainingFailed, trained_tensors, warmup_count
-from trainables.methods.base import StepHooks
+from trainables.methods.base import ParameterGroup, StepHooks
+from trainables.methods.lora import Lora
+from trainables.registry import adapters
 from trainables.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -180,6 +184,59 @@ def test_hooks_are_called_in_order_around_every_step(parts: tuple[SharedWeights,
     assert torch.equal(hooks.values[2], hooks.values[0])
     assert not torch.equal(hooks.values[3], hooks.values[0])
     assert hooks.gradients[4] is None
+
+
+class Agreement(StepHooks):
+    """A loss of every micro-batch: that two forwards agree, and that logits are small."""
+
+    def batch_loss(self, step: int, logits: torch.Tensor, forward: Callable[[], torch.Tensor]) -> torch.Tensor:
+        return (logits - forward().detach()).square().sum() + 0.5 * logits.square().sum()
+
+
+@pytest.mark.parametrize("micro_batch", [8, 3, 1])
+def test_a_loss_of_every_batch_is_part_of_the_mean_loss_of_a_step(
+    parts: tuple[SharedWeights, Splits], micro_batch: int
+) -> None:
+    training = make(parts)
+    no_dropout(training.model)
+    training.hooks, training.micro_batch = Agreement(), micro_batch
+    training.model.train()
+    rows = np.arange(8)
+    value = training._gradient(rows)
+    found = {name: one.grad for name, one in training.model.named_parameters() if one.grad is not None}
+    batch = parts[1].train.take(rows)
+    logits = training.model(**{name: one for name, one in batch.items() if name != "labels"}).logits
+    expected = torch.nn.functional.cross_entropy(logits, batch["labels"]) + 0.5 * logits.square().sum() / len(rows)
+    assert value == pytest.approx(expected.item(), rel=1e-5)
+    training.optimizer.zero_grad()
+    expected.backward()
+    for name, one in training.model.named_parameters():
+        if name in found:
+            torch.testing.assert_close(found[name], one.grad, rtol=1e-4, atol=1e-6)
+
+
+class PlainLora(Lora):
+    """LoRA with an optimizer of its own."""
+
+    def optimizer(self, groups: Sequence[ParameterGroup], weight_decay: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, weight_decay=weight_decay)
+
+
+def test_a_method_may_have_an_optimizer_of_its_own(
+    parts: tuple[SharedWeights, Splits], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(adapters(), "lora", PlainLora())
+    training = make(parts, weight_decay=0.0, head_learning_rate=0.25, max_grad_norm=1e9, warmup_steps=0)
+    no_dropout(training.model)
+    assert isinstance(training.optimizer, torch.optim.SGD)
+    before = state(training)
+    training._gradient(np.arange(8))
+    gradients = {name: one.grad.clone() for name, one in training.model.named_parameters() if one.grad is not None}
+    training.optimizer.step()
+    after = state(training)
+    for name, gradient in gradients.items():
+        rate = 0.25 if "classifier" in name or "pooler" in name else configuration_of("lora", {}).learning_rate
+        torch.testing.assert_close(after[name], before[name] - rate * gradient)
 
 
 @pytest.mark.parametrize(("given", "steps"), [(0, 0), (0.06, 1), (0.5, 4), (1, 1), (3, 3)])

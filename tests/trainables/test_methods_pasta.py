@@ -13,6 +13,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from spaces.methods.base import Unfit
 from spaces.registry import configuration
 from spaces.sections import Task
 from tests.trainables.test_methods_conformance import attached, close, train
@@ -244,6 +245,6 @@ def test_it_loads_in_a_fresh_process(tmp_path: Path) -> None:
     close(load_file(tmp_path / "there")["logits"], load_file(tmp_path / "here")["logits"], 1e-6)
 
 
-def test_ids_beyond_the_vocabulary_never_occur() -> None:
-    model = pasta(BERT, str(VOCABULARY + 1))
-    close(BERT.logits(model), BERT.logits(BERT.model()), 0)
+def test_ids_beyond_the_vocabulary_are_refused() -> None:
+    with pytest.raises(Unfit, match=f"token_ids = {VOCABULARY}: bert knows ids below {VOCABULARY}$"):
+        pasta(BERT, str(VOCABULARY))

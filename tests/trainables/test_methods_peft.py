@@ -32,6 +32,8 @@ from trainables.attach import attach, merged, trained_parameters
 from trainables.data.encoded import IGNORED_LABEL, EncodedTokens
 from trainables.registry import adapters
 
+RANKED = ("lora", "loha", "adalora", "hra", "randlora", "miss")
+
 
 def attached(tiny: Tiny, name: str, seed: int = 1, **values: Any) -> PeftModel:
     return attach(tiny.model(), name, configuration(name, values), tiny.inventory, seed)
@@ -153,7 +155,7 @@ def test_the_penalty_is_pefts() -> None:
 
 @pytest.mark.parametrize("name", ["vera", "randlora", "shira", "fourierft", "waveft"])
 def test_what_is_drawn_follows_the_seed_and_is_rebuilt(name: str, tmp_path: Path) -> None:
-    values = {"shira": {"rank": 2}, "vera": {}, "randlora": {}}.get(name, {"coefficients": 30})
+    values = {"shira": {"rank": 2}, "vera": {}, "randlora": {"rank": 4}}.get(name, {"coefficients": 30})
     updates = []
     for seed in (1, 1, 2):
         model = attached(BERT, name, seed, targets="all", **values)
@@ -181,8 +183,8 @@ def test_blocks_that_do_not_divide_are_refused_with_the_layer(name: str) -> None
 @pytest.mark.parametrize(
     ("name", "values", "says"),
     [
-        ("shira", {"rank": 9}, r"rank = 9 wants more entries than .*query has \(256\); allowed: at most 8"),
-        ("miss", {"rank": 17}, r"rank = 17 exceeds the inputs of .*query \(16\)"),
+        ("shira", {"rank": 9}, "rank = 9: too large for the smallest target; allowed: at most 8"),
+        *((name, {"rank": 18}, "rank = 18: too large for the smallest target; allowed: at most 16") for name in RANKED),
         ("fourierft", {"coefficients": 257}, r"coefficients = 257 exceeds the entries of .*query \(256\)"),
         ("oft", {"block_size": 1}, "block_size = 1 turns nothing"),
         (
@@ -190,7 +192,8 @@ def test_blocks_that_do_not_divide_are_refused_with_the_layer(name: str) -> None
             {"virtual_tokens": 11},
             "virtual_tokens = 11 exceeds half the positions of bert; allowed: 10",
         ),
-        ("trainable-tokens", {"tokens": 41}, "tokens = 41 exceeds the 40 tokens"),
+        ("trainable-tokens", {"tokens": 41, "first_token": 0}, "tokens = 41 exceeds the 40 that there are: 1 special "),
+        ("trainable-tokens", {"tokens": 2}, "tokens = 2 exceeds the 1 that there are: 1 special tokens of bert"),
         ("prefix-tuning", {}, "impossible with this bert: its forward takes no keys and values"),
     ],
 )
@@ -278,7 +281,7 @@ def test_special_tokens_come_first_and_only_the_chosen_rows_change() -> None:
 
 
 def test_rows_of_tokens_have_a_stock_form_without_the_head() -> None:
-    chosen = configuration("trainable-tokens", {"tokens": 3})
+    chosen = configuration("trainable-tokens", {"tokens": 3, "first_token": 0})
     model = attach(BERT.model(), "trainable-tokens", chosen, BERT.inventory, seed=1)
     form = adapters()["trainable-tokens"].stock(model, chosen)
     assert type(form.config).__module__.startswith("peft.")

@@ -460,10 +460,9 @@ def test_no_dense_copy_of_a_weight_is_saved_or_left() -> None:
     assert any(one.data_ptr() in weights for one in saved)
     with Largest() as largest:
         out.backward()
-    if all(
-        entries.way(tokens) != "dense" for layer in layers(model).values() for _, _, entries in layer._parts("default")
-    ):
-        assert largest.numbers < side * side
+    parts = [entries for layer in layers(model).values() for _, _, entries in layer._parts("default")]
+    assert "dense" not in {entries.way(tokens) for entries in parts}
+    assert largest.numbers < side * side
     gradients = [one.grad for one in model.parameters() if one.grad is not None]
     assert sum(one.numel() for one in gradients) == sum(
         len(layer.deltas["default"]) for layer in layers(model).values()

@@ -11,7 +11,7 @@ from peft.utils import PeftType
 from torch import Tensor, nn
 
 from spaces.inventory import Inventory
-from spaces.methods.pasta import PastaConfiguration, blocks
+from spaces.methods.pasta import PastaConfiguration, blocks, tokens
 from trainables.blocks import AdaptedBlock, BlockTuner, block_of
 from trainables.input_ids import InputIds, reader_around
 from trainables.methods.base import Adapter
@@ -107,7 +107,7 @@ class Pasta(Adapter[PastaConfiguration]):
         return PastaConfig(
             target_modules=list(dict.fromkeys(block_of(one.name) for one in chosen)),
             width=chosen[0].in_features,
-            token_ids=list(configuration.tokens),
+            token_ids=list(tokens(configuration, inventory)),
             dropout=configuration.dropout,
         )
 

@@ -26,9 +26,9 @@ from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import
 
 from search.searcher import plan_of
 from spaces.draws import RandomDraw
+from spaces.proposals import Proposal, Rejected
 from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.rungs import REDUCTION_FACTOR, rung_steps
-from spaces.space import Proposal, Rejected
 from tests.bench.replay.settings import Policy, Setting
 from tests.bench.replay.simulation import Agent
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from spaces.budget import Budget
 from spaces.methods.base import Configuration
+from spaces.proposals import signature
 from spaces.registry import configuration
-from spaces.space import signature
 
 TABLE = Path(__file__).parents[1] / "search_table.jsonl"
 HEAD = "head"

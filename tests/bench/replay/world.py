@@ -9,9 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
+from spaces.proposals import signature
 from spaces.records import TrialPlan
 from spaces.registry import configuration
-from spaces.space import signature
 from tests.bench.replay.simulation import Outcome
 from tests.bench.replay.surrogate import Array, Surrogate
 
