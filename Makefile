@@ -4,8 +4,11 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Searches and tests start many processes: none of them should compile our modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format bench bench-search reproduce clean
+.PHONY: help install demo test test-cluster unit lint format bench bench-search reproduce clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,8 +26,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install  ## Run a real search on this machine: about 12 trials, a front, an exported adapter
 	$(BIN)/python -m search.demo
 
-test: install  ## Run the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+test: install  ## Run the test suite, but for the tests on clusters
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not cluster" --numprocesses 3 --dist loadscope --no-loadscope-reorder
+
+test-cluster: install  ## Run the tests on clusters of several Ray nodes, which are killed there
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
 
 unit: install  ## Run the tests that need neither Ray nor an MLflow server
 	$(BIN)/python -m pytest -m "not integration and not cluster"

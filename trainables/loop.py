@@ -82,7 +82,7 @@ class Training:
         size = self._settings.per_device_train_batch_size * self._settings.gradient_accumulation_steps
         self.model.train()
         started = time.perf_counter()
-        rows = batches(len(self._split), size, seed=self._seed, start_step=self.step)
+        rows = batches(self._split.lengths(), size, seed=self._seed, start_step=self.step)
         while self.step < last:
             self._make_step(next(rows))
         self.seconds += time.perf_counter() - started

@@ -117,8 +117,8 @@ def test_a_search_goes_on_after_the_head_was_killed(
         # How long the driver waits for its head is a half of Ray's own patience, here as the driver alone is told.
         monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "8")
         driver = workplace.start("search", str(spec), "--address", running.address)
-        wait_for(lambda: len(results(workplace)) >= 1)
-        wait_for(lambda: list(workplace.home.glob("trials/*/checkpoint.pt")))
+        wait_for(lambda: len(results(workplace)) >= 1, driver)
+        wait_for(lambda: list(workplace.home.glob("trials/*/checkpoint.pt")), driver)
         kill(running.head)
         _, errors = driver.communicate(timeout=30)
         assert driver.returncode == 1
@@ -142,10 +142,10 @@ def test_a_search_goes_on_after_the_head_was_killed(
 
 
 def test_a_search_outlives_a_node(workplace: Workplace, tmp_path: Path) -> None:
-    spec = workplace.spec(training={"max_steps": 270}, search={"trials": 3, "rungs": 3})
+    spec = workplace.spec(training={"max_steps": 540}, search={"trials": 3, "rungs": 3})
     with cluster(tmp_path, nodes=2) as running:
         driver = workplace.start("search", str(spec), "--address", running.address)
-        wait_for(lambda: list(workplace.home.glob("trials/*/checkpoint.pt")))
+        wait_for(lambda: list(workplace.home.glob("trials/*/checkpoint.pt")), driver)
         busy = [node for node in running.nodes if workers(psutil.Process(node.pid).children(recursive=True))]
         kill(busy[0])
         _, errors = driver.communicate(timeout=200)
@@ -154,5 +154,5 @@ def test_a_search_outlives_a_node(workplace: Workplace, tmp_path: Path) -> None:
     assert [trial["state"] for trial in trials] == ["finished"] * 3
     assert workplace.read("doctor", "mine")["problems"] == []
     for path in results(workplace):
-        expected = [270] if path.parent.name == "reference" else [30, 90, 270]
+        expected = [540] if path.parent.name == "reference" else [60, 180, 540]
         assert [rung["step"] for rung in json.loads(path.read_text())["rungs"]] == expected

@@ -14,10 +14,10 @@ pytestmark = pytest.mark.integration
 
 
 def test_a_dead_worker_is_replaced_and_its_trial_goes_on(workplace: Workplace) -> None:
-    spec = workplace.spec(training={"max_steps": 270}, search={"trials": 2, "rungs": 3})
+    spec = workplace.spec(training={"max_steps": 540}, search={"trials": 2, "rungs": 3})
     driver = workplace.start("search", str(spec))
     first = workplace.home / "trials" / "0000"
-    wait_for(lambda: (first / "checkpoint.pt").exists())
+    wait_for(lambda: (first / "checkpoint.pt").exists(), driver)
     victims = workers(psutil.Process(driver.pid).children(recursive=True))
     assert victims
     for victim in victims:
@@ -27,7 +27,7 @@ def test_a_dead_worker_is_replaced_and_its_trial_goes_on(workplace: Workplace) -
     trials = workplace.read("trials", "mine")["trials"]
     assert [trial["state"] for trial in trials] == ["finished", "finished"]
     rungs = json.loads((first / "result.json").read_text())["rungs"]
-    assert [rung["step"] for rung in rungs] == [30, 90, 270]
+    assert [rung["step"] for rung in rungs] == [60, 180, 540]
 
 
 def test_the_test_split_is_not_read_before_confirm(workplace: Workplace) -> None:

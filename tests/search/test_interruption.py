@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -22,12 +23,13 @@ from tests.conftest import Workplace
 pytestmark = pytest.mark.integration
 
 
-def wait_for(condition: object, seconds: float = 300) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
+def wait_for(condition: Callable[[], object], driver: subprocess.Popen[str] | None = None) -> None:
+    """Wait until the condition holds, while the driver, if one is given, runs."""
+    end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
+        assert driver is None or driver.poll() is None, "the driver ended too early"
+        time.sleep(0.02)
 
 
 def results(place: Workplace) -> dict[Path, int]:
@@ -46,12 +48,12 @@ def workers(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 
 def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
-    steps = {"max_steps": 270}
+    steps = {"max_steps": 540}
     spec = workplace.spec(
         training=steps, search={"trials": 4, "rungs": 3, "concurrent": 2}, confirm={"top": 1, "seeds": 1}
     )
     driver = workplace.start("search", str(spec))
-    wait_for(lambda: len(results(workplace)) >= 2)
+    wait_for(lambda: len(results(workplace)) >= 2, driver)
     trainers = workers(psutil.Process(driver.pid).children(recursive=True))
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
@@ -68,15 +70,15 @@ def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     doctor = workplace.read("doctor", "mine")
     assert doctor["problems"] == []
     for path in after:
-        expected = [270] if path.parent.name == "reference" else [30, 90, 270]
+        expected = [540] if path.parent.name == "reference" else [60, 180, 540]
         assert [rung["step"] for rung in json.loads(path.read_text())["rungs"]] == expected
 
 
 def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workplace) -> None:
-    steps = {"max_steps": 270}
+    steps = {"max_steps": 540}
     spec = workplace.spec(training=steps, search={"trials": 4, "rungs": 3}, confirm={"top": 1, "seeds": 1})
     driver = workplace.start("search", str(spec))
-    wait_for(lambda: len(results(workplace)) >= 1)
+    wait_for(lambda: len(results(workplace)) >= 1, driver)
     driver.send_signal(signal.SIGINT)
     time.sleep(0.2)
     driver.send_signal(signal.SIGINT)
@@ -85,12 +87,17 @@ def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workpl
     assert errors.strip().splitlines()[-1] == "paretune: interrupted; `paretune resume mine` goes on", errors
 
     before = results(workplace)
-    driver = workplace.start("resume", "mine")
-    wait_for(lambda: len(results(workplace)) >= len(before) + 1)
-    driver.send_signal(signal.SIGINT)
-    output, errors = driver.communicate(timeout=60)
-    assert driver.returncode == 0, errors
-    assert "Ended early: interrupted (SIGINT). `paretune resume mine` goes on." in output
+
+    def interrupt() -> None:
+        wait_for(lambda: len(results(workplace)) >= len(before) + 1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    done = workplace.call("resume", "mine")
+    sender.join()
+    assert done.returncode == 0, done.stderr
+    assert "Ended early: interrupted (SIGINT). `paretune resume mine` goes on." in done.stdout
     assert (workplace.home / "front.png").is_file()
     between = results(workplace)
     assert len(between) < 5

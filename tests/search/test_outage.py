@@ -55,7 +55,7 @@ def test_a_search_outlives_mlflow(workplace: Workplace) -> None:
     server = serve(workplace.folder, port)
     try:
         driver = workplace.start("search", str(workplace.spec(training={"max_steps": 60})), "--tracking-uri", uri)
-        wait_for(lambda: len(results(workplace)) >= 1)
+        wait_for(lambda: len(results(workplace)) >= 1, driver)
     finally:
         stop(server)
     output, errors = driver.communicate(timeout=200)

@@ -185,7 +185,7 @@ def test_life_of_an_adapter(tiny: Tiny, name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_life_of_any_configuration(name: str, data: st.DataObject, tmp_path: Path) -> None:
     tiny = data.draw(st.sampled_from(ALL))

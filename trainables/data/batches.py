@@ -1,4 +1,4 @@
-"""Which examples form which batch: endless seeded epochs for training, one pass by length for evaluation."""
+"""Which examples form which batch: endless seeded epochs of like lengths for training, one pass for evaluation."""
 
 from __future__ import annotations
 
@@ -13,30 +13,45 @@ from trainables.data.encoded import EncodedSplit
 Indices = npt.NDArray[np.int64]
 
 
-def _epoch(size: int, seed: int, epoch: int) -> Indices:
-    return np.random.default_rng([seed, epoch]).permutation(size)
+POOL = 16
+"""Batches that are filled together, by length: more leave less padding, fewer mix better."""
 
 
-def batches(size: int, batch_size: int, seed: int, start_step: int = 0) -> Iterator[Indices]:
-    """Endless batches of indices below `size`, from the batch numbered `start_step` (from 0) on.
+def batches(lengths: npt.NDArray[np.int64], batch_size: int, seed: int, start_step: int = 0) -> Iterator[Indices]:
+    """Endless batches of the indices of examples with these `lengths`, from the batch numbered `start_step` (from 0).
 
     The epochs, each a permutation of its own drawn from (`seed`, epoch), follow one another without a seam: a batch
     may end one epoch and begin the next, so every batch has `batch_size` examples. A split smaller than that is one
     batch. Any step is reached directly, so a resumed run goes on with the batches that it would have had.
 
+    Within an epoch examples are drawn into pools of `POOL` batches; each pool is cut into batches by length, so that
+    little is padded, and the batches of all pools come in random order.
+
     Raises:
-        ValueError: `size` or `batch_size` is below 1.
+        ValueError: there is no example, or `batch_size` is below 1.
     """
+    size = len(lengths)
     if size < 1 or batch_size < 1:
         raise ValueError(f"size = {size} and batch_size = {batch_size} must be at least 1")
     width = min(size, batch_size)
     epoch, offset = divmod(start_step * width, size)
-    order = _epoch(size, seed, epoch)[offset:]
+    order = _epoch(lengths, width, seed, epoch)[offset:]
     for following in count(epoch + 1):
         while len(order) >= width:
             yield order[:width]
             order = order[width:]
-        order = np.concatenate([order, _epoch(size, seed, following)])
+        order = np.concatenate([order, _epoch(lengths, width, seed, following)])
+
+
+def _epoch(lengths: npt.NDArray[np.int64], width: int, seed: int, epoch: int) -> Indices:
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(lengths))
+    first = -epoch * len(lengths) % width  # examples that fill the last batch of the epoch before
+    whole = first + (len(order) - first) // width * width
+    pools = np.split(order[first:whole], range(POOL * width, whole - first, POOL * width))
+    by_length = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
+    mixed = generator.permutation(np.concatenate(by_length).reshape(-1, width))
+    return np.concatenate([order[:first], mixed.ravel(), order[whole:]])
 
 
 def evaluation_batches(split: EncodedSplit, batch_size: int) -> Iterator[Indices]:
