@@ -140,12 +140,13 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", default=METHODS)
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("study"))
+    parser.add_argument("--runs", type=Path, help="the trainings so far, to which more are added; in --out otherwise")
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
     given.out.mkdir(exist_ok=True)
     for task in STUDIED:
         write_data(TASKS[task], given.shared, given.out)
-    file, of = given.out / "runs.jsonl", list(cells(given.out, given.methods))
+    file, of = given.runs or given.out / "runs.jsonl", list(cells(given.out, given.methods))
     tuning = [cell.at(one, TUNING_SEED) for cell in of for one in MULTIPLIERS]
     lines = work(tuning, given.out, file, given.processes, "tuning")
     fresh = [cell.at(cell.tuned(lines), seed) for cell in of for seed in FRESH_SEEDS]

@@ -20,7 +20,7 @@ import pytest
 from tests.conftest import Workplace
 from tests.search.test_interruption import results, wait_for, workers
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.faults
 
 RAY = str(Path(sys.executable).parent / "ray")
 
