@@ -292,8 +292,8 @@ class TestBudget:
         assert "the smallest possible trains 64 (lora); allowed: a budget that contains one" in line
 
     def test_the_smallest_is_of_the_knobs_that_were_given(self, asker: Asker) -> None:
-        line = asker.search(methods=[{"lora": {"rank": 1000, "layers": "one"}}])
-        assert "the smallest possible trains 64,000 (lora)" in line
+        line = asker.search(budget={"parameters": 1000}, methods=[{"lora": {"rank": 32, "layers": "one"}}])
+        assert "the smallest possible trains 2,048 (lora)" in line
 
     def test_the_smallest_includes_a_head_that_counts(self, asker: Asker) -> None:
         line = asker.search(budget={"parameters": 100, "count_head": True}, methods=["lora"])

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,12 @@ def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def answers(port: int) -> bool:
+    """Whether MLflow is up; the port is open before."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as response:
+            return bool(response.status == 200)
     except OSError:
         return False
-    return True
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
