@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-faults unit lint format bench bench-search reproduce clean
+.PHONY: help install demo test test-cluster unit lint format bench bench-search reproduce clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,14 +26,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install  ## Run a real search on this machine: about 12 trials, a front, an exported adapter
 	$(BIN)/python -m search.demo
 
-test: install  ## Run the test suite, but for the searches that are killed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not faults" --numprocesses 3 --dist loadscope --no-loadscope-reorder
+test: install  ## Run the test suite but for its cluster tier
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not cluster" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
-test-faults: install  ## Kill drivers, workers, servers and nodes of clusters in the midst of searches
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults --numprocesses 2
+test-cluster: install  ## Run the cluster tier: several Ray nodes, some of which are killed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses 2
 
 unit: install  ## Run the tests that need neither Ray nor an MLflow server
-	$(BIN)/python -m pytest -m "not integration and not faults"
+	$(BIN)/python -m pytest -m "not integration and not cluster"
 
 lint: install  ## Check style and types
 	$(BIN)/ruff check .

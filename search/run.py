@@ -13,7 +13,7 @@ import ray
 from rich.console import Console
 
 from search import home as search_home
-from search.cluster import check_resources, connect, gpus_for
+from search.cluster import check_resources, connect, gpus_for, quiet_environment
 from search.head import watched_head
 from search.interruption import Interruption
 from search.phases import Run, confirm_phase, search_phase, share
@@ -74,6 +74,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
 def _cluster(spec: SearchSpec, address: str | None, console: Console) -> Iterator[float]:
     """Ray for the duration, or for longer where this process uses it already; gives the GPUs of one trial."""
     with ExitStack() as ending:
+        quiet_environment()
         own = address is not None or not ray.is_initialized()
         if own:
             ending.callback(ray.shutdown)

@@ -40,7 +40,10 @@ class LayerMethod(Method[P]):
 
     def largest_rank(self, configuration: P, layers: Layers) -> int | None:
         """The largest `rank` that `layers` take; None where there is no rank, or no limit."""
-        return max(self.sizes(configuration, layers), default=0) if self.size_knob == "rank" else None
+        if self.size_knob != "rank":
+            return None
+        sizes = self.sizes(configuration, layers)
+        return max(sizes[0], sizes[-1]) if sizes else 0
 
     def obstacle(self, configuration: P, layer: LinearLayer) -> str | None:
         """Why the configuration cannot exist on `layer`; None where it can."""
@@ -56,7 +59,7 @@ class LayerMethod(Method[P]):
         limit = self.largest_rank(configuration, layers)
         if limit is not None and (rank := getattr(configuration, str(self.size_knob))) > limit:
             raise Unfit(
-                f"rank = {rank}: too large for the smallest target; allowed: at most {limit}",
+                f"rank = {rank}: more than the targets take; allowed: at most {limit}",
                 smallest=self._smallest(configuration, layers),
             )
         for one in layers:

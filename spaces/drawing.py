@@ -46,7 +46,7 @@ class Drawing:
         """Shares of the allowance that are not under `at_least`."""
         return Range(min(1.0, self.budget.at_least / max(1, self.allowance)), 1.0, log=True)
 
-    def propose(self, name: str, draw: Suggester) -> Proposal:
+    def propose_of(self, name: str, draw: Suggester) -> Proposal:
         """Draw a configuration of one method.
 
         Raises:

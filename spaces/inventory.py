@@ -69,10 +69,10 @@ class TextInput:
     """How a text model takes its input, which is where learned tokens and prompts act.
 
     `embedding`: the module of the token embeddings, `vocabulary` × `width`, `tied` to the output's. `special_tokens`:
-    ids that the config names (begin, end, separation …) or that are known of BERT's, padding left out. `positions`:
-    the longest input that the model has positions for; None where they are relative. `takes_embeddings`: embeddings
-    may stand in the place of ids, and the head still reads the right ones. `takes_cache`: the forward may start from
-    keys and values of `key_value_heads` heads.
+    ids that the config names (begin, end, separation …) or that are known of BERT's uncased ones, padding left out.
+    `positions`: the longest input that the model has positions for; None where they are relative. `takes_embeddings`:
+    embeddings may stand in the place of ids, and the head still reads the right ones. `takes_cache`: the forward may
+    start from keys and values of `key_value_heads` heads.
     """
 
     embedding: str

@@ -65,7 +65,7 @@ def _corners(drawing: Drawing, name: str) -> Iterator[dict[str, Any]]:
 
 def _allowed(drawing: Drawing, name: str, values: Mapping[str, Any]) -> Proposal | None:
     try:
-        return drawing.propose(name, FixedDraw(values))
+        return drawing.propose_of(name, FixedDraw(values))
     except Rejected:
         return None
 
@@ -107,7 +107,7 @@ def _misfit(drawing: Drawing, name: str) -> str | None:
     for values in _corners(drawing, name):
         if values["share"] == 1.0:
             try:
-                drawing.propose(name, FixedDraw(values))
+                drawing.propose_of(name, FixedDraw(values))
             except Rejected as rejected:
                 if not isinstance(rejected.__cause__, Unfit):
                     return None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from spaces.budget import Budget
 from spaces.drawing import SHARED_PLACES, Drawing
 from spaces.draws import FixedDraw
 from spaces.errors import RequestError
-from spaces.inventory import LAYER_RANGES, Inventory
+from spaces.inventory import LAYER_RANGES
 from spaces.knobs import Suggester, Value, extremes, parse_knob
 from spaces.methods.base import AnyMethod, Configuration, Unfit, check_layers
 from spaces.proposals import Proposal, Rejected
@@ -20,23 +18,13 @@ from spaces.registry import method as method_named
 
 
 @dataclass(frozen=True)
-class Space:
+class Space(Drawing):
     """What a search may propose: methods with narrowed knobs, on one model, under one budget.
 
     All methods share `share` (of the budget), `targets`, `layers` and `learning_rate_multiplier`; a knob that a
     spec narrows for one method, and a method's own knobs, stand under `method.knob`. A knob that is narrowed is drawn
     and never fitted: what the budget does not allow there is rejected.
     """
-
-    methods: Mapping[str, Mapping[str, Any]]
-    inventory: Inventory
-    budget: Budget
-    seed: int = 0
-
-    @cached_property
-    def drawing(self) -> Drawing:
-        """How the configurations of each method are drawn."""
-        return Drawing(self.methods, self.inventory, self.budget, self.seed)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -45,9 +33,9 @@ class Space:
         Raises:
             RequestError: when no method has, with the smallest count or the fewest bytes that any can reach.
         """
-        fitting = tuple(name for name in self.methods if reachable(self.drawing, name))
+        fitting = tuple(name for name in self.methods if reachable(self, name))
         if not fitting:
-            raise explain_emptiness(self.drawing)
+            raise explain_emptiness(self)
         return fitting
 
     def check(self) -> None:
@@ -72,7 +60,7 @@ class Space:
         """
         names = self.names
         name = names[0] if len(names) == 1 else draw.suggest_categorical("method", names)
-        return self.drawing.propose(name, draw)
+        return self.propose_of(name, draw)
 
     def published(self) -> Iterator[dict[str, Value]]:
         """The published default of each method, as large as the budget allows and as widely placed as fits."""
@@ -82,7 +70,7 @@ class Space:
             for layers in LAYER_RANGES:
                 values = {
                     "method": name,
-                    "share": min(1.0, self._default_size(known, default) / self.drawing.allowance),
+                    "share": min(1.0, self._default_size(known, default) / self.allowance),
                     "learning_rate_multiplier": 1.0,
                     **{knob: getattr(default, knob) for knob in SHARED_PLACES if known.placed},
                     **{f"{name}.{knob}": value for knob, value in default.model_dump().items()},

@@ -74,7 +74,7 @@ def _knobs(space: Space, proposal: Proposal, prior: float) -> dict[str, Any]:
         {
             "method": proposal.method,
             # Half a parameter more, so that rounding does not take the next smaller size.
-            "share": min(1.0, (proposal.count.trainable_parameters + 0.5) / space.drawing.allowance),
+            "share": min(1.0, (proposal.count.trainable_parameters + 0.5) / space.allowance),
             "learning_rate_multiplier": multiplier,
             **{knob: settings[knob] for knob in ("targets", "layers") if knob in settings},
             **{f"{proposal.method}.{knob}": value for knob, value in settings.items()},

@@ -19,10 +19,9 @@ from trainables.weights import task_class
 
 _BLOCK = re.compile(r"(.*?\.\d+)\.(.+)")  # the first numbered part of a path ends the name of its block
 
-# Configs of BERT name no separating tokens. Its published vocabularies (English with and without case, multilingual
-# with and without, Chinese) have [CLS] and [SEP] at 101 and 102.
-_CLS_AND_SEP = {101, 102}
-_BERT_TYPES, _BERT_VOCABULARIES = {"bert", "distilbert"}, {30_522, 28_996, 119_547, 105_879, 21_128}
+# Configs of BERT name no separating tokens. Its uncased English vocabulary has [CLS] and [SEP] at 101 and 102.
+_BERT_TYPES, _UNCASED_VOCABULARY = {"bert", "distilbert"}, 30_522
+_CLS_AND_SEP: set[int | None] = {101, 102}
 
 
 def meta_model(config: PreTrainedConfig, task: Task) -> PreTrainedModel:
@@ -147,8 +146,8 @@ def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | N
     config = model.config.get_text_config()
     names = (f"{name}_token_id" for name in ("bos", "eos", "cls", "sep", "mask", "decoder_start"))
     special: set[int | None] = {getattr(config, name, None) for name in names} - {None, config.pad_token_id}
-    if not special and config.model_type in _BERT_TYPES and embedding.num_embeddings in _BERT_VOCABULARIES:
-        special = {*_CLS_AND_SEP}
+    if not special and config.model_type in _BERT_TYPES and embedding.num_embeddings == _UNCASED_VOCABULARY:
+        special = _CLS_AND_SEP
     inputs = inspect.signature(model.forward).parameters
     # Decoders classify the last token, under a head called score; without ids they cannot tell it from padding.
     finds_last_token = "score" not in heads

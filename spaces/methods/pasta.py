@@ -26,7 +26,7 @@ class PastaConfiguration(Configuration):
         default="special",
         pattern=r"^(special|\d+(,\d+)*)$",
         description="Ids of the special tokens, with commas; special: those that the model's config names (RoBERTa's "
-        "0,2), and BERT's [CLS] and [SEP] at 101,102.",
+        "0,2), or 101,102 of BERT's uncased vocabulary.",
     )
     layers: LayerRange | PositiveInt = Field(
         default="all", description="Blocks to adapt: all, last-half, last, the last N; one is the last."

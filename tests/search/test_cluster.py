@@ -20,7 +20,7 @@ import pytest
 from tests.conftest import Workplace
 from tests.search.test_interruption import results, wait_for, workers
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.cluster
 
 RAY = str(Path(sys.executable).parent / "ray")
 

@@ -16,7 +16,7 @@ from tests.conftest import Workplace
 from tests.search.test_cluster import start
 
 
-@pytest.mark.faults
+@pytest.mark.cluster
 def test_a_node_with_another_version(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real node, that finds another paretune installed."""
     installed = workplace.folder / "installed"

@@ -56,7 +56,7 @@ def test_neither_does_the_head() -> None:
         ({"model_type": "roberta"}, "model_type differs: roberta there, bert here"),
         ({"parameters": 5}, "number of parameters differs: 5 there, "),
         ({"shapes": "0"}, "names or shapes of parameters differs$"),
-        ({"config": {}}, "hidden_act of its config differs: None there, gelu here$"),
+        ({"config": {"hidden_act": "relu"}}, "hidden_act of its config differs: relu there, gelu here$"),
     ],
 )
 def test_what_differs_is_named(changed: dict[str, object], expected: str) -> None:

@@ -183,8 +183,8 @@ def test_blocks_that_do_not_divide_are_refused_with_the_layer(name: str) -> None
 @pytest.mark.parametrize(
     ("name", "values", "says"),
     [
-        ("shira", {"rank": 9}, "rank = 9: too large for the smallest target; allowed: at most 8"),
-        *((name, {"rank": 18}, "rank = 18: too large for the smallest target; allowed: at most 16") for name in RANKED),
+        ("shira", {"rank": 9}, "rank = 9: more than the targets take; allowed: at most 8"),
+        *((name, {"rank": 18}, "rank = 18: more than the targets take; allowed: at most 16") for name in RANKED),
         ("fourierft", {"coefficients": 257}, r"coefficients = 257 exceeds the entries of .*query \(256\)"),
         ("oft", {"block_size": 1}, "block_size = 1 turns nothing"),
         (
