@@ -29,7 +29,7 @@ demo: install  ## Run a real search on this machine: about 12 trials, a front, a
 test: install  ## Run the test suite but for its cluster tier
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not cluster" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
-test-cluster: install  ## Run the cluster tier: several Ray nodes, some of which are killed
+test-cluster: install  ## Run the cluster tier: several Ray nodes, and processes that are killed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses 2
 
 unit: install  ## Run the tests that need neither Ray nor an MLflow server

@@ -1,8 +1,8 @@
 """`python -m tests.bench.study [METHOD …]`: methods at equal trainable parameters, each tuned with the same effort.
 
 For every task, method and budget: the widest placement whose largest setting spends 90 to 100 % of the budget; the
-learning rate that validates best among three around the method's prior; three fresh seeds at that rate, scored on rows
-that chose nothing.
+learning rate that validates best among three, the method's prior, three times as much, and a step on from the better
+of the two (a third of the prior, or nine times it); three fresh seeds at that rate, scored on rows that chose nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STUDIED = ("sst2", "cola")
 METHODS = ("lora", "shira", "sparta", "dst", "surm-circulant", "surm-toeplitz", "surm-kronecker", "surm-ldr")
 BUDGETS = (768, 4_608, 50_000)
 SPENT = 0.9
-MULTIPLIERS = (1 / 3, 1.0, 3.0)
+PRIOR, NEXT = 1.0, 3.0
 TUNING_SEED, FRESH_SEEDS = 0, (1, 2, 3)
 
 
@@ -47,9 +47,16 @@ class Cell:
         chosen = self.configuration.model_copy(update={"learning_rate": rate})
         return run_of(self.task, self.method, chosen, seed, tested=seed != TUNING_SEED)
 
+    def step_on(self, lines: dict[Run, Line]) -> float:
+        """The third multiplier to try: beyond the better one of the first two."""
+        return NEXT**2 if self._best((PRIOR, NEXT), lines) == NEXT else 1 / NEXT
+
     def tuned(self, lines: dict[Run, Line]) -> float:
         """The multiplier that validated best."""
-        scores = {one: lines[self.at(one, TUNING_SEED)]["validation"] for one in MULTIPLIERS}
+        return self._best((PRIOR, NEXT, self.step_on(lines)), lines)
+
+    def _best(self, multipliers: Sequence[float], lines: dict[Run, Line]) -> float:
+        scores = {one: lines[self.at(one, TUNING_SEED)]["validation"] for one in multipliers}
         return max(scores, key=lambda one: -1.0 if scores[one] is None else scores[one])
 
 
@@ -147,8 +154,10 @@ def main() -> None:
     for task in STUDIED:
         write_data(TASKS[task], given.shared, given.out)
     file, of = given.runs or given.out / "runs.jsonl", list(cells(given.out, given.methods))
-    tuning = [cell.at(one, TUNING_SEED) for cell in of for one in MULTIPLIERS]
+    tuning = [cell.at(one, TUNING_SEED) for cell in of for one in (PRIOR, NEXT)]
     lines = work(tuning, given.out, file, given.processes, "tuning")
+    further = [cell.at(cell.step_on(lines), TUNING_SEED) for cell in of]
+    lines = work(further, given.out, file, given.processes, "tuning, a step on")
     fresh = [cell.at(cell.tuned(lines), seed) for cell in of for seed in FRESH_SEEDS]
     lines = work(fresh, given.out, file, given.processes, "fresh seeds")
     for task in STUDIED:

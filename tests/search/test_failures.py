@@ -13,6 +13,7 @@ from tests.search.test_interruption import wait_for, workers
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.cluster
 def test_a_dead_worker_is_replaced_and_its_trial_goes_on(workplace: Workplace) -> None:
     spec = workplace.spec(training={"max_steps": 540}, search={"trials": 2, "rungs": 3})
     driver = workplace.start("search", str(spec))

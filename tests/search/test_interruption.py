@@ -47,6 +47,7 @@ def workers(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.cluster
 def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     steps = {"max_steps": 540}
     spec = workplace.spec(
@@ -74,6 +75,7 @@ def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
         assert [rung["step"] for rung in json.loads(path.read_text())["rungs"]] == expected
 
 
+@pytest.mark.cluster
 def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workplace) -> None:
     steps = {"max_steps": 540}
     spec = workplace.spec(training=steps, search={"trials": 4, "rungs": 3}, confirm={"top": 1, "seeds": 1})

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import Workplace
 from tests.search.test_interruption import results, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.cluster
 
 
 def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:

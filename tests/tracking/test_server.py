@@ -52,6 +52,7 @@ def check(uri: str, trials: int) -> None:
     assert [point.trial for point in front_document(uri, "demo").front] == [f"{n:04d}" for n in range(trials)]
 
 
+@pytest.mark.cluster
 def test_an_outage_loses_nothing_and_doubles_nothing(server: Server, spec: SearchSpec, tmp_path: Path) -> None:
     """The server dies under one writer, a second writer starts without it, and it comes back under that one."""
     adapter = tmp_path / "adapter"

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from spaces.methods.base import Configuration
 from spaces.registry import configuration
 from spaces.sections import Task
-from tests.trainables.test_methods_conformance import attached, close, train
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
+from tests.trainables.training import attached, close, train
 from trainables.inventory import inside
 from trainables.lora_form import PREFIX
 from trainables.methods.base import NoStockForm, StockForm

@@ -11,8 +11,8 @@ from peft import PeftModel
 
 from spaces.errors import RequestError
 from spaces.sections import Task
-from tests.trainables.test_methods_conformance import attached, close, train
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
+from tests.trainables.training import attached, close, train
 from trainables.low_rank import low_rank
 from trainables.stock import write_adapter
 

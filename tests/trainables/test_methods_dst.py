@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from spaces.methods.dst import Decay, Distance, Silo
 from spaces.methods.sparta import density_for, entries_at
 from spaces.registry import configuration, method
+from tests.trainables.conformance_merging import Merging
 from tests.trainables.shipped import adapter_tensors, parameter_groups
-from tests.trainables.test_methods_conformance import check_life, loss, train
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
+from tests.trainables.training import loss, train
 from trainables.attach import attach
 from trainables.loop import trained_tensors
 from trainables.methods.dst import DstConfig, DstLayer, silos_of
@@ -451,11 +452,17 @@ def test_a_forward_while_dense_is_that_of_the_subset() -> None:
     assert torch.equal(BERT.logits(model), expected)
 
 
+class Fewest(Merging):
+    """Three entries in all."""
+
+    name = "dst"
+
+
 @pytest.mark.parametrize("tiny", [BERT, GPT2], ids=lambda tiny: tiny.family)
 def test_weights_without_entries_live_as_others_do(tiny: Tiny, tmp_path: Path) -> None:
     start = configuration("dst", {"silo": "global"})
     chosen = method("dst").fit(start, tiny.inventory, 3)
-    assert check_life(tiny, "dst", chosen, tmp_path) > 0
+    assert Fewest().check_life(tiny, chosen, tmp_path) > 0
     held = {name: len(tensor) for name, tensor in load_file(tmp_path / FILE).items() if "dst_index" in name}
     assert len(held) == len(tiny.inventory.layers)
     assert sum(held.values()) == 3

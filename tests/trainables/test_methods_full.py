@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from spaces.registry import configuration
 from spaces.sections import Task
 from tests.trainables.shipped import adapter_bytes, parameter_groups
-from tests.trainables.test_methods_conformance import loss, train
 from tests.trainables.tiny_models import BERT, Tiny
+from tests.trainables.training import loss, train
 from trainables.attach import attach, merged
 from trainables.inventory import inventory_of
 from trainables.methods.full import whole_modules

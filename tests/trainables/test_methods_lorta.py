@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from spaces.registry import configuration, method
-from tests.trainables.test_methods_conformance import attached, close, train
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
+from tests.trainables.training import attached, close, train
 from trainables.attach import attach, trained_parameters
 from trainables.methods.lorta import LortaLayer
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from spaces.methods.base import Unfit
 from spaces.registry import configuration
 from spaces.sections import Task
-from tests.trainables.test_methods_conformance import attached, close, train
 from tests.trainables.tiny_models import BERT, ROWS, TOKENS, VOCABULARY, Tiny
+from tests.trainables.training import attached, close, train
 from trainables.attach import attach
 from trainables.blocks import block_of
 from trainables.input_ids import reader_around

@@ -25,7 +25,6 @@ from spaces.methods.trainable_tokens import TrainableTokensConfiguration, token_
 from spaces.registry import configuration, method
 from spaces.sections import Task, TrainingSection
 from tests.trainables.shipped import adapter_bytes, parameter_groups
-from tests.trainables.test_methods_conformance import check_life
 from tests.trainables.tiny_models import BERT, GPT2, LLAMA, Tiny
 from trainables.assemble import assemble
 from trainables.attach import attach, merged, trained_parameters
@@ -53,13 +52,6 @@ def fill(model: PeftModel, tiny: Tiny) -> None:
 def loss(tiny: Tiny, model: nn.Module) -> Tensor:
     logits: Tensor = model(**tiny.inputs()).logits
     return logits.square().mean()
-
-
-@pytest.mark.parametrize("tiny", [BERT, GPT2], ids=str)
-@pytest.mark.parametrize("variant", ["rslora", "dora"])
-def test_life_of_a_variant_of_lora(tiny: Tiny, variant: str, tmp_path: Path) -> None:
-    chosen = configuration("lora", {"targets": "all", "rank": 2, "variant": variant})
-    assert check_life(tiny, "lora", chosen, tmp_path) > 1e-3
 
 
 @pytest.mark.parametrize(("variant", "factor"), [("lora", 0.5), ("rslora", 0.5 * 3**0.5)])

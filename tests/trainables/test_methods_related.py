@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from tests.trainables.test_methods_conformance import attached, train
 from tests.trainables.tiny_models import BERT, Tiny
+from tests.trainables.training import attached, train
 from trainables.additive import AdditiveLayer
 from trainables.methods.ether import EtherConfig
 from trainables.methods.hadamard import HadamardConfig, HadamardLayer

@@ -21,9 +21,10 @@ from spaces.methods.sparta import choose_entries, density_for
 from spaces.registry import configuration, method
 from spaces.sections import Task
 from tests.bench.memory import step_peak
-from tests.trainables import test_methods_conformance as conformance
+from tests.trainables.conformance_merging import Merging
 from tests.trainables.shipped import parameter_groups
-from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
+from tests.trainables.tiny_models import ALL, BERT, CAUSAL_GPT2, GPT2, Tiny
+from tests.trainables.training import loss, train
 from trainables import sparse_product
 from trainables.attach import attach, merged
 from trainables.entry_gradients import Entries
@@ -278,7 +279,6 @@ def test_adapter_parameters_are_the_deltas_alone() -> None:
 # Entries of any parameter.
 
 EVERYTHING = {"parameters": "all", "density": 0.2, "indices": "seed"}
-CAUSAL_GPT2 = Tiny("gpt2", Task.CAUSAL_LM)
 FAMILIES = pytest.mark.parametrize("tiny", ALL, ids=lambda tiny: f"{tiny.family}-{tiny.task}")
 TIED = pytest.mark.parametrize("tiny", [BERT, CAUSAL_GPT2], ids=lambda tiny: tiny.family)
 
@@ -312,8 +312,8 @@ def test_gradients_of_any_parameter_are_those_of_the_dense_model(tiny: Tiny, par
         for unit in units(model).values():
             unit.deltas["default"].copy_(0.05 * torch.randn(unit.deltas["default"].shape, generator=generator))
     dense = merged(copy.deepcopy(model)).requires_grad_(True).eval()
-    conformance.loss(tiny, model).backward()
-    conformance.loss(tiny, dense).backward()
+    loss(tiny, model).backward()
+    loss(tiny, dense).backward()
     compared = 0
     for name, unit in units(model).items():
         names = [f"{name}.{inner}" for inner, _ in unit.base_layer.named_parameters()]
@@ -349,34 +349,15 @@ def test_entries_of_each_parameter_are_as_many_as_counted(tiny: Tiny) -> None:
     }
 
 
-@TIED
-@pytest.mark.parametrize(
-    "aspect", ["several", "checkpointing", "bfloat16", "autocast", "copy", "evaluating", "merging"]
-)
-def test_any_parameter_lives_as_weights_do(
-    tiny: Tiny, aspect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(conformance.SIZES, "sparta", EVERYTHING)
-    if aspect == "several":
-        conformance.test_several_adapters(tiny, "sparta", tmp_path)
-    elif aspect == "checkpointing":
-        for reentrant in (False, True):
-            conformance.test_gradient_checkpointing_changes_nothing(tiny, "sparta", reentrant)
-    elif aspect == "bfloat16":
-        conformance.test_a_base_in_bfloat16(tiny, "sparta", tmp_path)
-    elif aspect == "autocast":
-        conformance.test_training_under_autocast(tiny, "sparta")
-    elif aspect == "copy":
-        conformance.test_a_copied_model_is_independent("sparta")
-    elif aspect == "evaluating":
-        conformance.test_evaluating_between_steps_changes_nothing(tiny, "sparta")
-    else:
-        conformance.test_merging_and_unmerging(tiny, "sparta")
-        conformance.test_unloading_gives_the_base(tiny, "sparta")
+class TestAnyParameter(Merging):
+    """Lives as weights do."""
+
+    name = "sparta"
+    settings = EVERYTHING
 
 
 def test_tied_weights_stay_tied() -> None:
-    model = conformance.train(CAUSAL_GPT2, of_everything(CAUSAL_GPT2), "sparta")
+    model = train(CAUSAL_GPT2, of_everything(CAUSAL_GPT2), "sparta")
     head, words = model.base_model.model.lm_head, model.base_model.model.transformer.wte
     assert len(words.deltas["default"]) > 0
     assert len(head.deltas) == 0
@@ -408,14 +389,14 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize(("first", "second"), [("weights", "all"), ("all", "embeddings")])
 @TIED
 def test_adapters_of_different_parameters_share_a_model(tiny: Tiny, first: str, second: str) -> None:
-    model = conformance.train(tiny, of_everything(tiny, parameters=first), "sparta")
+    model = train(tiny, of_everything(tiny, parameters=first), "sparta")
     before = tiny.logits(model)
     chosen = configuration("sparta", EVERYTHING | {"parameters": second, "seed": 1})
     config = adapters()["sparta"].peft_config(chosen, tiny.inventory, 0)
     config.modules_to_save = model.peft_config["default"].modules_to_save
     model.add_adapter("other", config)
     model.set_adapter("other")
-    other = tiny.logits(conformance.train(tiny, model, "sparta"))
+    other = tiny.logits(train(tiny, model, "sparta"))
     model.set_adapter("default")
     assert torch.equal(tiny.logits(model), before)
     model.set_adapter("other")
@@ -502,7 +483,7 @@ def test_a_step_needs_less_memory_than_with_composed_weights() -> None:
 
 
 def test_places_drawn_again_are_checked(tmp_path: Path) -> None:
-    model = conformance.train(BERT, of_everything(BERT), "sparta")
+    model = train(BERT, of_everything(BERT), "sparta")
     model.save_pretrained(tmp_path)
     config = SpartaConfig.from_pretrained(tmp_path)
     assert len(config.index_hash) == 16

@@ -23,9 +23,9 @@ from transformers.pytorch_utils import Conv1D
 from spaces.errors import RequestError
 from spaces.registry import configuration, method
 from spaces.sections import Task
-from tests.trainables.test_methods_conformance import train
 from tests.trainables.test_structured_displacement import f_circulant
 from tests.trainables.tiny_models import BERT, Tiny
+from tests.trainables.training import train
 from trainables.attach import attach
 from trainables.inventory import inventory_of, meta_model
 from trainables.methods.surm import adapted_layers

@@ -19,8 +19,8 @@ from transformers import AutoModelForSequenceClassification
 from spaces.errors import RequestError
 from spaces.methods.base import Unfit
 from spaces.registry import configuration, method, methods
-from tests.trainables.test_methods_conformance import attached, close, train, usual
 from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
+from tests.trainables.training import attached, close, train, usual
 from trainables import stock_verification
 from trainables.methods.base import NoStockForm
 from trainables.registry import adapters

@@ -11,8 +11,8 @@ from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from spaces.registry import configuration
-from tests.trainables.test_methods_conformance import train
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
+from tests.trainables.training import train
 from trainables.attach import attach
 from trainables.methods.base import NoStockForm, StockForm
 from trainables.registry import adapters

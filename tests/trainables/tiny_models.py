@@ -159,6 +159,7 @@ class Tiny:
 ALL = tuple(Tiny(family, task) for family in FAMILIES for task in TASKS[family])
 BERT = Tiny("bert", Task.SEQUENCE_CLASSIFICATION)
 GPT2 = Tiny("gpt2", Task.SEQUENCE_CLASSIFICATION)
+CAUSAL_GPT2 = Tiny("gpt2", Task.CAUSAL_LM)
 ROBERTA = Tiny("roberta", Task.SEQUENCE_CLASSIFICATION)
 LLAMA = Tiny("llama", Task.CAUSAL_LM)
 
