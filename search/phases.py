@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import optuna
 import ray
@@ -17,11 +18,13 @@ from search.interruption import Interruption
 from search.preflight import Prepared
 from search.progress import Display
 from search.recorder import Recorder
+from search.samplers import regional_sampler
 from search.searcher import PlannedSearch
 from search.stages import PlanList, run_stage
 from search.stoppers import make_stopper
 from spaces.errors import RequestError, WorkError
 from spaces.ledger import Ledger
+from spaces.metrics import standard_error
 from spaces.records import TrialPlan
 from spaces.spec import SearchSpec
 from tracking.writer import SearchWriter
@@ -88,6 +91,8 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
         seed=spec.search.seed,
         max_steps=spec.training.max_steps,
         max_failures=spec.search.max_failures,
+        noise=partial(standard_error, spec.metric, rows=len(run.prepared.validation)),
+        sampler_of=regional_sampler(spec),
         max_total_steps=spec.search.max_total_steps,
         given=run.prepared.given,
         on_rejected=run.recorder.reject,

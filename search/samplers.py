@@ -17,25 +17,37 @@ SMALLEST_POPULATION = 4
 
 
 def make_sampler(spec: SearchSpec, taken: int) -> BaseSampler:
-    """The sampler of a search in which `taken` trials exist: a resume does not draw the same ones again."""
+    """The sampler of a study in which `taken` trials exist: a resume does not draw the same ones again.
+
+    Where a search draws the knobs from trials of about one size, it is asked for nothing but what that left open.
+    """
     seed = int(np.random.SeedSequence((spec.search.seed, taken)).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return _SAMPLERS[spec.search.sampler](spec, seed)
+        return _SAMPLERS.get(spec.search.sampler, _random)(spec, seed)
 
 
-def _tpe(spec: SearchSpec, seed: int) -> BaseSampler:
+def regional_sampler(spec: SearchSpec) -> Callable[[int], BaseSampler] | None:
+    """Makes, from a seed, what draws the knobs from trials of about one size; None where the study's own does."""
+    return _REGIONAL.get(spec.search.sampler)
+
+
+def tpe(seed: int) -> BaseSampler:
     """`group`: knobs that only one method has are modelled among the trials of that method."""
-    return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+
+
+def gp(seed: int) -> BaseSampler:
+    """Models the knobs that all methods share; a method's own are drawn at random."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
 
 
 def _random(spec: SearchSpec, seed: int) -> BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
-
-
-def _gp(spec: SearchSpec, seed: int) -> BaseSampler:
-    """Models the knobs that all methods share; a method's own are drawn at random."""
-    return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
 
 
 def _nsga2(spec: SearchSpec, seed: int) -> BaseSampler:
@@ -56,9 +68,8 @@ def _qmc(spec: SearchSpec, seed: int) -> BaseSampler:
 
 
 _SAMPLERS: dict[str, Callable[[SearchSpec, int], BaseSampler]] = {
-    "tpe": _tpe,
     "random": _random,
-    "gp": _gp,
     "nsga2": _nsga2,
     "qmc": _qmc,
 }
+_REGIONAL: dict[str, Callable[[int], BaseSampler]] = {"tpe": tpe, "gp": gp}

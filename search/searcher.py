@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from search.asking import Asker
 from search.plans import Plans
 from search.study import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
 from spaces.budget import Budget
@@ -48,6 +50,8 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         seed: int,
         max_steps: int,
         max_failures: int,
+        noise: Callable[[float], float],
+        sampler_of: Callable[[int], BaseSampler] | None = None,
         max_total_steps: int | None = None,
         given: Iterable[Suggestion] = (),
         on_rejected: Callable[[], None] = lambda: None,
@@ -81,6 +85,19 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
                 study.enqueue_trial(dict(one.knobs), user_attrs={GIVEN: settings})
             for point in space.published():
                 study.enqueue_trial(point)
+        self._asker = Asker(study, space, metric, max_steps=max_steps, sampler_of=sampler_of, noise=noise, seed=seed)
+        self._remember(ledger)
+
+    def _remember(self, ledger: Ledger) -> None:
+        """Tell the asker what an earlier driver tried."""
+        trials = self._ot_study.get_trials(deepcopy=False)
+        for folder in ledger.trials():
+            plan, result = folder.plan(), folder.result()
+            if plan.kind == "trial" and plan.trial in self._numbers:
+                asked = trials[self._numbers[plan.trial]]
+                self._asker.begun(plan, asked.params, asked.distributions)
+            if result is not None and (plan.kind == "reference" or plan.trial in self._numbers):
+                self._asker.ended(plan, result)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing of it belongs into Tune's snapshot: the study and the ledger are durable themselves."""
@@ -106,6 +123,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         if back is None:
             return
         plan, ended = back
+        self._asker.ended(plan, ended)
         if plan.kind == "trial":
             self._steps += ended.steps
             tell(self._ot_study, self._numbers[plan.trial], plan, ended, self._objective)
@@ -127,7 +145,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         if self._planned >= self._limit or self._exhausted():
             return None
         for _ in range(ASKS_BEFORE_REPAIR):
-            asked = self._ot_study.ask()
+            asked = self._asker.ask()
             proposal = self._judge(asked)
             if proposal is not None:
                 return self._plan(asked, proposal)
@@ -183,6 +201,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         asked.set_user_attr(TRIAL, trial)
         plan = plan_of(trial, proposal, self._proposals.budget, dict(asked.params), self._seed)
         self._ledger.trial(trial).write_plan(plan)
+        self._asker.begun(plan, asked.params, asked.distributions)
         self._numbers[trial] = asked.number
         self._known.add(proposal.signature)
         self._planned += 1

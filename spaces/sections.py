@@ -163,7 +163,11 @@ class SearchSection(Section):
     """How configurations are chosen and trials are run."""
 
     trials: int = Field(default=40, ge=1, description="Trials to train; rejected configurations do not count.")
-    sampler: Literal["tpe", "random", "gp", "nsga2", "qmc"] = Field(default="tpe", description="Optuna's sampler.")
+    sampler: Literal["tpe", "random", "gp", "nsga2", "qmc"] = Field(
+        default="tpe",
+        description="Optuna's sampler. For tpe and gp the size is chosen where the front is thin, and they draw the "
+        "other knobs.",
+    )
     stopper: Literal["none", "asha", "front"] = Field(
         default="front",
         description="What ends weak trials early at a rung: front compares each with those of at most as many "

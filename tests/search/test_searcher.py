@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.reconcile import reconcile
+from search.samplers import regional_sampler
 from search.searcher import PlannedSearch, plan_of
 from search.starts import earlier, given
 from search.study import DUPLICATE, REJECTED, TRIAL, open_study, rejected_count
@@ -77,6 +78,8 @@ class Harness:
             seed=0,
             max_steps=9,
             max_failures=max_failures,
+            noise=lambda quality: 0.01,
+            sampler_of=regional_sampler(self.spec),
             max_total_steps=self.max_total_steps,
             given=self.given,
             waiting=waiting,
@@ -89,7 +92,8 @@ class Harness:
 
     def finish(self, tune_id: str, plan: TrialPlan, quality: float) -> None:
         """The worker records first, then Tune tells the searcher."""
-        self.ledger.trial(plan.trial).write_result(TrialResult(state="finished", quality=quality, steps=9))
+        rungs = (Rung(step=9, quality=quality),)
+        self.ledger.trial(plan.trial).write_result(TrialResult(state="finished", quality=quality, steps=9, rungs=rungs))
         self.searcher.on_trial_complete(
             tune_id, {"quality": quality, "trainable_parameters": plan.trainable_parameters}
         )
@@ -99,7 +103,8 @@ class Harness:
 
 
 def test_every_plan_is_within_the_budget_and_nothing_stays_running(spec: SearchSpec, inventory: Inventory) -> None:
-    harness = Harness(spec, inventory, Budget(20_000, 12_000), ALL)
+    search = spec.search.model_copy(update={"sampler": "random"})  # draws what is rejected more often
+    harness = Harness(spec.model_copy(update={"search": search}), inventory, Budget(20_000, 12_000), ALL)
     plans = []
     while (plan := harness.ask(f"tune{len(plans)}")) is not None:
         assert harness.ledger.trial(plan.trial).plan() == plan

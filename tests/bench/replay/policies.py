@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 
 import optuna
 from ray.tune.schedulers import TrialScheduler
 
-from search.samplers import make_sampler
+from search.samplers import make_sampler, regional_sampler, tpe
 from search.searcher import PlannedSearch
 from search.stoppers import make_stopper
 from spaces.knobs import Value
 from spaces.ledger import Ledger
+from spaces.metrics import standard_error
 from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.space import Space
 from spaces.spec import SearchSpec
@@ -75,23 +77,26 @@ StopperMaker = Callable[[SearchSpec, Ledger, int], TrialScheduler]
 
 def planned(
     *,
-    published: bool = True,
+    alone: bool = False,
     searcher: type[PlannedSearch] = PlannedSearch,
     stopper_of: StopperMaker = make_stopper,
     **search: str,
 ) -> Policy:
-    """The project's search with `search` set in its spec, an in-memory study and no limit on trials of its own."""
+    """The project's search with `search` set in its spec, an in-memory study and no limit on trials of its own.
+
+    `alone`: Optuna's sampler has the whole study and decides all knobs, sizes too.
+    """
 
     def policy(setting: Setting) -> Agent:
         values = setting.spec.search.model_copy(update=search)
         spec = setting.spec.model_copy(update={"search": values})
         space = setting.space
-        if not published:
+        if alone:
             space = Unpublished(space.methods, space.inventory, space.budget, space.seed)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             directions=["maximize" if spec.metric.mode == "max" else "minimize", "minimize"],
-            sampler=make_sampler(spec, taken=0),
+            sampler=tpe(values.seed) if alone and values.sampler == "tpe" else make_sampler(spec, taken=0),
         )
         ledger = Ledger(setting.folder)
         chosen = searcher(
@@ -103,6 +108,8 @@ def planned(
             seed=values.seed,
             max_steps=spec.training.max_steps,
             max_failures=0,
+            noise=partial(standard_error, spec.metric, rows=setting.validation_rows),
+            sampler_of=None if alone else regional_sampler(spec),
         )
         return Planned(chosen, stopper_of(spec, ledger, setting.validation_rows), ledger)
 
@@ -110,10 +117,10 @@ def planned(
 
 
 POLICIES: dict[str, Policy] = {
-    "random": planned(sampler="random", stopper="none", published=False),
-    "tpe": planned(sampler="tpe", stopper="none", published=False),
-    "tpe, asha": planned(sampler="tpe", stopper="asha", published=False),
-    "nsga2": planned(sampler="nsga2", stopper="none", published=False),
+    "random": planned(sampler="random", stopper="none", alone=True),
+    "tpe": planned(sampler="tpe", stopper="none", alone=True),
+    "tpe, asha": planned(sampler="tpe", stopper="asha", alone=True),
+    "nsga2": planned(sampler="nsga2", stopper="none", alone=True),
     "ours": planned(),
     "ours, nobody stopped": planned(stopper="none"),
     "ours, random": planned(sampler="random"),

@@ -1,0 +1,142 @@
+"""What a study is asked for: a trial of a size that the front lacks, with knobs that suit trials of about that size."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
+
+from search.regional import Tried, nearest, regional_study
+from spaces.fronts import front
+from spaces.metrics import Metric
+from spaces.proposals import Proposal, Rejected
+from spaces.records import TrialPlan, TrialResult
+from spaces.space import Space
+from spaces.thinness import draw_size, gaps
+
+WIDE = 3.0
+"""Standard errors behind the front that make a trial one whose like is not tried again."""
+
+ALIKE_SIZE, ALIKE_RATE = 1.25, 1.5
+"""Factors of trainable parameters and of learning rate within which trials of one method and place are alike."""
+
+DRAWS = 10
+"""Times that something else is drawn in the place of what is like a trial far behind."""
+
+Noise = Callable[[float], float]
+SamplerOf = Callable[[int], BaseSampler]
+
+
+class Asker:
+    """Asks a study for trials. What waits in it comes first: published defaults, given settings, a killed driver's.
+
+    The size is known before a trial is trained, so it is chosen and not learned: within the gaps of the front, counting
+    trials that run. The other knobs are drawn by Optuna's sampler from the trials of about that size, by quality
+    alone. What cannot have the size, or is like a trial that ended far behind the front of its count, is drawn again.
+
+    `sampler_of`: makes a sampler from a seed; None where the study's own sampler decides, size and all.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Space,
+        metric: Metric,
+        *,
+        max_steps: int,
+        sampler_of: SamplerOf | None,
+        noise: Noise,
+        seed: int,
+    ) -> None:
+        self._study = study
+        self._space = space
+        self._metric = metric
+        self._max_steps = max_steps
+        self._sampler_of = sampler_of
+        self._noise = noise
+        self._seed = seed
+        self._reference: float | None = None
+        self._tried: dict[str, Tried] = {}
+        self._hopeless: list[TrialPlan] = []
+        self._fronts: dict[int, list[tuple[float, float]]] = defaultdict(list)
+        trials = study.get_trials(deepcopy=False)
+        self._asked = len(trials)
+        self._waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+
+    def ask(self) -> optuna.Trial:
+        """The next trial of the study, which is running from now on."""
+        self._asked += 1
+        if self._waiting:
+            self._waiting -= 1
+        elif self._sampler_of is not None:
+            self._study.enqueue_trial(self._drawn(self._sampler_of))
+        return self._study.ask()
+
+    def begun(self, plan: TrialPlan, knobs: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
+        """A trial was planned."""
+        self._tried[plan.trial] = Tried(knobs, distributions, plan.trainable_parameters)
+
+    def ended(self, plan: TrialPlan, result: TrialResult) -> None:
+        """A training ended, the reference too."""
+        if plan.kind == "reference":
+            self._reference = result.quality
+        if plan.kind != "trial":
+            return
+        tried = self._tried[plan.trial]
+        tried.state, tried.quality, tried.rungs = result.state, result.quality, result.rungs
+        for rung in result.rungs:
+            known = [*self._fronts[rung.step], (rung.quality, float(plan.trainable_parameters))]
+            self._fronts[rung.step] = front(known, lambda one: one[0], lambda one: one[1], self._metric.mode)
+        if result.state == "failed" or (result.rungs and self._behind(plan, result) > WIDE):
+            self._hopeless.append(plan)
+
+    def _behind(self, plan: TrialPlan, result: TrialResult) -> float:
+        """Standard errors by which the best trial of at most as many parameters is better, at the last rung reached."""
+        rung = result.rungs[-1]
+        best = [quality for quality, size in self._fronts[rung.step] if size <= plan.trainable_parameters][-1]
+        return abs(best - rung.quality) / max(math.hypot(self._noise(best), self._noise(rung.quality)), 1e-12)
+
+    def _drawn(self, sampler_of: SamplerOf) -> dict[str, Any]:
+        size = self._size(np.random.default_rng((self._seed, self._asked)))
+        seed = int(np.random.SeedSequence((self._seed, self._asked)).generate_state(1)[0])
+        study = regional_study(nearest(self._tried.values(), size), self._metric.mode, sampler_of(seed))
+        share = (size - self._space.counted_head) / self._space.allowance
+        limits = self._space.share
+        for _ in range(DRAWS):
+            study.enqueue_trial({"share": min(max(share, limits.low), limits.high)})
+            trial = study.ask()
+            try:
+                if not self._like_what_is_far_behind(self._space.propose(trial)):
+                    break
+            except Rejected as rejection:
+                trial.set_constraint("budget", rejection.excess)
+            study.tell(trial, state=TrialState.PRUNED)
+        return dict(trial.params)
+
+    def _size(self, generator: np.random.Generator) -> float:
+        budget = self._space.budget
+        found = self._fronts[self._max_steps]
+        lowest = self._reference if self._reference is not None else found[0][0] if found else 0.0
+        running = [one.parameters for one in self._tried.values() if one.state == "running"]
+        limits = {"at_least": budget.at_least, "budget": budget.parameters}
+        return draw_size(gaps(found, running, reference=lowest, **limits), generator)
+
+    def _like_what_is_far_behind(self, proposal: Proposal) -> bool:
+        return any(_alike(proposal, plan) for plan in self._hopeless)
+
+
+def _alike(proposal: Proposal, plan: TrialPlan) -> bool:
+    """Whether method and place are the same, and size and learning rate about the same."""
+    settings, config = proposal.settings, plan.config
+    if proposal.method != plan.method or any(settings.get(one) != config.get(one) for one in ("targets", "layers")):
+        return False
+    sizes = math.log(max(1, proposal.count.trainable_parameters) / max(1, plan.trainable_parameters))
+    rates = math.log(settings["learning_rate"] / config["learning_rate"])
+    return abs(sizes) <= math.log(ALIKE_SIZE) and abs(rates) <= math.log(ALIKE_RATE)

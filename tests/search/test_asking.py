@@ -1,0 +1,170 @@
+"""What a study is asked for: sizes that the front lacks, knobs of trials of such sizes, nothing far behind again."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+
+from search.asking import Asker, _alike
+from search.regional import FEWEST, MOST, REGION, Tried, nearest, regional_study
+from search.samplers import tpe
+from search.searcher import plan_of
+from spaces.budget import Budget
+from spaces.inventory import Inventory
+from spaces.metrics import METRICS
+from spaces.proposals import Proposal
+from spaces.records import Rung, State, TrialResult
+from spaces.space import Space
+from tests.spaces.conftest import inventory as inventory
+
+METHODS = {"lora": {}, "sparta": {}, "dst": {}}
+STEPS = 9
+
+
+class Asked:
+    """An asker with its study, driven as the searcher does."""
+
+    def __init__(self, inventory: Inventory, seed: int = 0) -> None:
+        self.space = Space(METHODS, inventory, Budget(100_000, 100))
+        self.study = optuna.create_study(directions=["maximize", "minimize"])
+        self.asker = Asker(
+            self.study,
+            self.space,
+            METRICS["accuracy"],
+            max_steps=STEPS,
+            sampler_of=tpe,
+            noise=lambda quality: 0.01,
+            seed=seed,
+        )
+        self.planned = 0
+
+    def ask(self) -> Proposal:
+        self.trial = self.asker.ask()
+        return self.space.propose(self.trial)
+
+    def end(self, proposal: Proposal, quality: float, state: State = "finished", step: int = STEPS) -> None:
+        plan = plan_of(f"{self.planned:04d}", proposal, self.space.budget, dict(self.trial.params), 0)
+        self.planned += 1
+        self.asker.begun(plan, self.trial.params, self.trial.distributions)
+        if state != "running":
+            rungs = (Rung(step=step, quality=quality),)
+            last = quality if state == "finished" else None
+            self.asker.ended(plan, TrialResult(state=state, quality=last, steps=step, rungs=rungs))
+
+
+def sizes(asked: Asked, times: int) -> list[int]:
+    return [asked.ask().count.trainable_parameters for _ in range(times)]
+
+
+def test_sizes_lie_where_the_front_is_thin(inventory: Inventory) -> None:
+    asked = Asked(inventory)
+    # Up to 1,000 parameters the front is as good as at 100,000 but for the step between 10,000 and 50,000.
+    for size, quality in ((100, 0.60), (1_000, 0.601), (10_000, 0.602), (50_000, 0.9)):
+        asked.study.enqueue_trial({"method": "sparta", "share": size / 100_000})
+        asked.trial = asked.study.ask()
+        asked.end(asked.space.propose(asked.trial), quality)
+    drawn = np.array(sizes(asked, 60))
+    assert ((drawn > 9_000) & (drawn < 51_000)).mean() > 0.5
+    assert (drawn < 51_000).mean() < 1  # no size is left out for good
+
+
+def test_the_sizes_of_what_runs_are_left_out(inventory: Inventory) -> None:
+    asked = Asked(inventory)
+    asked.end(asked.ask(), 0.8)
+    drawn = []
+    for _ in range(8):  # nothing of it ends
+        proposal = asked.ask()
+        drawn.append(math.log10(proposal.count.trainable_parameters))
+        asked.end(proposal, 0.0, "running")
+    assert min(np.diff(sorted(drawn))) > 0
+
+
+def test_what_waits_comes_first(inventory: Inventory) -> None:
+    space = Space(METHODS, inventory, Budget(100_000, 100))
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    waiting = list(space.published())
+    for point in waiting:
+        study.enqueue_trial(point)
+    metric = METRICS["accuracy"]
+    asker = Asker(study, space, metric, max_steps=STEPS, sampler_of=tpe, noise=lambda quality: 0.01, seed=0)
+    assert [space.propose(asker.ask()).method for _ in waiting] == [point["method"] for point in waiting]
+    space.propose(asker.ask())
+    assert TrialState.WAITING not in [trial.state for trial in study.trials]
+
+
+def test_nothing_like_a_trial_far_behind_is_asked_for(inventory: Inventory) -> None:
+    asked = Asked(inventory, seed=3)
+    asked.study.enqueue_trial({"method": "sparta", "share": 0.001})
+    asked.trial = asked.study.ask()
+    asked.end(asked.space.propose(asked.trial), 0.9)
+    behind = []
+    for _ in range(40):
+        proposal = asked.ask()
+        asked.end(proposal, 0.6)
+        plan = asked.asker._hopeless[-1]
+        assert plan.method == proposal.method
+        behind.append(plan)
+    again = [asked.ask() for _ in range(20)]
+    assert not any(_alike(one, plan) for one in again for plan in behind)
+
+
+def test_a_trial_within_the_noise_of_the_front_is_not_far_behind(inventory: Inventory) -> None:
+    asked = Asked(inventory)
+    asked.end(asked.ask(), 0.9)
+    for _ in range(6):
+        asked.end(asked.ask(), 0.87)
+    assert not asked.asker._hopeless
+
+
+@given(
+    sizes=st.lists(st.integers(1, 10**6), max_size=60),
+    at=st.floats(1, 10**6),
+)
+def test_a_region_is_what_is_near_or_else_the_nearest(sizes: list[int], at: float) -> None:
+    tried = [Tried({}, {}, size) for size in sizes]
+    found = nearest(tried, at)
+    near = [one for one in tried if abs(math.log10(one.parameters / at)) <= REGION]
+    assert all(any(one is other for other in found) for one in near)
+    assert len(found) == min(len(tried), max(FEWEST, len(near)))
+    left = [abs(math.log10(one.parameters / at)) for one in tried if not any(one is other for other in found)]
+    assert max((abs(math.log10(one.parameters / at)) for one in found), default=0) <= min(left, default=math.inf)
+
+
+def test_a_region_has_an_end() -> None:
+    assert len(nearest([Tried({}, {}, 1_000)] * (MOST + 50), 1_000.0)) == MOST
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 100))
+def test_stopped_trials_are_compared_at_equal_steps_and_failed_ones_come_last(seed: int) -> None:
+    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
+
+    def tried(state: State, *rungs: tuple[int, float], quality: float | None = None) -> Tried:
+        return Tried({"x": 0.5}, space, 1, state, quality, tuple(Rung(step=step, quality=one) for step, one in rungs))
+
+    order = [
+        tried("finished", (3, 0.5), (9, 0.6), quality=0.6),
+        tried("stopped", (3, 0.9), (6, 0.5)),
+        tried("stopped", (3, 0.7)),
+        tried("stopped", (3, 0.6)),
+        tried("failed"),
+    ]
+    shuffled = list(np.random.default_rng(seed).permutation(len(order)))
+    study = regional_study([order[number] for number in shuffled], "max", optuna.samplers.RandomSampler())
+    for best in range(1, len(order) + 1):
+        below, _ = optuna.samplers._tpe.sampler._split_trials(study, study.trials, best)
+        assert sorted(shuffled[trial.number] for trial in below) == list(range(best))
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_a_running_trial_has_no_quality(mode: str) -> None:
+    one = Tried({}, {}, 1)
+    study = regional_study([one], mode, optuna.samplers.RandomSampler())  # type: ignore[arg-type]
+    assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
+    assert study.direction.name == ("MAXIMIZE" if mode == "max" else "MINIMIZE")
