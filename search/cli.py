@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import traceback
@@ -11,8 +10,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
+from search import cli_service
+from search.options import (
+    DEFAULT_STORAGE,
+    Address,
+    File,
+    Json,
+    Name,
+    Overrides,
+    Server,
+    Spec,
+    Storage,
+    TrackingUri,
+    console,
+)
 from spaces.errors import RequestError, WorkError
 
 app = typer.Typer(
@@ -23,17 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Spec = Annotated[Path, typer.Argument(help="A search spec in YAML.")]
-Name = Annotated[str, typer.Argument(help="Name of a search.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="a.b=value: set a field of the spec.")]
-TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="Where MLflow is.")]
-Storage = Annotated[Path, typer.Option("--storage", help="Folder in which searches keep their runs.")]
-Address = Annotated[str | None, typer.Option("--address", help="A Ray cluster: HOST:PORT or auto.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-File = Annotated[Path | None, typer.Option(help="Write to this file as well.")]
-
 INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
-DEFAULT_STORAGE = Path("./paretune-runs")
 
 
 def main() -> None:
@@ -78,27 +80,30 @@ def _keep_traceback() -> str:
     return file.name
 
 
-def _console() -> Console:
-    """Tables and progress: as wide as the terminal, and wide enough for a table elsewhere."""
-    return Console(width=None if sys.stdout.isatty() else max(120, int(os.environ.get("COLUMNS", "0") or 0)))
-
-
 @app.command()
 def search(spec: Spec, overrides: Overrides = None, address: Address = None, tracking_uri: TrackingUri = None) -> int:
     """Run a search, here or on a Ray cluster; live progress; ends with the front."""
     from search.commands import launching
 
-    return launching.search(spec, overrides or [], address, tracking_uri, _console())
+    return launching.search(spec, overrides or [], address, tracking_uri, console())
 
 
 @app.command()
 def resume(
-    name: Name, storage: Storage = DEFAULT_STORAGE, address: Address = None, tracking_uri: TrackingUri = None
+    name: Name,
+    storage: Storage = DEFAULT_STORAGE,
+    address: Address = None,
+    tracking_uri: TrackingUri = None,
+    server: Server = None,
 ) -> int:
     """Go on after a crash, a kill or a reboot; finished trials are not run again."""
+    if server is not None:
+        from search.commands import managing
+
+        return managing.resume(name, server)
     from search.commands import launching
 
-    return launching.resume(name, storage, address, tracking_uri, _console())
+    return launching.resume(name, storage, address, tracking_uri, console())
 
 
 @app.command()
@@ -114,12 +119,13 @@ def front(
     as_json: Json = False,
     storage: Storage = DEFAULT_STORAGE,
     tracking_uri: TrackingUri = None,
+    server: Server = None,
 ) -> None:
     """The front of a search, from MLflow alone."""
-    from search.commands import reading
+    from search.commands import reading, sources
 
-    uri = reading.uri(tracking_uri, storage)
-    reading.front(uri, name, confirmed, axis, html, png, csv, as_json, _console())
+    source = sources.source(server, tracking_uri, storage)
+    reading.front(source, name, confirmed, axis, html, png, csv, as_json, console())
 
 
 @app.command()
@@ -135,27 +141,31 @@ def compare(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Fronts side by side, under one common reference."""
-    from search.commands import reading
+    from search.commands import reading, sources
 
-    reading.compare(reading.uri(tracking_uri, storage), names, confirmed, html, png, as_json, _console())
+    reading.compare(sources.uri(tracking_uri, storage), names, confirmed, html, png, as_json, console())
 
 
 @app.command()
 def trials(
-    name: Name, as_json: Json = False, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None
+    name: Name,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+    server: Server = None,
 ) -> None:
     """What was tried."""
-    from search.commands import reading
+    from search.commands import reading, sources
 
-    reading.trials(reading.uri(tracking_uri, storage), name, as_json, _console())
+    reading.trials(sources.source(server, tracking_uri, storage), name, as_json, console())
 
 
 @app.command()
 def searches(as_json: Json = False, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None) -> None:
     """What exists."""
-    from search.commands import reading
+    from search.commands import reading, sources
 
-    reading.searches(reading.uri(tracking_uri, storage), as_json, _console())
+    reading.searches(sources.uri(tracking_uri, storage), as_json, console())
 
 
 @app.command()
@@ -182,12 +192,16 @@ def export(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     tracking_uri: TrackingUri = None,
+    server: Server = None,
 ) -> None:
     """Write the chosen adapter as a folder that stands alone, verified after writing."""
-    from search.commands import exporting, reading
+    from search.commands import exporting, sources
 
     choice = exporting.Choice(max_parameters, best, knee, trial)
-    exporting.export(reading.uri(tracking_uri, storage), name, out, choice, form, storage, rank)
+    if server is not None:
+        exporting.export_from(server, name, out, choice, form, rank)
+    else:
+        exporting.export(sources.uri(tracking_uri, storage), name, out, choice, form, storage, rank)
 
 
 @app.command()
@@ -200,7 +214,7 @@ def count(
     """Trainable and stored parameters and bytes of a configuration, exactly, without training."""
     from search.commands import inspecting
 
-    inspecting.count(spec, method, settings or [], as_json, _console())
+    inspecting.count(spec, method, settings or [], as_json, console())
 
 
 @app.command()
@@ -210,7 +224,7 @@ def methods(
     """Methods, their knobs, and what each can do, tried on tiny models."""
     from search.commands import describing
 
-    describing.methods(name, as_json, _console())
+    describing.methods(name, as_json, console())
 
 
 @app.command()
@@ -218,7 +232,7 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: Json = False) -> 
     """Check a spec and its data, and say what it would search."""
     from search.commands import inspecting
 
-    inspecting.validate(spec, overrides or [], as_json, _console())
+    inspecting.validate(spec, overrides or [], as_json, console())
 
 
 @app.command()
@@ -239,4 +253,7 @@ def doctor(
     """Check the environment, or that the records of a search agree."""
     from search.commands import checking
 
-    return checking.doctor(name, storage, tracking_uri, as_json, _console())
+    return checking.doctor(name, storage, tracking_uri, as_json, console())
+
+
+app.add_typer(cli_service.app)

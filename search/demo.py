@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from search import home as search_home
-from search.cli import DEFAULT_STORAGE
+from search.options import DEFAULT_STORAGE
 from search.word_order import write_word_order
 from spaces.errors import RequestError, WorkError
 from tracking.uri import resolve_uri

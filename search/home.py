@@ -19,6 +19,7 @@ from spaces.spec import SearchSpec, dump_spec, load_spec
 SPEC = "spec.yaml"
 IDENTITY = "search.json"
 FINISHED = "finished"
+STOP = "stop"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def exists(home: Path) -> bool:
 def taken(name: str) -> RequestError:
     """What a new search is refused with where one of that name exists."""
     return RequestError(f"name = {name}: in use; allowed: a new name, or `paretune resume {name}`")
+
+
+def ask_to_stop(home: Path) -> None:
+    """Have whoever runs the search end it cleanly, on whichever machine; a resume takes it back."""
+    (home / STOP).touch()
 
 
 def mark_finished(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,17 +21,22 @@ from ray import tune
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGAIN_SECONDS = 0.1
+LOOK_SECONDS = 0.5
 
 
 class Interruption:
     """Whether the search is to end, and whether it was ended.
 
-    `time_limit`: seconds from now on after which it is to end. A first signal ends it cleanly; a second one at once.
-    `ended`: why a stage was cut short, if one was.
+    `time_limit`: seconds from now on after which it is to end. `mark`: a file that asks for the end, from wherever it
+    is made. A first signal ends the search cleanly; a second one at once. `ended`: why a stage was cut short, if one
+    was.
     """
 
-    def __init__(self, time_limit: float | None = None) -> None:
+    def __init__(self, time_limit: float | None = None, mark: Path | None = None) -> None:
         self.ended: str | None = None
+        self._mark = mark
+        self._marked = False
+        self._looked = -math.inf
         self._limit = time_limit
         self._deadline = None if time_limit is None else time.monotonic() + time_limit
         self._signal: str | None = None
@@ -42,7 +49,14 @@ class Interruption:
             return f"interrupted ({self._signal})"
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return f"search.time_limit = {self._limit:g} s has passed"
-        return None
+        return "it was asked to stop" if self._is_marked() else None
+
+    def _is_marked(self) -> bool:
+        """Whether the mark was made; it may lie on another machine, so it is not looked for all the time."""
+        now = time.monotonic()
+        if not self._marked and self._mark is not None and now - self._looked >= LOOK_SECONDS:
+            self._looked, self._marked = now, self._mark.exists()
+        return self._marked
 
     @contextmanager
     def watch(self) -> Iterator[None]:

@@ -107,7 +107,9 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
     ledger = Ledger(spec.home).taken_over()
     reconcile(study, ledger, spec)
     writer = SearchWriter(uri, spec, search_id, spec.home)
-    interruption = Interruption(spec.search.time_limit)
+    mark = spec.home / search_home.STOP
+    mark.unlink(missing_ok=True)
+    interruption = Interruption(spec.search.time_limit, mark)
     patience = DRAIN_SECONDS
     finished = False
     try:

@@ -60,8 +60,8 @@ def list_searches(client: MlflowClient, name: str | None = None) -> list[SearchR
     """Every search, or those called `name`, in all experiments; newest first."""
     named = f" and tags.`{tags.SEARCH}` = '{name}'" if name is not None else ""
     experiments = [one.experiment_id for one in _pages(client.search_experiments)]
-    runs = _runs(client, experiments, f"tags.`{tags.KIND}` = 'search'{named}")
-    return sorted((_search(run) for run in runs), key=lambda row: row.started, reverse=True)
+    found = runs(client, experiments, f"tags.`{tags.KIND}` = 'search'{named}")
+    return sorted((_search(run) for run in found), key=lambda row: row.started, reverse=True)
 
 
 def find_search(client: MlflowClient, name: str) -> SearchRow:
@@ -81,12 +81,14 @@ def find_search(client: MlflowClient, name: str) -> SearchRow:
 def read_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
     """Every training of a search in the order of ids: trials, reference and confirmations."""
     children = f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and tags.`{tags.KIND}` != 'search'"
-    runs = _runs(client, [search.experiment_id], children)
+    found = runs(client, [search.experiment_id], children)
     # Ids are padded with zeros to four digits; the ten-thousandth is longer and comes after them.
-    return sorted((_trial(run) for run in runs), key=lambda row: (len(row.plan.trial), row.plan.trial))
+    return sorted((_trial(run) for run in found), key=lambda row: (len(row.plan.trial), row.plan.trial))
 
 
-def _runs(client: MlflowClient, experiments: list[str], query: str) -> Iterator[Run]:
+def runs(client: MlflowClient, experiments: list[str], query: str) -> Iterator[Run]:
+    """Every run of these experiments that the query finds, the earliest first."""
+
     def page(**token: Any) -> Any:
         return client.search_runs(experiments, query, order_by=["attributes.start_time ASC"], **token)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
+from search.service.client import Client
+from search.service.documents import ExportRequest, Format
 from spaces.card import Card
-from spaces.errors import RequestError
+from spaces.errors import RequestError, WorkError
 from spaces.fronts import knee
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
@@ -21,7 +23,7 @@ from tracking.reader import front_document
 from tracking.rows import TrialRow, find_search, read_trials
 
 RANK = 8  # of a low-rank stand-in, unless another is asked for
-Format = Literal["peft", "merged", "lora", "stock"]
+EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,40 @@ def export(
     else:
         alone = ", by PEFT alone" if form == "stock" else ""
         print(f"verified in a fresh process{alone}: the largest difference of its logits is {proof.difference:.2g}")
+
+
+def export_from(server: str, name: str, out: Path, choice: Choice, form: Format, rank: float | None) -> None:
+    """Have a service write the chosen adapter, and unpack it here.
+
+    Raises:
+        RequestError: when the request is wrong.
+        WorkError: when the service fails, or the export does not reproduce the trial's logits.
+    """
+    choice.check()
+    if rank is not None:
+        raise RequestError(f"--rank {rank:g}: a service takes its own; allowed: nothing with --server")
+    if out.exists():
+        raise RequestError(f"--out {out}: exists; allowed: a new folder")
+    wanted = ExportRequest(
+        trial=choice.trial,
+        max_parameters=choice.max_parameters,
+        choice="knee" if choice.knee else "best",
+        format=form,
+    )
+    client = Client(server)
+    status = client.export(name, wanted)
+    while status.state == "running":
+        time.sleep(EVERY_SECONDS)
+        status = client.exported(name, status.id)
+    if status.state == "failed":
+        raise WorkError(f"export {status.id} of {name}: {status.message}")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "export.zip"
+        client.download(name, status.id, file)
+        shutil.unpack_archive(file, folder)
+        (written,) = (one for one in Path(folder).iterdir() if one.is_dir())
+        shutil.move(written, out)
+    print(f"exported trial {status.trial} of {name} to {out}, verified by the service")
 
 
 def _check_rank(rank: float | None, form: Format) -> None:

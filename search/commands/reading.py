@@ -9,27 +9,16 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from search.commands.sources import Source
 from search.storage import try_writing
 from spaces.errors import RequestError
 from tracking.plots import draw_html, draw_png, front_html, front_png
-from tracking.reader import comparison, front_document, searches_document, trials_document
+from tracking.reader import comparison, searches_document
 from tracking.tables import comparison_tables, front_csv, front_table, ties_note
-from tracking.uri import probe, resolve_uri
-
-
-def uri(given: str | None, storage: Path) -> str:
-    """The tracking URI of a reading command.
-
-    Raises:
-        RequestError: when nothing can be read there.
-    """
-    found = resolve_uri(given, None, storage)
-    probe(found, write=False)
-    return found
 
 
 def front(
-    uri: str,
+    source: Source,
     name: str,
     confirmed: bool,
     axis: Literal["trainable", "stored"],
@@ -47,9 +36,9 @@ def front(
     files = [(option, path) for option, path in (("html", html), ("png", png), ("csv", csv)) if path is not None]
     for option, path in files:
         _check_file(option, path)
-    document = front_document(uri, name, confirmed=confirmed, axis=axis)
+    document = source.front(name, confirmed=confirmed, axis=axis)
     if html is not None or png is not None:
-        tried = trials_document(uri, name)
+        tried = source.trials(name)
         if html is not None:
             front_html(document, tried, html, confirmed=confirmed, axis=axis)
         if png is not None:
@@ -60,7 +49,7 @@ def front(
         _print(document)
         return
     console.print(front_table(document, confirmed=confirmed, axis=axis))
-    if confirmed and (note := ties_note(document, trials_document(uri, name))):
+    if confirmed and (note := ties_note(document, source.trials(name))):
         console.print(note, highlight=False, soft_wrap=True)
     for _, path in files:
         console.print(f"wrote {path}", highlight=False)
@@ -104,9 +93,9 @@ def _check_file(option: str, path: Path) -> None:
         raise RequestError(f"--{option} {path}: {reason}; allowed: a file in a folder that exists")
 
 
-def trials(uri: str, name: str, as_json: bool, console: Console) -> None:
+def trials(source: Source, name: str, as_json: bool, console: Console) -> None:
     """Print what a search trained."""
-    document = trials_document(uri, name)
+    document = source.trials(name)
     if as_json:
         _print(document)
         return

@@ -1,0 +1,120 @@
+"""The command line of the service, and of searches that run elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from search.options import (
+    DEFAULT_STORAGE,
+    Address,
+    Json,
+    Name,
+    Overrides,
+    Server,
+    Spec,
+    Storage,
+    TrackingUri,
+    console,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def launch(
+    spec: Spec,
+    overrides: Overrides = None,
+    address: Address = None,
+    tracking_uri: TrackingUri = None,
+    server: Server = None,
+) -> None:
+    """Have a search run, by a service or in a process of its own, and come back."""
+    from search.commands import managing
+
+    managing.launch(spec, overrides or [], server, address, tracking_uri)
+
+
+@app.command()
+def status(
+    name: Name,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+    server: Server = None,
+) -> None:
+    """How a search stands: its trials, its best points, and how long it will take."""
+    from search.commands import managing
+
+    managing.status(name, server, tracking_uri, storage, as_json, console())
+
+
+@app.command()
+def stop(name: Name, storage: Storage = DEFAULT_STORAGE, server: Server = None) -> None:
+    """End a search cleanly, wherever it runs; it can be resumed."""
+    from search.commands import managing
+
+    managing.stop(name, server, storage)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(envvar="PARETUNE_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PARETUNE_PORT", min=0, max=65535)] = 8080,
+    storage: Annotated[
+        Path, typer.Option(envvar="PARETUNE_STORAGE", help="Folder of searches, the same on every node.")
+    ] = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+    ray_jobs: Annotated[
+        str, typer.Option(envvar="PARETUNE_RAY_JOBS", help="Ray's dashboard, where jobs are submitted.")
+    ] = "http://127.0.0.1:8265",
+    study_storage: Annotated[
+        str | None, typer.Option(envvar="PARETUNE_STUDY_STORAGE", help="Database of Optuna's studies.")
+    ] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(envvar="PARETUNE_TOKENS", help="File that `paretune token` wrote.")
+    ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(envvar="PARETUNE_ROOTS", help="A folder from which specs may read; may be given several times."),
+    ] = None,
+    max_running: Annotated[int, typer.Option(envvar="PARETUNE_MAX_RUNNING", min=1, help="Searches side by side.")] = 1,
+    max_queued: Annotated[int, typer.Option(envvar="PARETUNE_MAX_QUEUED", min=0, help="Searches that wait.")] = 100,
+    max_body: Annotated[int, typer.Option(envvar="PARETUNE_MAX_BODY", min=1, help="Bytes of a request.")] = 1_000_000,
+    requests_per_minute: Annotated[
+        int, typer.Option(envvar="PARETUNE_REQUESTS_PER_MINUTE", min=1, help="Of one client.")
+    ] = 600,
+) -> None:
+    """Serve searches over HTTP, with a page, on a Ray cluster."""
+    from search.commands import serving
+    from search.service.settings import Settings
+    from tracking.uri import resolve_uri
+
+    storage = storage.expanduser().absolute()
+    settings = Settings(
+        storage=storage,
+        tracking_uri=resolve_uri(tracking_uri, None, storage),
+        ray_jobs=ray_jobs,
+        study_storage=study_storage,
+        tokens=tokens,
+        roots=tuple(one.expanduser().absolute() for one in root or ()),
+        max_running=max_running,
+        max_queued=max_queued,
+        max_body=max_body,
+        requests_per_minute=requests_per_minute,
+    )
+    serving.serve(host, port, settings)
+
+
+@app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Whose token it is.")],
+    role: Annotated[Literal["read", "run"], typer.Option(help="read: look on. run: launch, stop and export too.")],
+    tokens: Annotated[Path, typer.Option(envvar="PARETUNE_TOKENS", help="File of hashed tokens.")],
+) -> None:
+    """Make a token for the service and print it; the file keeps only its hash."""
+    from search.commands import serving
+
+    serving.token(name, role, tokens)

@@ -1,0 +1,129 @@
+"""`launch`, `status` and `stop`: searches that run elsewhere, in a service or in a process of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from search import home as search_home
+from search.commands.sources import uri
+from search.service.client import Client
+from search.service.documents import SearchStatus
+from spaces.errors import RequestError, WorkError
+from spaces.spec import dump_spec, load_spec
+
+BEGIN_SECONDS = 300.0
+
+
+def launch(spec_path: Path, overrides: list[str], server: str | None, address: str | None, given: str | None) -> None:
+    """Have a search run, and come back at once where a service runs it, else as soon as it has begun.
+
+    Raises:
+        RequestError: when the request is wrong.
+        WorkError: when the search does not begin.
+    """
+    spec = load_spec(spec_path, overrides)
+    if server is not None:
+        status = Client(server).launch(spec)
+        print(
+            f"search {status.search} is {status.state}; `paretune status {status.search} --server {server}` says more"
+        )
+        return
+    from search.preflight import absolute
+
+    spec = absolute(spec)
+    if search_home.exists(spec.home):
+        raise search_home.taken(spec.name)
+    spec.home.parent.mkdir(parents=True, exist_ok=True)
+    log = spec.home.with_name(f"{spec.name}.log")
+    options = [
+        part for name, value in (("--address", address), ("--tracking-uri", given)) if value for part in (name, value)
+    ]
+    written = spec.home.with_name(f"{spec.name}.yaml")
+    written.write_text(dump_spec(spec), encoding="utf-8")
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from search.cli import main; main()", "search", str(written), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _wait_until_it_begins(spec.home, process, log)
+    written.unlink()
+    print(f"search {spec.name} runs; `paretune status {spec.name}` says how it stands, {log} what it prints")
+
+
+def _wait_until_it_begins(home: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + BEGIN_SECONDS
+    while not search_home.exists(home):
+        code = process.poll()
+        if code is not None:
+            lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("paretune: ")]
+            said = lines[-1].removeprefix("paretune: ") if lines else f"the search ended at once; {log} says why"
+            raise (RequestError if code == 2 else WorkError)(said)
+        if time.monotonic() > deadline:
+            raise WorkError(f"the search has not begun within {BEGIN_SECONDS:g} s; {log} may say why")
+        time.sleep(0.1)
+
+
+def status(name: str, server: str | None, given: str | None, storage: Path, as_json: bool, console: Console) -> None:
+    """Print how a search stands."""
+    if server is not None:
+        found = Client(server).status(name)
+    else:
+        from search.service.searches import local_status
+
+        found = local_status(uri(given, storage), storage, name)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+        return
+    console.print(_table(found))
+
+
+def stop(name: str, server: str | None, storage: Path) -> None:
+    """End a search cleanly, and say at once that it was asked to.
+
+    Raises:
+        RequestError: when there is no such search.
+    """
+    if server is not None:
+        found = Client(server).stop(name)
+        print(f"search {name} is {found.state}")
+        return
+    search_home.ask_to_stop(search_home.find("stop", storage, name))
+    print(f"search {name} was asked to stop; `paretune resume {name}` goes on with it")
+
+
+def resume(name: str, server: str) -> int:
+    """Have a service go on with a search."""
+    found = Client(server).resume(name)
+    print(f"search {name} is {found.state}")
+    return 0
+
+
+def _table(status: SearchStatus) -> Table:
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    counts, planned = status.trials, "" if status.planned is None else f" of {status.planned}"
+    table.add_row("search", status.search)
+    table.add_row("state", status.state + (f": {status.message}" if status.message else ""))
+    table.add_row("base", status.base_model)
+    ended = counts.finished + counts.stopped + counts.failed
+    states = f"{counts.finished} finished, {counts.stopped} stopped, {counts.failed} failed"
+    table.add_row("trials", f"{ended}{planned} ended: {states}")
+    if status.eta_seconds is not None:
+        table.add_row("to go", f"about {status.eta_seconds / 60:.0f} min")
+    if status.hypervolume is not None:
+        table.add_row("hypervolume", f"{status.hypervolume:.3f}")
+    for name, point in (("best", status.best), ("knee", status.knee)):
+        if point is not None:
+            size = f"{point.trainable_parameters:,} parameters"
+            table.add_row(
+                name, f"{point.quality:.4f} {status.objective.metric}, {size}: {point.method}, trial {point.trial}"
+            )
+    return table

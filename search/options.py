@@ -1,0 +1,30 @@
+"""Arguments and options that several commands have, and where they print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+Spec = Annotated[Path, typer.Argument(help="A search spec in YAML.")]
+Name = Annotated[str, typer.Argument(help="Name of a search.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="a.b=value: set a field of the spec.")]
+TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="Where MLflow is.")]
+Storage = Annotated[Path, typer.Option("--storage", help="Folder in which searches keep their runs.")]
+Address = Annotated[str | None, typer.Option("--address", help="A Ray cluster: HOST:PORT or auto.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Server = Annotated[
+    str | None, typer.Option("--server", envvar="PARETUNE_SERVER", help="A paretune service: http://HOST:PORT.")
+]
+File = Annotated[Path | None, typer.Option(help="Write to this file as well.")]
+
+DEFAULT_STORAGE = Path("./paretune-runs")
+
+
+def console() -> Console:
+    """Tables and progress: as wide as the terminal, and wide enough for a table elsewhere."""
+    return Console(width=None if sys.stdout.isatty() else max(120, int(os.environ.get("COLUMNS", "0") or 0)))

@@ -1,0 +1,1 @@
+"""The service: searches of a team on one Ray cluster, over HTTP."""

@@ -1,0 +1,53 @@
+"""The application: its routes, what guards them, and the thread that submits searches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from prometheus_fastapi_instrumentator import Instrumentator
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from search.service import (
+    health,
+    problems,
+    routes_exports,
+    routes_page,
+    routes_reading,
+    routes_searches,
+    routes_tools,
+)
+from search.service.dispatcher import Dispatcher
+from search.service.guards import Limits, add_headers
+from search.service.jobs import Jobs
+from search.service.settings import LOOPBACK, Settings
+
+DESCRIPTION = "Searches over adaptation methods under a limit on trainable parameters, on one Ray cluster."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """A service; what it knows stands in MLflow and Ray, so that it may be started again, or twice, at any time."""
+    jobs = Jobs(settings.ray_jobs)
+    dispatcher = Dispatcher(settings, jobs)
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        dispatcher.start()
+        yield
+        dispatcher.end()
+
+    app = FastAPI(title="paretune", version=version("paretune"), description=DESCRIPTION, lifespan=running)
+    app.state.settings, app.state.jobs, app.state.dispatcher = settings, jobs, dispatcher
+    problems.install(app)
+    for part in (health, routes_searches, routes_reading, routes_exports, routes_tools, routes_page):
+        app.include_router(part.router)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=add_headers)
+    app.add_middleware(Limits, max_body=settings.max_body, requests_per_minute=settings.requests_per_minute)
+    if settings.tokens is None:
+        # Without tokens a web page elsewhere must not reach the service under a name of its own.
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "testserver"])
+    Instrumentator(excluded_handlers=["/metrics"]).instrument(app).expose(app, include_in_schema=False)
+    return app

@@ -1,0 +1,97 @@
+"""What the service answers with, where it is not what a command prints."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tracking.documents import BudgetNumbers, FrontPoint, ObjectiveName, TrialCounts
+
+Format = Literal["peft", "merged", "lora", "stock"]
+Phase = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SearchStatus(_Document):
+    """How a search stands."""
+
+    search: str
+    state: Phase
+    submitted: str | None = Field(description="UTC, ISO 8601; none of a search that the service was not asked for.")
+    started: str | None = Field(description="UTC, ISO 8601; none while it waits.")
+    base_model: str
+    budget: BudgetNumbers | None = Field(description="In numbers; none until the search has begun.")
+    objective: ObjectiveName
+    hypervolume: float | None
+    trials: TrialCounts
+    planned: int | None = Field(description="Trials that it is to have; none where its spec is not known.")
+    progress: float = Field(ge=0, le=1, description="Trials that ended, of those that it is to have.")
+    eta_seconds: float | None = Field(description="Until its last trial, at the pace so far; confirm comes on top.")
+    best: FrontPoint | None = Field(
+        default=None, description="Of the front so far; of one search alone, not of a list."
+    )
+    knee: FrontPoint | None = Field(default=None, description="The point of best trade, likewise.")
+    message: str | None = Field(default=None, description="Why it failed.")
+
+
+class SearchPage(_Document):
+    """Some searches of all, newest first."""
+
+    searches: tuple[SearchStatus, ...]
+    total: int = Field(description="Searches that were found, on all pages.")
+    limit: int
+    offset: int
+
+
+class RungEntry(_Document):
+    """An evaluation on the way."""
+
+    step: int
+    quality: float
+
+
+class CurveDocument(_Document):
+    """The evaluations of one training, in order of steps."""
+
+    trial: str
+    rungs: tuple[RungEntry, ...]
+
+
+class ExportRequest(_Document):
+    """Which adapter is wanted, and in which form; the best of the front where nothing else is said."""
+
+    trial: str | None = Field(default=None, pattern=r"^[0-9]{4,}$", description="This trial.")
+    max_parameters: int | None = Field(default=None, ge=1, description="The best with at most so many.")
+    choice: Literal["best", "knee"] = Field(default="best", description="Of the front.")
+    format: Format = Field(default="peft", description="As `paretune export --format`.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.trial is not None and (self.max_parameters is not None or self.choice != "best"):
+            raise ValueError("trial excludes max_parameters and choice; allowed: one way to choose")
+        return self
+
+
+class ExportStatus(_Document):
+    """One export. The same choice of the same search is the same export."""
+
+    id: str
+    search: str
+    trial: str
+    format: Format
+    state: Literal["running", "finished", "failed"]
+    message: str | None = Field(description="Why it failed.")
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong, as RFC 9457 has it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    instance: str

@@ -1,0 +1,92 @@
+"""Exports over HTTP: each is a job that leaves one zip file, under a name that says what is in it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from search.commands.exporting import Choice
+from search.service.documents import ExportRequest, ExportStatus, Format
+from search.service.jobs import Jobs
+from search.service.settings import Settings
+from tracking.documents import FrontDocument
+
+FOLDER = "exports"
+MODULE = "search.service.exports"
+
+
+def chosen(wanted: ExportRequest, front: FrontDocument, confirmed: FrontDocument) -> str:
+    """The id of the trial that is wanted.
+
+    Raises:
+        RequestError: when the front has none.
+    """
+    choice = Choice(wanted.max_parameters, False, wanted.choice == "knee", wanted.trial)
+    return wanted.trial or choice.of(front, confirmed).trial
+
+
+def file_of(settings: Settings, name: str, identity: str) -> Path:
+    """Where the zip file of an export stands once it is whole."""
+    return settings.storage / name / FOLDER / f"{identity}.zip"
+
+
+def begin(settings: Settings, jobs: Jobs, name: str, trial: str, form: Format) -> ExportStatus:
+    """Start an export, unless it was made or is being made; one that failed is tried again."""
+    identity = f"{trial}-{form}"
+    known = status(settings, jobs, name, identity)
+    if known is None or known.state == "failed":
+        attempt = len(_attempts(jobs, name, identity)) + 1
+        arguments = [name, trial, form, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
+        jobs.submit(f"export-{name}-{identity}-{attempt}", MODULE, arguments)
+    return ExportStatus(id=identity, search=name, trial=trial, format=form, state="running", message=None)
+
+
+def status(settings: Settings, jobs: Jobs, name: str, identity: str) -> ExportStatus | None:
+    """How an export stands; None when nobody asked for it."""
+    trial, _, form = identity.partition("-")
+    values = {"id": identity, "search": name, "trial": trial, "format": form, "message": None}
+    if file_of(settings, name, identity).is_file():
+        return ExportStatus.model_validate(values | {"state": "finished"})
+    attempts = _attempts(jobs, name, identity)
+    if not attempts:
+        return None
+    job = jobs.find(attempts[-1])
+    if job is None or job.alive:
+        return ExportStatus.model_validate(values | {"state": "running"})
+    message = jobs.last_line(attempts[-1]) or job.message
+    return ExportStatus.model_validate(values | {"state": "failed", "message": message})
+
+
+def _attempts(jobs: Jobs, name: str, identity: str) -> list[str]:
+    prefix = f"export-{name}-{identity}-"
+    return sorted((one for one in jobs.all() if one.startswith(prefix)), key=lambda one: int(one.rpartition("-")[2]))
+
+
+def main() -> int:
+    """The job: write, verify, pack, and only then give the file its name."""
+    from search.cli import run
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    for one in ("name", "trial", "format"):
+        parser.add_argument(one)
+    parser.add_argument("--storage", type=Path, required=True)
+    parser.add_argument("--tracking-uri", required=True)
+    given = parser.parse_args()
+    target = given.storage / given.name / FOLDER / f"{given.trial}-{given.format}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
+        out = Path(folder) / f"{given.name}-{target.name}"
+        places = ["--storage", str(given.storage), "--tracking-uri", given.tracking_uri]
+        code = run(["export", given.name, "--out", str(out), "--trial", given.trial, "--format", given.format, *places])
+        if code == 0:
+            packed = shutil.make_archive(str(Path(folder) / "packed"), "zip", root_dir=folder, base_dir=out.name)
+            os.replace(packed, f"{target}.zip")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""What stands before every route: who may do what, how much may be sent, how often, and by which page."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from search.service.problems import Problem, problem
+from search.service.settings import Settings
+from search.service.tokens import Role, holder_of, read_holders
+
+BEARER = HTTPBearer(auto_error=False, description="A token that `paretune token` made.")
+Given = Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
+
+HEADERS = {
+    # Plotly writes styles into its elements.
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def needs(role: Role) -> Callable[[Request, Given], None]:
+    """A dependency that lets only those pass who have the role."""
+
+    def check(request: Request, given: Given) -> None:
+        settings: Settings = request.app.state.settings
+        if settings.tokens is None:
+            return
+        holder = holder_of(given.credentials, read_holders(settings.tokens)) if given is not None else None
+        if holder is None:
+            raise Problem(401, "Authorization: a bearer token is needed", {"WWW-Authenticate": "Bearer"})
+        if not holder.may(role):
+            raise Problem(403, f"role {holder.role} of {holder.name}: may not do this; allowed: role {role}")
+
+    return check
+
+
+READ, RUN = Depends(needs("read")), Depends(needs("run"))
+
+
+class Limits:
+    """Refuses bodies that are too large, before they are read, and clients that ask too often."""
+
+    def __init__(self, app: ASGIApp, max_body: int, requests_per_minute: int) -> None:
+        self._app = app
+        self._max_body = max_body
+        self._rate = RateLimitItemPerMinute(requests_per_minute)
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        client = request.headers.get("authorization") or (request.client.host if request.client else "")
+        if not self._limiter.hit(self._rate, client):
+            refused = problem(request, 429, f"more than {self._rate.amount} requests a minute", {"Retry-After": "10"})
+            await refused(scope, receive, send)
+            return
+        if await self._is_too_large(request):
+            detail = f"body: larger than allowed; allowed: at most {self._max_body:,} bytes"
+            await problem(request, 413, detail)(scope, receive, send)
+            return
+        await self._app(scope, _replay(await request.body(), receive), send)
+
+    async def _is_too_large(self, request: Request) -> bool:
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > self._max_body:
+            return True
+        held = bytearray()
+        async for part in request.stream():
+            held += part
+            if len(held) > self._max_body:
+                return True
+        request._body = bytes(held)
+        return False
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read already, and then whatever comes: that the client went away."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+async def add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """What a browser may do with an answer."""
+    response = await call_next(request)
+    response.headers.update(HEADERS)
+    if request.url.path.startswith("/v1"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

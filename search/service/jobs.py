@@ -1,0 +1,116 @@
+"""Drivers of searches and exports as Ray Jobs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import requests
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from spaces.errors import WorkError
+
+ANSWER_SECONDS = 10.0
+PREFIX = "paretune-"
+
+# What a driver needs of the service's environment; it stands with the job, so that secrets do not belong here.
+_PASSED_ON = ("HF_HUB_OFFLINE", "MLFLOW_TRACKING_URI", "OMP_NUM_THREADS")
+
+JobState = Literal["waiting", "running", "stopped", "succeeded", "failed"]
+_STATES: dict[JobStatus, JobState] = {
+    JobStatus.PENDING: "waiting",
+    JobStatus.RUNNING: "running",
+    JobStatus.STOPPED: "stopped",
+    JobStatus.SUCCEEDED: "succeeded",
+    JobStatus.FAILED: "failed",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as Ray knows it. `code`: with which its command ended, if it did."""
+
+    name: str
+    state: JobState
+    code: int | None = None
+    message: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.state in ("waiting", "running")
+
+
+class _Client(JobSubmissionClient):  # type: ignore[misc]
+    """Ray's own waits for ever on a head that accepts and does not answer."""
+
+    def _do_request(self, method: str, endpoint: str, **kwargs: Any) -> requests.Response:
+        answer: requests.Response = super()._do_request(method, endpoint, timeout=ANSWER_SECONDS, **kwargs)
+        return answer
+
+
+class Jobs:
+    """The jobs of one cluster, by the names that they were submitted under.
+
+    Raises:
+        WorkError: from every method, when Ray does not answer.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def submit(self, name: str, module: str, arguments: Sequence[str]) -> bool:
+        """Run a module of this project on the head; false when a job of that name exists."""
+        command = shlex.join([sys.executable, "-m", module, *arguments])
+        environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+        try:
+            self._client().submit_job(
+                entrypoint=command, submission_id=PREFIX + name, runtime_env={"env_vars": environment}
+            )
+        except (RuntimeError, ConnectionError, requests.RequestException) as error:
+            if self.find(name) is not None:  # of the name that exists, or this one, whose answer was lost
+                return False
+            raise self._failed(error) from error
+        return True
+
+    def all(self) -> dict[str, Job]:
+        """Every job of ours that this cluster has had."""
+        try:
+            found = self._client().list_jobs()
+        except (RuntimeError, ConnectionError, requests.RequestException) as error:
+            raise self._failed(error) from error
+        named = {one.submission_id: one for one in found if (one.submission_id or "").startswith(PREFIX)}
+        return {key.removeprefix(PREFIX): _job(key.removeprefix(PREFIX), one) for key, one in named.items()}
+
+    def find(self, name: str) -> Job | None:
+        """The job of that name, if this cluster has had it."""
+        return self.all().get(name)
+
+    def kill(self, name: str) -> None:
+        """End a job that has not begun its work; one that has ended already is left as it is."""
+        try:
+            self._client().stop_job(PREFIX + name)
+        except (RuntimeError, ConnectionError, requests.RequestException) as error:
+            raise self._failed(error) from error
+
+    def last_line(self, name: str) -> str:
+        """What a job said last, which is why it failed."""
+        try:
+            said: str = self._client().get_job_logs(PREFIX + name)
+        except (RuntimeError, ConnectionError, requests.RequestException) as error:
+            raise self._failed(error) from error
+        lines = [line.strip() for line in said.splitlines() if line.startswith("paretune:")]
+        return lines[-1].removeprefix("paretune:").strip() if lines else ""
+
+    def _client(self) -> JobSubmissionClient:
+        return _Client(self._address)
+
+    def _failed(self, error: BaseException) -> WorkError:
+        return WorkError(f"Ray at {self._address}: {' '.join(str(error).split())[:300]}")
+
+
+def _job(name: str, details: Any) -> Job:
+    return Job(name, _STATES[details.status], details.driver_exit_code, details.message or "")

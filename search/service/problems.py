@@ -1,0 +1,55 @@
+"""Errors as problem details (RFC 9457): one clear line each, and no traceback."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from search.service.documents import ProblemDocument
+from spaces.errors import RequestError, WorkError
+
+MEDIA_TYPE = "application/problem+json"
+
+logger = logging.getLogger(__name__)
+
+
+class Problem(HTTPException):
+    """A request that cannot be served. `detail` names field, value and what is allowed."""
+
+
+def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The answer."""
+    document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.url.path)
+    return JSONResponse(document.model_dump(), status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the service so."""
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(request, error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"] if part != "body")
+        return problem(request, 422, f"{field or 'body'}: {first['msg']}")
+
+    @app.exception_handler(RequestError)
+    async def wrong(request: Request, error: RequestError) -> JSONResponse:
+        return problem(request, 422, " ".join(str(error).split()))
+
+    @app.exception_handler(WorkError)
+    async def failed(request: Request, error: WorkError) -> JSONResponse:
+        return problem(request, 503, " ".join(str(error).split()), {"Retry-After": "5"})
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        logger.error("unexpected error at %s", request.url.path, exc_info=error)
+        return problem(request, 500, f"unexpected {type(error).__name__}; the service's log says more")

@@ -1,0 +1,56 @@
+"""Exports: asked for, watched, downloaded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import FileResponse
+
+from search.service.context import Name, Service, problems
+from search.service.documents import ExportRequest, ExportStatus
+from search.service.exports import begin, chosen, file_of, status
+from search.service.guards import READ, RUN
+from search.service.problems import Problem
+from spaces.errors import RequestError
+from tracking.reader import front_document
+
+router = APIRouter(prefix="/v1/searches/{name}/exports", tags=["exports"])
+
+ExportId = Annotated[str, Path(pattern=r"^[0-9]{4,}-(peft|merged|lora|stock)$", description="Id of an export.")]
+
+
+@router.post("", status_code=202, dependencies=[RUN], responses=problems(404))
+def export(name: Name, wanted: ExportRequest, service: Service, response: Response) -> ExportStatus:
+    """Have an adapter written and verified. It takes about as long as loading the base twice."""
+    uri = service.settings.tracking_uri
+    try:
+        document, confirmed = front_document(uri, name), front_document(uri, name, confirmed=True)
+    except RequestError as error:
+        raise Problem(404, str(error)) from None
+    trial = chosen(wanted, document, confirmed)
+    response.headers["Location"] = f"/v1/searches/{name}/exports/{trial}-{wanted.format}"
+    return begin(service.settings, service.jobs, name, trial, wanted.format)
+
+
+@router.get("/{identity}", dependencies=[READ], responses=problems(404))
+def exported(name: Name, identity: ExportId, service: Service) -> ExportStatus:
+    """Whether it is done."""
+    found = status(service.settings, service.jobs, name, identity)
+    if found is None:
+        raise Problem(404, f"export {identity}: nobody asked for it; allowed: POST /v1/searches/{name}/exports first")
+    return found
+
+
+@router.get(
+    "/{identity}/download",
+    dependencies=[READ],
+    response_class=FileResponse,
+    responses={200: {"content": {"application/zip": {}}}, **problems(404)},
+)
+def download(name: Name, identity: ExportId, service: Service) -> FileResponse:
+    """The folder that stands alone, as a zip file."""
+    file = file_of(service.settings, name, identity)
+    if not file.is_file():
+        raise Problem(404, f"export {identity}: not finished; allowed: one whose state is finished")
+    return FileResponse(file, media_type="application/zip", filename=f"{name}-{identity}.zip")

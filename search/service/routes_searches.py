@@ -1,0 +1,143 @@
+"""Asking for searches, and how they stand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import WithJsonSchema
+
+from search import home as search_home
+from search.service.confinement import confined
+from search.service.context import Context, Name, Service, problems
+from search.service.documents import Phase, SearchPage, SearchStatus
+from search.service.guards import READ, RUN
+from search.service.problems import Problem
+from search.service.scheduling import job_name, standings
+from search.service.searches import list_statuses, search_status
+from spaces.errors import RequestError
+from spaces.spec import SearchSpec, parse_spec
+from tracking.artifacts import fetch_spec
+from tracking.client import reading
+from tracking.requests import Request, add_request, find_requests, want
+from tracking.rows import list_searches
+
+router = APIRouter(prefix="/v1/searches", tags=["searches"])
+
+EXAMPLE: dict[str, Any] = {
+    "name": "sst2-under-0.3-percent",
+    "model": {"path": "sentence-transformers/all-MiniLM-L6-v2"},
+    "data": {"train": "/data/sst2/train.csv", "validation": "/data/sst2/dev.csv", "max_length": 64},
+    "budget": {"parameters": "0.3%"},
+    "training": {"max_steps": 300},
+}
+Spec = Annotated[
+    dict[str, Any],
+    Body(description="A spec, as a YAML file has it.", examples=[EXAMPLE]),
+    WithJsonSchema(SearchSpec.model_json_schema()),
+]
+
+
+@router.post("", status_code=201, dependencies=[RUN], responses={200: {"model": SearchStatus}, **problems(409)})
+def launch(spec: Spec, service: Service, response: Response) -> SearchStatus:
+    """Ask for a search. The same spec again is the same search (200); another one under its name is refused (409)."""
+    asked = confined(parse_spec(spec), service.settings)
+    response.headers["Location"] = f"/v1/searches/{asked.name}"
+    if not _is_new(service, asked):
+        response.status_code = 200
+    service.dispatcher.look()
+    return search_status(service.settings, service.jobs, asked.name)
+
+
+def _is_new(service: Context, asked: SearchSpec) -> bool:
+    settings = service.settings
+    with reading(settings.tracking_uri) as client:
+        known = find_requests(client, asked.name)
+        if not known:
+            tracked = list_searches(client, asked.name)
+            if tracked:  # by a command
+                _check_same(asked, fetch_spec(settings.tracking_uri, tracked[0].run_id))
+                return False
+            waiting = [one for one in list_statuses(settings, service.jobs.all()) if one.state == "queued"]
+            if len(waiting) >= settings.max_queued:
+                raise Problem(
+                    429, f"{len(waiting)} searches wait; allowed: {settings.max_queued}", {"Retry-After": "60"}
+                )
+            request = add_request(client, asked)
+        else:
+            request = known[0]
+    _check_same(asked, request.spec)
+    return not known
+
+
+def _check_same(asked: SearchSpec, known: SearchSpec) -> None:
+    if asked != known:
+        raise Problem(409, f"name = {asked.name}: in use by another spec; allowed: a new name, or the same spec")
+
+
+@router.get("", dependencies=[READ], responses=problems())
+def searches(
+    service: Service,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    offset: Annotated[int, Query(ge=0, le=10**6)] = 0,
+    state: Phase | None = None,
+    contains: Annotated[str, Query(max_length=100, description="A part of the name.")] = "",
+) -> SearchPage:
+    """What exists, newest first."""
+    found = [
+        one
+        for one in list_statuses(service.settings, service.jobs.all())
+        if contains.lower() in one.search.lower() and state in (None, one.state)
+    ]
+    return SearchPage(searches=tuple(found[offset : offset + limit]), total=len(found), limit=limit, offset=offset)
+
+
+@router.get("/{name}", dependencies=[READ], responses=problems(404))
+def search(name: Name, service: Service) -> SearchStatus:
+    """How a search stands: its counts, its best points, and how long it will take."""
+    try:
+        return search_status(service.settings, service.jobs, name)
+    except RequestError as error:
+        raise Problem(404, str(error)) from None
+
+
+@router.get("/{name}/spec", dependencies=[READ], responses=problems(404))
+def spec(name: Name, service: Service) -> dict[str, Any]:
+    """The spec that it runs by."""
+    uri = service.settings.tracking_uri
+    with reading(uri) as client:
+        requests, tracked = find_requests(client, name), list_searches(client, name)
+    if not requests and not tracked:
+        raise Problem(404, f"search {name!r}: not known; allowed: one of GET /v1/searches")
+    found = requests[0].spec if requests else fetch_spec(uri, tracked[0].run_id)
+    return found.model_dump(mode="json")
+
+
+@router.post("/{name}/stop", status_code=202, dependencies=[RUN], responses=problems(404))
+def stop(name: Name, service: Service) -> SearchStatus:
+    """End it cleanly: its front stands, and it can be resumed."""
+    with reading(service.settings.tracking_uri) as client:
+        request = _request(name, find_requests(client, name))
+        want(client, request, "stop")
+        (standing,) = standings([request], service.jobs.all(), {})
+    home = service.settings.storage / name
+    if search_home.exists(home):
+        search_home.ask_to_stop(home)
+    elif standing.job is not None and standing.job.alive:
+        service.jobs.kill(job_name(request, request.attempts))  # nothing was written yet
+    return search_status(service.settings, service.jobs, name)
+
+
+@router.post("/{name}/resume", status_code=202, dependencies=[RUN], responses=problems(404))
+def resume(name: Name, service: Service) -> SearchStatus:
+    """Go on with a search that was stopped, or that failed."""
+    with reading(service.settings.tracking_uri) as client:
+        want(client, _request(name, find_requests(client, name)), "run")
+    service.dispatcher.look()
+    return search_status(service.settings, service.jobs, name)
+
+
+def _request(name: str, found: list[Request]) -> Request:
+    if not found:
+        raise Problem(404, f"search {name!r}: the service was not asked for it; allowed: one of GET /v1/searches")
+    return found[0]

@@ -1,0 +1,104 @@
+"""Checking specs, counting configurations, describing methods: commands, each in a process of its own.
+
+They load models, which a service that is to live for months should not do in its own memory.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from threading import BoundedSemaphore
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from search.commands.inspecting import CountDocument, ValidateDocument
+from search.service.confinement import confined
+from search.service.context import Context, Service, problems
+from search.service.guards import READ
+from search.service.problems import Problem
+from search.service.routes_searches import EXAMPLE, Spec
+from spaces.errors import RequestError, WorkError
+from spaces.spec import dump_spec, parse_spec
+
+router = APIRouter(prefix="/v1", tags=["tools"])
+
+SECONDS = 300.0
+_PROCESSES = BoundedSemaphore(2)
+
+
+_EXAMPLE: JsonDict = {"example": {"spec": EXAMPLE, "method": "lora"}}
+
+
+class CountRequest(BaseModel):
+    """A method with settings, on the model of a spec."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_EXAMPLE)
+
+    spec: dict[str, Any]
+    method: str = Field(pattern=r"^[a-z0-9-]+$")
+    settings: dict[str, str | int | float | bool] = Field(default={}, description="Knobs of the method.")
+
+
+@router.post("/validate", dependencies=[READ], responses=problems())
+def validate(spec: Spec, service: Service) -> ValidateDocument:
+    """Check a spec with its model and its data, and say what it would search."""
+    return ValidateDocument.model_validate(_asked(service, spec, "validate", ()))
+
+
+@router.post("/count", dependencies=[READ], responses=problems())
+def count(wanted: CountRequest, service: Service) -> CountDocument:
+    """Trainable and stored parameters and bytes of a configuration, exactly."""
+    settings = [part for knob, value in wanted.settings.items() for part in ("--set", f"{knob}={json.dumps(value)}")]
+    return CountDocument.model_validate(_asked(service, wanted.spec, "count", ("--method", wanted.method, *settings)))
+
+
+@router.get("/methods", dependencies=[READ], responses=problems())
+def methods() -> Any:
+    """Methods, their knobs, and what each can do."""
+    return _methods()
+
+
+@cache
+def _methods() -> Any:
+    return _run(("methods", "--json"))
+
+
+def _asked(service: Context, spec: dict[str, Any], command: str, arguments: Sequence[str]) -> Any:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
+        file.write(dump_spec(confined(parse_spec(spec), service.settings)))
+        file.flush()
+        return _run((command, file.name, *arguments, "--json"))
+
+
+def _run(arguments: Sequence[str]) -> Any:
+    """What a command prints as JSON.
+
+    Raises:
+        RequestError: with its line, when it says that the request is wrong.
+        WorkError: when it fails.
+    """
+    if not _PROCESSES.acquire(timeout=SECONDS):
+        raise Problem(503, "too many checks at once", {"Retry-After": "10"})
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "from search.cli import main; main()", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise WorkError(f"{arguments[0]}: took longer than {SECONDS:g} s") from None
+    finally:
+        _PROCESSES.release()
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    said = [line for line in done.stderr.splitlines() if line.startswith("paretune:")]
+    line = said[-1].removeprefix("paretune:").strip() if said else f"ended with code {done.returncode}"
+    raise (RequestError if done.returncode == 2 else WorkError)(line)

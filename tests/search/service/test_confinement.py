@@ -1,0 +1,82 @@
+"""A spec reads within the roots and writes into the service's places, however its paths are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.service.confinement import confined
+from search.service.settings import Settings, check_host
+from spaces.errors import RequestError
+from spaces.spec import SearchSpec, parse_spec
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    for name in ("storage", "data", "secret"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.csv").touch()
+    (tmp_path / "data" / "link.csv").symlink_to(tmp_path / "secret" / "train.csv")
+    study = "postgresql+psycopg://db/optuna"
+    return Settings(tmp_path / "storage", "sqlite:///x.db", study_storage=study, roots=(tmp_path / "data",))
+
+
+def spec(**sections: Any) -> SearchSpec:
+    values = {"name": "mine", "model": {"path": "org/model"}, "data": {"train": {"hub": "org/data", "split": "train"}}}
+    return parse_spec({**values, "budget": {"parameters": 100}, **sections})
+
+
+def test_a_spec_runs_in_the_places_of_the_service(settings: Settings) -> None:
+    found = confined(spec(storage="/etc"), settings)
+    assert found.storage == str(settings.storage)
+    assert found.search.study_storage == settings.study_storage
+
+
+def test_what_lies_within_the_roots_is_read(settings: Settings, tmp_path: Path) -> None:
+    for place in ("data", "storage"):
+        confined(spec(data={"train": f"{tmp_path}/{place}/train.csv"}, model={"path": f"{tmp_path}/{place}"}), settings)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "{0}/secret/train.csv",
+        "{0}/data/../secret/train.csv",
+        "{0}/data/link.csv",
+        "{0}/dataset.csv",
+        "{0}/data\0/train.csv",
+        "train.csv",
+        "~/train.csv",
+    ],
+)
+def test_what_lies_outside_is_refused(settings: Settings, tmp_path: Path, path: str) -> None:
+    given = path.format(tmp_path)
+    with pytest.raises(RequestError, match=r"data\.train = .*: outside what the service may read; allowed: absolute"):
+        confined(spec(data={"train": given}), settings)
+    with pytest.raises(RequestError, match=r"data\.test = "):
+        confined(spec(data={"train": {"hub": "org/data", "split": "train"}, "test": given}), settings)
+
+
+@pytest.mark.parametrize("path", ["/etc", "../secret", "{0}/secret", "./data", "a/b/c"])
+def test_models_outside_are_refused(settings: Settings, tmp_path: Path, path: str) -> None:
+    with pytest.raises(RequestError, match=r"model\.path = "):
+        confined(spec(model={"path": path.format(tmp_path)}), settings)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [{"tracking": {"uri": "http://elsewhere"}}, {"search": {"study_storage": "postgresql+psycopg://elsewhere/optuna"}}],
+)
+def test_places_of_its_own_are_refused(settings: Settings, sections: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match="the service has its own; allowed: nothing"):
+        confined(spec(**sections), settings)
+
+
+def test_without_tokens_a_service_is_for_its_own_machine() -> None:
+    check_host("127.0.0.1", None)
+    check_host("0.0.0.0", Path("tokens"))
+    with pytest.raises(RequestError, match=r"--host 0\.0\.0\.0: others could reach it without a token"):
+        check_host("0.0.0.0", None)

@@ -1,0 +1,126 @@
+"""Services that come and go, jobs that die and clusters that are lost: every search runs once at a time, and ends."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.service.jobs import Job, JobState
+from search.service.scheduling import ATTEMPTS, WRONG_REQUEST, Standing, due, job_name, standings
+from spaces.records import State
+from spaces.spec import parse_spec
+from tracking.requests import Request, Wanted
+
+
+def request(name: str, submitted: int = 0, wanted: Wanted = "run", attempts: int = 0, since: int = 0) -> Request:
+    spec = parse_spec({"name": name, "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 9}})
+    return Request(f"run-{name}", spec, submitted, wanted, attempts, since)
+
+
+def job(state: JobState, code: int | None = None) -> Job:
+    return Job("job", state, code)
+
+
+@pytest.mark.parametrize(
+    ("asked", "last", "tracked", "phase"),
+    [
+        (request("a"), None, None, "queued"),
+        (request("a", attempts=1), job("waiting"), None, "running"),
+        (request("a", attempts=1), job("running"), "running", "running"),
+        (request("a", attempts=1, wanted="stop"), job("running"), "running", "stopping"),
+        (request("a", attempts=1, wanted="stop"), job("succeeded", 0), "stopped", "stopped"),
+        (request("a", wanted="stop"), None, None, "stopped"),
+        (request("a", attempts=1), job("succeeded", 0), "finished", "finished"),
+        (request("a", attempts=1), job("succeeded", 0), "stopped", "stopped"),  # by its time limit
+        (request("a", attempts=1), job("failed", 1), "stopped", "queued"),  # the head died
+        (request("a", attempts=1), job("failed"), "running", "queued"),  # the driver was killed
+        (request("a", attempts=1), None, "running", "queued"),  # the cluster was lost
+        (request("a", attempts=1), job("failed", WRONG_REQUEST), None, "failed"),
+        (request("a", attempts=ATTEMPTS), job("failed", 1), "stopped", "failed"),
+        (request("a", attempts=ATTEMPTS + 1, since=ATTEMPTS), job("failed", 1), "stopped", "queued"),
+    ],
+)
+def test_phases(asked: Request, last: Job | None, tracked: State | None, phase: str) -> None:
+    assert Standing(asked, last, tracked).phase == phase
+
+
+def test_what_was_asked_for_first_runs_first_as_far_as_there_is_room() -> None:
+    asked = [request(name, submitted) for submitted, name in enumerate("abcd")]
+    jobs = {"b-1": job("running")}
+    known = standings([asked[0], replace(asked[1], attempts=1), *asked[2:]], jobs, {})
+    assert [one.name for one in due(known, 1)] == []
+    assert [one.name for one in due(known, 3)] == ["a", "c"]
+
+
+def test_a_job_that_was_submitted_and_not_counted_is_the_last_one() -> None:
+    (standing,) = standings([request("a")], {"a-1": job("running")}, {})
+    assert standing.phase == "running"
+
+
+def test_an_earlier_job_says_nothing_of_a_search_that_was_asked_for_again() -> None:
+    again = request("a", attempts=2, since=2)
+    assert standings([again], {"a-2": job("succeeded", 0)}, {"a": "stopped"})[0].phase == "queued"
+    assert standings([again], {"a-2": job("running")}, {"a": "running"})[0].phase == "running"
+
+
+class World:
+    """MLflow and Ray as far as they matter here, driven at random; several services look on, each at its own pace."""
+
+    def __init__(self, seed: int, searches: int, max_running: int) -> None:
+        self.random = random.Random(seed)
+        self.max_running = max_running
+        self.requests = {f"s{number}": request(f"s{number}", number) for number in range(searches)}
+        self.jobs: dict[str, Job] = {}
+        self.tracked: dict[str, State] = {}
+        self.work = dict.fromkeys(self.requests, 3)
+
+    def dispatch(self) -> None:
+        known = standings(self.requests.values(), dict(self.jobs), self.tracked)
+        for one in due(known, self.max_running):
+            self.submit(one)
+
+    def submit(self, one: Request) -> None:
+        name = job_name(one, one.attempts + 1)
+        if name not in self.jobs:  # Ray refuses a name that exists
+            self.jobs[name] = job("running")
+        if self.random.random() < 0.8:  # else the service dies before it counts
+            self.requests[one.name] = replace(one, attempts=one.attempts + 1)
+
+    def alive(self, name: str) -> list[str]:
+        return [key for key, one in self.jobs.items() if one.alive and key.rpartition("-")[0] == name]
+
+    def step(self, quiet: bool) -> None:
+        """A driver works, dies, or the whole cluster is lost with all that it knew."""
+        for name in self.requests:
+            for key in self.alive(name):
+                self.tracked.setdefault(name, "running")
+                if not quiet and self.random.random() < 0.1:
+                    self.jobs[key] = job("failed")
+                    continue
+                self.work[name] -= 1
+                if self.work[name] <= 0:
+                    self.jobs[key], self.tracked[name] = job("succeeded", 0), "finished"
+        if not quiet and self.random.random() < 0.05:
+            self.jobs.clear()
+
+
+@given(seed=st.integers(0, 10**6), searches=st.integers(1, 5), max_running=st.integers(1, 3))
+def test_every_search_runs_once_at_a_time_and_comes_to_its_end(seed: int, searches: int, max_running: int) -> None:
+    world = World(seed, searches, max_running)
+    for turn in range(200):
+        before = dict(world.jobs)
+        world.dispatch()
+        if world.random.random() < 0.5:  # another service, at once
+            world.dispatch()
+        assert all(len(world.alive(name)) <= 1 for name in world.requests)
+        lost = not before and world.jobs
+        assert lost or sum(len(world.alive(name)) for name in world.requests) <= max_running
+        world.step(quiet=turn >= 30)
+    phases = {one.request.name: one.phase for one in standings(world.requests.values(), world.jobs, world.tracked)}
+    assert set(phases.values()) <= {"finished", "failed"}
+    for name, phase in phases.items():
+        assert phase == "finished" or world.requests[name].attempts >= ATTEMPTS

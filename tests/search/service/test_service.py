@@ -1,0 +1,179 @@
+"""A team's searches over HTTP, on a real Ray head: launched, watched, stopped, resumed, exported."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+from search.service.client import Client
+from search.service.documents import ExportRequest
+from spaces.errors import RequestError
+from spaces.spec import parse_spec
+from tests.conftest import Workplace
+from tests.search.service.surroundings import Running, surroundings
+from tests.search.test_interruption import wait_for
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data: Path) -> Iterator[Running]:
+    place = Workplace(tmp_path_factory.mktemp("service"), tiny_model, tiny_data)
+    with surroundings(place) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def finished(service: Running) -> str:
+    """A search that was launched and ran to its end."""
+    spec = service.place.spec("first", confirm={"top": 1, "seeds": 1}, search={"trials": 3})
+    launched = service.place.run("launch", str(spec), "--server", service.url)
+    assert launched.returncode == 2  # no token
+    assert "Authorization" in launched.stderr
+    client = service.client
+    status = client.launch(parse_spec(yaml.safe_load(spec.read_text())))
+    assert status.state in ("queued", "running")
+    assert client.wait("first").state == "finished"
+    return "first"
+
+
+def test_what_a_command_reads_is_what_the_service_says(service: Running, finished: str) -> None:
+    local = ("--tracking-uri", service.tracking_uri)
+    for command in ("front", "trials"):
+        there = service.get(f"/v1/searches/{finished}/{command}").json()
+        assert there == service.place.read(command, finished, *local)
+    confirmed = service.get(f"/v1/searches/{finished}/front?confirmed=true").json()
+    assert confirmed == service.place.read("front", finished, "--confirmed", *local)
+    status = service.client.status(finished)
+    assert (status.state, status.progress, status.planned, status.eta_seconds) == ("finished", 1.0, 3, None)
+    front = service.client.front(finished)
+    assert status.best == front.front[-1]
+    assert status.knee in front.front
+    assert service.client.searches().searches[0].search == finished
+
+
+def test_a_front_is_given_in_every_form(service: Running, finished: str) -> None:
+    front = service.client.front(finished)
+    answers = {form: service.get(f"/v1/searches/{finished}/front?format={form}") for form in ("csv", "html", "png")}
+    assert len(answers["csv"].text.splitlines()) == 1 + len(front.front)
+    assert "plotly" in answers["html"].text
+    assert answers["png"].content.startswith(b"\x89PNG")
+
+
+def test_a_learning_curve_has_the_rungs(service: Running, finished: str) -> None:
+    curve = service.get(f"/v1/searches/{finished}/trials/0000/curve").json()
+    rungs = json.loads((service.storage / finished / "trials" / "0000" / "result.json").read_text())["rungs"]
+    assert curve == {"trial": "0000", "rungs": rungs}
+    assert service.get(f"/v1/searches/{finished}/trials/9999/curve").status_code == 404
+
+
+def test_the_same_spec_is_the_same_search_and_another_one_is_refused(service: Running, finished: str) -> None:
+    values = service.values(finished, confirm={"top": 1, "seeds": 1}, search={"trials": 3})
+    token = {"Authorization": f"Bearer {service.token}"}
+    again = requests.post(f"{service.url}/v1/searches", json=values, headers=token, timeout=60)
+    assert again.status_code == 200
+    assert again.headers["Location"] == f"/v1/searches/{finished}"
+    other = requests.post(f"{service.url}/v1/searches", json=values | {"methods": ["lora"]}, headers=token, timeout=60)
+    assert other.status_code == 409
+    assert other.headers["Content-Type"] == "application/problem+json"
+    assert other.json() == {
+        "type": "about:blank",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "name = first: in use by another spec; allowed: a new name, or the same spec",
+        "instance": "/v1/searches",
+    }
+
+
+def test_roles(service: Running) -> None:
+    values = service.values("unwanted")
+    assert requests.get(f"{service.url}/v1/searches", timeout=60).status_code == 401
+    refused = requests.post(
+        f"{service.url}/v1/searches", json=values, headers={"Authorization": f"Bearer {service.reader}"}, timeout=60
+    )
+    assert refused.status_code == 403
+    assert "allowed: role run" in refused.json()["detail"]
+    assert service.get("/v1/searches?contains=unwanted").json()["total"] == 0
+
+
+def test_a_search_that_cannot_begin_fails_with_its_reason(service: Running) -> None:
+    values = service.values("wrong", data={"label": "nowhere"})
+    service.client.launch(parse_spec(values))
+    status = service.client.wait("wrong")
+    assert status.state == "failed"
+    assert status.message is not None
+    assert "nowhere" in status.message
+    with pytest.raises(RequestError, match=r"data\.train = /etc/passwd: outside what the service may read"):
+        service.client.launch(parse_spec(service.values("secret", data={"train": "/etc/passwd"})))
+
+
+def test_stop_resume_and_the_queue(service: Running) -> None:
+    client = service.client
+    long = {"training": {"max_steps": 600}, "search": {"trials": 3, "rungs": 3}}
+    client.launch(parse_spec(service.values("long", **long)))
+    client.launch(parse_spec(service.values("later", search={"trials": 1})))
+    wait_for(lambda: client.status("long").state == "running" and client.status("long").started)
+    assert client.status("later").state == "queued"
+    assert client.stop("long").state in ("stopping", "stopped")
+    assert client.wait("long").state == "stopped"
+    assert client.wait("later").state == "finished"
+    kept = {trial.trial for trial in client.trials("long").trials if trial.state == "finished"}
+    assert client.resume("long").state in ("queued", "running")
+    assert client.wait("long").state == "finished"
+    trials = client.trials("long").trials
+    assert [trial.state for trial in trials] == ["finished"] * 3
+    assert kept <= {trial.trial for trial in trials}
+    doctor = service.place.call(
+        "doctor", "long", "--storage", str(service.storage), "--tracking-uri", service.tracking_uri, "--json"
+    )
+    assert json.loads(doctor.stdout)["problems"] == []
+
+
+def test_a_service_that_comes_back_knows_everything(service: Running, finished: str) -> None:
+    before = service.client.searches()
+    service.end(9)
+    service.begin()
+    assert service.client.searches().searches == before.searches
+
+
+def test_an_export_is_downloaded_whole(service: Running, finished: str, tmp_path: Path) -> None:
+    out = tmp_path / "adapter"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARETUNE_TOKEN", service.token)
+        done = service.place.call("export", finished, "--out", str(out), "--knee", "--server", service.url)
+        assert done.returncode == 0, done.stderr
+    assert (out / "adapter_model.safetensors").is_file()
+    client = service.client
+    again = client.export(finished, ExportRequest(choice="knee"))
+    assert again.id == f"{client.status(finished).knee.trial}-peft"  # type: ignore[union-attr]
+    client.download(finished, again.id, tmp_path / "again.zip")
+    names = zipfile.ZipFile(tmp_path / "again.zip").namelist()
+    assert sorted(Path(name).name for name in names if not name.endswith("/")) == sorted(
+        path.name for path in out.iterdir()
+    )
+
+
+def test_checks_are_those_of_the_commands(service: Running) -> None:
+    headers = {"Authorization": f"Bearer {service.reader}"}
+    values = service.values("checked")
+    valid = requests.post(f"{service.url}/v1/validate", json=values, headers=headers, timeout=300)
+    assert valid.json() == service.place.read("validate", "checked.yaml")
+    asked = {"spec": values, "method": "lora", "settings": {"rank": 2}}
+    counted = requests.post(f"{service.url}/v1/count", json=asked, headers=headers, timeout=300)
+    assert counted.json() == service.place.read("count", "checked.yaml", "--method", "lora", "--set", "rank=2")
+    wrong = requests.post(f"{service.url}/v1/count", json=asked | {"method": "nothing"}, headers=headers, timeout=300)
+    assert wrong.status_code == 422
+    assert "--method nothing: unknown" in wrong.json()["detail"]
+
+
+def test_a_client_says_what_is_wrong(service: Running) -> None:
+    with pytest.raises(RequestError, match="search 'nobody': not known"):
+        service.client.status("nobody")
+    with pytest.raises(RequestError, match="a bearer token is needed"):
+        Client(service.url, "paretune_wrong").searches()

@@ -1,0 +1,99 @@
+"""Searches that somebody asked a service for, kept in MLflow: what is to run, and what is to stop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+from spaces.spec import SearchSpec, parse_spec
+from tracking import tags
+from tracking.client import ensure_experiment
+from tracking.rows import runs
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+Wanted = Literal["run", "stop"]
+
+KIND = "request"
+EXPERIMENT = "paretune-requests"
+SPEC = "paretune.spec"
+WANTED = "paretune.wanted"
+ATTEMPTS = "paretune.attempts"
+SINCE = "paretune.since"
+
+# A tag holds 8,000 characters at most, so that a long spec stands in several.
+_CHARACTERS = 4_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """A search that was asked for.
+
+    `submitted`: milliseconds since the epoch. `wanted`: whether it is to run or to stop. `attempts`: jobs that were
+    submitted for it so far; `since`: how many of them before it was last asked for.
+    """
+
+    run_id: str
+    spec: SearchSpec
+    submitted: int
+    wanted: Wanted = "run"
+    attempts: int = 0
+    since: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+def add_request(client: MlflowClient, spec: SearchSpec) -> Request:
+    """Ask for a search, and give the request that stands under its name: of several at once the first, for all who ask.
+
+    Whether it asks for the same is for the caller to see.
+    """
+    experiment = ensure_experiment(client, EXPERIMENT, None)
+    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    starts = range(0, len(text), _CHARACTERS)
+    parts = {f"{SPEC}.{number}": text[start : start + _CHARACTERS] for number, start in enumerate(starts)}
+    named = {tags.KIND: KIND, tags.SEARCH: spec.name, WANTED: "run", ATTEMPTS: "0", SINCE: "0"}
+    made = client.create_run(experiment, run_name=spec.name, tags=named | parts)
+    first = find_requests(client, spec.name)[0]
+    if first.run_id != made.info.run_id:
+        client.delete_run(made.info.run_id)
+    return first
+
+
+def find_requests(client: MlflowClient, name: str | None = None) -> list[Request]:
+    """Every request, or those under one name, in the order in which they were made."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiments = [] if experiment is None else [experiment.experiment_id]
+    named = f" and tags.`{tags.SEARCH}` = '{name}'" if name is not None else ""
+    found = [_request(run) for run in runs(client, experiments, f"tags.`{tags.KIND}` = '{KIND}'{named}")]
+    return sorted(found, key=lambda one: (one.submitted, one.run_id))
+
+
+def want(client: MlflowClient, request: Request, wanted: Wanted) -> None:
+    """Say that a search is to run, as if it were asked for anew, or to stop."""
+    if wanted == "run":
+        client.set_tag(request.run_id, SINCE, str(request.attempts))
+    client.set_tag(request.run_id, WANTED, wanted)
+
+
+def count_attempt(client: MlflowClient, request: Request, attempt: int) -> None:
+    """A job was submitted; told twice, by two services, it is the same."""
+    client.set_tag(request.run_id, ATTEMPTS, str(attempt))
+
+
+def _request(run: Run) -> Request:
+    held = run.data.tags
+    parts = sorted((int(name.rpartition(".")[2]), text) for name, text in held.items() if name.startswith(f"{SPEC}."))
+    return Request(
+        run_id=run.info.run_id,
+        spec=parse_spec(json.loads("".join(text for _, text in parts))),
+        submitted=run.info.start_time,
+        wanted=cast(Wanted, held[WANTED]),
+        attempts=int(held[ATTEMPTS]),
+        since=int(held[SINCE]),
+    )
