@@ -19,7 +19,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(enco
 # What an empty secret of .env.example is filled with.
 FILLED = "filled-in"
 
-# The programs that images of ours start, by the names of the images. tests/deploy/test_image.py compares the Dockerfile.
+# The programs that images of ours start, by the names of the images; test_image.py compares the Dockerfile.
 ENTRYPOINTS = {"paretune": ["paretune"], "paretune-mlflow": ["mlflow"]}
 
 

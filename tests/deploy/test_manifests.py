@@ -36,7 +36,9 @@ from tests.deploy.manifests import (
     normal,
     readable,
 )
-from tests.pages import anchors, links, shell_lines
+from tests.pages import anchors, links, phrases, shell_lines
+
+PAGE = DEPLOY / "README.md"
 
 # `paretune serve`: each option with its environment variable.
 SERVICE_OPTIONS = {
@@ -75,8 +77,11 @@ READ_IN = {
 }
 
 
-def program(name: str) -> click.Command:
-    return {"paretune": typer.main.get_command(app), "ray": ray.scripts.scripts.cli, "mlflow": mlflow.cli.cli}[name]
+PROGRAMS: dict[str, Any] = {
+    "paretune": typer.main.get_command(app),
+    "ray": ray.scripts.scripts.cli,
+    "mlflow": mlflow.cli.cli,
+}
 
 
 def check_command(words: list[str]) -> None:
@@ -85,10 +90,10 @@ def check_command(words: list[str]) -> None:
     if name == "paretune" and arguments and arguments[0] in SERVICE_COMMANDS:
         _check_service_command(*arguments)
         return
-    command = program(name)
-    while isinstance(command, click.Group) or hasattr(command, "commands"):
+    command = PROGRAMS[name]
+    while hasattr(command, "commands"):
         chosen, *arguments = arguments
-        command = command.commands[chosen]  # type: ignore[attr-defined]
+        command = command.commands[chosen]
     command.make_context(name, list(arguments))
 
 
@@ -118,6 +123,9 @@ def commands_in(text: str) -> Iterator[list[str]]:
             words = shlex.split(part)
             while words and (words[0] in ("exec", "if") or re.fullmatch(r"\w+=\S*", words[0])):
                 del words[0]
+            if words[:2] == ["docker", "run"]:
+                del words[: next(place for place, word in enumerate(words) if word.startswith("paretune:"))]
+                words[0] = "paretune"
             if words and (name := words[0].rpartition("/")[2]) in ("paretune", "ray", "mlflow"):
                 yield [name, *words[1:]]
 
@@ -127,7 +135,7 @@ def shell_commands() -> list[list[str]]:
     keys = ("setup_commands", "head_start_ray_commands", "worker_start_ray_commands")
     launched = "\n".join(line for key in keys for line in values[key])
     script = readable("kubernetes", "search", "search.sh")
-    read = "\n".join(shell_lines(DEPLOY / "README.md"))
+    read = "\n".join(shell_lines(PAGE))
     found = [list(commands_in(text)) for text in (launched, script, read)]
     assert all(found)
     return [words for one in found for words in one]
@@ -256,11 +264,19 @@ def test_the_spec_of_the_example_is_valid_and_the_script_resumes_its_search() ->
     assert f"paretune resume {spec.name} --storage {spec.storage}" in script
 
 
+def test_a_file_that_the_page_names_is_there() -> None:
+    named = {
+        word for phrase in phrases(PAGE) for word in phrase.split() if re.fullmatch(r"[\w./-]+\.(yaml|sql|sh)", word)
+    }
+    assert len(named) > 10
+    found = {word for word in named if any((folder / word).is_file() for folder in (DEPLOY, KUBERNETES))}
+    assert named - found == {"secrets.yaml"}
+
+
 def test_the_links_of_the_page_lead_somewhere() -> None:
-    page = DEPLOY / "README.md"
-    for link in links(page):
+    for link in links(PAGE):
         path, _, anchor = link.partition("#")
         if not link.startswith("https://"):
-            target = page.parent / path if path else page
+            target = DEPLOY / path if path else PAGE
             assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
