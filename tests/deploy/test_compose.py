@@ -101,6 +101,7 @@ def test_only_the_service_and_the_pages_of_mlflow_are_published_and_on_loopback(
 def test_what_asks_for_no_key_is_out_of_reach() -> None:
     networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
     assert {name for name, joined in networks.items() if "artifacts" in joined} == {"artifacts", "mlflow"}
+    assert networks["artifacts"] == {"artifacts"}
     assert networks["postgres"] == {"data"}
     assert networks["ray-worker"] == networks["ray-worker-gpu"] == {"ray"}
     assert all(compose()["networks"][name]["internal"] for name in ("data", "artifacts"))

@@ -18,6 +18,7 @@ import pytest
 import ray.scripts.scripts
 import typer
 import yaml
+from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from ray.autoscaler._private.util import prepare_config, validate_config
@@ -168,11 +169,14 @@ def test_the_launchers_file_is_one_that_ray_takes() -> None:
         validate_config(prepare_config(launcher() | {"head_start_commands": []}))
 
 
-def test_nothing_secret_travels_with_the_launcher() -> None:
-    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    secret = {line.rstrip("/") for line in ignored if line.startswith("deploy/")}
-    assert len(secret) == 3
-    assert secret <= set(launcher()["rsync_exclude"])
+def test_the_launcher_copies_what_this_version_is_and_the_token_alone() -> None:
+    wheel = f"{PROJECT['project']['name']}-{PROJECT['project']['version']}-py3-none-any.whl"
+    assert launcher()["file_mounts"] == {
+        "~/paretune/constraints.txt": "constraints.txt",
+        f"~/paretune/{wheel}": f"dist/{wheel}",
+        "~/.ray/auth_token": "~/.ray/auth_token",
+    }
+    assert any(f"./{wheel}[" in command for command in launcher()["setup_commands"])
 
 
 def variables() -> list[tuple[str, str]]:
@@ -253,7 +257,7 @@ def test_every_version_that_an_extra_brings_is_pinned() -> None:
 
 def test_the_extras_that_are_installed_exist() -> None:
     for text in (readable("Dockerfile"), readable("ray-cluster.yaml")):
-        (extras,) = re.findall(r'"\.\[([\w,]+)\]"', text)
+        (extras,) = re.findall(r'"\.(?:/\S+\.whl)?\[([\w,]+)\]"', text)
         assert set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
 
 
@@ -280,3 +284,16 @@ def test_the_links_of_the_page_lead_somewhere() -> None:
             target = DEPLOY / path if path else PAGE
             assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
+
+
+def test_mlflow_asks_the_artifact_store_by_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket as a part of the host's name would need a name server that knows it."""
+    given = next(one for one in containers() if one.where == "compose mlflow")
+    for name, value in given.environment.items():
+        monkeypatch.setenv(name, str(value))
+    bucket = next(word.partition("=")[2] for word in given.command if word.startswith("--artifacts-destination="))
+    store = S3ArtifactRepository(bucket)
+    address = store._get_s3_client().generate_presigned_url(
+        "put_object", Params={"Bucket": bucket.removeprefix("s3://"), "Key": "a"}
+    )
+    assert address.startswith("http://artifacts:8333/mlflow/a?")
