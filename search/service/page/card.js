@@ -43,7 +43,7 @@ export class Card {
       this.line.element,
       make("details", {}, make("summary", {}, "How to load it"), make("pre", { tabindex: "0" }, this.code), copy),
     );
-    this.element = make("article", { class: "card", "aria-live": "polite" }, this.title, this.body);
+    this.element = make("article", { class: "card" }, this.title, this.body);
   }
 
   /** Shows a dot of the front, or that there is none within the limit. */

@@ -70,7 +70,9 @@ export function frontFigure(picture, methods, chosen, knee) {
   for (const [position, method] of methods.entries()) {
     const mine = picture.front.filter((one) => one.method === method);
     const marker = { ...style(position), size: 13, line: { color: paper, width: 1.5 } };
-    if (mine.length) data.push({ ...scatter(picture, mine), name: escaped(method), marker });
+    // Plotly leaves a method without dots out of the legend; a dot that is nowhere keeps it there.
+    const nowhere = { x: [null], y: [null], mode: "markers" };
+    if (picture.methods.has(method)) data.push({ ...(mine.length ? scatter(picture, mine) : nowhere), name: escaped(method), marker });
   }
   if (chosen) {
     const ring = { symbol: "circle-open", size: 24, color: ink, line: { width: 2.5 } };
@@ -92,8 +94,8 @@ export function comparisonFigure(picture, fronts) {
     const look = style(position);
     const marker = { ...look, size: 11, line: { color: paper, width: 1.5 } };
     return [
-      { ...steps(front, picture.budget, { color: look.color, width: 2.5 }), legendgroup: search },
-      { ...scatter(picture, front), name: escaped(search), legendgroup: search, marker },
+      steps(front, picture.budget, { color: look.color, width: 2.5 }),
+      { ...scatter(picture, front), name: escaped(search), marker },
     ];
   });
   return { data, layout: frame(picture, "trainable parameters of the adapter") };
@@ -113,7 +115,7 @@ export function curvesFigure(curves, metric, reference) {
   }));
   const layout = plain(metric);
   layout.xaxis = { ...layout.xaxis, title: { text: "optimizer steps" }, rangemode: "tozero" };
-  if (reference !== null) refer(layout, reference, metric);
+  if (reference !== null) refer(layout, reference, metric, { x: 1, xref: "paper" });
   return { data, layout };
 }
 
@@ -158,6 +160,7 @@ function frame(picture, across) {
     title: { text: across },
     type: "log",
     range: [Math.log10(picture.low[0]), Math.log10(picture.high[0])],
+    dtick: picture.high[0] / picture.low[0] > 20_000 ? 1 : "D2",
     tickformat: "~s",
   };
   layout.yaxis.range = [picture.low[1], picture.high[1]];
@@ -171,15 +174,16 @@ function frame(picture, across) {
       layout.annotations.push({ x: Math.log10(size), y: 0.97, yref: "paper", text, textangle: -90, xanchor, yanchor: "top", showarrow: false, font: { color: faint } });
     }
   }
-  if (picture.reference !== null) refer(layout, picture.reference, picture.metric);
+  // Nothing of a front lies at the budget and as low as the head alone.
+  if (picture.reference !== null) refer(layout, picture.reference, picture.metric, { x: Math.log10(picture.budget) });
   return layout;
 }
 
-function refer(layout, value, metric) {
+function refer(layout, value, metric, right) {
   const { faint } = theme();
   layout.shapes.push({ type: "line", x0: 0, x1: 1, xref: "paper", y0: value, y1: value, line: { color: faint, dash: "dot", width: 1.4 } });
   const text = `head alone ${quality(value, metric)}`;
-  layout.annotations.push({ x: 0.99, xref: "paper", y: value, text, xanchor: "right", yanchor: "bottom", showarrow: false, font: { color: faint } });
+  layout.annotations.push({ ...right, y: value, text, xanchor: "right", yanchor: "bottom", showarrow: false, font: { color: faint } });
 }
 
 function plain(metric) {
@@ -193,7 +197,8 @@ function plain(metric) {
     hovermode: "closest",
     hoverlabel: { bgcolor: surface, bordercolor: faint, font: { color: ink }, align: "left" },
     modebar: { bgcolor: "transparent", color: faint, activecolor: ink },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    // What is shown is chosen beside the picture, for everything at once.
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemclick: false, itemdoubleclick: false },
     showlegend: true,
     xaxis: { ...axis },
     yaxis: { ...axis, title: { text: `${escaped(metric)} on validation` }, tickformat: isShare(metric) ? ".0%" : "" },

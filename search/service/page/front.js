@@ -4,9 +4,11 @@ import { Card } from "./card.js";
 import { Line, make, toggle } from "./elements.js";
 import { Drawing, frontFigure } from "./figures.js";
 import { bestWithin, compose } from "./picture.js";
+import { download, searchPath } from "./service.js";
 import { count, quality } from "./words.js";
 
 const STOPS = 200;
+const FILES = ["csv", "json", "png", "html"];
 
 export class FrontView {
   #view = { confirmed: false, axis: "trainable" };
@@ -19,7 +21,7 @@ export class FrontView {
 
   /** `changed()`: another front is asked for; `pressed(trial)`: a trial beside the front; `filtered()`: other methods. */
   constructor(name, signal, { changed, pressed, filtered }) {
-    this.filtered = filtered;
+    Object.assign(this, { name, filtered });
     const look = (change) => {
       Object.assign(this.#view, change);
       changed();
@@ -33,6 +35,7 @@ export class FrontView {
     this.plot = make("div", { class: "plot", role: "img" });
     this.note = make("figcaption", { class: "hint" });
     this.problem = new Line();
+    this.saving = new Line();
     this.slider = make("input", { type: "range", id: "limit", min: 0, max: STOPS, value: STOPS, input: () => this.#slid() });
     this.number = make("input", { type: "number", min: 1, step: 1, "aria-label": "best under this many parameters", input: () => this.#typed() });
     this.card = new Card(name, signal);
@@ -50,6 +53,8 @@ export class FrontView {
           make("figure", {}, this.plot, this.note),
           this.problem.element,
           make("div", { class: "slider" }, make("label", { for: "limit" }, "Best under"), this.slider, this.number, make("span", {}, "parameters")),
+          make("div", { class: "row" }, make("span", {}, "Save this front as"), ...FILES.map((format) => this.#file(format))),
+          this.saving.element,
         ),
         this.card.element,
       ),
@@ -63,9 +68,9 @@ export class FrontView {
     return { ...this.#view, query: new URLSearchParams(this.#view) };
   }
 
-  /** The methods that are not filtered out. */
-  methods() {
-    return new Set(this.#methods.filter((one) => !this.#unwanted.has(one)));
+  /** Whether a method is not filtered out. */
+  wants(method) {
+    return !this.#unwanted.has(method);
   }
 
   async update(given) {
@@ -80,6 +85,18 @@ export class FrontView {
     await this.#show();
   }
 
+  #file(format) {
+    const save = async () => {
+      try {
+        await download(`${searchPath(this.name, "front")}?${this.view().query}&format=${format}`, `${this.name}-front.${format}`);
+        this.saving.report(null);
+      } catch (problem) {
+        this.saving.report(problem);
+      }
+    };
+    return make("button", { type: "button", click: save }, format.toUpperCase());
+  }
+
   #box(method) {
     const change = (event) => {
       if (event.target.checked) this.#unwanted.delete(method);
@@ -87,12 +104,12 @@ export class FrontView {
       this.#show();
       this.filtered();
     };
-    return make("label", {}, make("input", { type: "checkbox", checked: !this.#unwanted.has(method), change }), method);
+    return make("label", {}, make("input", { type: "checkbox", checked: this.wants(method), change }), method);
   }
 
   async #show() {
     const { view, document, trials, knee } = this.#given;
-    const picture = (this.#picture = compose({ ...view, document, trials, methods: this.methods() }));
+    const picture = (this.#picture = compose({ ...view, document, trials, methods: new Set(this.#methods.filter((one) => this.wants(one))) }));
     this.note.textContent = this.#caption();
     const chosen = this.#choose(), bend = view.confirmed || view.axis === "stored" || picture.partial ? null : knee;
     const best = picture.front.at(-1);
@@ -115,13 +132,16 @@ export class FrontView {
 
   /** Sets slider and number to the limit, and finds the best point within it. */
   #choose() {
-    const { front, budget } = this.#picture, limit = this.#limit ?? budget;
-    this.slider.value = Math.round((STOPS * Math.log(limit / this.#least())) / Math.log(budget / this.#least()));
-    this.slider.setAttribute("aria-valuetext", `${count(limit)} parameters`);
+    const { front, budget, metric } = this.#picture, limit = this.#limit ?? budget;
+    const best = bestWithin(this.#picture, limit);
+    const found = best ? `${best.trial} ${best.method}, ${quality(best.score, metric)}` : "no point is this small";
+    // Several positions may stand for one number: the slider stays where its reader put it.
+    if (this.#pointed() !== this.#limit) this.slider.value = Math.round((STOPS * Math.log(limit / this.#least())) / Math.log(budget / this.#least()));
+    this.slider.setAttribute("aria-valuetext", `${count(limit)} parameters: ${found}`);
     this.slider.disabled = this.number.disabled = front.length === 0;
     // Who types is not interrupted.
     if (document.activeElement !== this.number) this.number.value = limit;
-    return bestWithin(this.#picture, limit);
+    return best;
   }
 
   /** The left end of the slider. */
@@ -130,9 +150,14 @@ export class FrontView {
     return Math.max(1, Math.min(front[0]?.size ?? budget / 10, budget / 10));
   }
 
+  /** The limit that the slider stands at. */
+  #pointed() {
+    const at = Number(this.slider.value), least = this.#least();
+    return at === STOPS ? null : Math.round(least * (this.#picture.budget / least) ** (at / STOPS));
+  }
+
   #slid() {
-    const { budget } = this.#picture, at = Number(this.slider.value);
-    this.#limit = at === STOPS ? null : Math.round(this.#least() * (budget / this.#least()) ** (at / STOPS));
+    this.#limit = this.#pointed();
     this.#show();
   }
 

@@ -21,6 +21,7 @@ export function compose({ document, trials, confirmed, axis, methods }) {
     mode: document.objective.mode,
     axis,
     confirmed,
+    methods,
     partial,
     complete: !partial || comparable,
     beside,

@@ -2,11 +2,9 @@
 
 import { badge, bar, facts, Line, make } from "./elements.js";
 import { FrontView } from "./front.js";
-import { download, find, get, post, repeat, searchPath } from "./service.js";
+import { find, get, post, repeat, searchPath } from "./service.js";
 import { Trials } from "./trials.js";
 import { count, duration, hypervolume, isLive, moment, trials } from "./words.js";
-
-const FILES = [["csv", "CSV"], ["json", "JSON"], ["png", "PNG"], ["html", "HTML"]];
 
 export function search({ place, signal }, name) {
   const problem = new Line(), said = new Line();
@@ -16,7 +14,6 @@ export function search({ place, signal }, name) {
   const again = make("a", { class: "button", href: `#/launch?from=${encodeURIComponent(name)}` }, "Launch one like it");
   const trialsView = new Trials(name, signal, (what) => said.report(what));
   const front = new FrontView(name, signal, { changed: () => now(), pressed: (trial) => trialsView.toggle(trial), filtered: () => list() });
-  const files = make("div", { class: "row" }, make("span", {}, "Save the front as"), ...FILES.map(([format, text]) => make("button", { type: "button", click: () => save(format) }, text)));
   place.append(
     make("h1", {}, name),
     make("div", { class: "row" }, state, stop, resume, again),
@@ -24,30 +21,26 @@ export function search({ place, signal }, name) {
     said.element,
     summary,
     front.element,
-    files,
     trialsView.element,
   );
-  let everything = null, document = null;
+  let shown = null;
   const now = repeat(update, (what) => problem.report(what), signal);
 
   async function update() {
-    const view = front.view(), path = `${searchPath(name, "front")}?${view.query}`;
-    // A search that waits has neither front nor trials yet.
-    const [status, given, found] = await Promise.all([
-      get(searchPath(name), signal),
-      find(path, signal),
-      find(searchPath(name, "trials"), signal),
-    ]);
+    const status = await get(searchPath(name), signal);
     head(status);
-    everything = found;
-    document = given;
-    files.hidden = !given;
+    if (status.started === null) return true;
+    const view = front.view(), path = `${searchPath(name, "front")}?${view.query}`;
+    // A search that has just begun is not tracked yet.
+    const [given, found] = await Promise.all([find(path, signal), find(searchPath(name, "trials"), signal)]);
+    shown = found && { trials: found, metric: status.objective.metric, front: given?.front ?? [] };
     if (given && found) await front.update({ view, document: given, trials: found, knee: status.knee?.trial });
     list();
     return isLive(status.state);
   }
 
   function head(status) {
+    if (state.textContent !== status.state) said.say("");
     state.replaceChildren(badge(status.state));
     stop.hidden = !["queued", "running"].includes(status.state);
     resume.hidden = !["stopped", "failed"].includes(status.state);
@@ -67,7 +60,7 @@ export function search({ place, signal }, name) {
   }
 
   function list() {
-    if (everything && document) trialsView.update(everything, document, front.methods());
+    if (shown) trialsView.update(shown, (method) => front.wants(method));
   }
 
   async function act(what, done) {
@@ -75,14 +68,6 @@ export function search({ place, signal }, name) {
       head(await post(searchPath(name, what), undefined, signal));
       said.say(done);
       now();
-    } catch (refused) {
-      said.report(refused);
-    }
-  }
-
-  async function save(format) {
-    try {
-      await download(`${searchPath(name, "front")}?${front.view().query}&format=${format}`, `${name}-front.${format}`);
     } catch (refused) {
       said.report(refused);
     }

@@ -105,8 +105,8 @@ export function repeat(work, report, signal) {
       report(null);
     } catch (problem) {
       if (signal.aborted) return;
-      if (!(problem instanceof Problem)) console.error(problem);
-      report(problem);
+      // That the service does not answer is said once for the whole page.
+      report(problem.status === 0 ? null : problem);
     } finally {
       busy = false;
     }

@@ -40,14 +40,15 @@ export class Trials {
     );
   }
 
-  update(document, front, methods) {
+  /** `trials` is the document of trials, `front` the points of the front, `wants(method)` what is filtered. */
+  update({ trials, metric, front }, wants) {
     this.element.hidden = false;
-    this.#metric = front.objective.metric;
-    this.#reference = front.reference.quality;
-    const leading = new Set(front.front.map((one) => one.trial));
-    this.#known = new Map(document.trials.map((one) => [one.trial, one]));
-    const rows = document.trials.filter((one) => methods.has(one.method));
-    this.table.update(rows.map((one) => ({ ...one, front: leading.has(one.trial), metric: this.#metric })));
+    this.#metric = metric;
+    this.#reference = trials.reference?.quality ?? null;
+    const leading = new Set(front.map((one) => one.trial));
+    this.#known = new Map(trials.trials.map((one) => [one.trial, one]));
+    const rows = trials.trials.filter((one) => wants(one.method));
+    this.table.update(rows.map((one) => ({ ...one, front: leading.has(one.trial), metric })));
     this.#mark();
     // A curve that was read while its trial ran has grown.
     for (const [trial, { state }] of this.#curves) if (state === "running") this.#read(trial);
