@@ -26,7 +26,7 @@ export function compare({ place, parameters, signal }) {
     }),
     options,
   );
-  const plot = make("div", { class: "plot", role: "img", "aria-label": "Both fronts. Their numbers stand in the tables below." });
+  const plot = make("div", { class: "plot", role: "group", "aria-label": "Both fronts. Their numbers stand in the tables below." });
   const drawing = new Drawing(plot, signal, null);
   const searches = new Table({ caption: "The searches", columns: SEARCHES, key: (one) => one.search });
   const points = new Table({ caption: "The front of both together", columns: POINTS, key: (one) => `${one.search} ${one.trial}` });

@@ -6,7 +6,10 @@ import { count, isShare, quality, setting } from "./words.js";
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#8C564B"];
 const COLOURS_DARK = ["#4DA6E0", "#FF8A3D", "#2FC79A", "#E79BC6", "#9AD4F5", "#F5B73D", "#C391D6", "#C9998D"];
 const SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down"];
+// Named one by one: among Plotly's own choice is a button that sends the picture to another company.
+const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
 const DARK = matchMedia("(prefers-color-scheme: dark)");
+const TOUCH = matchMedia("(pointer: coarse)");
 
 let plotly;
 
@@ -47,8 +50,7 @@ export class Drawing {
     // While the script was fetched another figure may have come, or the page may be gone.
     if (drawn !== this.#drawn || !this.element.isConnected) return;
     const first = !this.element.classList.contains("js-plotly-plot");
-    const unwanted = ["toImage", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"];
-    await Plotly.react(this.element, data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: unwanted });
+    await Plotly.react(this.element, data, layout, CONFIG);
     if (first && this.pressed) this.element.on("plotly_click", (event) => this.pressed(event.points[0].customdata));
   }
 }
@@ -64,7 +66,7 @@ export function frontFigure(picture, methods, chosen, knee) {
   const { ink, paper } = theme(), data = [];
   for (const [position, method] of methods.entries()) {
     const mine = picture.beside.filter((one) => one.method === method);
-    if (mine.length) data.push({ ...scatter(picture, mine), showlegend: false, marker: { ...style(position), size: 8, opacity: 0.35 } });
+    if (mine.length) data.push({ ...scatter(picture, mine), showlegend: false, marker: { ...style(position), size: 8, opacity: DARK.matches ? 0.6 : 0.35 } });
   }
   if (picture.front.length) data.push(steps(picture.front, picture.budget, { color: ink, width: 2.5 }));
   for (const [position, method] of methods.entries()) {
@@ -195,6 +197,8 @@ function plain(metric) {
     font: { family: "system-ui, sans-serif", color: ink, size: 13 },
     margin: { l: 8, r: 8, t: 8, b: 8 },
     hovermode: "closest",
+    // A finger on the picture scrolls the page.
+    dragmode: TOUCH.matches ? false : "zoom",
     hoverlabel: { bgcolor: surface, bordercolor: faint, font: { color: ink }, align: "left" },
     modebar: { bgcolor: "transparent", color: faint, activecolor: ink },
     // What is shown is chosen beside the picture, for everything at once.

@@ -32,7 +32,7 @@ export class FrontView {
       look({ axis });
     });
     this.boxes = make("div", { class: "boxes" });
-    this.plot = make("div", { class: "plot", role: "img" });
+    this.plot = make("div", { class: "plot", role: "group" });
     this.note = make("figcaption", { class: "hint" });
     this.problem = new Line();
     this.saving = new Line();

@@ -89,7 +89,8 @@ const SECONDS_HIDDEN = 40;
 
 /**
  * Calls `work` at once and every few seconds until it answers false, or `signal` ends it. Problems go to `report`,
- * and work is tried again. Returns a function that calls it now, also when it had ended.
+ * and work is tried again, when it was for the token with the next one. Returns a function that calls it now, also when
+ * it had ended.
  */
 export function repeat(work, report, signal) {
   let timer, busy = false, again = false;
@@ -105,6 +106,8 @@ export function repeat(work, report, signal) {
       report(null);
     } catch (problem) {
       if (signal.aborted) return;
+      // Without another token the answer would be the same.
+      more = problem.status !== 401;
       // That the service does not answer is said once for the whole page.
       report(problem.status === 0 ? null : problem);
     } finally {

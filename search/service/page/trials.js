@@ -17,7 +17,7 @@ export class Trials {
   constructor(name, signal, report) {
     Object.assign(this, { name, signal, report });
     this.table = new Table({ caption: "Trials", columns: this.#columns(), key: (one) => one.trial, press: (one) => this.toggle(one.trial) });
-    this.plot = make("div", { class: "plot low", role: "img" });
+    this.plot = make("div", { class: "plot low", role: "group" });
     this.hint = make("p", { class: "hint" }, "Choose one or more trials to see their quality over the steps.");
     this.clear = make("button", { type: "button", hidden: true, click: () => this.#choose(() => this.#curves.clear()) }, "Clear");
     this.drawing = new Drawing(this.plot, signal, null);
