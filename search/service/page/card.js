@@ -1,23 +1,32 @@
 /** The chosen point: what it is, and how it is taken away. */
 
 import { choice, facts, field, Line, make } from "./elements.js";
-import { download, get, post, repeat, searchPath } from "./service.js";
 import { loading } from "./loading.js";
+import { download, get, post, repeat, searchPath } from "./service.js";
 import { bytes, count, duration, quality, setting } from "./words.js";
 
-const FORMATS = [
-  ["peft", "PEFT adapter"],
-  ["merged", "merged: the whole model"],
-  ["stock", "stock: plain PEFT, without paretune"],
-  ["lora", "LoRA: a low-rank stand-in"],
-];
+const FORMATS = {
+  peft: "PEFT adapter",
+  merged: "merged: the whole model",
+  stock: "stock: plain PEFT, without paretune",
+  lora: "LoRA: a low-rank stand-in",
+};
+
+const COMPARED = "It is written, loaded back and compared with the trained model.";
+const DONE = {
+  peft: COMPARED,
+  merged: COMPARED,
+  stock: COMPARED,
+  lora: "It is written. Its README says what it loses.",
+};
 
 export class Card {
   // What is known of each export, by trial and format.
   #exports = new Map();
   #task = null;
   #dot = null;
-  #given = null;
+  #document = null;
+  #confirmed = [];
 
   constructor(name, signal) {
     Object.assign(this, { name, signal });
@@ -47,14 +56,15 @@ export class Card {
   }
 
   /** Shows a dot of the front, or that there is none within the limit. */
-  show(dot, given) {
-    this.#given = given;
-    const changed = JSON.stringify(dot) !== JSON.stringify(this.#dot);
+  show(dot, document, trials) {
+    const confirmed = trials.confirmations.filter((one) => one.confirms === dot?.trial && one.state === "finished");
+    const changed = JSON.stringify([dot, confirmed]) !== JSON.stringify([this.#dot, this.#confirmed]);
+    this.#document = document;
     this.#dot = dot;
+    this.#confirmed = confirmed;
     this.body.hidden = dot === null;
     if (dot === null) this.title.textContent = "No point is this small";
-    else if (changed || this.confirmed !== this.#seeds().length) {
-      this.confirmed = this.#seeds().length;
+    else if (changed) {
       this.title.textContent = `${dot.trial} ${dot.method}`;
       this.facts.replaceChildren(facts(this.#facts()));
       this.settings.replaceChildren(facts(Object.entries(dot.config).map(([knob, value]) => [knob, setting(value)])));
@@ -62,24 +72,24 @@ export class Card {
     }
   }
 
-  #seeds() {
-    return this.#given.trials.confirmations.filter((one) => one.confirms === this.#dot.trial && one.state === "finished");
-  }
-
   #facts() {
-    const { document } = this.#given, { metric } = document.objective, one = this.#dot.whole, seeds = this.#seeds().length;
-    const share = ((100 * one.trainable_parameters) / document.base_parameters).toPrecision(2);
+    const { metric } = this.#document.objective;
+    const one = this.#dot.whole;
+    const seeds = this.#confirmed.length;
+    const share = ((100 * one.trainable_parameters) / this.#document.base_parameters).toPrecision(2);
     const pairs = [[`Validation ${metric}`, quality(one.quality, metric)]];
     if (typeof one.confirmed_quality === "number") {
       const spread = one.confirmed_std === null ? "" : ` ± ${quality(one.confirmed_std, metric)}`;
-      pairs.push(["Confirmed", `${quality(one.confirmed_quality, metric)}${spread}, ${seeds} ${seeds === 1 ? "seed" : "seeds"}`]);
+      const over = `${seeds} ${seeds === 1 ? "seed" : "seeds"}`;
+      pairs.push(["Confirmed", `${quality(one.confirmed_quality, metric)}${spread}, ${over}`]);
     }
     if (typeof one.test_quality === "number") pairs.push([`Test ${metric}`, quality(one.test_quality, metric)]);
     pairs.push(["Trainable parameters", `${count(one.trainable_parameters)} (${Number(share)}% of the base)`]);
     // A trial beside the front of all methods is known by less.
     if (one.stored_parameters !== undefined) pairs.push(["Stored parameters", count(one.stored_parameters)]);
     if (one.head_parameters !== undefined) pairs.push(["Task head", count(one.head_parameters)]);
-    pairs.push(["Adapter", bytes(one.adapter_bytes)], ["Training", `${count(one.steps)} steps, ${duration(one.train_seconds)}`]);
+    pairs.push(["Adapter", bytes(one.adapter_bytes)]);
+    pairs.push(["Training", `${count(one.steps)} steps, ${duration(one.train_seconds)}`]);
     return pairs;
   }
 
@@ -92,34 +102,38 @@ export class Card {
   }
 
   #showExport() {
-    const known = this.#exports.get(this.#key()), running = known?.state === "running";
-    this.button.hidden = running || known?.state === "finished";
-    this.save.hidden = known?.state !== "finished";
-    if (!known) this.line.say("");
-    else if (known.state === "failed") this.line.report(new Error(known.message ?? "The export failed."));
-    else if (running) this.line.say(`Exporting. ${known.message ?? ""}`);
-    else this.line.say("It is written, loaded back and compared.");
+    const known = this.#exports.get(this.#key());
+    const running = known?.state === "running";
+    const finished = known?.state === "finished";
+    this.button.hidden = running || finished;
+    this.save.hidden = !finished;
+    if (known?.state === "failed") this.line.report(new Error(known.message ?? "The export failed."));
+    else this.line.say(running ? `Exporting. ${known.message ?? ""}` : finished ? DONE[this.format.value] : "");
     this.#explain();
   }
 
   async #explain() {
+    let task = "sequence-classification";
     try {
-      this.#task ??= (await get(searchPath(this.name, "spec"), this.signal)).model.task ?? "sequence-classification";
+      this.#task ??= (await get(searchPath(this.name, "spec"), this.signal)).model.task;
+      task = this.#task ?? task;
     } catch {
       // Without the spec the loading is explained for the most common task.
     }
-    this.code.textContent = loading(this.format.value, this.#task ?? "sequence-classification", this.#given.document.base_model, this.#folder());
+    if (this.#dot === null) return;
+    this.code.textContent = loading(this.format.value, task, this.#document.base_model, this.#folder());
   }
 
   async #export() {
-    const key = this.#key(), body = { trial: this.#dot.trial, format: this.format.value };
+    const key = this.#key();
+    const body = { trial: this.#dot.trial, format: this.format.value };
     const learn = (status) => {
       this.#exports.set(key, status);
       if (this.#dot && this.#key() === key) this.#showExport();
     };
     learn({ state: "running", message: null });
     try {
-      const { id } = await post(searchPath(this.name, "exports"), body, this.signal);
+      const { id } = await post(searchPath(this.name, "exports"), body);
       const update = async () => {
         const status = await get(searchPath(this.name, "exports", id), this.signal);
         learn(status);
@@ -134,7 +148,8 @@ export class Card {
   async #save() {
     try {
       this.line.say("Downloading.");
-      await download(searchPath(this.name, "exports", this.#exports.get(this.#key()).id, "download"), `${this.#folder()}.zip`);
+      const { id } = this.#exports.get(this.#key());
+      await download(searchPath(this.name, "exports", id, "download"), `${this.#folder()}.zip`);
       this.line.say("Downloaded.");
     } catch (problem) {
       this.line.report(problem);

@@ -22,7 +22,8 @@ export function bar(status) {
 
 /** Pairs of a name and what it is, as a list of descriptions. */
 export function facts(pairs) {
-  return make("dl", { class: "facts" }, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  const rows = pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+  return make("dl", { class: "facts" }, ...rows);
 }
 
 let made = 0;
@@ -33,16 +34,20 @@ export function field(text, control) {
   return make("div", { class: "field" }, make("label", { for: control.id }, text), control);
 }
 
+/** `options` are values and what they are called. */
 export function choice(options, listener) {
-  return make("select", { change: listener }, ...options.map(([value, text]) => make("option", { value }, text)));
+  const entries = Object.entries(options).map(([value, text]) => make("option", { value }, text));
+  return make("select", { change: listener }, ...entries);
 }
 
-/** One of a few, as radio buttons side by side. */
+/** One of a few, as radio buttons side by side; the first is chosen. */
 export function toggle(legend, options, listener) {
   const name = `toggle-${++made}`;
-  const buttons = options.map(([value, text], position) =>
-    make("label", {}, make("input", { type: "radio", name, value, checked: position === 0, change: () => listener(value) }), make("span", {}, text)),
-  );
+  const buttons = Object.entries(options).map(([value, text], position) => {
+    const checked = position === 0;
+    const button = make("input", { type: "radio", name, value, checked, change: () => listener(value) });
+    return make("label", {}, button, make("span", {}, text));
+  });
   return make("fieldset", { class: "toggle" }, make("legend", {}, legend), make("div", {}, ...buttons));
 }
 

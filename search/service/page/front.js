@@ -1,13 +1,14 @@
 /** The front of a search: which one, of which methods, and its best point within a limit. */
 
 import { Card } from "./card.js";
+import { Drawing } from "./drawing.js";
 import { Line, make, toggle } from "./elements.js";
-import { Drawing, frontFigure } from "./figures.js";
+import { frontFigure } from "./figures.js";
+import { Limit } from "./limit.js";
 import { bestWithin, compose } from "./picture.js";
 import { download, searchPath } from "./service.js";
 import { count, quality } from "./words.js";
 
-const STOPS = 200;
 const FILES = ["csv", "json", "png", "html"];
 
 export class FrontView {
@@ -16,51 +17,48 @@ export class FrontView {
   #methods = [];
   #given = null;
   #picture = null;
-  // None: as many as the budget allows.
-  #limit = null;
 
-  /** `changed()`: another front is asked for; `pressed(trial)`: a trial beside the front; `filtered()`: other methods. */
+  /** `changed()`: another front is wanted; `pressed(trial)`: a trial beside the front; `filtered()`: other methods. */
   constructor(name, signal, { changed, pressed, filtered }) {
     Object.assign(this, { name, filtered });
     const look = (change) => {
       Object.assign(this.#view, change);
       changed();
     };
-    const scores = toggle("Quality", [["own", "one training"], ["confirmed", "confirmed"]], (value) => look({ confirmed: value === "confirmed" }));
-    const sizes = toggle("Parameters", [["trainable", "trainable"], ["stored", "stored"]], (axis) => {
-      this.#limit = null;
-      look({ axis });
-    });
+    const scores = { own: "one training", confirmed: "confirmed" };
+    const sizes = { trainable: "trainable", stored: "stored" };
     this.boxes = make("div", { class: "boxes" });
     this.plot = make("div", { class: "plot", role: "group" });
     this.note = make("figcaption", { class: "hint" });
     this.problem = new Line();
     this.saving = new Line();
-    this.slider = make("input", { type: "range", id: "limit", min: 0, max: STOPS, value: STOPS, input: () => this.#slid() });
-    this.number = make("input", { type: "number", min: 1, step: 1, "aria-label": "best under this many parameters", input: () => this.#typed() });
+    this.limit = new Limit(() => this.#show());
     this.card = new Card(name, signal);
     this.drawing = new Drawing(this.plot, signal, (trial) => this.#onPlot(trial, pressed));
-    this.body = make(
+    const controls = make(
       "div",
-      { hidden: true },
-      make("div", { class: "row controls" }, scores, sizes, make("fieldset", {}, make("legend", {}, "Methods"), this.boxes)),
-      make(
-        "div",
-        { class: "beside" },
-        make(
-          "div",
-          {},
-          make("figure", {}, this.plot, this.note),
-          this.problem.element,
-          make("div", { class: "slider" }, make("label", { for: "limit" }, "Best under"), this.slider, this.number, make("span", {}, "parameters")),
-          make("div", { class: "row" }, make("span", {}, "Save this front as"), ...FILES.map((format) => this.#file(format))),
-          this.saving.element,
-        ),
-        this.card.element,
-      ),
+      { class: "row controls" },
+      toggle("Quality", scores, (value) => look({ confirmed: value === "confirmed" })),
+      toggle("Parameters", sizes, (axis) => {
+        // A number of the one kind says nothing of the other.
+        this.limit.want(null);
+        look({ axis });
+      }),
+      make("fieldset", {}, make("legend", {}, "Methods"), this.boxes),
     );
+    const picture = make(
+      "div",
+      {},
+      make("figure", {}, this.plot, this.note),
+      this.problem.element,
+      this.limit.element,
+      make("div", { class: "row" }, "Save this front as", ...FILES.map((format) => this.#file(format))),
+      this.saving.element,
+    );
+    this.body = make("div", { hidden: true }, controls, make("div", { class: "beside" }, picture, this.card.element));
     this.empty = make("p", { class: "hint" }, "There is no front yet. It begins with the first finished trial.");
-    this.element = make("section", { "aria-labelledby": "front-title" }, make("h2", { id: "front-title" }, "Front"), this.empty, this.body);
+    const title = make("h2", { id: "front-title" }, "Front");
+    this.element = make("section", { "aria-labelledby": "front-title" }, title, this.empty, this.body);
   }
 
   /** Which front is wanted now. */
@@ -88,7 +86,8 @@ export class FrontView {
   #file(format) {
     const save = async () => {
       try {
-        await download(`${searchPath(this.name, "front")}?${this.view().query}&format=${format}`, `${this.name}-front.${format}`);
+        const path = `${searchPath(this.name, "front")}?${this.view().query}&format=${format}`;
+        await download(path, `${this.name}-front.${format}`);
         this.saving.report(null);
       } catch (problem) {
         this.saving.report(problem);
@@ -109,13 +108,15 @@ export class FrontView {
 
   async #show() {
     const { view, document, trials, knee } = this.#given;
-    const picture = (this.#picture = compose({ ...view, document, trials, methods: new Set(this.#methods.filter((one) => this.wants(one))) }));
-    this.note.textContent = this.#caption();
-    const chosen = this.#choose(), bend = view.confirmed || view.axis === "stored" || picture.partial ? null : knee;
-    const best = picture.front.at(-1);
-    const summary = best ? `Front of ${picture.front.length} points, best quality ${quality(best.score, picture.metric)} with ${count(best.size)} parameters.` : "Front without points.";
-    this.plot.setAttribute("aria-label", `${summary} The same numbers stand in the table of trials.`);
-    this.card.show(chosen, { document, trials, limit: this.#limit });
+    const methods = new Set(this.#methods.filter((one) => this.wants(one)));
+    const picture = (this.#picture = compose({ ...view, document, trials, methods }));
+    this.limit.span(picture.front[0]?.size ?? null, picture.budget);
+    const chosen = bestWithin(picture, this.limit.value);
+    this.limit.show(chosen ? `${chosen.trial} ${chosen.method}, ${scored(chosen, picture)}` : "no point is this small");
+    this.note.textContent = caption(picture);
+    this.plot.setAttribute("aria-label", `${summary(picture)} The same numbers stand in the table of trials.`);
+    this.card.show(chosen, document, trials);
+    const bend = view.confirmed || view.axis === "stored" || picture.partial ? null : knee;
     try {
       await this.drawing.draw(() => frontFigure(picture, this.#methods, chosen, bend));
       this.problem.report(null);
@@ -124,54 +125,28 @@ export class FrontView {
     }
   }
 
-  #caption() {
-    const { confirmed, partial, complete } = this.#picture;
-    if (!partial) return confirmed ? "Points trained again on fresh seeds: mean and standard deviation." : "Every point was trained once, so it is partly luck.";
-    return complete ? "Front of the chosen methods alone." : "Those points of the whole front that belong to the chosen methods.";
-  }
-
-  /** Sets slider and number to the limit, and finds the best point within it. */
-  #choose() {
-    const { front, budget, metric } = this.#picture, limit = this.#limit ?? budget;
-    const best = bestWithin(this.#picture, limit);
-    const found = best ? `${best.trial} ${best.method}, ${quality(best.score, metric)}` : "no point is this small";
-    // Several positions may stand for one number: the slider stays where its reader put it.
-    if (this.#pointed() !== this.#limit) this.slider.value = Math.round((STOPS * Math.log(limit / this.#least())) / Math.log(budget / this.#least()));
-    this.slider.setAttribute("aria-valuetext", `${count(limit)} parameters: ${found}`);
-    this.slider.disabled = this.number.disabled = front.length === 0;
-    // Who types is not interrupted.
-    if (document.activeElement !== this.number) this.number.value = limit;
-    return best;
-  }
-
-  /** The left end of the slider. */
-  #least() {
-    const { front, budget } = this.#picture;
-    return Math.max(1, Math.min(front[0]?.size ?? budget / 10, budget / 10));
-  }
-
-  /** The limit that the slider stands at. */
-  #pointed() {
-    const at = Number(this.slider.value), least = this.#least();
-    return at === STOPS ? null : Math.round(least * (this.#picture.budget / least) ** (at / STOPS));
-  }
-
-  #slid() {
-    this.#limit = this.#pointed();
-    this.#show();
-  }
-
-  #typed() {
-    if (this.number.validity.valid && this.number.value) {
-      this.#limit = Number(this.number.value);
-      this.#show();
-    }
-  }
-
   #onPlot(trial, pressed) {
     const dot = this.#picture.front.find((one) => one.trial === trial);
     if (!dot) return pressed(trial);
-    this.#limit = dot.size;
+    this.limit.want(dot.size);
     return this.#show();
   }
+}
+
+function scored(dot, picture) {
+  return quality(dot.score, picture.metric);
+}
+
+function summary(picture) {
+  const best = picture.front.at(-1);
+  if (!best) return "Front without points.";
+  const points = `Front of ${count(picture.front.length)} points`;
+  return `${points}, best quality ${scored(best, picture)} with ${count(best.size)} parameters.`;
+}
+
+function caption({ confirmed, partial, complete }) {
+  if (complete && partial) return "Front of the chosen methods alone.";
+  if (partial) return "Those points of the whole front that belong to the chosen methods.";
+  if (confirmed) return "Points trained again on fresh seeds: mean and standard deviation.";
+  return "Every point was trained once, so it is partly luck.";
 }

@@ -16,10 +16,19 @@ const EXAMPLE = {
 };
 
 export function launch({ place, parameters, signal }) {
-  const line = new Line(), meaning = make("div");
-  const text = make("textarea", { rows: 24, spellcheck: "false", autocomplete: "off", autocapitalize: "off", input: () => meaning.replaceChildren() });
+  const line = new Line();
+  const meaning = make("div");
+  const text = make("textarea", {
+    rows: 24,
+    spellcheck: "false",
+    autocomplete: "off",
+    autocapitalize: "off",
+    input: () => meaning.replaceChildren(),
+  });
   const validate = make("button", { type: "button", click: () => send(check) }, "Validate");
-  const form = make("form", { submit: (event) => (event.preventDefault(), send(begin)) },
+  const form = make(
+    "form",
+    { submit: (event) => (event.preventDefault(), send(begin)) },
     field("Spec as JSON", text),
     make("p", { class: "hint" }, "Folders of models and data are those of the service."),
     make("div", { class: "row" }, validate, make("button", { type: "submit", class: "primary" }, "Launch")),
@@ -54,22 +63,32 @@ export function launch({ place, parameters, signal }) {
   }
 
   async function check(spec) {
-    const found = await post("v1/validate", spec, signal);
+    const found = await post("v1/validate", spec);
     line.say("This spec can be searched.");
-    meaning.replaceChildren(facts([
-      ["Base model", `${found.base_model}, ${count(found.base_parameters)} parameters`],
-      ["Trainable parameters", `${count(found.budget.at_least)} to ${count(found.budget.parameters)}`],
-      ["Methods", found.methods.join(", ")],
-      ...(found.dropped.length ? [["Left out", found.dropped.join(", ")]] : []),
-      ["Rows", Object.entries(found.rows).map(([split, rows]) => `${split} ${count(rows)}`).join(", ")],
-      ...(found.labels.length ? [["Labels", found.labels.join(", ")]] : []),
-      ["Trials", `${count(found.trials)} of up to ${count(found.max_steps)} steps, ${count(found.trainings)} trainings in all`],
-      ["Metric", found.metric],
-    ]));
+    meaning.replaceChildren(
+      facts([
+        ["Base model", `${found.base_model}, ${count(found.base_parameters)} parameters`],
+        ["Trainable parameters", `${count(found.budget.at_least)} to ${count(found.budget.parameters)}`],
+        ["Methods", found.methods.join(", ")],
+        ...(found.dropped.length ? [["Left out", found.dropped.join(", ")]] : []),
+        [
+          "Rows",
+          Object.entries(found.rows)
+            .map(([split, rows]) => `${split} ${count(rows)}`)
+            .join(", "),
+        ],
+        ...(found.labels.length ? [["Labels", found.labels.join(", ")]] : []),
+        [
+          "Trials",
+          `${count(found.trials)} of up to ${count(found.max_steps)} steps, ${count(found.trainings)} trainings in all`,
+        ],
+        ["Metric", found.metric],
+      ]),
+    );
   }
 
   async function begin(spec) {
-    const status = await post("v1/searches", spec, signal);
-    location.hash = `#/searches/${encodeURIComponent(status.search)}`;
+    const status = await post("v1/searches", spec);
+    if (!signal.aborted) location.hash = `#/searches/${encodeURIComponent(status.search)}`;
   }
 }

@@ -8,7 +8,8 @@ const CLASSES = {
 };
 
 export function loading(format, task, base, folder) {
-  const name = CLASSES[task], place = JSON.stringify(folder);
+  const name = CLASSES[task];
+  const place = JSON.stringify(folder);
   if (format === "merged") return `from transformers import ${name}\n\nmodel = ${name}.from_pretrained(${place})\n`;
   const classes = task.endsWith("-classification");
   const labels = classes ? ", num_labels=len(labels)" : task === "regression" ? ", num_labels=1" : "";

@@ -16,7 +16,6 @@ export function compose({ document, trials, confirmed, axis, methods }) {
   const sizes = [...beside, ...given].map((one) => one.size);
   const budget = axis === "trainable" ? document.budget.parameters : Math.max(1, ...sizes);
   return {
-    search: document.search,
     metric: document.objective.metric,
     mode: document.objective.mode,
     axis,
@@ -36,7 +35,15 @@ export function compose({ document, trials, confirmed, axis, methods }) {
 export function dot(one, confirmed, axis) {
   const score = confirmed ? (one.confirmed_quality ?? one.quality) : one.quality;
   const size = axis === "trainable" ? one.trainable_parameters : one.stored_parameters;
-  return { trial: one.trial, method: one.method, config: one.config, score, size, spread: confirmed ? one.confirmed_std : null, bytes: one.adapter_bytes, whole: one };
+  return {
+    trial: one.trial,
+    method: one.method,
+    config: one.config,
+    score,
+    size,
+    spread: confirmed ? one.confirmed_std : null,
+    whole: one,
+  };
 }
 
 /** The dots that no other beats on both quality and size, ascending in size. */
@@ -48,13 +55,15 @@ function frontOf(dots, mode) {
     .filter((one) => sign * one.score > best && ((best = sign * one.score), true));
 }
 
-/** What of both axes is shown. Trials much worse than the head alone stay outside: one that diverged would flatten all others. */
+/** What is shown of both axes. Trials worse than the head alone stay outside: one that diverged would flatten all. */
 export function bounds(dots, document, budget, axis) {
-  const reference = document.reference.quality, sign = document.objective.mode === "max" ? 1 : -1;
+  const reference = document.reference.quality;
+  const sign = document.objective.mode === "max" ? 1 : -1;
   const scores = dots.map((one) => one.score).filter((score) => reference === null || sign * score >= sign * reference);
   if (reference !== null) scores.push(reference);
   if (!scores.length) scores.push(0, 1);
-  const lowest = Math.min(...scores), highest = Math.max(...scores);
+  const lowest = Math.min(...scores);
+  const highest = Math.max(...scores);
   const margin = 0.08 * (highest - lowest) || 0.05;
   const least = axis === "trainable" ? [document.budget.at_least] : [];
   const left = Math.max(1, Math.min(...dots.map((one) => one.size), ...least, budget / 10));

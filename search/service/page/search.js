@@ -7,13 +7,21 @@ import { Trials } from "./trials.js";
 import { count, duration, hypervolume, isLive, moment, trials } from "./words.js";
 
 export function search({ place, signal }, name) {
-  const problem = new Line(), said = new Line();
-  const state = make("span"), summary = make("div");
-  const stop = make("button", { type: "button", click: () => act("stop", "It stops when its running trials have been written.") }, "Stop");
-  const resume = make("button", { type: "button", click: () => act("resume", "It goes on from what was recorded.") }, "Resume");
+  const problem = new Line();
+  const said = new Line();
+  const state = make("span");
+  const summary = make("div");
+  const stopping = () => act("stop", "It stops when its running trials have been written.");
+  const stop = make("button", { type: "button", click: stopping }, "Stop");
+  const resuming = () => act("resume", "It goes on from what was recorded.");
+  const resume = make("button", { type: "button", click: resuming }, "Resume");
   const again = make("a", { class: "button", href: `#/launch?from=${encodeURIComponent(name)}` }, "Launch one like it");
   const trialsView = new Trials(name, signal, (what) => said.report(what));
-  const front = new FrontView(name, signal, { changed: () => now(), pressed: (trial) => trialsView.toggle(trial), filtered: () => list() });
+  const front = new FrontView(name, signal, {
+    changed: () => now(),
+    pressed: (trial) => trialsView.toggle(trial),
+    filtered: () => list(),
+  });
   place.append(
     make("h1", {}, name),
     make("div", { class: "row" }, state, stop, resume, again),
@@ -29,8 +37,9 @@ export function search({ place, signal }, name) {
   async function update() {
     const status = await get(searchPath(name), signal);
     head(status);
-    if (status.started === null) return true;
-    const view = front.view(), path = `${searchPath(name, "front")}?${view.query}`;
+    if (status.started === null) return isLive(status.state);
+    const view = front.view();
+    const path = `${searchPath(name, "front")}?${view.query}`;
     // A search that has just begun is not tracked yet.
     const [given, found] = await Promise.all([find(path, signal), find(searchPath(name, "trials"), signal)]);
     shown = found && { trials: found, metric: status.objective.metric, front: given?.front ?? [] };
@@ -44,10 +53,11 @@ export function search({ place, signal }, name) {
     state.replaceChildren(badge(status.state));
     stop.hidden = !["queued", "running"].includes(status.state);
     resume.hidden = !["stopped", "failed"].includes(status.state);
-    const { budget } = status, left = isLive(status.state) ? status.eta_seconds : null;
+    const { budget } = status;
+    const left = isLive(status.state) ? status.eta_seconds : null;
     const share = `${Math.round(100 * status.progress)}% of ${count(status.planned)} planned trials`;
     summary.replaceChildren(
-      make("div", { class: "progress" }, bar(status), make("span", {}, left === null ? share : `${share}, about ${duration(left)} left`)),
+      make("div", { class: "progress" }, bar(status), left === null ? share : `${share}, about ${duration(left)} left`),
       facts([
         ["Trials", trials(status.trials)],
         ["Hypervolume", hypervolume(status.hypervolume)],
@@ -55,7 +65,7 @@ export function search({ place, signal }, name) {
         ["Trainable parameters", budget ? `${count(budget.at_least)} to ${count(budget.parameters)}` : "–"],
         ["Started", moment(status.started)],
       ]),
-      ...(status.message ? [make("p", { class: "line wrong" }, status.message)] : []),
+      make("p", { class: status.state === "failed" ? "line wrong" : "line" }, status.message ?? ""),
     );
   }
 
@@ -65,7 +75,7 @@ export function search({ place, signal }, name) {
 
   async function act(what, done) {
     try {
-      head(await post(searchPath(name, what), undefined, signal));
+      head(await post(searchPath(name, what)));
       said.say(done);
       now();
     } catch (refused) {

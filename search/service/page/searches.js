@@ -6,7 +6,8 @@ import { Table } from "./table.js";
 import { count, duration, hypervolume, isLive, model, moment, trials } from "./words.js";
 
 const LIMIT = 25;
-const STATES = ["queued", "running", "stopping", "finished", "stopped", "failed"];
+const STATES = { "": "any" };
+for (const state of ["queued", "running", "stopping", "finished", "stopped", "failed"]) STATES[state] = state;
 
 export function searches({ place, parameters, signal }) {
   const asked = {
@@ -17,13 +18,22 @@ export function searches({ place, parameters, signal }) {
   const picked = new Set();
   const problem = new Line();
   const table = new Table({ caption: "Searches", columns: columns(picked, pick), key: (status) => status.search });
-  const text = make("input", { type: "search", value: asked.contains, spellcheck: "false", input: () => ask({ contains: text.value, offset: 0 }) });
-  const state = choice([["", "any"], ...STATES.map((one) => [one, one])], () => ask({ state: state.value, offset: 0 }));
+  const text = make("input", {
+    type: "search",
+    value: asked.contains,
+    spellcheck: "false",
+    input: () => ask({ contains: text.value, offset: 0 }),
+  });
+  const state = choice(STATES, () => ask({ state: state.value, offset: 0 }));
   state.value = asked.state;
-  const comparing = make("button", { type: "button", click: () => (location.hash = `#/compare?${new URLSearchParams([...picked].map((one) => ["name", one]))}`) });
+  const comparing = make("button", {
+    type: "button",
+    click: () => (location.hash = `#/compare?${new URLSearchParams([...picked].map((one) => ["name", one]))}`),
+  });
   const extent = make("span", { role: "status", "aria-live": "polite" });
-  const before = make("button", { type: "button", click: () => ask({ offset: Math.max(0, asked.offset - LIMIT) }) }, "Newer");
-  const after = make("button", { type: "button", click: () => ask({ offset: asked.offset + LIMIT }) }, "Older");
+  const turn = (searches) => ask({ offset: Math.max(0, asked.offset + searches) });
+  const before = make("button", { type: "button", click: () => turn(-LIMIT) }, "Newer");
+  const after = make("button", { type: "button", click: () => turn(LIMIT) }, "Older");
   place.append(
     make("h1", {}, "Searches"),
     make("div", { class: "row controls" }, field("Name contains", text), field("State", state), comparing),
@@ -37,7 +47,8 @@ export function searches({ place, parameters, signal }) {
   function ask(change) {
     Object.assign(asked, change);
     // The address can be kept and shared; going back leads to the page before, not through every letter.
-    history.replaceState(null, "", `#/searches?${new URLSearchParams(Object.entries(asked).filter(([, value]) => value))}`);
+    const given = Object.entries(asked).filter(([, value]) => value);
+    history.replaceState(null, "", `#/searches?${new URLSearchParams(given)}`);
     now();
   }
 
@@ -45,7 +56,8 @@ export function searches({ place, parameters, signal }) {
     const found = await get(`v1/searches?${new URLSearchParams({ limit: LIMIT, ...asked })}`, signal);
     table.update(found.searches);
     const last = found.offset + found.searches.length;
-    extent.textContent = found.total ? `${count(found.offset + 1)} to ${count(last)} of ${count(found.total)}` : "No search fits.";
+    const shown = `${count(found.offset + 1)} to ${count(last)} of ${count(found.total)}`;
+    extent.textContent = found.total ? shown : "No search fits.";
     before.disabled = found.offset === 0;
     after.disabled = last >= found.total;
     return true;
@@ -60,10 +72,20 @@ export function searches({ place, parameters, signal }) {
 }
 
 function columns(picked, pick) {
-  const box = ({ search }) => make("input", { type: "checkbox", "aria-label": `compare ${search}`, checked: picked.has(search), change: (event) => pick(search, event.target.checked) });
+  const box = ({ search }) =>
+    make("input", {
+      type: "checkbox",
+      "aria-label": `compare ${search}`,
+      checked: picked.has(search),
+      change: (event) => pick(search, event.target.checked),
+    });
   return [
     { title: "Compare", keep: true, show: box },
-    { title: "Search", keep: true, show: ({ search }) => make("a", { href: `#/searches/${encodeURIComponent(search)}` }, search) },
+    {
+      title: "Search",
+      keep: true,
+      show: ({ search }) => make("a", { href: `#/searches/${encodeURIComponent(search)}` }, search),
+    },
     { title: "State", show: ({ state }) => badge(state) },
     { title: "Progress", show: (status) => make("div", {}, bar(status), left(status)) },
     { title: "Trials", show: (status) => trials(status.trials) },
@@ -75,5 +97,6 @@ function columns(picked, pick) {
 
 function left(status) {
   const some = isLive(status.state) && status.eta_seconds !== null;
-  return make("small", {}, some ? `about ${duration(status.eta_seconds)} left` : `${Math.round(100 * status.progress)}%`);
+  const text = some ? `about ${duration(status.eta_seconds)} left` : `${Math.round(100 * status.progress)}%`;
+  return make("small", {}, text);
 }

@@ -64,8 +64,9 @@ export async function find(path, signal) {
   }
 }
 
-export async function post(path, body, signal) {
-  return (await request(path, { method: "POST", body, signal })).json();
+/** What is asked for here is done even when the reader goes to another page meanwhile. */
+export async function post(path, body) {
+  return (await request(path, { method: "POST", body })).json();
 }
 
 /** Saves a file. A plain link could not carry the token. */
@@ -93,7 +94,9 @@ const SECONDS_HIDDEN = 40;
  * it had ended.
  */
 export function repeat(work, report, signal) {
-  let timer, busy = false, again = false;
+  let timer;
+  let busy = false;
+  let again = false;
   async function now() {
     clearTimeout(timer);
     if (signal.aborted) return;

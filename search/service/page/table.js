@@ -17,7 +17,13 @@ export class Table {
   constructor({ caption, columns, key, press = null }) {
     Object.assign(this, { columns, key, press });
     const heads = columns.map((column) => this.#head(column));
-    this.element = make("table", {}, make("caption", { class: "unseen" }, caption), make("thead", {}, make("tr", {}, ...heads)), this.#body);
+    this.element = make(
+      "table",
+      {},
+      make("caption", { class: "unseen" }, caption),
+      make("thead", {}, make("tr", {}, ...heads)),
+      this.#body,
+    );
   }
 
   update(rows) {
@@ -42,9 +48,12 @@ export class Table {
   }
 
   #row(row) {
-    const key = this.key(row), signature = JSON.stringify(row), known = this.#rows.get(key);
+    const key = this.key(row);
+    const signature = JSON.stringify(row);
+    const known = this.#rows.get(key);
     if (known?.signature === signature) return known;
-    const element = known?.element ?? make("tr", { class: this.press ? "press" : null, click: (event) => this.#pressed(event, key) });
+    const element =
+      known?.element ?? make("tr", { class: this.press ? "press" : null, click: (event) => this.#pressed(event, key) });
     for (const [position, column] of this.columns.entries()) {
       const present = element.children[position];
       if (present && column.keep) continue;
@@ -70,11 +79,14 @@ export class Table {
 
   #arrange() {
     const { column, down } = this.#order;
-    const rows = column ? [...this.#shown].sort((left, right) => compare(column.sort(left), column.sort(right), down)) : this.#shown;
+    const rows = column
+      ? [...this.#shown].sort((left, right) => compare(column.sort(left), column.sort(right), down))
+      : this.#shown;
     const elements = rows.map((row) => this.#rows.get(this.key(row)).element);
     const present = this.#body.children;
     // A moved element loses the focus, so nothing moves that stands where it should.
-    if (elements.length === present.length && elements.every((element, position) => element === present[position])) return;
+    if (elements.length === present.length && elements.every((element, position) => element === present[position]))
+      return;
     const focused = this.#body.contains(document.activeElement) ? document.activeElement : null;
     this.#body.replaceChildren(...elements);
     focused?.focus();

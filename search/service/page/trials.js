@@ -1,7 +1,8 @@
 /** Everything that a search trained, and learning curves side by side. */
 
+import { Drawing } from "./drawing.js";
 import { badge, make } from "./elements.js";
-import { curvesFigure, Drawing } from "./figures.js";
+import { curvesFigure } from "./figures.js";
 import { get, searchPath } from "./service.js";
 import { Table } from "./table.js";
 import { bytes, count, duration, quality, settings } from "./words.js";
@@ -16,10 +17,19 @@ export class Trials {
   /** `report(problem)` hears of curves that could not be read. */
   constructor(name, signal, report) {
     Object.assign(this, { name, signal, report });
-    this.table = new Table({ caption: "Trials", columns: this.#columns(), key: (one) => one.trial, press: (one) => this.toggle(one.trial) });
+    this.table = new Table({
+      caption: "Trials",
+      columns: this.#columns(),
+      key: (one) => one.trial,
+      press: (one) => this.toggle(one.trial),
+    });
     this.plot = make("div", { class: "plot low", role: "group" });
     this.hint = make("p", { class: "hint" }, "Choose one or more trials to see their quality over the steps.");
-    this.clear = make("button", { type: "button", hidden: true, click: () => this.#choose(() => this.#curves.clear()) }, "Clear");
+    this.clear = make(
+      "button",
+      { type: "button", hidden: true, click: () => this.#choose(() => this.#curves.clear()) },
+      "Clear",
+    );
     this.drawing = new Drawing(this.plot, signal, null);
     this.element = make(
       "div",
@@ -28,7 +38,11 @@ export class Trials {
         "section",
         { "aria-labelledby": "trials-title" },
         make("h2", { id: "trials-title" }, "Trials"),
-        make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of trials" }, this.table.element),
+        make(
+          "div",
+          { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of trials" },
+          this.table.element,
+        ),
       ),
       make(
         "section",
@@ -56,12 +70,15 @@ export class Trials {
 
   toggle(trial) {
     const chosen = this.#curves.has(trial);
-    this.#choose(() => (chosen ? this.#curves.delete(trial) : this.#curves.set(trial, { state: "running", rungs: [] })));
+    this.#choose(() =>
+      chosen ? this.#curves.delete(trial) : this.#curves.set(trial, { state: "running", rungs: [] }),
+    );
     if (!chosen) this.#read(trial);
   }
 
   #columns() {
-    const box = ({ trial }) => make("input", { type: "checkbox", "aria-label": `learning curve of ${trial}`, change: () => this.toggle(trial) });
+    const box = ({ trial }) =>
+      make("input", { type: "checkbox", "aria-label": `learning curve of ${trial}`, change: () => this.toggle(trial) });
     return [
       { title: "Curve", keep: true, show: box },
       { title: "Trial", sort: (one) => one.trial, show: (one) => one.trial },
@@ -69,7 +86,12 @@ export class Trials {
       { title: "State", sort: (one) => one.state, show: (one) => badge(one.state) },
       { title: "Front", sort: (one) => (one.front ? 0 : 1), show: (one) => (one.front ? "yes" : "") },
       { title: "Quality", number: true, sort: (one) => one.quality, show: (one) => quality(one.quality, one.metric) },
-      { title: "Parameters", number: true, sort: (one) => one.trainable_parameters, show: (one) => count(one.trainable_parameters) },
+      {
+        title: "Parameters",
+        number: true,
+        sort: (one) => one.trainable_parameters,
+        show: (one) => count(one.trainable_parameters),
+      },
       { title: "Adapter", number: true, sort: (one) => one.adapter_bytes, show: (one) => bytes(one.adapter_bytes) },
       { title: "Steps", number: true, sort: (one) => one.steps, show: (one) => count(one.steps) },
       { title: "Time", number: true, sort: (one) => one.train_seconds, show: (one) => duration(one.train_seconds) },
@@ -81,12 +103,13 @@ export class Trials {
   #choose(change) {
     change();
     this.#mark();
-    this.#draw();
+    this.#draw().catch(this.report);
   }
 
   #mark() {
     for (const trial of this.#known.keys()) {
-      const row = this.table.row(trial), chosen = this.#curves.has(trial);
+      const row = this.table.row(trial);
+      const chosen = this.#curves.has(trial);
       row?.classList.toggle("chosen", chosen);
       if (row) row.querySelector("input").checked = chosen;
     }
@@ -105,7 +128,11 @@ export class Trials {
   }
 
   async #draw() {
-    const chosen = [...this.#curves].map(([trial, { rungs }]) => ({ trial, method: this.#known.get(trial).method, rungs }));
+    const chosen = [...this.#curves].map(([trial, { rungs }]) => ({
+      trial,
+      method: this.#known.get(trial).method,
+      rungs,
+    }));
     this.clear.hidden = this.plot.hidden = chosen.length === 0;
     this.hint.hidden = chosen.length > 0;
     if (!chosen.length) return;
@@ -114,6 +141,7 @@ export class Trials {
   }
 
   #spoken({ trial, rungs }) {
-    return `${trial}: ${rungs.map((rung) => `${quality(rung.quality, this.#metric)} at step ${rung.step}`).join(", ")}.`;
+    const said = rungs.map((rung) => `${quality(rung.quality, this.#metric)} at step ${rung.step}`);
+    return `${trial}: ${said.join(", ")}.`;
   }
 }

@@ -45,7 +45,9 @@ export function setting(value) {
 }
 
 export function settings(config) {
-  return Object.entries(config).map(([knob, value]) => `${knob} ${setting(value)}`).join(", ");
+  return Object.entries(config)
+    .map(([knob, value]) => `${knob} ${setting(value)}`)
+    .join(", ");
 }
 
 export function trials(counts) {
