@@ -79,7 +79,7 @@ export function curvesFigure(curves, metric, reference) {
     hoverinfo: "text",
   }));
   const layout = plain(metric);
-  layout.xaxis = { ...layout.xaxis, title: { text: "optimizer steps" }, rangemode: "tozero" };
+  layout.xaxis = { ...layout.xaxis, title: title("optimizer steps"), rangemode: "tozero" };
   if (reference !== null) refer(layout, reference, metric, { x: 1, xref: "paper" });
   return { data, layout };
 }
@@ -123,7 +123,7 @@ function frame(picture, across) {
   const { faint } = theme();
   layout.xaxis = {
     ...layout.xaxis,
-    title: { text: across },
+    title: title(across),
     type: "log",
     range: [Math.log10(picture.low[0]), Math.log10(picture.high[0])],
     dtick: picture.high[0] / picture.low[0] > 20_000 ? 1 : "D2",
@@ -175,10 +175,15 @@ function plain(metric) {
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemclick: false, itemdoubleclick: false },
     showlegend: true,
     xaxis: { ...axis },
-    yaxis: { ...axis, title: { text: `${escaped(metric)} on validation` }, tickformat: isShare(metric) ? ".0%" : "" },
+    yaxis: { ...axis, title: title(`${escaped(metric)} on validation`), tickformat: isShare(metric) ? ".0%" : "" },
     shapes: [],
     annotations: [],
   };
+}
+
+/** Small enough for a narrow screen. */
+function title(text) {
+  return { text, font: { size: 12 } };
 }
 
 function theme() {
