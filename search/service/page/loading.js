@@ -1,0 +1,34 @@
+/** How an export is loaded, as its model card says it (spaces/card.py). */
+
+const CLASSES = {
+  "sequence-classification": "AutoModelForSequenceClassification",
+  regression: "AutoModelForSequenceClassification",
+  "causal-lm": "AutoModelForCausalLM",
+  "image-classification": "AutoModelForImageClassification",
+};
+
+export function loading(format, task, base, folder) {
+  const name = CLASSES[task];
+  const place = JSON.stringify(folder);
+  if (format === "merged") return `from transformers import ${name}\n\nmodel = ${name}.from_pretrained(${place})\n`;
+  const classes = task.endsWith("-classification");
+  const labels = classes ? ", num_labels=len(labels)" : task === "regression" ? ", num_labels=1" : "";
+  return [
+    ...(classes ? ["import json", ""] : []),
+    "from peft import PeftModel",
+    `from transformers import ${name}`,
+    "",
+    ...(format === "peft" ? OWN : []),
+    ...(classes ? [`labels = json.load(open(${JSON.stringify(`${folder}/labels.json`)}))`] : []),
+    `base = ${name}.from_pretrained(${JSON.stringify(base)}${labels})`,
+    `model = PeftModel.from_pretrained(base, ${place})`,
+    "",
+  ].join("\n");
+}
+
+const OWN = [
+  "from trainables.registry import adapters",
+  "",
+  "adapters()  # makes PEFT know the tuners of paretune; a lora adapter does without these two lines",
+  "",
+];

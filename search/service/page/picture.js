@@ -1,0 +1,77 @@
+/** What the picture of a front shows, before anyone draws it. It follows tracking/picture.py. */
+
+/**
+ * `document` is the front that the service gave for `confirmed` and `axis`, `trials` the document of trials, `methods`
+ * the set of those that are wanted.
+ */
+export function compose({ document, trials, confirmed, axis, methods }) {
+  const wanted = (one) => methods.has(one.method);
+  // The trials beside the front are known by their quality of one training and their trainable parameters alone.
+  const comparable = axis === "trainable" && !confirmed;
+  const finished = trials.trials.filter((one) => one.quality !== null);
+  const partial = document.front.some((one) => !wanted(one)) || (comparable && finished.some((one) => !wanted(one)));
+  const beside = comparable ? finished.filter(wanted).map((one) => dot(one, false, "trainable")) : [];
+  const given = document.front.map((one) => dot(one, confirmed, axis));
+  const front = partial && comparable ? frontOf(beside, document.objective.mode) : given.filter(wanted);
+  const sizes = [...beside, ...given].map((one) => one.size);
+  const budget = axis === "trainable" ? document.budget.parameters : Math.max(1, ...sizes);
+  return {
+    metric: document.objective.metric,
+    mode: document.objective.mode,
+    axis,
+    confirmed,
+    methods,
+    partial,
+    complete: !partial || comparable,
+    beside,
+    front,
+    budget,
+    atLeast: axis === "trainable" ? document.budget.at_least : null,
+    reference: document.reference.quality,
+    ...bounds([...beside, ...given], document, budget, axis),
+  };
+}
+
+export function dot(one, confirmed, axis) {
+  const score = confirmed ? (one.confirmed_quality ?? one.quality) : one.quality;
+  const size = axis === "trainable" ? one.trainable_parameters : one.stored_parameters;
+  return {
+    trial: one.trial,
+    method: one.method,
+    config: one.config,
+    score,
+    size,
+    spread: confirmed ? one.confirmed_std : null,
+    whole: one,
+  };
+}
+
+/** The dots that no other beats on both quality and size, ascending in size. */
+function frontOf(dots, mode) {
+  const sign = mode === "max" ? 1 : -1;
+  let best = -Infinity;
+  return [...dots]
+    .sort((left, right) => left.size - right.size || sign * (right.score - left.score))
+    .filter((one) => sign * one.score > best && ((best = sign * one.score), true));
+}
+
+/** What is shown of both axes. Trials worse than the head alone stay outside: one that diverged would flatten all. */
+export function bounds(dots, document, budget, axis) {
+  const reference = document.reference.quality;
+  const sign = document.objective.mode === "max" ? 1 : -1;
+  const scores = dots.map((one) => one.score).filter((score) => reference === null || sign * score >= sign * reference);
+  if (reference !== null) scores.push(reference);
+  if (!scores.length) scores.push(0, 1);
+  const lowest = Math.min(...scores);
+  const highest = Math.max(...scores);
+  const margin = 0.08 * (highest - lowest) || 0.05;
+  const least = axis === "trainable" ? [document.budget.at_least] : [];
+  const left = Math.max(1, Math.min(...dots.map((one) => one.size), ...least, budget / 10));
+  const air = (budget / left) ** 0.06;
+  return { low: [left / air, lowest - margin], high: [budget * air, highest + margin] };
+}
+
+/** The best of the front within `limit` parameters. */
+export function bestWithin(picture, limit) {
+  return picture.front.findLast((one) => one.size <= limit) ?? null;
+}
