@@ -30,7 +30,7 @@ test: install  ## Run the test suite but for its cluster tier
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not cluster" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 test-cluster: install  ## Run the cluster tier: several Ray nodes, and processes that are killed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses 2 --dist loadgroup
 
 unit: install  ## Run the tests that need neither Ray nor an MLflow server
 	$(BIN)/python -m pytest -m "not integration and not cluster"

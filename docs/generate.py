@@ -66,8 +66,8 @@ methods:
   - dst: {reselection_interval: 5, learning_rate: 1.0e-3}
 ```
 
-Every method takes `learning_rate` (absolute) and `learning_rate_multiplier` (times the method's own prior). The
-settings of each method stand in [methods.md](methods.md).
+Every method takes `learning_rate` (absolute) and `learning_rate_multiplier` (times the method's own prior: its default,
+raised for small adapters as [methods.md](methods.md) says, which has the settings of each method too).
 
 ## Fields
 

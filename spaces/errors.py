@@ -7,5 +7,9 @@ class RequestError(ValueError):
     """The request cannot be served as it stands (exit code 2). The message is one line for the user."""
 
 
+class Unreachable(RequestError):
+    """Nothing answers at an address: for a command a wrong request, for a service a trouble of its own."""
+
+
 class WorkError(RuntimeError):
     """Work had begun and failed (exit code 1). The message is one line for the user."""

@@ -54,7 +54,7 @@ def suggestion(space: Space, settings: Mapping[str, Any]) -> Suggestion:
     if excess > 0:
         raise Rejected(f"{name} would train {space.budget.trainable(count):,} parameters: outside the budget", excess)
     proposal = Proposal(known.name, configuration, count)
-    return Suggestion(proposal, _knobs(space, proposal, known.learning_rate))
+    return Suggestion(proposal, _knobs(space, proposal, known.learning_rate * space.rate_factor(known, count)))
 
 
 def _check_narrowed(space: Space, name: str, configuration: Configuration) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError, Unreachable, WorkError
 from tracking.uri import probe, redact, sqlite_file
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def reading(uri: str) -> Iterator[MlflowClient]:
         _ask(uri)
         client = connect(uri)
     except failures as error:
-        raise RequestError(
+        raise Unreachable(
             f"tracking.uri = {redact(uri)}: does not answer as MLflow ({one_line(error)}); "
             "allowed: a reachable MLflow tracking URI"
         ) from error

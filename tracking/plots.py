@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _INK, _FAINT, _GRID = "#222222", "#6E6E6E", "#EAEAEA"
 
+# Named one by one: among Plotly's own choice is a button that sends the picture to another company.
+_CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
+
 
 def front_html(
     document: FrontDocument, trials: TrialsDocument, path: Path, *, confirmed: bool = False, axis: Axis = "trainable"
@@ -63,7 +66,7 @@ def draw_html(picture: Picture, path: Path) -> None:
     figure.update_yaxes(title=picture.up, range=[picture.low[1], picture.high[1]])
     if picture.percent:
         figure.update_yaxes(tickformat=".0%")
-    figure.write_html(path, include_plotlyjs=True)
+    figure.write_html(path, include_plotlyjs=True, config=_CONFIG)
 
 
 def _scatter(picture: Picture, dots: Sequence[Dot], method: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 
 ALLOWED = "http://HOST:PORT, https://HOST, sqlite:///FILE or postgresql+psycopg://HOST/DATABASE"
 _ENVIRONMENT = ("PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI")
@@ -102,7 +102,7 @@ def _probe_tcp(uri: str, host: str, port: int) -> None:
     try:
         socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
     except (OSError, UnicodeError):  # an impossible host name fails in its encoding
-        raise RequestError(
+        raise Unreachable(
             f"tracking.uri = {redact(uri)}: nothing answers at {host}:{port}; allowed: a reachable MLflow tracking URI"
         ) from None
 

@@ -39,7 +39,14 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         dispatcher.end()
 
-    app = FastAPI(title="paretune", version=version("paretune"), description=DESCRIPTION, lifespan=running)
+    app = FastAPI(
+        title="paretune",
+        version=version("paretune"),
+        description=DESCRIPTION,
+        lifespan=running,
+        docs_url=None,  # their scripts come from elsewhere
+        redoc_url=None,
+    )
     app.state.settings, app.state.jobs, app.state.dispatcher = settings, jobs, dispatcher
     problems.install(app)
     for part in (health, routes_searches, routes_reading, routes_exports, routes_tools, routes_page):
@@ -48,6 +55,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Limits, max_body=settings.max_body, requests_per_minute=settings.requests_per_minute)
     if settings.tokens is None:
         # Without tokens a web page elsewhere must not reach the service under a name of its own.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "testserver"])
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])
     Instrumentator(excluded_handlers=["/metrics"]).instrument(app).expose(app, include_in_schema=False)
     return app

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from search.service.documents import ProblemDocument
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError, Unreachable, WorkError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -45,8 +45,9 @@ def install(app: FastAPI) -> None:
     async def wrong(request: Request, error: RequestError) -> JSONResponse:
         return problem(request, 422, " ".join(str(error).split()))
 
+    @app.exception_handler(Unreachable)
     @app.exception_handler(WorkError)
-    async def failed(request: Request, error: WorkError) -> JSONResponse:
+    async def failed(request: Request, error: WorkError | Unreachable) -> JSONResponse:
         return problem(request, 503, " ".join(str(error).split()), {"Retry-After": "5"})
 
     @app.exception_handler(Exception)

@@ -12,7 +12,7 @@ from search.service.documents import ExportRequest, ExportStatus
 from search.service.exports import begin, chosen, file_of, status
 from search.service.guards import READ, RUN
 from search.service.problems import Problem
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 from tracking.reader import front_document
 
 router = APIRouter(prefix="/v1/searches/{name}/exports", tags=["exports"])
@@ -26,6 +26,8 @@ def export(name: Name, wanted: ExportRequest, service: Service, response: Respon
     uri = service.settings.tracking_uri
     try:
         document, confirmed = front_document(uri, name), front_document(uri, name, confirmed=True)
+    except Unreachable:
+        raise
     except RequestError as error:
         raise Problem(404, str(error)) from None
     trial = chosen(wanted, document, confirmed)

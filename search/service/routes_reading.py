@@ -15,7 +15,7 @@ from search.service.context import Name, Service, TrialId, problems
 from search.service.documents import CurveDocument, RungEntry
 from search.service.guards import READ
 from search.service.problems import Problem
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 from tracking.client import reading
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, TrialsDocument
 from tracking.plots import front_html, front_png
@@ -117,5 +117,7 @@ def _known(read: Callable[[], T]) -> T:
     """What is read, where it exists."""
     try:
         return read()
+    except Unreachable:
+        raise
     except RequestError as error:
         raise Problem(404, str(error)) from None

@@ -13,9 +13,9 @@ from search.service.context import Context, Name, Service, problems
 from search.service.documents import Phase, SearchPage, SearchStatus
 from search.service.guards import READ, RUN
 from search.service.problems import Problem
-from search.service.scheduling import job_name, standings
-from search.service.searches import list_statuses, search_status
-from spaces.errors import RequestError
+from search.service.scheduling import standings
+from search.service.searches import known_jobs, list_statuses, search_status
+from spaces.errors import RequestError, Unreachable
 from spaces.spec import SearchSpec, parse_spec
 from tracking.artifacts import fetch_spec
 from tracking.client import reading
@@ -58,7 +58,7 @@ def _is_new(service: Context, asked: SearchSpec) -> bool:
             if tracked:  # by a command
                 _check_same(asked, fetch_spec(settings.tracking_uri, tracked[0].run_id))
                 return False
-            waiting = [one for one in list_statuses(settings, service.jobs.all()) if one.state == "queued"]
+            waiting = [one for one in list_statuses(settings, known_jobs(service.jobs)) if one.state == "queued"]
             if len(waiting) >= settings.max_queued:
                 raise Problem(
                     429, f"{len(waiting)} searches wait; allowed: {settings.max_queued}", {"Retry-After": "60"}
@@ -86,7 +86,7 @@ def searches(
     """What exists, newest first."""
     found = [
         one
-        for one in list_statuses(service.settings, service.jobs.all())
+        for one in list_statuses(service.settings, known_jobs(service.jobs))
         if contains.lower() in one.search.lower() and state in (None, one.state)
     ]
     return SearchPage(searches=tuple(found[offset : offset + limit]), total=len(found), limit=limit, offset=offset)
@@ -97,6 +97,8 @@ def search(name: Name, service: Service) -> SearchStatus:
     """How a search stands: its counts, its best points, and how long it will take."""
     try:
         return search_status(service.settings, service.jobs, name)
+    except Unreachable:
+        raise
     except RequestError as error:
         raise Problem(404, str(error)) from None
 
@@ -119,12 +121,13 @@ def stop(name: Name, service: Service) -> SearchStatus:
     with reading(service.settings.tracking_uri) as client:
         request = _request(name, find_requests(client, name))
         want(client, request, "stop")
-        (standing,) = standings([request], service.jobs.all(), {})
     home = service.settings.storage / name
     if search_home.exists(home):
         search_home.ask_to_stop(home)
-    elif standing.job is not None and standing.job.alive:
-        service.jobs.kill(job_name(request, request.attempts))  # nothing was written yet
+    else:
+        (standing,) = standings([request], service.jobs.all(), {})
+        if standing.job is not None and standing.job.alive:
+            service.jobs.kill(standing.job.name)  # nothing was written yet
     return search_status(service.settings, service.jobs, name)
 
 

@@ -12,7 +12,7 @@ from search.service.documents import Phase, SearchStatus
 from search.service.jobs import Job, Jobs
 from search.service.scheduling import Standing, standings
 from search.service.settings import Settings
-from spaces.errors import RequestError
+from spaces.errors import RequestError, WorkError
 from spaces.fronts import knee
 from spaces.spec import load_spec
 from tracking.client import reading
@@ -36,16 +36,29 @@ def local_status(uri: str, storage: Path, name: str) -> SearchStatus:
     return _with_points(uri, _status(name, row, None, storage))
 
 
-def list_statuses(settings: Settings, jobs: Mapping[str, Job], name: str | None = None) -> list[SearchStatus]:
-    """Every search that MLflow knows or the service was asked for, or the one of that name; newest first."""
+def known_jobs(jobs: Jobs) -> Mapping[str, Job] | None:
+    """What Ray says; None while it does not answer, so that what MLflow has can be read all the same."""
+    try:
+        return jobs.all()
+    except WorkError:
+        return None
+
+
+def list_statuses(settings: Settings, jobs: Mapping[str, Job] | None, name: str | None = None) -> list[SearchStatus]:
+    """Every search that MLflow knows or the service was asked for, or the one of that name; newest first.
+
+    Where Ray does not answer, a search stands as MLflow has it.
+    """
     with reading(settings.tracking_uri) as client:
         rows: dict[str, SearchRow] = {}
         for row in list_searches(client, name):
             rows.setdefault(row.name, row)
         requests = {one.name: one for one in reversed(find_requests(client, name))}
     tracked = {one: row.state for one, row in rows.items()}
-    asked = {one.request.name: one for one in standings(requests.values(), jobs, tracked)}
+    asked = {one.request.name: one for one in standings(requests.values(), jobs or {}, tracked)}
     found = [_status(one, rows.get(one), asked.get(one), settings.storage) for one in {**asked, **rows}]
+    if jobs is None:
+        found = [one.model_copy(update={"state": tracked.get(one.search, one.state)}) for one in found]
     return sorted(found, key=lambda one: one.started or one.submitted or "", reverse=True)
 
 
@@ -55,12 +68,12 @@ def search_status(settings: Settings, jobs: Jobs, name: str) -> SearchStatus:
     Raises:
         RequestError: when there is none.
     """
-    known = jobs.all()
+    known = known_jobs(jobs)
     found = list_statuses(settings, known, name)
     if not found:
         raise RequestError(f"search {name!r}: not known; allowed: one of GET /v1/searches")
     status = _with_points(settings.tracking_uri, found[0])
-    if status.state == "failed":
+    if status.state == "failed" and known is not None:
         return status.model_copy(update={"message": _why(settings, jobs, known, name)})
     return status
 

@@ -146,3 +146,25 @@ def _inventory() -> Inventory:
 
     made: Inventory = fixture.__wrapped__()  # type: ignore[attr-defined]
     return made
+
+
+@pytest.mark.parametrize("name", ["lora", "sparta", "dst", "surm-circulant"])
+@given(share=st.floats(1e-4, 1.0), multiplier=st.floats(1 / 8, 8.0))
+def test_small_adapters_move_the_weights_as_much_as_large_ones(name: str, share: float, multiplier: float) -> None:
+    """Rate times the root of the count stays what it is for the published default within 0.3 % of the base."""
+    inventory = _inventory()
+    space, known = Space({name: {}}, inventory, Budget(200_000, 1)), method(name)
+    stated = known.fit(known.configuration(), inventory, int(0.003 * inventory.base_parameters))
+    at = known.count(stated, inventory).trainable_parameters
+    try:
+        found = space.propose(FixedDraw({"share": share, "learning_rate_multiplier": multiplier, "targets": "all"}))
+    except Rejected:
+        return
+    size = found.count.trainable_parameters
+    expected = known.learning_rate * multiplier * (max(at, size) / size) ** 0.5
+    assert found.configuration.learning_rate == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_rate_that_the_spec_gives_is_taken_as_it_is() -> None:
+    space = Space({"lora": {"learning_rate": 1e-3}}, _inventory(), Budget(3_000, 1))
+    assert space.propose(FixedDraw({"share": 1.0})).configuration.learning_rate == 1e-3

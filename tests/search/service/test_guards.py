@@ -1,0 +1,122 @@
+"""What stands before every route, in the application itself; Ray and MLflow are not there, and are not reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from search.service.app import create_app
+from search.service.settings import Settings
+from search.service.tokens import make_token
+
+
+def client(folder: Path, **options: Any) -> TestClient:
+    nowhere = "http://127.0.0.1:9"
+    settings = Settings(folder, tracking_uri=nowhere, ray_jobs=nowhere, **options)
+    return TestClient(create_app(settings), base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> tuple[TestClient, str, str]:
+    file = tmp_path / "tokens"
+    run, read = make_token(file, "ours", "run"), make_token(file, "eyes", "read")
+    return client(tmp_path, tokens=file, max_body=200), run, read
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_every_route_but_those_of_health_and_the_page_needs_a_token(guarded: tuple[TestClient, str, str]) -> None:
+    service, run, read = guarded
+    described = service.get("/openapi.json").json()
+    for path, verbs in described["paths"].items():
+        for verb in verbs:
+            filled = path.replace("{name}", "a").replace("{trial}", "0000").replace("{identity}", "0000-peft")
+            assert path == "/healthz" or "401" in described["paths"][path][verb]["responses"]
+            if path == "/v1/methods":  # tries every method, which takes a while
+                continue
+            answers = [
+                service.request(verb, filled, headers=headers).status_code
+                for headers in ({}, bearer("paretune_x"), bearer(read), bearer(run))
+            ]
+            if path in ("/healthz", "/readyz"):
+                assert answers == [200 if path == "/healthz" else 503] * 4
+            else:
+                assert answers[:2] == [401, 401]
+                reading = verb == "get" or path in ("/v1/validate", "/v1/count")
+                assert (answers[2] == 403) != reading
+                assert answers[3] not in (401, 403)
+
+
+def test_a_new_token_counts_at_once_and_one_that_was_taken_out_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    make_token(file, "ours", "run")
+    service = client(tmp_path, tokens=file)
+    later = make_token(file, "later", "read")
+    assert service.get("/v1/methods/nothing", headers=bearer(later)).status_code == 404
+    assert service.get("/v1/searches", headers=bearer(later)).status_code != 401
+    file.write_text("\n".join(line for line in file.read_text().splitlines() if "later" not in line))
+    assert service.get("/v1/searches", headers=bearer(later)).status_code == 401
+
+
+@pytest.mark.parametrize("pieces", [1, 40])
+def test_a_body_that_is_too_large_is_refused(guarded: tuple[TestClient, str, str], pieces: int) -> None:
+    service, run, _ = guarded
+
+    def body() -> Iterator[bytes]:  # sent in pieces, so that no length is told before
+        for _ in range(pieces):
+            yield b" " * (201 // pieces + 1)
+
+    for content in (b" " * 201, body()):
+        refused = service.post("/v1/searches", content=content, headers=bearer(run))
+        assert refused.status_code == 413
+        assert refused.json()["detail"] == "body: larger than allowed; allowed: at most 200 bytes"
+
+
+def test_a_body_that_is_small_enough_arrives_whole(guarded: tuple[TestClient, str, str]) -> None:
+    service, run, _ = guarded
+    answer = service.post("/v1/searches", json={"name": "a"}, headers=bearer(run))
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("model: missing")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_who_asks_too_often_waits_and_others_do_not(tmp_path: Path) -> None:
+    service = client(tmp_path, requests_per_minute=3)
+    assert [service.get("/healthz").status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert service.get("/healthz", headers=bearer("other")).status_code == 200
+
+
+def test_without_tokens_another_name_of_this_machine_is_refused(tmp_path: Path) -> None:
+    service = client(tmp_path)
+    assert service.get("/healthz", headers={"Host": "elsewhere.example.org"}).status_code == 400
+    assert service.get("/healthz", headers={"Host": "localhost:8080"}).status_code == 200
+
+
+def test_the_page_and_its_files(tmp_path: Path) -> None:
+    service = client(tmp_path)
+    page = service.get("/")
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'self';")
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    for name in ("app.js", "plotly.min.js", "style.css"):
+        assert service.get(f"/assets/{name}").status_code == 200
+    for name in ("nothing.js", "..%2Fapp.py", "index.html"):
+        assert service.get(f"/assets/{name}").status_code in (404, 422)
+
+
+def test_figures_are_given_to_prometheus(tmp_path: Path) -> None:
+    service = client(tmp_path)
+    service.get("/healthz")
+    assert 'http_requests_total{handler="/healthz"' in service.get("/metrics").text
+
+
+def test_what_does_not_answer_is_named(tmp_path: Path) -> None:
+    answer = client(tmp_path).get("/readyz")
+    assert answer.status_code == 503
+    assert "nothing answers at 127.0.0.1:9" in answer.json()["detail"]
