@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import WithJsonSchema
@@ -80,14 +80,14 @@ def searches(
     service: Service,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     offset: Annotated[int, Query(ge=0, le=10**6)] = 0,
-    state: Phase | None = None,
+    state: Annotated[Phase | Literal[""], Query(description="Empty: any.")] = "",
     contains: Annotated[str, Query(max_length=100, description="A part of the name.")] = "",
 ) -> SearchPage:
     """What exists, newest first."""
     found = [
         one
         for one in list_statuses(service.settings, known_jobs(service.jobs))
-        if contains.lower() in one.search.lower() and state in (None, one.state)
+        if contains.lower() in one.search.lower() and state in ("", one.state)
     ]
     return SearchPage(searches=tuple(found[offset : offset + limit]), total=len(found), limit=limit, offset=offset)
 

@@ -27,8 +27,10 @@ def finished(service: Running) -> str:
 
 @pytest.fixture(scope="session")
 def second(service: Running) -> str:
-    """Another one."""
-    return ended(service, "second", search={"trials": 4, "seed": 1})
+    """Another one, whose front has several points."""
+    name = ended(service, "second", search={"trials": 8, "seed": 1}, training={"max_steps": 60})
+    assert len(service.client.front(name).front) > 1
+    return name
 
 
 def ended(service: Running, name: str, **sections: dict[str, int]) -> str:

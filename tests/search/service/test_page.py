@@ -54,7 +54,7 @@ def open_page(browser: Browser, service: Running) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def names(finished: str, second: str) -> list[str]:
     """Searches that ran to their end, with fronts of their own."""
-    return [finished, second]
+    return [second, finished]
 
 
 def is_error(said: ConsoleMessage) -> bool:
