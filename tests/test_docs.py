@@ -16,6 +16,7 @@ from spaces.inventory import Inventory
 from spaces.registry import configuration, method, methods
 from spaces.sections import ModelSection, Task
 from spaces.spec import SearchSpec
+from tests.bench.study_report import results, table
 from tests.pages import PAGES, ROOT, anchors, links
 from trainables.inventory import inventory_of, meta_model
 from trainables.weights import load_config
@@ -26,6 +27,12 @@ DOCS = ROOT / "docs"
 def test_generated_pages_are_current() -> None:
     for path, text in runpy.run_path(str(DOCS / "generate.py"))["pages"]().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `python docs/generate.py`"
+
+
+def test_the_study_is_the_recorded_one() -> None:
+    found = results()
+    assert table(found, "sst2") in (DOCS / "results.md").read_text(encoding="utf-8")
+    assert {score for one in found if one.task == "cola" for score in one.tests} == {0.0}
 
 
 def test_the_spec_page_has_every_field() -> None:
