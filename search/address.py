@@ -9,7 +9,8 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from ray._private.authentication.authentication_token_setup import AUTH_MODE_ENV_VAR, _enable_token_auth
+from ray._private.authentication.authentication_token_setup import AUTH_MODE_ENV_VAR
+from ray._raylet import Config  # type: ignore[attr-defined]
 
 from spaces.errors import RequestError
 
@@ -61,17 +62,21 @@ def _host_and_port(address: str, shown: str) -> tuple[str, int]:
 
 
 def _ask(address: str, shown: str) -> None:
-    """See that Ray's health check passes, with this user's token where the cluster asks for one."""
-    reason = _problem(address, shown, os.environ)
-    if reason is None:
-        return
-    if _UNAUTHENTICATED not in reason:
-        raise RequestError(f"{shown}: Ray's health check fails ({reason[:200]}); allowed: a running Ray head")
-    with_token = {**os.environ, AUTH_MODE_ENV_VAR: "token"}
-    if AUTH_MODE_ENV_VAR in os.environ or _problem(address, shown, with_token) is not None:
-        raise RequestError(f"{shown}: the cluster asks for a token; allowed: {AUTH_MODE_ENV_VAR}=token and its token")
-    # A head started by this user asks for the token in ~/.ray; `ray.init` uses it only when told so.
-    _enable_token_auth()
+    """See that Ray's health check passes, and take on whether the cluster asks for tokens.
+
+    A driver that asks for them on a cluster that has none is taken for dead, and every trial with it.
+    """
+    given = os.environ.get(AUTH_MODE_ENV_VAR)
+    reason = None
+    for mode in ("disabled", "token") if given in (None, "disabled", "token") else (given,):
+        reason = _problem(address, shown, {**os.environ, AUTH_MODE_ENV_VAR: mode})
+        if reason is None:
+            os.environ[AUTH_MODE_ENV_VAR] = mode
+            Config.initialize("")  # Ray has read the variable already
+            return
+        if _UNAUTHENTICATED not in reason:
+            raise RequestError(f"{shown}: Ray's health check fails ({reason[:200]}); allowed: a running Ray head")
+    raise RequestError(f"{shown}: the cluster asks for a token; allowed: {AUTH_MODE_ENV_VAR}=token and its token")
 
 
 def _problem(address: str, shown: str, environment: Mapping[str, str]) -> str | None:

@@ -17,7 +17,7 @@ from search.regional import Tried, nearest, regional_study
 from spaces.fronts import front
 from spaces.metrics import Metric
 from spaces.proposals import Proposal, Rejected
-from spaces.records import TrialPlan, TrialResult
+from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.space import Space
 from spaces.thinness import draw_size, gaps
 
@@ -31,6 +31,7 @@ DRAWS = 10
 """Times that something else is drawn in the place of what is like a trial far behind."""
 
 Noise = Callable[[float], float]
+_Place = tuple[str, str, str]
 SamplerOf = Callable[[int], BaseSampler]
 
 
@@ -64,7 +65,7 @@ class Asker:
         self._seed = seed
         self._reference: float | None = None
         self._tried: dict[str, Tried] = {}
-        self._hopeless: list[TrialPlan] = []
+        self._hopeless: dict[_Place, list[tuple[int, float]]] = defaultdict(list)
         self._fronts: dict[int, list[tuple[float, float]]] = defaultdict(list)
         trials = study.get_trials(deepcopy=False)
         self._asked = len(trials)
@@ -90,16 +91,21 @@ class Asker:
         if plan.kind != "trial":
             return
         tried = self._tried[plan.trial]
-        tried.state, tried.quality, tried.rungs = result.state, result.quality, result.rungs
-        for rung in result.rungs:
+        rungs = tuple(rung for rung in result.rungs if math.isfinite(rung.quality))
+        # A perplexity may be infinite: of such a trial nothing is learned but that it failed.
+        failed = result.state == "failed" or len(rungs) < len(result.rungs)
+        tried.state = "failed" if failed else result.state
+        if not failed:
+            tried.quality, tried.rungs = result.quality, rungs
+        for rung in rungs:
             known = [*self._fronts[rung.step], (rung.quality, float(plan.trainable_parameters))]
             self._fronts[rung.step] = front(known, lambda one: one[0], lambda one: one[1], self._metric.mode)
-        if result.state == "failed" or (result.rungs and self._behind(plan, result) > WIDE):
-            self._hopeless.append(plan)
+        if failed or (rungs and self._behind(plan, rungs[-1]) > WIDE):
+            place = _place(plan.method, plan.config)
+            self._hopeless[place].append((plan.trainable_parameters, plan.config["learning_rate"]))
 
-    def _behind(self, plan: TrialPlan, result: TrialResult) -> float:
-        """Standard errors by which the best trial of at most as many parameters is better, at the last rung reached."""
-        rung = result.rungs[-1]
+    def _behind(self, plan: TrialPlan, rung: Rung) -> float:
+        """Standard errors by which the best trial of at most as many parameters is better at a rung."""
         best = [quality for quality, size in self._fronts[rung.step] if size <= plan.trainable_parameters][-1]
         return abs(best - rung.quality) / max(math.hypot(self._noise(best), self._noise(rung.quality)), 1e-12)
 
@@ -129,14 +135,15 @@ class Asker:
         return draw_size(gaps(found, running, reference=lowest, **limits), generator)
 
     def _like_what_is_far_behind(self, proposal: Proposal) -> bool:
-        return any(_alike(proposal, plan) for plan in self._hopeless)
+        """Whether a trial of this method and place ended far behind, with about this size and learning rate."""
+        settings = proposal.settings
+        size, rate = max(1, proposal.count.trainable_parameters), settings["learning_rate"]
+        return any(
+            abs(math.log(size / max(1, parameters))) <= math.log(ALIKE_SIZE)
+            and abs(math.log(rate / known)) <= math.log(ALIKE_RATE)
+            for parameters, known in self._hopeless.get(_place(proposal.method, settings), ())
+        )
 
 
-def _alike(proposal: Proposal, plan: TrialPlan) -> bool:
-    """Whether method and place are the same, and size and learning rate about the same."""
-    settings, config = proposal.settings, plan.config
-    if proposal.method != plan.method or any(settings.get(one) != config.get(one) for one in ("targets", "layers")):
-        return False
-    sizes = math.log(max(1, proposal.count.trainable_parameters) / max(1, plan.trainable_parameters))
-    rates = math.log(settings["learning_rate"] / config["learning_rate"])
-    return abs(sizes) <= math.log(ALIKE_SIZE) and abs(rates) <= math.log(ALIKE_RATE)
+def _place(method: str, settings: Mapping[str, Any]) -> _Place:
+    return method, str(settings.get("targets")), str(settings.get("layers"))

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ from search.options import (
     TrackingUri,
     console,
 )
+from search.processes import complaint
 from spaces.errors import RequestError, WorkError
 
 app = typer.Typer(
@@ -47,8 +49,13 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit code; no arguments ask for help."""
+    return exit_code(lambda: app(arguments or ["--help"], prog_name="paretune", standalone_mode=False))
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Do the work of a command; an error is one line on the standard error, and the exit code says whose it is."""
     try:
-        outcome = app(arguments or ["--help"], prog_name="paretune", standalone_mode=False)
+        outcome = work()
     except RequestError as error:
         return _complain(error, 2)
     except WorkError as error:
@@ -69,7 +76,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"paretune: {' '.join(str(error).split())}", file=sys.stderr)
+    print(complaint(error), file=sys.stderr)
     return code
 
 
@@ -257,3 +264,7 @@ def doctor(
 
 
 app.add_typer(cli_service.app)
+
+
+if __name__ == "__main__":
+    main()

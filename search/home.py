@@ -53,8 +53,16 @@ def taken(name: str) -> RequestError:
 
 
 def ask_to_stop(home: Path) -> None:
-    """Have whoever runs the search end it cleanly, on whichever machine; a resume takes it back."""
+    """Have whoever runs the search end it cleanly, on whichever machine.
+
+    It stands until it is taken back: a driver that just begins must not miss it.
+    """
     (home / STOP).touch()
+
+
+def take_back_stop(home: Path) -> None:
+    """The search is wanted again."""
+    (home / STOP).unlink(missing_ok=True)
 
 
 def mark_finished(home: Path) -> None:

@@ -19,7 +19,8 @@ REGION = 0.5
 """Half the width of a region, in powers of ten of trainable parameters."""
 
 FEWEST, MOST = 20, 300
-"""Trials that a region holds at least, were they farther away, and at most: what asking costs stays constant."""
+"""Trials that a region holds at least, were they farther away, and at most: its sampler costs the same however many
+trials there are. Finding them is a sort of all."""
 
 
 @dataclass

@@ -107,9 +107,7 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
     ledger = Ledger(spec.home).taken_over()
     reconcile(study, ledger, spec)
     writer = SearchWriter(uri, spec, search_id, spec.home)
-    mark = spec.home / search_home.STOP
-    mark.unlink(missing_ok=True)
-    interruption = Interruption(spec.search.time_limit, mark)
+    interruption = Interruption(spec.search.time_limit, spec.home / search_home.STOP)
     patience = DRAIN_SECONDS
     finished = False
     try:

@@ -83,23 +83,20 @@ class Drawing:
         Adam moves every trained number by about the learning rate, so a smaller adapter changes the weights as much
         with a rate that grows with the root of the ratio. So it was measured: see the study in docs/results.md.
         """
-        return math.sqrt(max(1.0, self._stated_size(known) / max(1, count.trainable_parameters)))
-
-    def _stated_size(self, known: AnyMethod) -> int:
-        """Parameters of the published default, as large as `PRIOR_SHARE` of the base allows."""
-        if known.name not in self._stated_sizes:
-            allowance = int(PRIOR_SHARE * self.inventory.base_parameters)
-            try:
-                fitted = known.fit(known.configuration(), self.inventory, allowance)
-                size = known.count(fitted, self.inventory).trainable_parameters
-            except Unfit as unfit:
-                size = unfit.smallest
-            self._stated_sizes[known.name] = size
-        return self._stated_sizes[known.name]
+        return math.sqrt(max(1.0, self._stated_sizes[known.name] / max(1, count.trainable_parameters)))
 
     @cached_property
     def _stated_sizes(self) -> dict[str, int]:
-        return {}
+        """Parameters of each method's published default, as large as `PRIOR_SHARE` of the base allows."""
+        return {name: self._stated_size(method_named(name)) for name in self.methods}
+
+    def _stated_size(self, known: AnyMethod) -> int:
+        allowance = int(PRIOR_SHARE * self.inventory.base_parameters)
+        try:
+            fitted = known.fit(known.configuration(), self.inventory, allowance)
+        except Unfit as unfit:
+            return unfit.smallest
+        return known.count(fitted, self.inventory).trainable_parameters
 
     def draw(self, known: AnyMethod, draw: Suggester) -> tuple[Configuration, float | None]:
         """Every setting but those that are fitted, and the share to fit them to; None where nothing is fitted."""

@@ -11,5 +11,9 @@ class Unreachable(RequestError):
     """Nothing answers at an address: for a command a wrong request, for a service a trouble of its own."""
 
 
+class Unknown(RequestError):
+    """A name or an id that nothing has."""
+
+
 class WorkError(RuntimeError):
     """Work had begun and failed (exit code 1). The message is one line for the user."""

@@ -132,8 +132,9 @@ class Workplace:
         return self.folder / "paretune-runs" / "mine"
 
     def environment(self) -> dict[str, str]:
-        """As on a user's machine: nothing says where MLflow is."""
-        return {name: value for name, value in os.environ.items() if name not in ADDRESSES} | {
+        """As on a user's machine: nothing says where MLflow is, nor what the Ray of this process asks for."""
+        unknown = (*ADDRESSES, "RAY_AUTH_MODE")
+        return {name: value for name, value in os.environ.items() if name not in unknown} | {
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "160",
         }

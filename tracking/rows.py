@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from spaces.errors import RequestError, WorkError
+from spaces.errors import Unknown, WorkError
 from spaces.records import State, TrialPlan
 from tracking import tags
 from tracking.tags import SearchFacts
@@ -74,7 +74,7 @@ def find_search(client: MlflowClient, name: str) -> SearchRow:
     if not found:
         names = {row.name for row in list_searches(client)}
         nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, for there are no searches yet"
-        raise RequestError(f"search {name!r}: not in MLflow at {redact(client.tracking_uri)}; nearest: {nearest}")
+        raise Unknown(f"search {name!r}: not in MLflow at {redact(client.tracking_uri)}; nearest: {nearest}")
     return found[0]
 
 

@@ -44,12 +44,22 @@ def search(spec_path: Path, overrides: list[str], address: str | None, given: st
 
 
 def resume(name: str, storage: Path, address: str | None, given: str | None, console: Console) -> int:
-    """Go on with a search.
+    """Go on with a search, also with one that was asked to stop.
 
     Raises:
         RequestError: when there is no such search in the storage.
     """
     home = search_home.find("resume", storage, name)
+    search_home.take_back_stop(home)
+    return take_up(home, address, given, console)
+
+
+def take_up(home: Path, address: str | None, given: str | None, console: Console) -> int:
+    """Go on with the search that lives there, unless it was asked to stop.
+
+    Raises:
+        RequestError: when it cannot go on as it stands.
+    """
     spec, identity = search_home.read(home)
     search_home.check_place(home, spec)
     uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from search import home as search_home
 from search.commands.sources import uri
+from search.processes import command, last_complaint
 from search.service.client import Client
 from search.service.documents import SearchStatus
 from spaces.errors import RequestError, WorkError
@@ -44,18 +45,17 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
     options = [
         part for name, value in (("--address", address), ("--tracking-uri", given)) if value for part in (name, value)
     ]
-    written = spec.home.with_name(f"{spec.name}.yaml")
-    written.write_text(dump_spec(spec), encoding="utf-8")
-    with log.open("w") as out:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as written, log.open("w") as out:
+        written.write(dump_spec(spec))
+        written.flush()
         process = subprocess.Popen(
-            [sys.executable, "-c", "from search.cli import main; main()", "search", str(written), *options],
+            command(["search", written.name, *options]),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _wait_until_it_begins(spec.home, process, log)
-    written.unlink()
+        _wait_until_it_begins(spec.home, process, log)
     print(f"search {spec.name} runs; `paretune status {spec.name}` says how it stands, {log} what it prints")
 
 
@@ -64,8 +64,7 @@ def _wait_until_it_begins(home: Path, process: subprocess.Popen[bytes], log: Pat
     while not search_home.exists(home):
         code = process.poll()
         if code is not None:
-            lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("paretune: ")]
-            said = lines[-1].removeprefix("paretune: ") if lines else f"the search ended at once; {log} says why"
+            said = last_complaint(log.read_text(encoding="utf-8")) or f"the search ended at once; {log} says why"
             raise (RequestError if code == 2 else WorkError)(said)
         if time.monotonic() > deadline:
             raise WorkError(f"the search has not begun within {BEGIN_SECONDS:g} s; {log} may say why")
@@ -90,13 +89,16 @@ def stop(name: str, server: str | None, storage: Path) -> None:
     """End a search cleanly, and say at once that it was asked to.
 
     Raises:
-        RequestError: when there is no such search.
+        RequestError: when there is no such search, or it has come to its end.
     """
     if server is not None:
         found = Client(server).stop(name)
         print(f"search {name} is {found.state}")
         return
-    search_home.ask_to_stop(search_home.find("stop", storage, name))
+    home = search_home.find("stop", storage, name)
+    if search_home.is_finished(home):
+        raise RequestError(f"stop {name}: is finished; allowed: a search that runs")
+    search_home.ask_to_stop(home)
     print(f"search {name} was asked to stop; `paretune resume {name}` goes on with it")
 
 

@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     for part in (health, routes_searches, routes_reading, routes_exports, routes_tools, routes_page):
         app.include_router(part.router)
     app.add_middleware(BaseHTTPMiddleware, dispatch=add_headers)
-    app.add_middleware(Limits, max_body=settings.max_body, requests_per_minute=settings.requests_per_minute)
+    app.add_middleware(Limits, settings=settings)
     if settings.tokens is None:
         # Without tokens a web page elsewhere must not reach the service under a name of its own.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])

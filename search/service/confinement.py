@@ -18,7 +18,7 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
     Raises:
         RequestError: when a path lies outside the roots, or the spec names places of its own.
     """
-    if not _HUB.fullmatch(spec.model.path) or (settings.storage / spec.model.path).exists():
+    if not _HUB.fullmatch(spec.model.path):
         _check("model.path", spec.model.path, settings)
     for name in ("train", "validation", "test"):
         source = getattr(spec.data, name)

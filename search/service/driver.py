@@ -9,7 +9,9 @@ import tempfile
 from pathlib import Path
 
 from search import home as search_home
-from search.cli import run
+from search.cli import exit_code, run
+from search.commands.launching import take_up
+from search.options import console
 from spaces.errors import RequestError
 from spaces.spec import dump_spec
 from tracking.client import reading
@@ -24,17 +26,23 @@ def main() -> int:
     parser.add_argument("--tracking-uri", required=True)
     given = parser.parse_args()
     # Ray gives its jobs the address of their cluster.
-    common = ["--address", os.environ.get("RAY_ADDRESS", "auto"), "--tracking-uri", given.tracking_uri]
-    if search_home.exists(given.storage / given.name):
-        return run(["resume", given.name, "--storage", str(given.storage), *common])
-    with reading(given.tracking_uri) as client:
-        requests = find_requests(client, given.name)
+    address = os.environ.get("RAY_ADDRESS", "auto")
+    home = given.storage / given.name
+    if search_home.exists(home):
+        # No `resume`, which would take back a stop that was asked for meanwhile.
+        return exit_code(lambda: take_up(home, address, given.tracking_uri, console()))
+    return exit_code(lambda: _begin(given.name, address, given.tracking_uri))
+
+
+def _begin(name: str, address: str, uri: str) -> int:
+    with reading(uri) as client:
+        requests = find_requests(client, name)
     if not requests:
-        raise RequestError(f"search {given.name!r}: nobody asked for it")
+        raise RequestError(f"search {name!r}: nobody asked for it")
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(dump_spec(requests[0].spec))
         file.flush()
-        return run(["search", file.name, *common])
+        return run(["search", file.name, "--address", address, "--tracking-uri", uri])
 
 
 if __name__ == "__main__":

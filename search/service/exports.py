@@ -11,7 +11,7 @@ from pathlib import Path
 
 from search.commands.exporting import Choice
 from search.service.documents import ExportRequest, ExportStatus, Format
-from search.service.jobs import Jobs
+from search.service.jobs import APART, Job, Jobs
 from search.service.settings import Settings
 from tracking.documents import FrontDocument
 
@@ -37,33 +37,44 @@ def file_of(settings: Settings, name: str, identity: str) -> Path:
 def begin(settings: Settings, jobs: Jobs, name: str, trial: str, form: Format) -> ExportStatus:
     """Start an export, unless it was made or is being made; one that failed is tried again."""
     identity = f"{trial}-{form}"
-    known = status(settings, jobs, name, identity)
+    attempts = _attempts(jobs, name, identity)
+    known = _status(settings, jobs, name, identity, attempts)
     if known is None or known.state == "failed":
-        attempt = len(_attempts(jobs, name, identity)) + 1
         arguments = [name, trial, form, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
-        jobs.submit(f"export-{name}-{identity}-{attempt}", MODULE, arguments)
+        jobs.submit(f"{_prefix(name, identity)}{len(attempts) + 1}", MODULE, arguments)
     return ExportStatus(id=identity, search=name, trial=trial, format=form, state="running", message=None)
 
 
 def status(settings: Settings, jobs: Jobs, name: str, identity: str) -> ExportStatus | None:
     """How an export stands; None when nobody asked for it."""
+    return _status(settings, jobs, name, identity, _attempts(jobs, name, identity))
+
+
+def _status(settings: Settings, jobs: Jobs, name: str, identity: str, attempts: list[Job]) -> ExportStatus | None:
     trial, _, form = identity.partition("-")
     values = {"id": identity, "search": name, "trial": trial, "format": form, "message": None}
     if file_of(settings, name, identity).is_file():
         return ExportStatus.model_validate(values | {"state": "finished"})
-    attempts = _attempts(jobs, name, identity)
     if not attempts:
         return None
-    job = jobs.find(attempts[-1])
-    if job is None or job.alive:
+    job = attempts[-1]
+    if job.alive:
         return ExportStatus.model_validate(values | {"state": "running"})
-    message = jobs.last_line(attempts[-1]) or job.message
+    message = jobs.last_line(job.name) or job.message
     return ExportStatus.model_validate(values | {"state": "failed", "message": message})
 
 
-def _attempts(jobs: Jobs, name: str, identity: str) -> list[str]:
-    prefix = f"export-{name}-{identity}-"
-    return sorted((one for one in jobs.all() if one.startswith(prefix)), key=lambda one: int(one.rpartition("-")[2]))
+def _attempts(jobs: Jobs, name: str, identity: str) -> list[Job]:
+    """Jobs for an export, the first one first."""
+    prefix = _prefix(name, identity)
+    return sorted(
+        (job for one, job in jobs.all().items() if one.startswith(prefix)),
+        key=lambda job: int(job.name.removeprefix(prefix)),
+    )
+
+
+def _prefix(name: str, identity: str) -> str:
+    return APART.join(("export", name, identity, ""))
 
 
 def main() -> int:

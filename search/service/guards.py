@@ -51,10 +51,11 @@ READ, RUN = Depends(needs("read")), Depends(needs("run"))
 class Limits:
     """Refuses bodies that are too large, before they are read, and clients that ask too often."""
 
-    def __init__(self, app: ASGIApp, max_body: int, requests_per_minute: int) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._max_body = max_body
-        self._rate = RateLimitItemPerMinute(requests_per_minute)
+        self._tokens = settings.tokens
+        self._max_body = settings.max_body
+        self._rate = RateLimitItemPerMinute(settings.requests_per_minute)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,8 +64,7 @@ class Limits:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        client = request.headers.get("authorization") or (request.client.host if request.client else "")
-        if not self._limiter.hit(self._rate, client):
+        if not self._limiter.hit(self._rate, self._client(request)):
             refused = problem(request, 429, f"more than {self._rate.amount} requests a minute", {"Retry-After": "10"})
             await refused(scope, receive, send)
             return
@@ -73,6 +73,15 @@ class Limits:
             await problem(request, 413, detail)(scope, receive, send)
             return
         await self._app(scope, _replay(await request.body(), receive), send)
+
+    def _client(self, request: Request) -> str:
+        """Who has a token, for a team may share an address; else the address, for a wrong token costs nothing."""
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if self._tokens is not None and kind.lower() == "bearer":
+            holder = holder_of(token, read_holders(self._tokens))
+            if holder is not None:
+                return f"holder {holder.name}"
+        return f"address {request.client.host}" if request.client else ""
 
     async def _is_too_large(self, request: Request) -> bool:
         length = request.headers.get("content-length", "")

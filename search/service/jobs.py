@@ -12,10 +12,13 @@ from typing import Any, Literal
 import requests
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+from search.processes import last_complaint
 from spaces.errors import WorkError
 
 ANSWER_SECONDS = 10.0
 PREFIX = "paretune-"
+APART = "~"
+"""Between the parts of a job's name; names of searches do not hold it."""
 
 # What a driver needs of the service's environment; it stands with the job, so that secrets do not belong here.
 _PASSED_ON = ("HF_HUB_OFFLINE", "MLFLOW_TRACKING_URI", "OMP_NUM_THREADS")
@@ -61,6 +64,7 @@ class Jobs:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self._connected: JobSubmissionClient | None = None
 
     def submit(self, name: str, module: str, arguments: Sequence[str]) -> bool:
         """Run a module of this project on the head; false when a job of that name exists."""
@@ -102,11 +106,13 @@ class Jobs:
             said: str = self._client().get_job_logs(PREFIX + name)
         except (RuntimeError, ConnectionError, requests.RequestException) as error:
             raise self._failed(error) from error
-        lines = [line.strip() for line in said.splitlines() if line.startswith("paretune:")]
-        return lines[-1].removeprefix("paretune:").strip() if lines else ""
+        return last_complaint(said) or ""
 
     def _client(self) -> JobSubmissionClient:
-        return _Client(self._address)
+        """Made once: it asks for Ray's version at its start, and keeps nothing open."""
+        if self._connected is None:
+            self._connected = _Client(self._address)
+        return self._connected
 
     def _failed(self, error: BaseException) -> WorkError:
         return WorkError(f"Ray at {self._address}: {' '.join(str(error).split())[:300]}")

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from search.service.documents import ProblemDocument
-from spaces.errors import RequestError, Unreachable, WorkError
+from spaces.errors import RequestError, Unknown, Unreachable, WorkError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -43,7 +43,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestError)
     async def wrong(request: Request, error: RequestError) -> JSONResponse:
-        return problem(request, 422, " ".join(str(error).split()))
+        return problem(request, 404 if isinstance(error, Unknown) else 422, " ".join(str(error).split()))
 
     @app.exception_handler(Unreachable)
     @app.exception_handler(WorkError)

@@ -12,7 +12,6 @@ from search.service.documents import ExportRequest, ExportStatus
 from search.service.exports import begin, chosen, file_of, status
 from search.service.guards import READ, RUN
 from search.service.problems import Problem
-from spaces.errors import RequestError, Unreachable
 from tracking.reader import front_document
 
 router = APIRouter(prefix="/v1/searches/{name}/exports", tags=["exports"])
@@ -24,13 +23,7 @@ ExportId = Annotated[str, Path(pattern=r"^[0-9]{4,}-(peft|merged|lora|stock)$", 
 def export(name: Name, wanted: ExportRequest, service: Service, response: Response) -> ExportStatus:
     """Have an adapter written and verified. It takes about as long as loading the base twice."""
     uri = service.settings.tracking_uri
-    try:
-        document, confirmed = front_document(uri, name), front_document(uri, name, confirmed=True)
-    except Unreachable:
-        raise
-    except RequestError as error:
-        raise Problem(404, str(error)) from None
-    trial = chosen(wanted, document, confirmed)
+    trial = chosen(wanted, front_document(uri, name), front_document(uri, name, confirmed=True))
     response.headers["Location"] = f"/v1/searches/{name}/exports/{trial}-{wanted.format}"
     return begin(service.settings, service.jobs, name, trial, wanted.format)
 

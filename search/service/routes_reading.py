@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from threading import Condition
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from cachetools import TTLCache, cached
 from fastapi import APIRouter, Query, Response
@@ -15,7 +14,7 @@ from search.service.context import Name, Service, TrialId, problems
 from search.service.documents import CurveDocument, RungEntry
 from search.service.guards import READ
 from search.service.problems import Problem
-from spaces.errors import RequestError, Unreachable
+from spaces.errors import Unknown
 from tracking.client import reading
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, TrialsDocument
 from tracking.plots import front_html, front_png
@@ -24,8 +23,6 @@ from tracking.rows import find_search, read_trials
 from tracking.tables import front_csv
 
 router = APIRouter(prefix="/v1", tags=["fronts"])
-
-T = TypeVar("T")
 
 FRESH_SECONDS = 2.0
 """Many pages look at the same front: it is read from MLflow once in so many seconds."""
@@ -60,7 +57,7 @@ def front(
 ) -> FrontDocument | Response:
     """The front, as a document or as a file."""
     uri = service.settings.tracking_uri
-    document = _known(lambda: _front(uri, name, confirmed, axis))
+    document = _front(uri, name, confirmed, axis)
     if format == "json":
         return document
     with tempfile.TemporaryDirectory() as folder:
@@ -78,27 +75,19 @@ def front(
 @router.get("/searches/{name}/trials", dependencies=[READ], responses=problems(404))
 def trials(name: Name, service: Service) -> TrialsDocument:
     """Everything that it trained."""
-    return _known(lambda: _trials(service.settings.tracking_uri, name))
+    return _trials(service.settings.tracking_uri, name)
 
 
 @router.get("/searches/{name}/trials/{trial}/curve", dependencies=[READ], responses=problems(404))
 def curve(name: Name, trial: TrialId, service: Service) -> CurveDocument:
     """The evaluations of one training."""
-
-    def read() -> CurveDocument:
-        with reading(service.settings.tracking_uri) as client:
-            rows = read_trials(client, find_search(client, name))
-            run = next((row.run_id for row in rows if row.plan.trial == trial), None)
-            if run is None:
-                raise RequestError(
-                    f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials"
-                )
-            steps = {one.step: one.value for one in client.get_metric_history(run, "quality")}
-        return CurveDocument(
-            trial=trial, rungs=tuple(RungEntry(step=step, quality=steps[step]) for step in sorted(steps))
-        )
-
-    return _known(read)
+    with reading(service.settings.tracking_uri) as client:
+        rows = read_trials(client, find_search(client, name))
+        run = next((row.run_id for row in rows if row.plan.trial == trial), None)
+        if run is None:
+            raise Unknown(f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials")
+        steps = {one.step: one.value for one in client.get_metric_history(run, "quality")}
+    return CurveDocument(trial=trial, rungs=tuple(RungEntry(step=step, quality=steps[step]) for step in sorted(steps)))
 
 
 @router.get("/compare", dependencies=[READ], responses=problems(404))
@@ -110,14 +99,4 @@ def compare(
     """Fronts side by side, under one common reference."""
     if len(set(name)) < 2:
         raise Problem(422, "name: allowed: two different searches or more")
-    return _known(lambda: comparison(service.settings.tracking_uri, name, confirmed=confirmed)[0])
-
-
-def _known(read: Callable[[], T]) -> T:
-    """What is read, where it exists."""
-    try:
-        return read()
-    except Unreachable:
-        raise
-    except RequestError as error:
-        raise Problem(404, str(error)) from None
+    return comparison(service.settings.tracking_uri, name, confirmed=confirmed)[0]

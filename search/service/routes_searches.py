@@ -15,7 +15,7 @@ from search.service.guards import READ, RUN
 from search.service.problems import Problem
 from search.service.scheduling import standings
 from search.service.searches import known_jobs, list_statuses, search_status
-from spaces.errors import RequestError, Unreachable
+from spaces.errors import Unknown
 from spaces.spec import SearchSpec, parse_spec
 from tracking.artifacts import fetch_spec
 from tracking.client import reading
@@ -95,12 +95,7 @@ def searches(
 @router.get("/{name}", dependencies=[READ], responses=problems(404))
 def search(name: Name, service: Service) -> SearchStatus:
     """How a search stands: its counts, its best points, and how long it will take."""
-    try:
-        return search_status(service.settings, service.jobs, name)
-    except Unreachable:
-        raise
-    except RequestError as error:
-        raise Problem(404, str(error)) from None
+    return search_status(service.settings, service.jobs, name)
 
 
 @router.get("/{name}/spec", dependencies=[READ], responses=problems(404))
@@ -110,18 +105,20 @@ def spec(name: Name, service: Service) -> dict[str, Any]:
     with reading(uri) as client:
         requests, tracked = find_requests(client, name), list_searches(client, name)
     if not requests and not tracked:
-        raise Problem(404, f"search {name!r}: not known; allowed: one of GET /v1/searches")
+        raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
     found = requests[0].spec if requests else fetch_spec(uri, tracked[0].run_id)
     return found.model_dump(mode="json")
 
 
-@router.post("/{name}/stop", status_code=202, dependencies=[RUN], responses=problems(404))
+@router.post("/{name}/stop", status_code=202, dependencies=[RUN], responses=problems(404, 409))
 def stop(name: Name, service: Service) -> SearchStatus:
     """End it cleanly: its front stands, and it can be resumed."""
+    home = service.settings.storage / name
+    if search_home.is_finished(home):
+        raise Problem(409, f"search {name!r}: is finished; allowed: one that waits or runs")
     with reading(service.settings.tracking_uri) as client:
         request = _request(name, find_requests(client, name))
         want(client, request, "stop")
-    home = service.settings.storage / name
     if search_home.exists(home):
         search_home.ask_to_stop(home)
     else:
@@ -136,11 +133,12 @@ def resume(name: Name, service: Service) -> SearchStatus:
     """Go on with a search that was stopped, or that failed."""
     with reading(service.settings.tracking_uri) as client:
         want(client, _request(name, find_requests(client, name)), "run")
+    search_home.take_back_stop(service.settings.storage / name)
     service.dispatcher.look()
     return search_status(service.settings, service.jobs, name)
 
 
 def _request(name: str, found: list[Request]) -> Request:
     if not found:
-        raise Problem(404, f"search {name!r}: the service was not asked for it; allowed: one of GET /v1/searches")
+        raise Unknown(f"search {name!r}: the service was not asked for it; allowed: one of GET /v1/searches")
     return found[0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from functools import cache
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from search.commands.inspecting import CountDocument, ValidateDocument
+from search.processes import command, last_complaint
 from search.service.confinement import confined
 from search.service.context import Context, Service, problems
 from search.service.guards import READ
@@ -70,11 +70,11 @@ def _methods() -> Any:
     return _run(("methods", "--json"))
 
 
-def _asked(service: Context, spec: dict[str, Any], command: str, arguments: Sequence[str]) -> Any:
+def _asked(service: Context, spec: dict[str, Any], name: str, arguments: Sequence[str]) -> Any:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(dump_spec(confined(parse_spec(spec), service.settings)))
         file.flush()
-        return _run((command, file.name, *arguments, "--json"))
+        return _run((name, file.name, *arguments, "--json"))
 
 
 def _run(arguments: Sequence[str]) -> Any:
@@ -87,18 +87,12 @@ def _run(arguments: Sequence[str]) -> Any:
     if not _PROCESSES.acquire(timeout=SECONDS):
         raise Problem(503, "too many checks at once", {"Retry-After": "10"})
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", "from search.cli import main; main()", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
+        done = subprocess.run(command(arguments), capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise WorkError(f"{arguments[0]}: took longer than {SECONDS:g} s") from None
     finally:
         _PROCESSES.release()
     if done.returncode == 0:
         return json.loads(done.stdout)
-    said = [line for line in done.stderr.splitlines() if line.startswith("paretune:")]
-    line = said[-1].removeprefix("paretune:").strip() if said else f"ended with code {done.returncode}"
+    line = last_complaint(done.stderr) or f"{arguments[0]}: ended with code {done.returncode}"
     raise (RequestError if done.returncode == 2 else WorkError)(line)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from search.service.documents import Phase
-from search.service.jobs import Job
+from search.service.jobs import APART, Job
 from spaces.records import State
 from tracking.requests import Request
 
@@ -49,7 +49,7 @@ class Standing:
 
 def job_name(request: Request, attempt: int) -> str:
     """The name of a job: two services that submit the same attempt submit one job."""
-    return f"{request.name}-{attempt}"
+    return f"{request.name}{APART}{attempt}"
 
 
 def standings(requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Mapping[str, State]) -> list[Standing]:

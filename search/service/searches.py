@@ -12,7 +12,7 @@ from search.service.documents import Phase, SearchStatus
 from search.service.jobs import Job, Jobs
 from search.service.scheduling import Standing, standings
 from search.service.settings import Settings
-from spaces.errors import RequestError, WorkError
+from spaces.errors import Unknown, WorkError
 from spaces.fronts import knee
 from spaces.spec import load_spec
 from tracking.client import reading
@@ -71,7 +71,7 @@ def search_status(settings: Settings, jobs: Jobs, name: str) -> SearchStatus:
     known = known_jobs(jobs)
     found = list_statuses(settings, known, name)
     if not found:
-        raise RequestError(f"search {name!r}: not known; allowed: one of GET /v1/searches")
+        raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
     status = _with_points(settings.tracking_uri, found[0])
     if status.state == "failed" and known is not None:
         return status.model_copy(update={"message": _why(settings, jobs, known, name)})

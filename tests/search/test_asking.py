@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from search.asking import Asker, _alike
+from search.asking import ALIKE_RATE, ALIKE_SIZE, Asker
 from search.regional import FEWEST, MOST, REGION, Tried, nearest, regional_study
 from search.samplers import tpe
 from search.searcher import plan_of
@@ -107,11 +107,21 @@ def test_nothing_like_a_trial_far_behind_is_asked_for(inventory: Inventory) -> N
     for _ in range(40):
         proposal = asked.ask()
         asked.end(proposal, 0.6)
-        plan = asked.asker._hopeless[-1]
-        assert plan.method == proposal.method
-        behind.append(plan)
+        behind.append(proposal)
     again = [asked.ask() for _ in range(20)]
-    assert not any(_alike(one, plan) for one in again for plan in behind)
+    assert not any(alike(one, other) for one in again for other in behind)
+
+
+def alike(one: Proposal, other: Proposal) -> bool:
+    def near(left: float, right: float, factor: float) -> bool:
+        return max(left, right) <= factor * min(left, right)
+
+    return (
+        one.method == other.method
+        and all(one.settings.get(place) == other.settings.get(place) for place in ("targets", "layers"))
+        and near(one.count.trainable_parameters, other.count.trainable_parameters, ALIKE_SIZE)
+        and near(one.settings["learning_rate"], other.settings["learning_rate"], ALIKE_RATE)
+    )
 
 
 def test_a_trial_within_the_noise_of_the_front_is_not_far_behind(inventory: Inventory) -> None:
@@ -120,6 +130,22 @@ def test_a_trial_within_the_noise_of_the_front_is_not_far_behind(inventory: Inve
     for _ in range(6):
         asked.end(asked.ask(), 0.87)
     assert not asked.asker._hopeless
+
+
+@pytest.mark.parametrize("quality", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("state", ["finished", "stopped"])
+def test_a_quality_that_is_no_number_is_that_of_a_failed_trial(
+    inventory: Inventory, quality: float, state: State
+) -> None:
+    asked = Asked(inventory)
+    for _ in range(3):
+        asked.end(asked.ask(), quality, state)
+    asked.end(asked.ask(), 0.9)
+    asked.end(asked.ask(), 0.6)
+    states = [one.state for one in asked.asker._tried.values()]
+    assert states == ["failed"] * 3 + ["finished"] * 2
+    assert all(not one.rungs for one in asked.asker._tried.values() if one.state == "failed")
+    asked.ask()
 
 
 @given(

@@ -23,6 +23,9 @@ from tests.search.test_interruption import results, wait_for, workers
 pytestmark = pytest.mark.cluster
 
 RAY = str(Path(sys.executable).parent / "ray")
+# Ports that the system chooses: nodes of several clusters run side by side here.
+PORTS = ("--min-worker-port=0", "--max-worker-port=0")
+FIXED = ("--block", "--disable-usage-stats", "--object-store-memory=200000000", *PORTS)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     output = folder / f"node-{time.monotonic_ns()}.txt"
     with output.open("wb") as file:
         node = subprocess.Popen(
-            [RAY, "start", *arguments, "--block", "--disable-usage-stats", "--object-store-memory=200000000"],
+            [RAY, "start", *arguments, *FIXED],
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled"},

@@ -30,7 +30,10 @@ def test_a_node_with_another_version(workplace: Workplace, monkeypatch: pytest.M
         there.setenv("PYTHONPATH", f"{installed}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         node = start(workplace.folder, "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false")
     try:
+        # Of a cluster with tokens that was used before; this one has none.
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
         done = workplace.call("search", str(workplace.spec()), "--address", f"127.0.0.1:{port}")
+        assert os.environ["RAY_AUTH_MODE"] == "disabled"
     finally:
         parent = psutil.Process(node.pid)
         for process in (*parent.children(recursive=True), parent):

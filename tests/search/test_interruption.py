@@ -28,7 +28,9 @@ def wait_for(condition: Callable[[], object], driver: subprocess.Popen[str] | No
     end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end, "waited too long"
-        assert driver is None or driver.poll() is None, "the driver ended too early"
+        if driver is not None and driver.poll() is not None:
+            said = driver.communicate()[1] if driver.stderr is not None else ""
+            pytest.fail(f"the driver ended too early, with {driver.returncode}: {said}")
         time.sleep(0.02)
 
 

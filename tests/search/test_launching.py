@@ -13,6 +13,7 @@ from search import run as search_run
 from search.commands.launching import conclude
 from search.summary import Summary
 from tests.conftest import Workplace
+from tests.search.test_interruption import results, wait_for
 from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
 from tracking.views import build_front, build_trials
 
@@ -62,3 +63,35 @@ def test_a_search_that_is_cut_off_can_be_resumed_once_it_is_written(
     assert done.returncode == 1
     assert done.stderr.strip().endswith(expected)
     assert workplace.home.exists() == written
+
+
+@pytest.mark.integration
+def test_a_search_in_a_process_of_its_own(workplace: Workplace) -> None:
+    wrong = workplace.spec("wrong", data={"label": "nowhere"})
+    refused = workplace.call("launch", str(wrong))
+    assert refused.returncode == 2
+    assert "nowhere" in refused.stderr
+    spec = workplace.spec(training={"max_steps": 400}, search={"trials": 30})
+    done = workplace.call("launch", str(spec))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("search mine runs; ")
+    assert workplace.call("launch", str(spec)).stderr == (
+        "paretune: name = mine: in use; allowed: a new name, or `paretune resume mine`\n"
+    )
+    wait_for(lambda: len(results(workplace)) > 1)
+    running = workplace.read("status", "mine")
+    assert (running["state"], running["planned"]) == ("running", 30)
+    assert 0 < running["progress"] < 1
+    assert workplace.call("stop", "mine").returncode == 0
+    wait_for(lambda: workplace.read("status", "mine")["state"] == "stopped")
+    stopped = workplace.read("status", "mine")
+    assert 0 < stopped["trials"]["finished"] < 30
+    assert stopped["best"] == workplace.read("front", "mine")["front"][-1]
+
+
+def test_a_search_that_has_come_to_its_end_is_not_stopped(workplace: Workplace) -> None:
+    workplace.home.mkdir(parents=True)
+    (workplace.home / search_home.SPEC).touch()
+    search_home.mark_finished(workplace.home)
+    done = workplace.call("stop", "mine")
+    assert (done.returncode, done.stderr) == (2, "paretune: stop mine: is finished; allowed: a search that runs\n")

@@ -9,13 +9,15 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 
 from search.service.client import Client
+from search.service.jobs import Jobs
 from search.service.tokens import make_token
 from tests.conftest import Workplace, command
 from tests.search.test_cluster import kill, start
@@ -31,7 +33,10 @@ class Running:
     token: str
     reader: str
     tracking_uri: str
-    arguments: list[str] = field(default_factory=list)
+    jobs: Jobs
+    head: tuple[str, ...]
+    arguments: list[str]
+    node: subprocess.Popen[bytes] | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -57,17 +62,48 @@ class Running:
 
     def begin(self) -> None:
         """Start the service, and wait until it is ready."""
+        self.process = self._serve(self.url, self.arguments)
+
+    @contextlib.contextmanager
+    def another(self) -> Iterator[Client]:
+        """A second service beside the first."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        process = self._serve(url, ["--port", str(port), *self.arguments[2:]])
+        try:
+            yield Client(url, self.token)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+
+    def _serve(self, url: str, arguments: list[str]) -> subprocess.Popen[bytes]:
         log = self.place.folder / f"service-{time.monotonic_ns()}.txt"
         with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [command(), "serve", *self.arguments],
+            process = subprocess.Popen(
+                [command(), "serve", *arguments],
                 cwd=self.place.folder,
                 env=self.place.environment(),
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_for(lambda: answers(f"{self.url}/readyz"), self.process)  # type: ignore[arg-type]
+        wait_for(lambda: answers(f"{url}/readyz"), process)  # type: ignore[arg-type]
+        return process
+
+    def kill_driver(self, name: str) -> None:
+        """Kill the process that drives a search."""
+        assert self.node is not None
+        for process in psutil.Process(self.node.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                line = process.cmdline()
+                if "search.service.driver" in line and name in line:
+                    process.kill()
+
+    def replace_head(self) -> None:
+        """Kill the cluster, and start another one at its address, which knows nothing of the first."""
+        assert self.node is not None
+        kill(self.node)
+        self.node = start(self.place.folder, *self.head)
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """End the service."""
@@ -93,26 +129,34 @@ def free_port() -> int:
 @contextlib.contextmanager
 def surroundings(place: Workplace, *options: str, cpus: int = 2) -> Iterator[Running]:
     """A service on a Ray head of its own, with MLflow in a file."""
-    ports = [free_port() for _ in range(3)]
-    head = start(place.folder, "--head", f"--port={ports[0]}", f"--dashboard-port={ports[1]}", f"--num-cpus={cpus}")
+    gcs, dashboard, agent, port = (free_port() for _ in range(4))
+    # A head whose agent finds its port taken runs, and accepts no job.
+    ports = (f"--port={gcs}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}")
+    head = ("--head", *ports, f"--num-cpus={cpus}")
     tokens = place.folder / "tokens"
     storage = place.folder / "storage"
     uri = f"sqlite:///{storage}/mlflow.db"
+    roots = [part for root in (place.data, place.model) for part in ("--root", str(root))]
+    jobs = f"http://127.0.0.1:{dashboard}"
+    places = ["--storage", str(storage), "--tracking-uri", uri, "--ray-jobs", jobs, "--tokens", str(tokens)]
+    # Tests ask again and again, faster than anybody would.
+    often = "--requests-per-minute=100000"
     running = Running(
         place,
-        f"http://127.0.0.1:{ports[2]}",
+        f"http://127.0.0.1:{port}",
         make_token(tokens, "ours", "run"),
         make_token(tokens, "eyes", "read"),
         uri,
+        Jobs(jobs),
+        head,
+        ["--port", str(port), often, *places, *roots, *options],
     )
-    roots = [part for root in (place.data, place.model) for part in ("--root", str(root))]
-    jobs = f"http://127.0.0.1:{ports[1]}"
-    places = ["--storage", str(storage), "--tracking-uri", uri, "--ray-jobs", jobs, "--tokens", str(tokens)]
-    running.arguments = ["--port", str(ports[2]), *places, *roots, *options]
     try:
+        running.node = start(place.folder, *head)
         running.begin()
         yield running
     finally:
         if running.process is not None:
             running.end(signal.SIGKILL)
-        kill(head)
+        if running.node is not None:
+            kill(running.node)

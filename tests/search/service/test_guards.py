@@ -87,9 +87,14 @@ def test_a_body_that_is_small_enough_arrives_whole(guarded: tuple[TestClient, st
 
 
 def test_who_asks_too_often_waits_and_others_do_not(tmp_path: Path) -> None:
-    service = client(tmp_path, requests_per_minute=3)
-    assert [service.get("/healthz").status_code for _ in range(4)] == [200, 200, 200, 429]
-    assert service.get("/healthz", headers=bearer("other")).status_code == 200
+    file = tmp_path / "tokens"
+    ours = make_token(file, "ours", "read")
+    service = client(tmp_path, requests_per_minute=3, tokens=file)
+    answers = [service.get("/healthz", headers=bearer(str(number))).status_code for number in range(4)]
+    assert answers == [200, 200, 200, 429]  # whichever tokens it makes up
+    assert [service.get("/healthz", headers=bearer(ours)).status_code for _ in range(4)] == [200, 200, 200, 429]
+    other = TestClient(service.app, base_url="http://127.0.0.1", client=("192.0.2.7", 50_000))
+    assert other.get("/healthz").status_code == 200
 
 
 def test_without_tokens_another_name_of_this_machine_is_refused(tmp_path: Path) -> None:

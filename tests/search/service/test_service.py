@@ -160,3 +160,38 @@ def test_a_client_says_what_is_wrong(service: Running) -> None:
         service.client.status("nobody")
     with pytest.raises(RequestError, match="a bearer token is needed"):
         Client(service.url, "paretune_wrong").searches()
+
+
+def test_two_services_submit_one_job(service: Running) -> None:
+    with service.another() as other:
+        spec = parse_spec(service.values("shared", search={"trials": 2}))
+        for client in (service.client, other, service.client, other):
+            assert client.launch(spec).search == "shared"
+        assert other.wait("shared").state == "finished"
+    assert [name for name in service.jobs.all() if name.startswith("shared")] == ["shared~1"]
+    assert [trial.state for trial in service.client.trials("shared").trials] == ["finished"] * 2
+
+
+def test_a_search_outlives_its_driver_and_its_cluster(service: Running) -> None:
+    client = service.client
+    client.launch(parse_spec(service.values("tough", training={"max_steps": 600}, search={"trials": 4, "rungs": 3})))
+
+    def finished() -> set[str]:
+        trials = client.trials("tough").trials if client.status("tough").started else ()
+        return {one.trial for one in trials if one.state == "finished"}
+
+    wait_for(finished)
+    service.kill_driver("tough")
+    wait_for(lambda: "tough~2" in service.jobs.all())
+    before = finished()
+    wait_for(lambda: finished() > before)
+    before = finished()
+    service.replace_head()
+    assert client.wait("tough").state == "finished"
+    trials = client.trials("tough").trials
+    assert [(one.trial, one.state) for one in trials] == [(f"{number:04d}", "finished") for number in range(4)]
+    assert before <= {one.trial for one in trials}
+    doctor = service.place.call(
+        "doctor", "tough", "--storage", str(service.storage), "--tracking-uri", service.tracking_uri, "--json"
+    )
+    assert json.loads(doctor.stdout)["problems"] == []
