@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -65,6 +66,10 @@ class Asker:
         self._seed = seed
         self._reference: float | None = None
         self._tried: dict[str, Tried] = {}
+        self._running: dict[str, Tried] = {}
+        # Decimal logarithms of sizes, ascending, each with the trial's place in the order of planning.
+        self._sizes: list[float] = []
+        self._by_size: list[tuple[int, Tried]] = []
         self._hopeless: dict[_Place, list[tuple[int, float]]] = defaultdict(list)
         self._fronts: dict[int, list[tuple[float, float]]] = defaultdict(list)
         trials = study.get_trials(deepcopy=False)
@@ -82,7 +87,12 @@ class Asker:
 
     def begun(self, plan: TrialPlan, knobs: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
         """A trial was planned."""
-        self._tried[plan.trial] = Tried(knobs, distributions, plan.trainable_parameters)
+        tried = Tried(knobs, distributions, plan.trainable_parameters)
+        size = math.log10(max(1, plan.trainable_parameters))
+        position = bisect_right(self._sizes, size)
+        self._sizes.insert(position, size)
+        self._by_size.insert(position, (len(self._tried), tried))
+        self._tried[plan.trial] = self._running[plan.trial] = tried
 
     def ended(self, plan: TrialPlan, result: TrialResult) -> None:
         """A training ended, the reference too."""
@@ -91,6 +101,7 @@ class Asker:
         if plan.kind != "trial":
             return
         tried = self._tried[plan.trial]
+        self._running.pop(plan.trial, None)
         rungs = tuple(rung for rung in result.rungs if math.isfinite(rung.quality))
         # A perplexity may be infinite: of such a trial nothing is learned but that it failed.
         failed = result.state == "failed" or len(rungs) < len(result.rungs)
@@ -112,7 +123,7 @@ class Asker:
     def _drawn(self, sampler_of: SamplerOf) -> dict[str, Any]:
         size = self._size(np.random.default_rng((self._seed, self._asked)))
         seed = int(np.random.SeedSequence((self._seed, self._asked)).generate_state(1)[0])
-        study = regional_study(nearest(self._tried.values(), size), self._metric.mode, sampler_of(seed))
+        study = regional_study(self._region(size), self._metric.mode, sampler_of(seed))
         share = (size - self._space.counted_head) / self._space.allowance
         limits = self._space.share
         for _ in range(DRAWS):
@@ -126,11 +137,16 @@ class Asker:
             study.tell(trial, state=TrialState.PRUNED)
         return dict(trial.params)
 
+    def _region(self, size: float) -> list[Tried]:
+        """Trials of about that size, in the order in which they were planned."""
+        found = [self._by_size[position] for position in nearest(self._sizes, math.log10(size))]
+        return [tried for _, tried in sorted(found, key=lambda item: item[0])]
+
     def _size(self, generator: np.random.Generator) -> float:
         budget = self._space.budget
         found = self._fronts[self._max_steps]
         lowest = self._reference if self._reference is not None else found[0][0] if found else 0.0
-        running = [one.parameters for one in self._tried.values() if one.state == "running"]
+        running = [one.parameters for one in self._running.values()]
         limits = {"at_least": budget.at_least, "budget": budget.parameters}
         return draw_size(gaps(found, running, reference=lowest, **limits), generator)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,7 @@ REGION = 0.5
 """Half the width of a region, in powers of ten of trainable parameters."""
 
 FEWEST, MOST = 20, 300
-"""Trials that a region holds at least, were they farther away, and at most: its sampler costs the same however many
-trials there are. Finding them is a sort of all."""
+"""Trials that a region holds at least, were they farther away, and at most: what asking costs stays constant."""
 
 
 @dataclass
@@ -35,15 +34,18 @@ class Tried:
     rungs: tuple[Rung, ...] = field(default=())
 
 
-def nearest(tried: Iterable[Tried], parameters: float) -> list[Tried]:
-    """The trials of the region around a size, in the order given."""
+def nearest(sizes: Sequence[float], size: float) -> range:
+    """Positions of the region around a size.
 
-    def distance(one: Tried) -> float:
-        return abs(math.log10(max(1, one.parameters) / parameters))
-
-    ranked = sorted(enumerate(tried), key=lambda item: distance(item[1]))
-    within = sum(distance(one) <= REGION for _, one in ranked)
-    return [one for _, one in sorted(ranked[: min(MOST, max(FEWEST, within))], key=lambda item: item[0])]
+    Args:
+        sizes: Decimal logarithms of trainable parameters, ascending.
+        size: That of the region's middle, likewise.
+    """
+    within = bisect_right(sizes, size + REGION) - bisect_left(sizes, size - REGION)
+    held = min(len(sizes), MOST, max(FEWEST, within))
+    # The first of `held` neighbours that lie nearest: farther to the right the last one is the farther one.
+    first = bisect_left(range(len(sizes) - held), True, key=lambda at: size - sizes[at] <= sizes[at + held] - size)
+    return range(first, first + held)
 
 
 def regional_study(tried: Iterable[Tried], mode: Mode, sampler: BaseSampler) -> optuna.Study:

@@ -149,21 +149,23 @@ def test_a_quality_that_is_no_number_is_that_of_a_failed_trial(
 
 
 @given(
-    sizes=st.lists(st.integers(1, 10**6), max_size=60),
+    sizes=st.lists(st.one_of(st.integers(1, 10**6), st.just(1_000)), max_size=60).map(sorted),
     at=st.floats(1, 10**6),
 )
 def test_a_region_is_what_is_near_or_else_the_nearest(sizes: list[int], at: float) -> None:
-    tried = [Tried({}, {}, size) for size in sizes]
-    found = nearest(tried, at)
-    near = [one for one in tried if abs(math.log10(one.parameters / at)) <= REGION]
-    assert all(any(one is other for other in found) for one in near)
-    assert len(found) == min(len(tried), max(FEWEST, len(near)))
-    left = [abs(math.log10(one.parameters / at)) for one in tried if not any(one is other for other in found)]
-    assert max((abs(math.log10(one.parameters / at)) for one in found), default=0) <= min(left, default=math.inf)
+    logarithms = [math.log10(size) for size in sizes]
+    far = [abs(size - math.log10(at)) for size in logarithms]
+    found = nearest(logarithms, math.log10(at))
+    near = [position for position, distance in enumerate(far) if distance <= REGION]
+    assert set(near) <= set(found)
+    assert len(found) == min(len(sizes), max(FEWEST, len(near)))
+    left = [distance for position, distance in enumerate(far) if position not in found]
+    assert max((far[position] for position in found), default=0) <= min(left, default=math.inf)
 
 
 def test_a_region_has_an_end() -> None:
-    assert len(nearest([Tried({}, {}, 1_000)] * (MOST + 50), 1_000.0)) == MOST
+    assert len(nearest([3.0] * (MOST + 50), 3.0)) == MOST
+    assert nearest([], 3.0) == range(0)
 
 
 @settings(max_examples=20)
