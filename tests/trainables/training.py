@@ -90,15 +90,21 @@ def close(one: Tensor, other: Tensor, tolerance: float) -> None:
 
 
 def moved(model: PeftModel, *adapters: str) -> PeftModel:
-    """A copy of its own tensors, with adapters that are away from their start."""
+    """A copy of its own tensors, with adapters that are away from their start; the same whatever ran before."""
     model = copy.deepcopy(model)
-    for adapter in adapters:
-        if adapter != "default":
-            model.add_adapter(adapter, copy.deepcopy(model.peft_config["default"]))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for adapter in adapters:
+            if adapter != "default":
+                model.add_adapter(adapter, copy.deepcopy(model.peft_config["default"]))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for path, parameter in model.named_parameters():
             own = any(f".{adapter}" in path for adapter in adapters)
             if own and parameter.is_floating_point() and "modules_to_save" not in path:
-                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3)
+                step = 0.3 * torch.randn(parameter.shape, generator=generator)
+                if "magnitude" in path:  # DoRA's, which are norms: to unmerge PEFT divides by them
+                    parameter.mul_(step.exp())
+                else:
+                    parameter.add_(step)
     return model.eval()
