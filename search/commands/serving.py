@@ -8,7 +8,7 @@ from pathlib import Path
 import uvicorn
 
 from search.service.app import create_app
-from search.service.settings import Settings, check_host
+from search.service.settings import Settings, check_host, check_secrets
 from search.service.tokens import Role, make_token, read_holders
 from search.storage import check_storage, check_tracking
 from tracking.client import connect
@@ -18,9 +18,11 @@ def serve(host: str, port: int, settings: Settings) -> None:
     """Serve until a signal ends it. Searches go on, and so does what waits once a service is there again.
 
     Raises:
-        RequestError: when the storage or MLflow cannot be used, or others could reach it without a token.
+        RequestError: when the storage or MLflow cannot be used, an address holds a password, or others could reach the
+            service without a token.
     """
     check_host(host, settings.tokens)
+    check_secrets(settings)
     if settings.tokens is not None:
         read_holders(settings.tokens)
     check_storage(settings.storage)

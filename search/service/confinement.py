@@ -9,6 +9,7 @@ from search.service.settings import Settings
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec
 
+# What matches may be a folder beside whoever reads it, so that commands of the service run where there is none.
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -24,6 +25,8 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
         source = getattr(spec.data, name)
         if isinstance(source, str):
             _check(f"data.{name}", source, settings)
+        elif source is not None and not _HUB.fullmatch(source.hub):  # folders are read by the same function
+            _check(f"data.{name}.hub", source.hub, settings)
     for field, given in (("tracking.uri", spec.tracking.uri), ("search.study_storage", spec.search.study_storage)):
         if given is not None:
             raise RequestError(f"{field}: the service has its own; allowed: nothing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -25,6 +26,11 @@ def main() -> int:
     parser.add_argument("--storage", type=Path, required=True)
     parser.add_argument("--tracking-uri", required=True)
     given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models and data are no folders
+        return _drive(given)
+
+
+def _drive(given: argparse.Namespace) -> int:
     # Ray gives its jobs the address of their cluster.
     address = os.environ.get("RAY_ADDRESS", "auto")
     home = given.storage / given.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -92,7 +93,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
         out = Path(folder) / f"{given.name}-{target.name}"
         places = ["--storage", str(given.storage), "--tracking-uri", given.tracking_uri]
-        code = run(["export", given.name, "--out", str(out), "--trial", given.trial, "--format", given.format, *places])
+        wanted = ["--out", str(out), "--trial", given.trial, "--format", given.format]
+        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models are no folders
+            code = run(["export", given.name, *wanted, *places])
         if code == 0:
             packed = shutil.make_archive(str(Path(folder) / "packed"), "zip", root_dir=folder, base_dir=out.name)
             os.replace(packed, f"{target}.zip")

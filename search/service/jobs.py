@@ -21,7 +21,7 @@ APART = "~"
 """Between the parts of a job's name; names of searches do not hold it."""
 
 # What a driver needs of the service's environment; it stands with the job, so that secrets do not belong here.
-_PASSED_ON = ("HF_HUB_OFFLINE", "MLFLOW_TRACKING_URI", "OMP_NUM_THREADS")
+_PASSED_ON = ("HF_HUB_OFFLINE", "OMP_NUM_THREADS")
 
 JobState = Literal["waiting", "running", "stopped", "succeeded", "failed"]
 _STATES: dict[JobStatus, JobState] = {

@@ -87,7 +87,10 @@ def _run(arguments: Sequence[str]) -> Any:
     if not _PROCESSES.acquire(timeout=SECONDS):
         raise Problem(503, "too many checks at once", {"Retry-After": "10"})
     try:
-        done = subprocess.run(command(arguments), capture_output=True, text=True, timeout=SECONDS, check=False)
+        with tempfile.TemporaryDirectory() as empty:  # names of models and data are no folders
+            done = subprocess.run(
+                command(arguments), cwd=empty, capture_output=True, text=True, timeout=SECONDS, check=False
+            )
     except subprocess.TimeoutExpired:
         raise WorkError(f"{arguments[0]}: took longer than {SECONDS:g} s") from None
     finally:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spaces.errors import RequestError
+from tracking.uri import redact
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -34,6 +35,24 @@ class Settings:
     def readable(self) -> tuple[Path, ...]:
         """Folders from which a spec may read, links followed."""
         return tuple(one.resolve() for one in (self.storage, *self.roots))
+
+
+def check_secrets(settings: Settings) -> None:
+    """Addresses stand in the command of every job, where all who use the cluster read them.
+
+    Raises:
+        RequestError: when one holds a password.
+    """
+    instead = {
+        "--tracking-uri": (
+            settings.tracking_uri,
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or PGPASSWORD",
+        ),
+        "--study-storage": (settings.study_storage or "", "PGPASSWORD or ~/.pgpass"),
+    }
+    for option, (uri, other) in instead.items():
+        if redact(uri) != uri:
+            raise RequestError(f"{option} {redact(uri)}: holds a password; allowed: none there, use {other}")
 
 
 def check_host(host: str, tokens: Path | None) -> None:

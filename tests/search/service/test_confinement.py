@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from search.service.confinement import confined
-from search.service.settings import Settings, check_host
+from search.service.settings import Settings, check_host, check_secrets
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec, parse_spec
 
@@ -61,9 +62,27 @@ def test_what_lies_outside_is_refused(settings: Settings, tmp_path: Path, path: 
 
 
 @pytest.mark.parametrize("path", ["/etc", "../secret", "{0}/secret", "./data", "a/b/c"])
-def test_models_outside_are_refused(settings: Settings, tmp_path: Path, path: str) -> None:
+def test_models_and_data_sets_outside_are_refused(settings: Settings, tmp_path: Path, path: str) -> None:
+    given = path.format(tmp_path)
     with pytest.raises(RequestError, match=r"model\.path = "):
-        confined(spec(model={"path": path.format(tmp_path)}), settings)
+        confined(spec(model={"path": given}), settings)
+    with pytest.raises(RequestError, match=r"data\.train\.hub = "):
+        confined(spec(data={"train": {"hub": given, "split": "train"}}), settings)
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [
+        ("--tracking-uri", {"tracking_uri": "http://us:secret@mlflow:5000"}),
+        ("--tracking-uri", {"tracking_uri": "postgresql+psycopg://us:secret@db/mlflow"}),
+        ("--study-storage", {"study_storage": "postgresql+psycopg://us:secret@db/optuna"}),
+    ],
+)
+def test_addresses_with_passwords_are_refused(settings: Settings, option: str, given: dict[str, str]) -> None:
+    check_secrets(settings)
+    with pytest.raises(RequestError, match=f"{option} .*: holds a password") as refused:
+        check_secrets(replace(settings, **given))  # type: ignore[arg-type]
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
