@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ray._private.authentication.authentication_token_setup import AUTH_MODE_ENV_VAR
 from ray._raylet import Config  # type: ignore[attr-defined]
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 30.0
@@ -23,7 +23,8 @@ def check_address(address: str) -> None:
     """See whether a Ray head answers at HOST:PORT, or at whatever `auto` finds.
 
     Raises:
-        RequestError: when none does, or the address has another form.
+        Unreachable: when none does.
+        RequestError: when the address has another form, or the cluster asks for a token that is not there.
     """
     found = _running_here() if address == "auto" else address
     shown = f"--address {address}" + (f" ({found})" if found != address else "")
@@ -31,7 +32,7 @@ def check_address(address: str) -> None:
     try:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
     except (OSError, UnicodeError) as error:  # an impossible host name fails in its encoding
-        raise RequestError(f"{shown}: nothing answers there ({error}); allowed: a running Ray head") from None
+        raise Unreachable(f"{shown}: nothing answers there ({error}); allowed: a running Ray head") from None
     _ask(found, shown)
 
 
@@ -46,7 +47,7 @@ def _running_here() -> str:
     except ValueError as error:
         raise RequestError(f"--address auto: RAY_ADDRESS: {error}; allowed: HOST:PORT of a Ray head") from None
     if not found:
-        raise RequestError("--address auto: no Ray cluster runs on this machine; allowed: a running one, or HOST:PORT")
+        raise Unreachable("--address auto: no Ray cluster runs on this machine; allowed: a running one, or HOST:PORT")
     return found
 
 
@@ -75,7 +76,7 @@ def _ask(address: str, shown: str) -> None:
             Config.initialize("")  # Ray has read the variable already
             return
         if _UNAUTHENTICATED not in reason:
-            raise RequestError(f"{shown}: Ray's health check fails ({reason[:200]}); allowed: a running Ray head")
+            raise Unreachable(f"{shown}: Ray's health check fails ({reason[:200]}); allowed: a running Ray head")
     raise RequestError(f"{shown}: the cluster asks for a token; allowed: {AUTH_MODE_ENV_VAR}=token and its token")
 
 
@@ -87,7 +88,7 @@ def _problem(address: str, shown: str, environment: Mapping[str, str]) -> str | 
             check, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False, env=dict(environment)
         )
     except subprocess.TimeoutExpired:
-        raise RequestError(
+        raise Unreachable(
             f"{shown}: what listens there does not answer as Ray within {ANSWER_SECONDS:g} s; "
             "allowed: the port of a Ray head (6379 unless chosen)"
         ) from None

@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 from search import home as search_home
-from search.cli import exit_code, run
-from search.commands.launching import take_up
+from search.cli import exit_code
+from search.commands.launching import search, take_up
 from search.options import console
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable, WorkError
 from spaces.spec import dump_spec
 from tracking.client import reading
 from tracking.requests import find_requests
@@ -27,17 +27,17 @@ def main() -> int:
     parser.add_argument("--tracking-uri", required=True)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models and data are no folders
-        return _drive(given)
+        return exit_code(lambda: _drive(given.name, given.storage / given.name, given.tracking_uri))
 
 
-def _drive(given: argparse.Namespace) -> int:
+def _drive(name: str, home: Path, uri: str) -> int:
     # Ray gives its jobs the address of their cluster.
     address = os.environ.get("RAY_ADDRESS", "auto")
-    home = given.storage / given.name
-    if search_home.exists(home):
+    try:
         # No `resume`, which would take back a stop that was asked for meanwhile.
-        return exit_code(lambda: take_up(home, address, given.tracking_uri, console()))
-    return exit_code(lambda: _begin(given.name, address, given.tracking_uri))
+        return take_up(home, address, uri, console()) if search_home.exists(home) else _begin(name, address, uri)
+    except Unreachable as error:  # nobody's request is wrong: the next job may find it
+        raise WorkError(str(error)) from None
 
 
 def _begin(name: str, address: str, uri: str) -> int:
@@ -48,7 +48,7 @@ def _begin(name: str, address: str, uri: str) -> int:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(dump_spec(requests[0].spec))
         file.flush()
-        return run(["search", file.name, "--address", address, "--tracking-uri", uri])
+        return search(Path(file.name), [], address, uri, console())
 
 
 if __name__ == "__main__":

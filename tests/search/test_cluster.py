@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,6 +69,11 @@ def kill(node: subprocess.Popen[bytes]) -> None:
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """A Ray node, once it runs; only its own processes are ended later, for others may run on this machine."""
     output = folder / f"node-{time.monotonic_ns()}.txt"
+    if "--head" in arguments:
+        # Ray tells its jobs the address of the cluster that was last started with their folder for temporary files.
+        temporary = tempfile.mkdtemp(prefix="ray-")
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        arguments = (*arguments, f"--temp-dir={temporary}")
     with output.open("wb") as file:
         node = subprocess.Popen(
             [RAY, "start", *arguments, *FIXED],
