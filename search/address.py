@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ray._private.authentication.authentication_token_setup import AUTH_MODE_ENV_VAR
 from ray._raylet import Config  # type: ignore[attr-defined]
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 30.0
@@ -31,7 +31,7 @@ def check_address(address: str) -> None:
     try:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
     except (OSError, UnicodeError) as error:  # an impossible host name fails in its encoding
-        raise RequestError(f"{shown}: nothing answers there ({error}); allowed: a running Ray head") from None
+        raise Unreachable(f"{shown}: nothing answers there ({error}); allowed: a running Ray head") from None
     _ask(found, shown)
 
 
@@ -75,7 +75,7 @@ def _ask(address: str, shown: str) -> None:
             Config.initialize("")  # Ray has read the variable already
             return
         if _UNAUTHENTICATED not in reason:
-            raise RequestError(f"{shown}: Ray's health check fails ({reason[:200]}); allowed: a running Ray head")
+            raise Unreachable(f"{shown}: Ray's health check fails ({reason[:200]}); allowed: a running Ray head")
     raise RequestError(f"{shown}: the cluster asks for a token; allowed: {AUTH_MODE_ENV_VAR}=token and its token")
 
 
@@ -87,7 +87,7 @@ def _problem(address: str, shown: str, environment: Mapping[str, str]) -> str | 
             check, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False, env=dict(environment)
         )
     except subprocess.TimeoutExpired:
-        raise RequestError(
+        raise Unreachable(
             f"{shown}: what listens there does not answer as Ray within {ANSWER_SECONDS:g} s; "
             "allowed: the port of a Ray head (6379 unless chosen)"
         ) from None

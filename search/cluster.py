@@ -12,7 +12,7 @@ from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 
 CONNECT_SECONDS = 60
 
@@ -64,7 +64,7 @@ def connect(address: str | None, home: Path) -> None:
     try:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        raise RequestError(f"--address {address}: cannot join ({' '.join(str(error).split())[:200]})") from None
+        raise Unreachable(f"--address {address}: cannot join ({' '.join(str(error).split())[:200]})") from None
     _check_nodes(home)
 
 
@@ -87,7 +87,7 @@ def _check_nodes(home: Path) -> None:
             timeout=CONNECT_SECONDS,
         )
     except ray.exceptions.GetTimeoutError:
-        raise RequestError(f"--address: a node did not answer within {CONNECT_SECONDS} s") from None
+        raise Unreachable(f"--address: a node did not answer within {CONNECT_SECONDS} s") from None
     except (ray.exceptions.RayTaskError, ray.exceptions.RaySystemError) as error:
         raise RequestError(f"--address: a node cannot run paretune ({str(error).splitlines()[-1]})") from None
     finally:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 
 from search.samplers import make_sampler
 from search.storage import try_writing
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 from spaces.metrics import Metric
 from spaces.records import TrialPlan, TrialResult
 from spaces.spec import SearchSpec
@@ -127,7 +127,7 @@ def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
     ) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())[:200]
-        raise RequestError(
+        raise Unreachable(
             f"search.study_storage = {spec.search.study_storage or home / 'optuna.db'}: cannot be opened ({reason}); "
             "allowed: a database that answers"
         ) from None

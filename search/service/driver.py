@@ -6,16 +6,18 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from search import home as search_home
-from search.cli import exit_code, run
-from search.commands.launching import take_up
+from search.cli import exit_code
+from search.commands.launching import search, take_up
 from search.options import console
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable, WorkError
 from spaces.spec import dump_spec
 from tracking.client import reading
 from tracking.requests import find_requests
+from tracking.spool import Spool
 
 
 def main() -> int:
@@ -30,8 +32,23 @@ def main() -> int:
     home = given.storage / given.name
     if search_home.exists(home):
         # No `resume`, which would take back a stop that was asked for meanwhile.
-        return exit_code(lambda: take_up(home, address, given.tracking_uri, console()))
-    return exit_code(lambda: _begin(given.name, address, given.tracking_uri))
+        return exit_code(lambda: _driven(home, lambda: take_up(home, address, given.tracking_uri, console())))
+    return exit_code(lambda: _driven(home, lambda: _begin(given.name, address, given.tracking_uri)))
+
+
+def _driven(home: Path, work: Callable[[], int]) -> int:
+    """Do the work; what a later driver may make good is a failure, and no wrong request and no success.
+
+    Raises:
+        WorkError: when something that it stands on is away, or MLflow was at the end of a search that is finished.
+    """
+    try:
+        code = work()
+    except Unreachable as error:
+        raise WorkError(str(error)) from None
+    if search_home.is_finished(home) and (waiting := Spool(home).unsent):
+        raise WorkError(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
+    return code
 
 
 def _begin(name: str, address: str, uri: str) -> int:
@@ -42,7 +59,7 @@ def _begin(name: str, address: str, uri: str) -> int:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(dump_spec(requests[0].spec))
         file.flush()
-        return run(["search", file.name, "--address", address, "--tracking-uri", uri])
+        return search(Path(file.name), [], address, uri, console())
 
 
 if __name__ == "__main__":

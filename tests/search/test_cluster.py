@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,25 +56,38 @@ def cluster(folder: Path, nodes: int) -> Iterator[Cluster]:
 def kill(node: subprocess.Popen[bytes]) -> None:
     """Kill a node with all its processes, of which none has the time to say anything."""
     if node.poll() is None:
-        parent = psutil.Process(node.pid)
-        for process in (*parent.children(recursive=True), parent):
+        for process in family(node):
             with contextlib.suppress(psutil.Error):
                 process.kill()
         node.wait(30)
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A Ray node, once it runs; only its own processes are ended later, for others may run on this machine."""
+def family(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """All processes of a node."""
+    parent = psutil.Process(node.pid)
+    return [*parent.children(recursive=True), parent]
+
+
+def start(folder: Path, *arguments: str, within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """A Ray node, once it runs; only its own processes are ended later, for others may run on this machine.
+
+    `within`: a command that runs the command behind it somewhere else, such as in a network namespace.
+    """
     output = folder / f"node-{time.monotonic_ns()}.txt"
     with output.open("wb") as file:
         node = subprocess.Popen(
-            [RAY, "start", *arguments, *FIXED],
+            [*within, RAY, "start", *arguments, *FIXED],
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled"},
             start_new_session=True,
         )
-    wait_for(lambda: "Ray runtime started" in output.read_text())
+    try:
+        wait_for(lambda: node.poll() is not None or "Ray runtime started" in output.read_text())
+        assert node.poll() is None, output.read_text()
+    except BaseException:
+        kill(node)
+        raise
     return node
 
 
