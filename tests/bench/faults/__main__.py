@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,14 @@ def held(outcome: Outcome, undisturbed: Outcome) -> dict[str, bool]:
     return dict(zip(HELD, answers, strict=True))
 
 
-def measure(deployed: Topology, names: list[str], max_steps: int) -> list[dict[str, Any]]:
+def measure(deployed: Topology, names: list[str], max_steps: int) -> Iterator[dict[str, Any]]:
     """A row for the search to which nothing happens, then one for each fault."""
     undisturbed = observe(deployed, spec_of(deployed, "undisturbed", max_steps), nothing)
-    rows = [_row("undisturbed", undisturbed, undisturbed)]
+    yield _row("nothing", undisturbed, undisturbed)
     for name in names:
         described, strike = STRIKES[name]
         outcome = observe(deployed, spec_of(deployed, name, max_steps), strike)
-        rows.append(_row(described, outcome, undisturbed))
-    return rows
+        yield _row(described, outcome, undisturbed)
 
 
 def _row(described: str, outcome: Outcome, undisturbed: Outcome) -> dict[str, Any]:
@@ -104,9 +104,10 @@ def main() -> int:
         model = make_tiny_model(folder / "model", minilm_folder())
         place = Workplace(folder / "work", model, make_tiny_data(folder / "data"))
         with topology(place, "--max-queued", str(MAX_QUEUED)) as deployed:
-            found = facts(deployed, given.max_steps)
-            rows = measure(deployed, given.only, given.max_steps)
-    given.out.write_text(json.dumps({"facts": found, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+            found, rows = facts(deployed, given.max_steps), []
+            for row in measure(deployed, given.only, given.max_steps):
+                rows.append(row)
+                given.out.write_text(json.dumps({"facts": found, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     Console(width=160).print(table_of(rows))
     return 0 if all(all(row["held"].values()) for row in rows) else 1
 

@@ -18,7 +18,7 @@ from tests.search.service.topology import Topology
 RANKS = (1, 2, 3, 4, 6, 10)
 METHODS = ("lora", "sparta", "surm-circulant", "dst")
 TRIALS = len(RANKS) + len(METHODS)
-LONGEST_SECONDS = 400.0
+LONGEST_SECONDS = 600.0
 PAUSE_SECONDS = 0.5
 
 Strike = Callable[[Topology, str], list[str]]

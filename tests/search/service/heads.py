@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -22,10 +25,17 @@ class Head:
     jobs: str
 
 
-def head_of(cpus: int, address: str = "127.0.0.1") -> Head:
-    """A head on ports of its own."""
+@contextmanager
+def head_of(cpus: int, address: str = "127.0.0.1") -> Iterator[Head]:
+    """A head on ports and in a folder of its own, which is taken away in the end.
+
+    Ray tells a job that its cluster is the one that was started last in the head's folder. In the folder that heads
+    share unless told, that may be any cluster of this machine.
+    """
     gcs, dashboard, agent = (free_port() for _ in range(3))
     # A head whose agent finds its port taken runs, and accepts no job.
     ports = (f"--port={gcs}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}")
-    arguments = ("--head", f"--node-ip-address={address}", *ports, f"--num-cpus={cpus}")
-    return Head(arguments, f"{address}:{gcs}", f"http://127.0.0.1:{dashboard}")
+    # Not beside the rest: names of sockets, which are in it, may not be long.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        arguments = ("--head", f"--temp-dir={folder}", f"--node-ip-address={address}", *ports, f"--num-cpus={cpus}")
+        yield Head(arguments, f"{address}:{gcs}", f"http://127.0.0.1:{dashboard}")

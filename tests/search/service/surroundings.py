@@ -155,10 +155,11 @@ def service_of(place: Workplace, head: Head, uri: str | None, *options: str) -> 
 @contextlib.contextmanager
 def surroundings(place: Workplace, *options: str, cpus: int = 2) -> Iterator[Running]:
     """A service on a Ray head of its own, with MLflow in a file."""
-    running = service_of(place, head_of(cpus), None, *options)
-    try:
-        running.node = start(place.folder, *running.head)
-        running.begin()
-        yield running
-    finally:
-        running.close()
+    with head_of(cpus) as head:
+        running = service_of(place, head, None, *options)
+        try:
+            running.node = start(place.folder, *running.head)
+            running.begin()
+            yield running
+        finally:
+            running.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,13 +132,14 @@ def topology(place: Workplace, *options: str, nodes: int = 2) -> Iterator[Topolo
         tracking = Tracking(place.folder, free_port(), database.url(TRACKING, "postgresql+psycopg"))
         ending.callback(tracking.end)
         tracking.begin()
-        head = head_of(0, found.head)
+        head = ending.enter_context(head_of(0, found.head))
         service = service_of(place, head, tracking.uri, "--study-storage", database.url(STUDIES), *options)
         ending.callback(service.close)
         service.node = start(place.folder, *head.arguments)
         trainers = tuple(Worker(place.folder, head.address, network) for network in found.nodes)
-        for one in trainers:
-            ending.callback(one.end)
-            one.begin()
+        with ThreadPoolExecutor() as beside:
+            for one in trainers:
+                ending.callback(one.end)
+            list(beside.map(Worker.begin, trainers))
         service.begin()
         yield Topology(service, database, tracking, trainers, found)
