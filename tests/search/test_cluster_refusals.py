@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 from pathlib import Path
 
-import psutil
 import pytest
 
 from search.cluster import _check_answer, versions
 from spaces.errors import RequestError
 from tests.conftest import Workplace
-from tests.search.test_cluster import start
+from tests.search.heads import head_of
+from tests.search.test_cluster import kill, start
 
 
 @pytest.mark.cluster
@@ -23,23 +21,17 @@ def test_a_node_with_another_version(workplace: Workplace, monkeypatch: pytest.M
     other = installed / "paretune-99.9.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: paretune\nVersion: 99.9\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with monkeypatch.context() as there:
-        there.setenv("PYTHONPATH", f"{installed}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-        node = start(workplace.folder, "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false")
-    try:
-        # Of a cluster with tokens that was used before; this one has none.
-        monkeypatch.setenv("RAY_AUTH_MODE", "token")
-        done = workplace.call("search", str(workplace.spec()), "--address", f"127.0.0.1:{port}")
-        assert os.environ["RAY_AUTH_MODE"] == "disabled"
-    finally:
-        parent = psutil.Process(node.pid)
-        for process in (*parent.children(recursive=True), parent):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        node.wait(30)
+    with head_of(cpus=1) as head:
+        with monkeypatch.context() as there:
+            there.setenv("PYTHONPATH", f"{installed}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+            node = start(workplace.folder, *head.arguments, "--include-dashboard=false")
+        try:
+            # Of a cluster with tokens that was used before; this one has none.
+            monkeypatch.setenv("RAY_AUTH_MODE", "token")
+            done = workplace.call("search", str(workplace.spec()), "--address", head.address)
+            assert os.environ["RAY_AUTH_MODE"] == "disabled"
+        finally:
+            kill(node)
     assert done.returncode == 2, done.stderr
     assert " runs paretune 99.9, Python " in done.stderr
     assert f"allowed: the same as here, {versions()}" in done.stderr

@@ -35,7 +35,12 @@ def wait_for(condition: Callable[[], object], driver: subprocess.Popen[str] | No
 
 
 def results(place: Workplace) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in place.home.glob("trials/*/result.json")}
+    return results_in(place.home)
+
+
+def results_in(home: Path) -> dict[Path, int]:
+    """The results of a search, each with the moment at which it was written."""
+    return {path: path.stat().st_mtime_ns for path in home.glob("trials/*/result.json")}
 
 
 def workers(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

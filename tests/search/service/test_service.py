@@ -112,10 +112,7 @@ def test_stop_resume_and_the_queue(service: Running) -> None:
     trials = client.trials("long").trials
     assert [trial.state for trial in trials] == ["finished"] * 3
     assert kept <= {trial.trial for trial in trials}
-    doctor = service.place.call(
-        "doctor", "long", "--storage", str(service.storage), "--tracking-uri", service.tracking_uri, "--json"
-    )
-    assert json.loads(doctor.stdout)["problems"] == []
+    assert service.doctor("long") == []
 
 
 def test_a_service_that_comes_back_knows_everything(service: Running, finished: str) -> None:
@@ -191,7 +188,4 @@ def test_a_search_outlives_its_driver_and_its_cluster(service: Running) -> None:
     trials = client.trials("tough").trials
     assert [(one.trial, one.state) for one in trials] == [(f"{number:04d}", "finished") for number in range(4)]
     assert before <= {one.trial for one in trials}
-    doctor = service.place.call(
-        "doctor", "tough", "--storage", str(service.storage), "--tracking-uri", service.tracking_uri, "--json"
-    )
-    assert json.loads(doctor.stdout)["problems"] == []
+    assert service.doctor("tough") == []

