@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cluster unit lint format bench bench-search reproduce clean
+.PHONY: help install demo test test-cluster unit lint format bench bench-search bench-load reproduce clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ bench: install  ## Measure, as ratios within one run; writes bench.json
 
 bench-search: install  ## Replay ways to search on recorded trainings; writes tables and a picture into study
 	$(BIN)/python -m tests.bench.replay
+
+bench-load: install  ## Let 50 clients look at a search of 2,000 trials through the service; writes load.json, takes 15 minutes
+	$(BIN)/python -m tests.bench.load
 
 reproduce: install  ## Measure what docs/results.md says of the methods; needs ../shared/data, takes hours
 	$(BIN)/python -m tests.bench.surm_psd
