@@ -117,4 +117,5 @@ def test_what_takes_a_process_gives_what_is_described(anything: BaseSchema, serv
         case = anything[path]["POST"].Case(body=bodies[path], media_type="application/json")
     else:
         case = anything[path]["GET"].Case()
-    assert case.call_and_validate(timeout=300).status_code == 200
+    token = {"Authorization": f"Bearer {service.token}"}
+    assert case.call_and_validate(headers=token, timeout=300).status_code == 200
