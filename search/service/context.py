@@ -53,7 +53,8 @@ class Context:
     statuses: Shared[None, list[SearchStatus]]
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
+    """At once: what is no coroutine waits for a thread, and behind whoever reads from MLflow."""
     found: Context = request.app.state.context
     return found
 
