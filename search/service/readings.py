@@ -27,7 +27,7 @@ FRESH_SECONDS = 2.0
 """So long a reading is given to everybody; longer where it took longer, so that others come to their turn."""
 
 PATIENCE_SECONDS = 10.0
-"""So much longer it is given while it is read again. A search of thousands of trials takes seconds to read."""
+"""So much longer it is given while it is read again; longer where that takes seconds, as of thousands of trials."""
 
 ENDED_SECONDS = 60.0
 """A search that has ended is read again after so long, unless it was taken up again."""
@@ -90,8 +90,9 @@ class Readings:
         if kept is None:
             return self._shared(name)
         age = time.monotonic() - kept.checked
-        fresh = max(FRESH_SECONDS, kept.ended - kept.began)
-        if age > fresh + PATIENCE_SECONDS:
+        took = kept.ended - kept.began
+        fresh = max(FRESH_SECONDS, took)
+        if age > fresh + max(PATIENCE_SECONDS, 3 * took):
             return self._shared(name)
         if age > fresh:
             self._read_again(name)
