@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import Body
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
 from search.service import examples
 from spaces.spec import SearchSpec
@@ -16,7 +15,7 @@ from spaces.spec import SearchSpec
 class _DescribedAsSpec:
     """Has a mapping described by the schema of a spec."""
 
-    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, _: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return handler(SearchSpec.__pydantic_core_schema__)
 
 

@@ -115,7 +115,7 @@ def service(folder: Path, uri: str) -> Iterator[tuple[str, str, psutil.Process]]
             time.sleep(0.2)
         yield url, token, psutil.Process(process.pid)
     finally:
-        process.terminate()
+        process.kill()  # it may be busy with requests that nobody waits for any more
         process.wait(60)
 
 
