@@ -8,7 +8,8 @@ INSTALLED := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cluster unit lint format bench bench-search bench-faults reproduce clean
+.PHONY: help install demo test test-cluster unit lint format bench bench-search bench-faults bench-load reproduce \
+	clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +53,9 @@ bench-search: install  ## Replay ways to search on recorded trainings; writes ta
 
 bench-faults: install  ## Have parts of the deployment fail in the middle of a search; writes faults.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.faults
+
+bench-load: install  ## Let 50 clients look at a search of 2,000 trials through the service; writes load.json, takes 15 minutes
+	$(BIN)/python -m tests.bench.load
 
 reproduce: install  ## Measure what docs/results.md says of the methods; needs ../shared/data, takes hours
 	$(BIN)/python -m tests.bench.surm_psd

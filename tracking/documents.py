@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spaces.metrics import Mode
 from spaces.records import State
+from tracking import examples
 
 Axis = Literal["trainable", "stored"]
 
@@ -77,6 +78,8 @@ class FrontPoint(_Document):
 class FrontDocument(_Document):
     """A search and its front, ascending in parameters."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.FRONT]})
+
     search: str
     base_model: str
     base_parameters: int
@@ -114,6 +117,8 @@ class ConfirmationEntry(TrialEntry):
 
 class TrialsDocument(_Document):
     """Everything that a search trained, in order."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.TRIALS]})
 
     search: str
     trials: tuple[TrialEntry, ...]
@@ -166,6 +171,8 @@ class LeadingPoint(_Document):
 
 class ComparisonDocument(_Document):
     """Fronts side by side: one range of parameters and one reference for all."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.COMPARISON]})
 
     objective: ObjectiveName
     budget: BudgetNumbers = Field(description="From the smallest to the largest count that any of them allows.")

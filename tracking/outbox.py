@@ -65,7 +65,7 @@ class Outbox:
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
-            while self._spool.unsent and (left := end - time.monotonic()) > 0:
+            while self._spool.waits and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
             self._hurried = False
             return self._spool.unsent
@@ -99,7 +99,7 @@ class Outbox:
                 self._send(entries)
             else:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closed or self._spool.unsent > 0)
+                    self._changed.wait_for(lambda: self._closed or self._spool.waits)
 
     def _send(self, entries: list[Entry]) -> None:
         """Send the first stretch of the entries, or set it aside, or wait before the next attempt."""

@@ -84,6 +84,11 @@ class Spool:
         """How many events wait."""
         return len(self.entries(self.offset))
 
+    @property
+    def waits(self) -> bool:
+        """Whether any does, which is told without reading them all."""
+        return bool(self.entries(self.offset, limit=1))
+
     def close(self) -> None:
         """Take no more events."""
         self._file.close()

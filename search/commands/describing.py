@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from search.commands import examples
 from spaces.errors import RequestError
 from spaces.methods.base import AnyMethod
 from spaces.registry import methods as all_methods
@@ -59,6 +60,8 @@ class ProbedMethod(MethodDescription):
 
 class MethodsDocument(BaseModel):
     """What `methods --json` prints."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.METHODS]})
 
     methods: list[ProbedMethod]
 

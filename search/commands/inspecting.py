@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from search.commands import examples
 from spaces.errors import RequestError
 from spaces.explain import explain
 from spaces.methods.base import Unfit
@@ -30,6 +31,8 @@ class LayerRow(BaseModel):
 class CountDocument(BaseModel):
     """What `count --json` prints."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.COUNT]})
+
     method: str
     config: dict[str, Any]
     trainable_parameters: int
@@ -42,6 +45,8 @@ class CountDocument(BaseModel):
 
 class ValidateDocument(BaseModel):
     """What `validate --json` prints."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VALIDATION]})
 
     search: str
     base_model: str

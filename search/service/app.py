@@ -20,18 +20,32 @@ from search.service import (
     routes_searches,
     routes_tools,
 )
+from search.service.context import Context
+from search.service.description import Service
 from search.service.dispatcher import Dispatcher
+from search.service.figures import registry
 from search.service.guards import Limits, add_headers
 from search.service.jobs import Jobs
+from search.service.readings import Readings
+from search.service.searches import known_jobs, list_statuses, search_status
 from search.service.settings import LOOPBACK, Settings
+from search.service.shared import Shared
 
 DESCRIPTION = "Searches over adaptation methods under a limit on trainable parameters, on one Ray cluster."
 
 
 def create_app(settings: Settings) -> FastAPI:
     """A service; what it knows stands in MLflow and Ray, so that it may be started again, or twice, at any time."""
-    jobs = Jobs(settings.ray_jobs)
+    jobs, readings = Jobs(settings.ray_jobs), Readings(settings.tracking_uri)
     dispatcher = Dispatcher(settings, jobs)
+    context = Context(
+        settings,
+        jobs,
+        dispatcher,
+        readings,
+        Shared(lambda name: search_status(settings, readings, jobs, name)),
+        Shared(lambda _: list_statuses(settings, readings, known_jobs(jobs))),
+    )
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
@@ -39,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         dispatcher.end()
 
-    app = FastAPI(
+    app = Service(
         title="paretune",
         version=version("paretune"),
         description=DESCRIPTION,
@@ -47,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
     )
-    app.state.settings, app.state.jobs, app.state.dispatcher = settings, jobs, dispatcher
+    app.state.settings, app.state.context = settings, context
     problems.install(app)
     for part in (health, routes_searches, routes_reading, routes_exports, routes_tools, routes_page):
         app.include_router(part.router)
@@ -56,5 +70,8 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.tokens is None:
         # Without tokens a web page elsewhere must not reach the service under a name of its own.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])
-    Instrumentator(excluded_handlers=["/metrics"]).instrument(app).expose(app, include_in_schema=False)
+    figures = registry(context)
+    Instrumentator(excluded_handlers=["/metrics"], registry=figures).instrument(app).expose(
+        app, include_in_schema=False
+    )
     return app

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import requests
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from search.service.documents import ExportRequest, ExportStatus, SearchPage, SearchStatus
 from spaces.errors import RequestError, WorkError
@@ -20,6 +20,7 @@ M = TypeVar("M", bound=BaseModel)
 
 TOKEN = "PARETUNE_TOKEN"
 _PIECE = 1 << 20
+_EXPORTS = TypeAdapter(tuple[ExportStatus, ...])
 
 
 class Client:
@@ -74,6 +75,10 @@ class Client:
     def export(self, name: str, wanted: ExportRequest) -> ExportStatus:
         """Have an adapter written."""
         return self._as(ExportStatus, "POST", f"{_path(name)}/exports", json=wanted.model_dump(mode="json"))
+
+    def exports(self, name: str) -> tuple[ExportStatus, ...]:
+        """Every export of a search."""
+        return _EXPORTS.validate_json(self._asked("GET", f"{_path(name)}/exports").content)
 
     def exported(self, name: str, identity: str) -> ExportStatus:
         """How an export stands."""

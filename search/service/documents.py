@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from search.service import examples
 from tracking.documents import BudgetNumbers, FrontPoint, ObjectiveName, TrialCounts
 
 Format = Literal["peft", "merged", "lora", "stock"]
@@ -18,6 +19,8 @@ class _Document(BaseModel):
 
 class SearchStatus(_Document):
     """How a search stands."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.STATUS]})
 
     search: str
     state: Phase
@@ -41,6 +44,8 @@ class SearchStatus(_Document):
 class SearchPage(_Document):
     """Some searches of all, newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PAGE]})
+
     searches: tuple[SearchStatus, ...]
     total: int = Field(description="Searches that were found, on all pages.")
     limit: int
@@ -57,6 +62,8 @@ class RungEntry(_Document):
 class CurveDocument(_Document):
     """The evaluations of one training, in order of steps."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.CURVE]})
+
     trial: str
     rungs: tuple[RungEntry, ...]
 
@@ -64,7 +71,9 @@ class CurveDocument(_Document):
 class ExportRequest(_Document):
     """Which adapter is wanted, and in which form; the best of the front where nothing else is said."""
 
-    trial: str | None = Field(default=None, pattern=r"^[0-9]{4,}$", description="This trial.")
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.EXPORT_REQUEST]})
+
+    trial: str | None = Field(default=None, pattern=r"^[0-9]{4,9}$", description="This trial.")
     max_parameters: int | None = Field(default=None, ge=1, description="The best with at most so many.")
     choice: Literal["best", "knee"] = Field(default="best", description="Of the front.")
     format: Format = Field(default="peft", description="As `paretune export --format`.")
@@ -79,6 +88,8 @@ class ExportRequest(_Document):
 class ExportStatus(_Document):
     """One export. The same choice of the same search is the same export."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.EXPORT]})
+
     id: str
     search: str
     trial: str
@@ -89,6 +100,8 @@ class ExportStatus(_Document):
 
 class ProblemDocument(BaseModel):
     """What went wrong, as RFC 9457 has it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PROBLEM]})
 
     type: str = "about:blank"
     title: str

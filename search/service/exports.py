@@ -8,26 +8,33 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from search.commands.exporting import Choice
 from search.service.documents import ExportRequest, ExportStatus, Format
 from search.service.jobs import APART, Job, Jobs
+from search.service.readings import Reading
 from search.service.settings import Settings
-from tracking.documents import FrontDocument
+from spaces.errors import RequestError
 
 FOLDER = "exports"
 MODULE = "search.service.exports"
 
 
-def chosen(wanted: ExportRequest, front: FrontDocument, confirmed: FrontDocument) -> str:
+def chosen(wanted: ExportRequest, found: Reading) -> str:
     """The id of the trial that is wanted.
 
     Raises:
-        RequestError: when the front has none.
+        RequestError: when the search has none such.
     """
-    choice = Choice(wanted.max_parameters, False, wanted.choice == "knee", wanted.trial)
-    return wanted.trial or choice.of(front, confirmed).trial
+    if wanted.trial is not None:
+        states = {one.trial: one.state for one in found.trials_document().trials}
+        if states.get(wanted.trial) != "finished":
+            raise RequestError(f"trial {wanted.trial}: no finished trial of search {found.search.name}")
+        return wanted.trial
+    choice = Choice(wanted.max_parameters, False, wanted.choice == "knee", None)
+    return choice.of(found.front_document(), found.front_document(confirmed=True)).trial
 
 
 def file_of(settings: Settings, name: str, identity: str) -> Path:
@@ -38,7 +45,7 @@ def file_of(settings: Settings, name: str, identity: str) -> Path:
 def begin(settings: Settings, jobs: Jobs, name: str, trial: str, form: Format) -> ExportStatus:
     """Start an export, unless it was made or is being made; one that failed is tried again."""
     identity = f"{trial}-{form}"
-    attempts = _attempts(jobs, name, identity)
+    attempts = _attempts(jobs.all(), name, identity)
     known = _status(settings, jobs, name, identity, attempts)
     if known is None or known.state == "failed":
         arguments = [name, trial, form, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
@@ -48,7 +55,17 @@ def begin(settings: Settings, jobs: Jobs, name: str, trial: str, form: Format) -
 
 def status(settings: Settings, jobs: Jobs, name: str, identity: str) -> ExportStatus | None:
     """How an export stands; None when nobody asked for it."""
-    return _status(settings, jobs, name, identity, _attempts(jobs, name, identity))
+    return _status(settings, jobs, name, identity, _attempts(jobs.all(), name, identity))
+
+
+def statuses(settings: Settings, jobs: Jobs, name: str) -> list[ExportStatus]:
+    """Every export of a search that was asked for, by id."""
+    known = jobs.all()
+    prefix = APART.join(("export", name, ""))
+    asked = {one.removeprefix(prefix).partition(APART)[0] for one in known if one.startswith(prefix)}
+    written = {file.stem for file in (settings.storage / name / FOLDER).glob("*.zip")}
+    found = (_status(settings, jobs, name, one, _attempts(known, name, one)) for one in sorted(asked | written))
+    return [one for one in found if one is not None]
 
 
 def _status(settings: Settings, jobs: Jobs, name: str, identity: str, attempts: list[Job]) -> ExportStatus | None:
@@ -65,11 +82,11 @@ def _status(settings: Settings, jobs: Jobs, name: str, identity: str, attempts: 
     return ExportStatus.model_validate(values | {"state": "failed", "message": message})
 
 
-def _attempts(jobs: Jobs, name: str, identity: str) -> list[Job]:
+def _attempts(jobs: Mapping[str, Job], name: str, identity: str) -> list[Job]:
     """Jobs for an export, the first one first."""
     prefix = _prefix(name, identity)
     return sorted(
-        (job for one, job in jobs.all().items() if one.startswith(prefix)),
+        (job for one, job in jobs.items() if one.startswith(prefix)),
         key=lambda job: int(job.name.removeprefix(prefix)),
     )
 

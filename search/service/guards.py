@@ -29,10 +29,10 @@ HEADERS = {
 }
 
 
-def needs(role: Role) -> Callable[[Request, Given], None]:
+def needs(role: Role) -> Callable[[Request, Given], Awaitable[None]]:
     """A dependency that lets only those pass who have the role."""
 
-    def check(request: Request, given: Given) -> None:
+    async def check(request: Request, given: Given) -> None:
         settings: Settings = request.app.state.settings
         if settings.tokens is None:
             return

@@ -9,9 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from search.service.documents import ProblemDocument
 from spaces.errors import RequestError, Unknown, Unreachable, WorkError
+from tracking.values import clean
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -24,8 +26,19 @@ class Problem(HTTPException):
 
 def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """The answer."""
-    document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.url.path)
+    # What a client sent may not be text that can be sent back.
+    said, path = clean(detail), clean(request.url.path)
+    document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=said, instance=path)
     return JSONResponse(document.model_dump(), status, headers, MEDIA_TYPE)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of a path, of all its routes; Starlette names those of the first one alone."""
+    return [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def install(app: FastAPI) -> None:
@@ -33,7 +46,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(request, error.status_code, str(error.detail), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_allowed(request))
+        return problem(request, error.status_code, str(error.detail), headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -7,23 +7,35 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
 
-from search.service.context import Name, Service, problems
+from search.service.context import Name, Service, located, problems
 from search.service.documents import ExportRequest, ExportStatus
-from search.service.exports import begin, chosen, file_of, status
+from search.service.exports import begin, chosen, file_of, status, statuses
 from search.service.guards import READ, RUN
 from search.service.problems import Problem
-from tracking.reader import front_document
 
 router = APIRouter(prefix="/v1/searches/{name}/exports", tags=["exports"])
 
-ExportId = Annotated[str, Path(pattern=r"^[0-9]{4,}-(peft|merged|lora|stock)$", description="Id of an export.")]
+ExportId = Annotated[
+    str, Path(pattern=r"^[0-9]{4,9}-(peft|merged|lora|stock)$", description="Id of an export.", examples=["0012-peft"])
+]
+
+_ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
+_SAVED = {"Content-Disposition": {"description": "The name of the file.", "schema": {"type": "string"}}}
 
 
-@router.post("", status_code=202, dependencies=[RUN], responses=problems(404))
+@router.get("", dependencies=[READ], responses=problems(404))
+def exports(name: Name, service: Service) -> list[ExportStatus]:
+    """Every export of a search, in the order of trials."""
+    service.status(name)  # says when there is no such search
+    return statuses(service.settings, service.jobs, name)
+
+
+@router.post(
+    "", status_code=202, dependencies=[RUN], responses={202: {"headers": located("export")}, **problems(400, 404)}
+)
 def export(name: Name, wanted: ExportRequest, service: Service, response: Response) -> ExportStatus:
     """Have an adapter written and verified. It takes about as long as loading the base twice."""
-    uri = service.settings.tracking_uri
-    trial = chosen(wanted, front_document(uri, name), front_document(uri, name, confirmed=True))
+    trial = chosen(wanted, service.readings.of(name))
     response.headers["Location"] = f"/v1/searches/{name}/exports/{trial}-{wanted.format}"
     return begin(service.settings, service.jobs, name, trial, wanted.format)
 
@@ -41,7 +53,7 @@ def exported(name: Name, identity: ExportId, service: Service) -> ExportStatus:
     "/{identity}/download",
     dependencies=[READ],
     response_class=FileResponse,
-    responses={200: {"content": {"application/zip": {}}}, **problems(404)},
+    responses={200: {"content": _ZIP, "headers": _SAVED}, **problems(404)},
 )
 def download(name: Name, identity: ExportId, service: Service) -> FileResponse:
     """The folder that stands alone, as a zip file."""

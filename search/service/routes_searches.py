@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Query, Response
-from pydantic import WithJsonSchema
+from fastapi import APIRouter, Query, Response
 
 from search import home as search_home
+from search.service import examples
 from search.service.confinement import confined
-from search.service.context import Context, Name, Service, problems
+from search.service.context import Context, Name, Service, located, problems
 from search.service.documents import Phase, SearchPage, SearchStatus
 from search.service.guards import READ, RUN
 from search.service.problems import Problem
 from search.service.scheduling import standings
-from search.service.searches import known_jobs, list_statuses, search_status
+from search.service.spec_body import Spec
 from spaces.errors import Unknown
 from spaces.spec import SearchSpec, parse_spec
 from tracking.artifacts import fetch_spec
@@ -24,21 +24,16 @@ from tracking.rows import list_searches
 
 router = APIRouter(prefix="/v1/searches", tags=["searches"])
 
-EXAMPLE: dict[str, Any] = {
-    "name": "sst2-under-0.3-percent",
-    "model": {"path": "sentence-transformers/all-MiniLM-L6-v2"},
-    "data": {"train": "/data/sst2/train.csv", "validation": "/data/sst2/dev.csv", "max_length": 64},
-    "budget": {"parameters": "0.3%"},
-    "training": {"max_steps": 300},
+_LAUNCHED: dict[int | str, dict[str, Any]] = {
+    200: {"model": SearchStatus, "description": "It was asked for before.", "headers": located("search")},
+    201: {"headers": located("search")},
 }
-Spec = Annotated[
-    dict[str, Any],
-    Body(description="A spec, as a YAML file has it.", examples=[EXAMPLE]),
-    WithJsonSchema(SearchSpec.model_json_schema()),
-]
+_SPEC: dict[str, Any] = {
+    "content": {"application/json": {"example": parse_spec(examples.SPEC).model_dump(mode="json")}}
+}
 
 
-@router.post("", status_code=201, dependencies=[RUN], responses={200: {"model": SearchStatus}, **problems(409)})
+@router.post("", status_code=201, dependencies=[RUN], responses={**_LAUNCHED, **problems(400, 409)})
 def launch(spec: Spec, service: Service, response: Response) -> SearchStatus:
     """Ask for a search. The same spec again is the same search (200); another one under its name is refused (409)."""
     asked = confined(parse_spec(spec), service.settings)
@@ -46,7 +41,7 @@ def launch(spec: Spec, service: Service, response: Response) -> SearchStatus:
     if not _is_new(service, asked):
         response.status_code = 200
     service.dispatcher.look()
-    return search_status(service.settings, service.jobs, asked.name)
+    return service.status(asked.name)
 
 
 def _is_new(service: Context, asked: SearchSpec) -> bool:
@@ -58,7 +53,7 @@ def _is_new(service: Context, asked: SearchSpec) -> bool:
             if tracked:  # by a command
                 _check_same(asked, fetch_spec(settings.tracking_uri, tracked[0].run_id))
                 return False
-            waiting = [one for one in list_statuses(settings, known_jobs(service.jobs)) if one.state == "queued"]
+            waiting = [one for one in service.statuses(None) if one.state == "queued"]
             if len(waiting) >= settings.max_queued:
                 raise Problem(
                     429, f"{len(waiting)} searches wait; allowed: {settings.max_queued}", {"Retry-After": "60"}
@@ -78,16 +73,14 @@ def _check_same(asked: SearchSpec, known: SearchSpec) -> None:
 @router.get("", dependencies=[READ], responses=problems())
 def searches(
     service: Service,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    offset: Annotated[int, Query(ge=0, le=10**6)] = 0,
-    state: Annotated[Phase | Literal[""], Query(description="Empty: any.")] = "",
-    contains: Annotated[str, Query(max_length=100, description="A part of the name.")] = "",
+    limit: Annotated[int, Query(ge=1, le=200, description="At most so many.", examples=[20])] = 50,
+    offset: Annotated[int, Query(ge=0, le=10**6, description="After so many.", examples=[20])] = 0,
+    state: Annotated[Phase | Literal[""], Query(description="Empty: any.", examples=["running"])] = "",
+    contains: Annotated[str, Query(max_length=100, description="A part of the name.", examples=["sst2"])] = "",
 ) -> SearchPage:
     """What exists, newest first."""
     found = [
-        one
-        for one in list_statuses(service.settings, known_jobs(service.jobs))
-        if contains.lower() in one.search.lower() and state in ("", one.state)
+        one for one in service.statuses(None) if contains.lower() in one.search.lower() and state in ("", one.state)
     ]
     return SearchPage(searches=tuple(found[offset : offset + limit]), total=len(found), limit=limit, offset=offset)
 
@@ -95,19 +88,18 @@ def searches(
 @router.get("/{name}", dependencies=[READ], responses=problems(404))
 def search(name: Name, service: Service) -> SearchStatus:
     """How a search stands: its counts, its best points, and how long it will take."""
-    return search_status(service.settings, service.jobs, name)
+    return service.status(name)
 
 
-@router.get("/{name}/spec", dependencies=[READ], responses=problems(404))
-def spec(name: Name, service: Service) -> dict[str, Any]:
+@router.get("/{name}/spec", dependencies=[READ], responses={200: _SPEC, **problems(404)})
+def spec(name: Name, service: Service) -> SearchSpec:
     """The spec that it runs by."""
     uri = service.settings.tracking_uri
     with reading(uri) as client:
         requests, tracked = find_requests(client, name), list_searches(client, name)
     if not requests and not tracked:
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
-    found = requests[0].spec if requests else fetch_spec(uri, tracked[0].run_id)
-    return found.model_dump(mode="json")
+    return requests[0].spec if requests else fetch_spec(uri, tracked[0].run_id)
 
 
 @router.post("/{name}/stop", status_code=202, dependencies=[RUN], responses=problems(404, 409))
@@ -125,7 +117,7 @@ def stop(name: Name, service: Service) -> SearchStatus:
         (standing,) = standings([request], service.jobs.all(), {})
         if standing.job is not None and standing.job.alive:
             service.jobs.kill(standing.job.name)  # nothing was written yet
-    return search_status(service.settings, service.jobs, name)
+    return service.status(name)
 
 
 @router.post("/{name}/resume", status_code=202, dependencies=[RUN], responses=problems(404))
@@ -135,7 +127,7 @@ def resume(name: Name, service: Service) -> SearchStatus:
         want(client, _request(name, find_requests(client, name)), "run")
     search_home.take_back_stop(service.settings.storage / name)
     service.dispatcher.look()
-    return search_status(service.settings, service.jobs, name)
+    return service.status(name)
 
 
 def _request(name: str, found: list[Request]) -> Request:

@@ -11,19 +11,20 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from threading import BoundedSemaphore
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from search.commands.describing import MethodsDocument
 from search.commands.inspecting import CountDocument, ValidateDocument
 from search.processes import command, last_complaint
+from search.service import examples
 from search.service.confinement import confined
 from search.service.context import Context, Service, problems
 from search.service.guards import READ
 from search.service.problems import Problem
-from search.service.routes_searches import EXAMPLE, Spec
+from search.service.spec_body import Spec, SpecValues
 from spaces.errors import RequestError, WorkError
 from spaces.spec import dump_spec, parse_spec
 
@@ -33,26 +34,29 @@ SECONDS = 300.0
 _PROCESSES = BoundedSemaphore(2)
 
 
-_EXAMPLE: JsonDict = {"example": {"spec": EXAMPLE, "method": "lora"}}
+_EXAMPLE: dict[str, Any] = {"spec": examples.SPEC, "method": "lora", "settings": {"rank": 4}}
+
+Knob = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+Setting = Annotated[str, StringConstraints(max_length=1_000)] | int | float | bool
 
 
 class CountRequest(BaseModel):
     """A method with settings, on the model of a spec."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_EXAMPLE)
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]}, allow_inf_nan=False)
 
-    spec: dict[str, Any]
-    method: str = Field(pattern=r"^[a-z0-9-]+$")
-    settings: dict[str, str | int | float | bool] = Field(default={}, description="Knobs of the method.")
+    spec: SpecValues
+    method: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=100, description="Its name.")
+    settings: dict[Knob, Setting] = Field(default={}, max_length=100, description="Knobs of the method.")
 
 
-@router.post("/validate", dependencies=[READ], responses=problems())
+@router.post("/validate", dependencies=[READ], responses=problems(400))
 def validate(spec: Spec, service: Service) -> ValidateDocument:
     """Check a spec with its model and its data, and say what it would search."""
     return ValidateDocument.model_validate(_asked(service, spec, "validate", ()))
 
 
-@router.post("/count", dependencies=[READ], responses=problems())
+@router.post("/count", dependencies=[READ], responses=problems(400))
 def count(wanted: CountRequest, service: Service) -> CountDocument:
     """Trainable and stored parameters and bytes of a configuration, exactly."""
     settings = [part for knob, value in wanted.settings.items() for part in ("--set", f"{knob}={json.dumps(value)}")]
@@ -60,14 +64,14 @@ def count(wanted: CountRequest, service: Service) -> CountDocument:
 
 
 @router.get("/methods", dependencies=[READ], responses=problems())
-def methods() -> Any:
+def methods() -> MethodsDocument:
     """Methods, their knobs, and what each can do."""
     return _methods()
 
 
 @cache
-def _methods() -> Any:
-    return _run(("methods", "--json"))
+def _methods() -> MethodsDocument:
+    return MethodsDocument.model_validate(_run(("methods", "--json")))
 
 
 def _asked(service: Context, spec: dict[str, Any], name: str, arguments: Sequence[str]) -> Any:

@@ -10,13 +10,14 @@ from pathlib import Path
 from search import home as search_home
 from search.service.documents import Phase, SearchStatus
 from search.service.jobs import Job, Jobs
+from search.service.readings import Readings
 from search.service.scheduling import Standing, standings
 from search.service.settings import Settings
 from spaces.errors import Unknown, WorkError
 from spaces.fronts import knee
 from spaces.spec import load_spec
 from tracking.client import reading
-from tracking.documents import ObjectiveName, TrialCounts
+from tracking.documents import FrontDocument, ObjectiveName, TrialCounts
 from tracking.reader import front_document
 from tracking.requests import Request, find_requests
 from tracking.rows import SearchRow, find_search, list_searches
@@ -33,7 +34,7 @@ def local_status(uri: str, storage: Path, name: str) -> SearchStatus:
     """
     with reading(uri) as client:
         row = find_search(client, name)
-    return _with_points(uri, _status(name, row, None, storage))
+    return _with_points(_status(name, row, None, storage), front_document(uri, name))
 
 
 def known_jobs(jobs: Jobs) -> Mapping[str, Job] | None:
@@ -44,7 +45,9 @@ def known_jobs(jobs: Jobs) -> Mapping[str, Job] | None:
         return None
 
 
-def list_statuses(settings: Settings, jobs: Mapping[str, Job] | None, name: str | None = None) -> list[SearchStatus]:
+def list_statuses(
+    settings: Settings, readings: Readings, jobs: Mapping[str, Job] | None, name: str | None = None
+) -> list[SearchStatus]:
     """Every search that MLflow knows or the service was asked for, or the one of that name; newest first.
 
     Where Ray does not answer, a search stands as MLflow has it.
@@ -54,6 +57,7 @@ def list_statuses(settings: Settings, jobs: Mapping[str, Job] | None, name: str 
         for row in list_searches(client, name):
             rows.setdefault(row.name, row)
         requests = {one.name: one for one in reversed(find_requests(client, name))}
+    readings.saw(rows.values())
     tracked = {one: row.state for one, row in rows.items()}
     asked = {one.request.name: one for one in standings(requests.values(), jobs or {}, tracked)}
     found = [_status(one, rows.get(one), asked.get(one), settings.storage) for one in {**asked, **rows}]
@@ -62,24 +66,26 @@ def list_statuses(settings: Settings, jobs: Mapping[str, Job] | None, name: str 
     return sorted(found, key=lambda one: one.started or one.submitted or "", reverse=True)
 
 
-def search_status(settings: Settings, jobs: Jobs, name: str) -> SearchStatus:
+def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str) -> SearchStatus:
     """One search, with its best point and its knee.
 
     Raises:
         RequestError: when there is none.
     """
     known = known_jobs(jobs)
-    found = list_statuses(settings, known, name)
+    found = list_statuses(settings, readings, known, name)
     if not found:
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
-    status = _with_points(settings.tracking_uri, found[0])
+    (status,) = found
+    if status.started is not None:
+        status = _with_points(status, readings.of(name).front_document())
     if status.state == "failed" and known is not None:
         return status.model_copy(update={"message": _why(settings, jobs, known, name)})
     return status
 
 
-def _with_points(uri: str, status: SearchStatus) -> SearchStatus:
-    points = front_document(uri, status.search).front if status.started is not None else ()
+def _with_points(status: SearchStatus, document: FrontDocument) -> SearchStatus:
+    points = document.front
     if not points:
         return status
     best = knee(points, lambda one: one.quality, lambda one: one.trainable_parameters, status.objective.mode)

@@ -37,7 +37,7 @@ def test_every_route_but_those_of_health_and_the_page_needs_a_token(guarded: tup
     for path, verbs in described["paths"].items():
         for verb in verbs:
             filled = path.replace("{name}", "a").replace("{trial}", "0000").replace("{identity}", "0000-peft")
-            assert path == "/healthz" or "401" in described["paths"][path][verb]["responses"]
+            assert path in ("/healthz", "/readyz") or "401" in described["paths"][path][verb]["responses"]
             if path == "/v1/methods":  # tries every method, which takes a while
                 continue
             answers = [
@@ -118,7 +118,43 @@ def test_the_page_and_its_files(tmp_path: Path) -> None:
 def test_figures_are_given_to_prometheus(tmp_path: Path) -> None:
     service = client(tmp_path)
     service.get("/healthz")
-    assert 'http_requests_total{handler="/healthz"' in service.get("/metrics").text
+    said = service.get("/metrics").text
+    assert 'http_requests_total{handler="/healthz"' in said
+    assert "process_resident_memory_bytes" in said
+    assert "paretune_searches" not in said  # for nobody can say
+
+
+def test_a_wrong_method_is_told_all_that_a_path_has(tmp_path: Path) -> None:
+    answer = client(tmp_path).put("/v1/searches")
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"\\ud800": 1}', 422),  # no text
+        (b'{"a": ' + b"1" * 5_000 + b"}", 400),  # no number that Python reads
+        (b"[" * 100_000, 400),
+        (b"\xff", 400),
+        (b"", 422),
+    ],
+)
+def test_a_body_that_nobody_can_read_is_a_problem_of_its_sender(tmp_path: Path, body: bytes, status: int) -> None:
+    answer = client(tmp_path).post("/v1/searches", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("knob", ["a\0b", "a" * 101, "--set"])
+def test_a_knob_is_a_name(tmp_path: Path, knob: str) -> None:
+    asked = {"spec": {}, "method": "lora", "settings": {knob: 1}}
+    assert client(tmp_path).post("/v1/count", json=asked).status_code == 422
+
+
+def test_an_id_too_long_for_a_file_is_refused(tmp_path: Path) -> None:
+    answer = client(tmp_path).get(f"/v1/searches/a/exports/{'0' * 300}-peft/download")
+    assert answer.status_code == 422
 
 
 def test_what_does_not_answer_is_named(tmp_path: Path) -> None:

@@ -132,11 +132,38 @@ def test_an_export_is_downloaded_whole(service: Running, finished: str, tmp_path
     client = service.client
     again = client.export(finished, ExportRequest(choice="knee"))
     assert again.id == f"{client.status(finished).knee.trial}-peft"  # type: ignore[union-attr]
+    assert again.id in [one.id for one in client.exports(finished) if one.state == "finished"]
     client.download(finished, again.id, tmp_path / "again.zip")
     names = zipfile.ZipFile(tmp_path / "again.zip").namelist()
     assert sorted(Path(name).name for name in names if not name.endswith("/")) == sorted(
         path.name for path in out.iterdir()
     )
+
+
+def test_exports_are_listed(service: Running, second: str) -> None:
+    client = service.client
+    assert client.exports(second) == ()
+    best, smallest = client.front(second).front[-1], client.front(second).front[0]
+    for one in (smallest, best):
+        client.export(second, ExportRequest(trial=one.trial))
+    listed = client.exports(second)
+    assert [one.id for one in listed] == sorted(f"{one.trial}-peft" for one in (smallest, best))
+    wait_for(lambda: [one.state for one in client.exports(second)] == ["finished"] * 2)
+    with pytest.raises(RequestError, match="search 'nobody': not known"):
+        client.exports("nobody")
+    with pytest.raises(RequestError, match="trial 9999: no finished trial of search second"):
+        client.export(second, ExportRequest(trial="9999"))
+
+
+def test_searches_are_counted_for_prometheus(service: Running, finished: str) -> None:
+    page = service.client.searches(limit=200)
+    said = dict(
+        line.rsplit(" ", 1) for line in service.get("/metrics").text.splitlines() if line.startswith("paretune_")
+    )
+    for state in ("queued", "running", "finished", "stopped", "failed"):
+        count = sum(one.state == state for one in page.searches)
+        assert float(said[f'paretune_searches{{state="{state}"}}']) == count
+    assert float(said['paretune_searches{state="finished"}']) > 0
 
 
 def test_checks_are_those_of_the_commands(service: Running) -> None:

@@ -1,0 +1,57 @@
+"""Examples of what commands print, for the schemas of their documents; the numbers are made up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracking.examples import BASE, BUDGET, CONFIG, SEARCH
+
+COUNT: dict[str, Any] = {
+    "method": "lora",
+    "config": CONFIG,
+    "trainable_parameters": 18_432,
+    "stored_parameters": 18_432,
+    "adapter_bytes": 73_728,
+    "head_parameters": 770,
+    "base_parameters": 22_713_216,
+    "layers": [
+        {"name": "encoder.layer.0.attention.self.query", "shape": [384, 384], "trainable_parameters": 1_536},
+    ],
+}
+
+VALIDATION: dict[str, Any] = {
+    "search": SEARCH,
+    "base_model": BASE,
+    "base_parameters": 22_713_216,
+    "head_parameters": 770,
+    "budget": BUDGET,
+    "methods": ["lora", "sparta", "dst"],
+    "dropped": [],
+    "labels": ["0", "1"],
+    "rows": {"train": 6_920, "validation": 872},
+    "trials": 40,
+    "trainings": 56,
+    "max_steps": 300,
+    "metric": "accuracy",
+}
+
+METHODS: dict[str, Any] = {
+    "methods": [
+        {
+            "name": "lora",
+            "summary": "a product of two thin matrices beside each weight",
+            "source": "arXiv 2106.09685",
+            "learning_rate": 0.002,
+            "size_knob": "rank",
+            "knobs": [{"name": "rank", "default": 8, "description": "Rank of the update.", "searched": True}],
+            "capabilities": {
+                "merge": True,
+                "several_adapters": True,
+                "quantised_base": "unknown",
+                "stock": "all",
+                "lora_conversion": True,
+                "conv1d": True,
+            },
+        }
+    ]
+}
