@@ -22,7 +22,7 @@ from search.reconcile import reconcile
 from search.recorder import Recorder
 from search.starts import earlier
 from search.storage import provisional
-from search.study import check_storage, open_study, rejected_count
+from search.study import answering, check_storage, open_study, rejected_count
 from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
@@ -115,7 +115,7 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
         recorder = Recorder(ledger, writer, prepared.budget, spec.metric, rejected=rejected_count(study))
         recorder.take_up()
         run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)
-        with interruption.watch():
+        with interruption.watch(), answering(spec):
             shared = share(prepared, ledger)
             search_phase(run, shared)
             if interruption.ended is None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 
 from search.samplers import make_sampler
 from search.storage import try_writing
-from spaces.errors import RequestError, Unreachable
+from spaces.errors import RequestError, Unreachable, WorkError
 from spaces.metrics import Metric
 from spaces.records import TrialPlan, TrialResult
 from spaces.spec import SearchSpec
@@ -132,6 +132,23 @@ def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
             f"search.study_storage = {spec.search.study_storage or home / 'optuna.db'}: cannot be opened ({reason}); "
             "allowed: a database that answers"
         ) from None
+
+
+@contextmanager
+def answering(spec: SearchSpec) -> Iterator[None]:
+    """While a search uses its study.
+
+    Raises:
+        WorkError: when the database of the study fails.
+    """
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        reason = " ".join(str(getattr(error.__cause__, "orig", None) or error).split())[:200]
+        where = spec.search.study_storage or spec.home / "optuna.db"
+        raise WorkError(
+            f"search.study_storage = {where}: failed ({reason}); `paretune resume {spec.name}` goes on"
+        ) from error
 
 
 def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult, metric: Metric) -> None:

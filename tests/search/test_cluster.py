@@ -25,8 +25,6 @@ pytestmark = pytest.mark.cluster
 RAY = str(Path(sys.executable).parent / "ray")
 # Ports that the system chooses: nodes of several clusters run side by side here.
 PORTS = ("--min-worker-port=0", "--max-worker-port=0")
-# Many processes start at once here.
-PATIENCE = {"RAY_raylet_start_wait_time_s": "120"}
 FIXED = ("--block", "--disable-usage-stats", "--object-store-memory=200000000", *PORTS)
 
 
@@ -78,7 +76,7 @@ def start(folder: Path, *arguments: str, within: Sequence[str] = ()) -> subproce
             [*within, RAY, "start", *arguments, *FIXED],
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled", **PATIENCE},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled"},
             start_new_session=True,
         )
     try:

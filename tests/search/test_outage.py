@@ -36,9 +36,10 @@ def serve(folder: Path, port: int, store: str | None = None) -> subprocess.Popen
 
 
 def answers(port: int) -> bool:
-    """Whether MLflow is up; the port is open before."""
+    """Whether MLflow is up: its port is open before, and it says that it is healthy before it looked for its store."""
+    asked = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=1"
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as response:
+        with urllib.request.urlopen(asked, timeout=60) as response:
             return bool(response.status == 200)
     except OSError:
         return False

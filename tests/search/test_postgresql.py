@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Workplace
 from tests.search.databases import PostgreSQL, postgresql
+from tests.search.test_interruption import results, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -32,3 +33,23 @@ def test_a_search_keeps_its_study_and_its_runs_in_postgresql(
     assert [trial["state"] for trial in trials] == ["finished"] * 4
     doctor = workplace.read("doctor", "mine", "--tracking-uri", tracking)
     assert doctor["problems"] == []
+
+
+@pytest.mark.cluster
+def test_a_search_whose_study_goes_away_ends_with_one_line_and_is_resumed(
+    workplace: Workplace, server: PostgreSQL
+) -> None:
+    spec = workplace.spec(search={"study_storage": server.url("study")}, training={"max_steps": 300})
+    driver = workplace.start("search", str(spec))
+    wait_for(lambda: len(results(workplace)) >= 2, driver)
+    server.stop()
+    _, errors = driver.communicate(timeout=200)
+    assert driver.returncode == 1
+    [line] = errors.splitlines()
+    assert line.startswith("paretune: search.study_storage = postgresql://")
+    assert line.endswith("`paretune resume mine` goes on")
+    server.start()
+    done = workplace.call("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    assert [trial["state"] for trial in workplace.read("trials", "mine")["trials"]] == ["finished"] * 4
+    assert workplace.read("doctor", "mine")["problems"] == []

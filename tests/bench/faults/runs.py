@@ -15,9 +15,13 @@ from spaces.errors import RequestError, WorkError
 from spaces.spec import SearchSpec, parse_spec
 from tests.search.service.topology import Topology
 
-RANKS = (1, 2, 3, 4, 6, 10)
 METHODS = ("lora", "sparta", "surm-circulant", "dst")
-TRIALS = len(RANKS) + len(METHODS)
+GIVEN: tuple[dict[str, Any], ...] = (
+    *({"method": "lora", "rank": rank} for rank in (1, 4, 10)),
+    # Small enough to be worse than larger ones, so that the front has several points.
+    *({"method": "dst", "density": density} for density in (0.001, 0.002, 0.003)),
+)
+TRIALS = len(GIVEN) + len(METHODS)
 LONGEST_SECONDS = 600.0
 PAUSE_SECONDS = 0.5
 
@@ -68,10 +72,19 @@ class Outcome:
 
 
 def spec_of(deployed: Topology, name: str, max_steps: int) -> SearchSpec:
-    """Trials that are the same whatever the timing and however often a driver begins: all stand in the study before the
-    first is trained, given ones and each method's published one, so that no sampler is asked."""
-    given = [{"method": "lora", "rank": rank} for rank in RANKS]
-    search = {"trials": TRIALS, "start_with": given, "sampler": "random", "seed": 0, "rungs": 3, "concurrent": "auto"}
+    """Trials that are the same whatever the timing and however often a driver begins.
+
+    All stand in the study before the first is trained, given ones and each method's published one; the sampler, which
+    a driver that takes a search up seeds anew, is asked for none.
+    """
+    search = {
+        "trials": TRIALS,
+        "start_with": list(GIVEN),
+        "sampler": "random",
+        "seed": 0,
+        "rungs": 3,
+        "concurrent": "auto",
+    }
     sections: dict[str, Any] = {"search": search, "training": {"max_steps": max_steps}, "methods": list(METHODS)}
     return parse_spec(deployed.service.values(name, **sections))
 

@@ -90,7 +90,6 @@ def fill_queue(deployed: Topology, name: str) -> list[str]:
 
 
 STRIKES: dict[str, tuple[str, Strike]] = {
-    "nothing": ("nothing, once more", nothing),
     "worker": (f"a worker node is killed, another starts after {NODE_SECONDS:g} s", kill_worker),
     "driver": ("the driver is killed", kill_driver),
     "postgresql": (f"PostgreSQL is stopped for {POSTGRESQL_SECONDS:g} s", stop_postgresql),

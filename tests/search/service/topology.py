@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,9 +136,8 @@ def topology(place: Workplace, *options: str, nodes: int = 2) -> Iterator[Topolo
         ending.callback(service.close)
         service.node = start(place.folder, *head.arguments)
         trainers = tuple(Worker(place.folder, head.address, network) for network in found.nodes)
-        with ThreadPoolExecutor() as beside:
-            for one in trainers:
-                ending.callback(one.end)
-            list(beside.map(Worker.begin, trainers))
+        for one in trainers:
+            ending.callback(one.end)
+            one.begin()
         service.begin()
         yield Topology(service, database, tracking, trainers, found)
