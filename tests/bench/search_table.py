@@ -126,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("study"))
+    parser.add_argument("--runs", type=Path, help="the trainings so far, to which more are added; in --out otherwise")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--draws", type=int, default=10, help="random draws of each method that is searched by default")
     given = parser.parse_args()
@@ -138,7 +139,7 @@ def main() -> None:
     # In any order, so that a table cut short is balanced too.
     mixed = random.Random(FIRST_SEED).sample(list(knobs), len(knobs))
     heads = [Run(task, HEAD, "{}", seed, False) for task in TABLED for seed in (FIRST_SEED, *MORE_SEEDS)]
-    file = given.out / "runs.jsonl"
+    file = given.runs or given.out / "runs.jsonl"
     lines = work([*heads, *mixed], given.out, file, given.processes, "drawn")
     chosen = [run for task in TABLED for run in repeated([run for run in knobs if run.task == task], lines)]
     more = [again(run, seed) for run in chosen for seed in MORE_SEEDS]
