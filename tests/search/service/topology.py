@@ -127,7 +127,7 @@ def topology(place: Workplace, *options: str, nodes: int = 2) -> Iterator[Topolo
     """The whole, with `options` for the service; whatever happens, none of it outlives the block."""
     with ExitStack() as ending:
         found = ending.enter_context(networks(nodes))
-        database = ending.enter_context(postgresql(place.folder / "postgresql", TRACKING, STUDIES))
+        database = ending.enter_context(postgresql(TRACKING, STUDIES))
         tracking = Tracking(place.folder, free_port(), database.url(TRACKING, "postgresql+psycopg"))
         ending.callback(tracking.end)
         tracking.begin()
