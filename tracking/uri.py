@@ -72,6 +72,14 @@ def redact(uri: str) -> str:
         return uri
 
 
+def has_password(uri: str) -> bool:
+    """Whether the URI holds a password; an empty one, as between a user's `:` and the `@`, is none."""
+    try:
+        return "@" in uri and bool(make_url(uri).password)
+    except (ArgumentError, ValueError):
+        return False
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The absolute path of the file that a SQLite URI names; none for any other URI."""
     if not uri.startswith("sqlite:"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spaces.errors import RequestError
-from tracking.uri import redact
+from tracking.uri import has_password, redact
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -51,7 +51,7 @@ def check_secrets(settings: Settings) -> None:
         "--study-storage": (settings.study_storage or "", "PGPASSWORD or ~/.pgpass"),
     }
     for option, (uri, other) in instead.items():
-        if redact(uri) != uri:
+        if has_password(uri):
             raise RequestError(f"{option} {redact(uri)}: holds a password; allowed: none there, use {other}")
 
 
