@@ -65,7 +65,6 @@ class Asker:
         self._noise = noise
         self._seed = seed
         self._reference: float | None = None
-        self._tried: dict[str, Tried] = {}
         self._running: dict[str, Tried] = {}
         # Decimal logarithms of sizes, ascending, each with the trial's place in the order of planning.
         self._sizes: list[float] = []
@@ -91,8 +90,8 @@ class Asker:
         size = math.log10(max(1, plan.trainable_parameters))
         position = bisect_right(self._sizes, size)
         self._sizes.insert(position, size)
-        self._by_size.insert(position, (len(self._tried), tried))
-        self._tried[plan.trial] = self._running[plan.trial] = tried
+        self._by_size.insert(position, (len(self._by_size), tried))
+        self._running[plan.trial] = tried
 
     def ended(self, plan: TrialPlan, result: TrialResult) -> None:
         """A training ended, the reference too."""
@@ -100,8 +99,7 @@ class Asker:
             self._reference = result.quality
         if plan.kind != "trial":
             return
-        tried = self._tried[plan.trial]
-        self._running.pop(plan.trial, None)
+        tried = self._running.pop(plan.trial)
         rungs = tuple(rung for rung in result.rungs if math.isfinite(rung.quality))
         # A perplexity may be infinite: of such a trial nothing is learned but that it failed.
         failed = result.state == "failed" or len(rungs) < len(result.rungs)

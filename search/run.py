@@ -26,7 +26,7 @@ from search.study import answering, check_storage, open_study, rejected_count
 from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
-from tracking.uri import redact
+from tracking.uri import has_password
 from tracking.writer import SearchWriter
 
 DRAIN_SECONDS = 15.0
@@ -46,7 +46,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
             raise search_home.taken(spec.name)
         with _cluster(spec, address, console) as gpus:
             search_id = uuid.uuid4().hex
-            kept = uri if redact(uri) == uri else None
+            kept = None if has_password(uri) else uri
             study = open_study(spec, search_id, spec.home)
             search_home.create(spec, search_home.Identity(search_id, prepared.fingerprints(), kept))
             return _run(prepared, study, search_id, uri, gpus, console)

@@ -19,6 +19,7 @@ from spaces.errors import RequestError, Unreachable, WorkError
 from spaces.metrics import Metric
 from spaces.records import TrialPlan, TrialResult
 from spaces.spec import SearchSpec
+from tracking.uri import has_password
 
 CONNECT_SECONDS = 5
 
@@ -45,7 +46,7 @@ def storage_url(spec: SearchSpec, home: Path) -> str:
         raise RequestError(
             "search.study_storage: not a database URL; allowed: postgresql+psycopg://HOST/DATABASE or sqlite:///FILE"
         ) from None
-    if url.password or "password" in url.query:
+    if has_password(given):
         raise RequestError("search.study_storage: holds a password; allowed: none there, use PGPASSWORD or ~/.pgpass")
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
@@ -126,12 +127,17 @@ def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
         RuntimeError,  # tables of another version of Optuna
     ) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())[:200]
+        reason = _reason(cause)
         kind = Unreachable if isinstance(cause, sqlalchemy.exc.OperationalError) else RequestError
         raise kind(
             f"search.study_storage = {spec.search.study_storage or home / 'optuna.db'}: cannot be opened ({reason}); "
             "allowed: a database that answers"
         ) from None
+
+
+def _reason(cause: BaseException | None) -> str:
+    """What the database itself said, in one line."""
+    return " ".join(str(getattr(cause, "orig", None) or cause).split())[:200]
 
 
 @contextmanager
@@ -144,7 +150,7 @@ def answering(spec: SearchSpec) -> Iterator[None]:
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:
-        reason = " ".join(str(getattr(error.__cause__, "orig", None) or error).split())[:200]
+        reason = _reason(error.__cause__ or error)
         where = spec.search.study_storage or spec.home / "optuna.db"
         raise WorkError(
             f"search.study_storage = {where}: failed ({reason}); `paretune resume {spec.name}` goes on"

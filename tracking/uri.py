@@ -73,11 +73,12 @@ def redact(uri: str) -> str:
 
 
 def has_password(uri: str) -> bool:
-    """Whether the URI holds a password; an empty one, as between a user's `:` and the `@`, is none."""
+    """Whether the URI holds a password, be it in its query; an empty one, as between `:` and `@`, is none."""
     try:
-        return "@" in uri and bool(make_url(uri).password)
+        url = make_url(uri)
     except (ArgumentError, ValueError):
         return False
+    return bool(url.password) or "password" in url.query
 
 
 def sqlite_file(uri: str) -> Path | None:

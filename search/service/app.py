@@ -21,7 +21,7 @@ from search.service import (
     routes_tools,
 )
 from search.service.context import Context
-from search.service.description import Service
+from search.service.description import Described
 from search.service.dispatcher import Dispatcher
 from search.service.figures import registry
 from search.service.guards import Limits, add_headers
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         dispatcher.end()
 
-    app = Service(
+    app = Described(
         title="paretune",
         version=version("paretune"),
         description=DESCRIPTION,

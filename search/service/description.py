@@ -22,7 +22,7 @@ _WITH_NULLS: tuple[type[BaseModel], ...] = (
 )
 
 
-class Service(FastAPI):
+class Described(FastAPI):
     """FastAPI takes every null out of its document, also out of examples, where it is a value."""
 
     def openapi(self) -> dict[str, Any]:

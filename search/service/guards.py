@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -15,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search.service.problems import Problem, problem
 from search.service.settings import Settings
-from search.service.tokens import Role, holder_of, read_holders
+from search.service.tokens import Holder, Role, holder_of, read_holders
+from spaces.errors import RequestError
 
 BEARER = HTTPBearer(auto_error=False, description="A token that `paretune token` made.")
 Given = Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
@@ -36,7 +38,7 @@ def needs(role: Role) -> Callable[[Request, Given], Awaitable[None]]:
         settings: Settings = request.app.state.settings
         if settings.tokens is None:
             return
-        holder = holder_of(given.credentials, read_holders(settings.tokens)) if given is not None else None
+        holder: Holder | None = request.state.holder  # see Limits; `given` stands here for the description
         if holder is None:
             raise Problem(401, "Authorization: a bearer token is needed", {"WWW-Authenticate": "Bearer"})
         if not holder.may(role):
@@ -49,7 +51,7 @@ READ, RUN = Depends(needs("read")), Depends(needs("run"))
 
 
 class Limits:
-    """Refuses bodies that are too large, before they are read, and clients that ask too often."""
+    """Refuses bodies that are too large, before they are read, and clients that ask too often; notes who asks."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -64,7 +66,15 @@ class Limits:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        if not self._limiter.hit(self._rate, self._client(request)):
+        try:
+            holder = self._holder(request)
+        except RequestError as error:
+            await problem(request, 503, str(error), {"Retry-After": "10"})(scope, receive, send)
+            return
+        request.state.holder = holder
+        # Who has a token is counted alone, for a team may share an address; a wrong token costs nothing to make up.
+        client = f"holder {holder.name}" if holder else f"address {request.client.host}" if request.client else ""
+        if not self._limiter.hit(self._rate, client):
             refused = problem(request, 429, f"more than {self._rate.amount} requests a minute", {"Retry-After": "10"})
             await refused(scope, receive, send)
             return
@@ -74,14 +84,12 @@ class Limits:
             return
         await self._app(scope, _replay(await request.body(), receive), send)
 
-    def _client(self, request: Request) -> str:
-        """Who has a token, for a team may share an address; else the address, for a wrong token costs nothing."""
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if self._tokens is not None and kind.lower() == "bearer":
-            holder = holder_of(token, read_holders(self._tokens))
-            if holder is not None:
-                return f"holder {holder.name}"
-        return f"address {request.client.host}" if request.client else ""
+    def _holder(self, request: Request) -> Holder | None:
+        """Who asks. The file is read for every request, so that a token that was taken out counts no more."""
+        kind, token = get_authorization_scheme_param(request.headers.get("authorization"))
+        if self._tokens is None or kind.lower() != "bearer":
+            return None
+        return holder_of(token, read_holders(self._tokens))
 
     async def _is_too_large(self, request: Request) -> bool:
         length = request.headers.get("content-length", "")

@@ -14,6 +14,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from search.processes import last_complaint
 from spaces.errors import WorkError
+from tracking.client import one_line
 
 ANSWER_SECONDS = 10.0
 PREFIX = "paretune-"
@@ -115,7 +116,7 @@ class Jobs:
         return self._connected
 
     def _failed(self, error: BaseException) -> WorkError:
-        return WorkError(f"Ray at {self._address}: {' '.join(str(error).split())[:300]}")
+        return WorkError(f"Ray at {self._address}: {one_line(error)}")
 
 
 def _job(name: str, details: Any) -> Job:

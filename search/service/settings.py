@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spaces.errors import RequestError
-from tracking.uri import has_password, redact
+from tracking.uri import has_password
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -52,7 +52,7 @@ def check_secrets(settings: Settings) -> None:
     }
     for option, (uri, other) in instead.items():
         if has_password(uri):
-            raise RequestError(f"{option} {redact(uri)}: holds a password; allowed: none there, use {other}")
+            raise RequestError(f"{option}: holds a password; allowed: none there, use {other}")
 
 
 def check_host(host: str, tokens: Path | None) -> None:

@@ -142,9 +142,9 @@ def test_a_quality_that_is_no_number_is_that_of_a_failed_trial(
         asked.end(asked.ask(), quality, state)
     asked.end(asked.ask(), 0.9)
     asked.end(asked.ask(), 0.6)
-    states = [one.state for one in asked.asker._tried.values()]
-    assert states == ["failed"] * 3 + ["finished"] * 2
-    assert all(not one.rungs for one in asked.asker._tried.values() if one.state == "failed")
+    tried = [one for _, one in sorted(asked.asker._by_size, key=lambda item: item[0])]
+    assert [one.state for one in tried] == ["failed"] * 3 + ["finished"] * 2
+    assert all(not one.rungs for one in tried if one.state == "failed")
     asked.ask()
 
 

@@ -76,11 +76,12 @@ def test_models_and_data_sets_outside_are_refused(settings: Settings, tmp_path: 
         ("--tracking-uri", {"tracking_uri": "http://us:secret@mlflow:5000"}),
         ("--tracking-uri", {"tracking_uri": "postgresql+psycopg://us:secret@db/mlflow"}),
         ("--study-storage", {"study_storage": "postgresql+psycopg://us:secret@db/optuna"}),
+        ("--study-storage", {"study_storage": "postgresql+psycopg://db/optuna?user=us&password=secret"}),
     ],
 )
 def test_addresses_with_passwords_are_refused(settings: Settings, option: str, given: dict[str, str]) -> None:
     check_secrets(replace(settings, study_storage="postgresql://us:@/optuna?host=%2Fvar%2Frun"))
-    with pytest.raises(RequestError, match=f"{option} .*: holds a password") as refused:
+    with pytest.raises(RequestError, match=f"{option}: holds a password") as refused:
         check_secrets(replace(settings, **given))  # type: ignore[arg-type]
     assert "secret" not in str(refused.value)
 

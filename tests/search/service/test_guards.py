@@ -97,6 +97,17 @@ def test_who_asks_too_often_waits_and_others_do_not(tmp_path: Path) -> None:
     assert other.get("/healthz").status_code == 200
 
 
+def test_a_damaged_file_of_tokens_is_said_to_whoever_brings_one(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    ours = make_token(file, "ours", "run")
+    service = client(tmp_path, tokens=file)
+    file.write_text("no holder\n")
+    refused = service.get("/v1/searches", headers=bearer(ours))
+    assert refused.status_code == 503
+    assert "a line is no holder" in refused.json()["detail"]
+    assert service.get("/healthz").status_code == 200
+
+
 def test_without_tokens_another_name_of_this_machine_is_refused(tmp_path: Path) -> None:
     service = client(tmp_path)
     assert service.get("/healthz", headers={"Host": "elsewhere.example.org"}).status_code == 400
