@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from search.service.client import Client
-from search.service.documents import ExportRequest, Format
+from search.service.documents import ExportRequest, Format, check_rank
 from spaces.card import Card
 from spaces.errors import RequestError, WorkError
 from spaces.fronts import knee
@@ -117,8 +117,7 @@ def export_from(server: str, name: str, out: Path, choice: Choice, form: Format,
         WorkError: when the service fails, or the export does not reproduce the trial's logits.
     """
     choice.check()
-    if rank is not None:
-        raise RequestError(f"--rank {rank:g}: a service takes its own; allowed: nothing with --server")
+    _check_rank(rank, form)
     if out.exists():
         raise RequestError(f"--out {out}: exists; allowed: a new folder")
     wanted = ExportRequest(
@@ -126,6 +125,7 @@ def export_from(server: str, name: str, out: Path, choice: Choice, form: Format,
         max_parameters=choice.max_parameters,
         choice="knee" if choice.knee else "best",
         format=form,
+        rank=rank,
     )
     client = Client(server)
     status = client.export(name, wanted)
@@ -144,12 +144,11 @@ def export_from(server: str, name: str, out: Path, choice: Choice, form: Format,
 
 
 def _check_rank(rank: float | None, form: Format) -> None:
-    if rank is not None and form != "lora":
-        raise RequestError(f"--rank {rank:g}: says nothing of --format {form}; allowed: with --format lora")
-    if rank is not None and not (0 < rank < 1 or (rank >= 1 and float(rank).is_integer())):
-        raise RequestError(
-            f"--rank {rank:g}: no rank; allowed: a whole number, or a part of the squared singular values, below 1"
-        )
+    if rank is not None:
+        try:
+            check_rank(rank, form)
+        except ValueError as error:
+            raise RequestError(f"--{error}") from None
 
 
 def _fetch(uri: str, row: TrialRow, trial: str, tracked: bool, home: Path, folder: Path) -> Path:

@@ -77,12 +77,35 @@ class ExportRequest(_Document):
     max_parameters: int | None = Field(default=None, ge=1, description="The best with at most so many.")
     choice: Literal["best", "knee"] = Field(default="best", description="Of the front.")
     format: Format = Field(default="peft", description="As `paretune export --format`.")
+    rank: float | None = Field(
+        default=None, gt=0, description="Of format lora; below 1: the part of the squared singular values to keep."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.trial is not None and (self.max_parameters is not None or self.choice != "best"):
             raise ValueError("trial excludes max_parameters and choice; allowed: one way to choose")
         return self
+
+    @model_validator(mode="after")
+    def _rank_of_lora(self) -> Self:
+        if self.rank is not None:
+            check_rank(self.rank, self.format)
+        return self
+
+
+def check_rank(rank: float, form: Format) -> None:
+    """See that a low-rank stand-in can have this rank.
+
+    Raises:
+        ValueError: when it cannot, or the export is none.
+    """
+    if form != "lora":
+        raise ValueError(f"rank {rank:g}: says nothing of format {form}; allowed: with format lora")
+    if not (0 < rank < 1 or (rank >= 1 and rank.is_integer())):
+        raise ValueError(
+            f"rank {rank:g}: no rank; allowed: a whole number, or a part of the squared singular values, below 1"
+        )
 
 
 class ExportStatus(_Document):
@@ -94,6 +117,7 @@ class ExportStatus(_Document):
     search: str
     trial: str
     format: Format
+    rank: float | None = Field(description="Of format lora, where it is not the usual one.")
     state: Literal["running", "finished", "failed"]
     message: str | None = Field(description="Why it failed.")
 

@@ -45,6 +45,7 @@ EXPORT: dict[str, Any] = {
     "search": SEARCH,
     "trial": "0012",
     "format": "peft",
+    "rank": None,
     "state": "finished",
     "message": None,
 }

@@ -9,9 +9,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
-from search.commands.exporting import Choice
+from search.commands.exporting import RANK, Choice
 from search.service.documents import ExportRequest, ExportStatus, Format
 from search.service.jobs import APART, Job, Jobs
 from search.service.readings import Reading
@@ -20,10 +22,32 @@ from spaces.errors import RequestError
 
 FOLDER = "exports"
 MODULE = "search.service.exports"
+PATTERN = r"^[0-9]{4,9}-(peft|merged|stock|lora(-[0-9]{1,18}([.][0-9]{1,18})?(e[+-][0-9]{1,3})?)?)$"
+"""Of an identity."""
 
 
-def chosen(wanted: ExportRequest, found: Reading) -> str:
-    """The id of the trial that is wanted.
+@dataclass(frozen=True)
+class Export:
+    """Which adapter, in which form; `rank` of a low-rank stand-in, None where it is the usual one."""
+
+    trial: str
+    form: Format
+    rank: float | None
+
+    @property
+    def identity(self) -> str:
+        """The same for the same export, and a name of a file."""
+        return f"{self.trial}-{self.form}" + (f"-{self.rank:.15g}" if self.rank is not None else "")
+
+    @classmethod
+    def of(cls, identity: str) -> Export:
+        """The export of an identity."""
+        trial, form, *rank = identity.split("-", 2)
+        return cls(trial, cast("Format", form), float(rank[0]) if rank else None)
+
+
+def chosen(wanted: ExportRequest, found: Reading) -> Export:
+    """What is wanted.
 
     Raises:
         RequestError: when the search has none such.
@@ -32,9 +56,11 @@ def chosen(wanted: ExportRequest, found: Reading) -> str:
         states = {one.trial: one.state for one in found.trials_document().trials}
         if states.get(wanted.trial) != "finished":
             raise RequestError(f"trial {wanted.trial}: no finished trial of search {found.search.name}")
-        return wanted.trial
-    choice = Choice(wanted.max_parameters, False, wanted.choice == "knee", None)
-    return choice.of(found.front_document(), found.front_document(confirmed=True)).trial
+        trial = wanted.trial
+    else:
+        choice = Choice(wanted.max_parameters, False, wanted.choice == "knee", None)
+        trial = choice.of(found.front_document(), found.front_document(confirmed=True)).trial
+    return Export(trial, wanted.format, None if wanted.rank == RANK else wanted.rank)
 
 
 def file_of(settings: Settings, name: str, identity: str) -> Path:
@@ -42,15 +68,15 @@ def file_of(settings: Settings, name: str, identity: str) -> Path:
     return settings.storage / name / FOLDER / f"{identity}.zip"
 
 
-def begin(settings: Settings, jobs: Jobs, name: str, trial: str, form: Format) -> ExportStatus:
+def begin(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportStatus:
     """Start an export, unless it was made or is being made; one that failed is tried again."""
-    identity = f"{trial}-{form}"
+    identity = export.identity
     attempts = _attempts(jobs.all(), name, identity)
     known = _status(settings, jobs, name, identity, attempts)
     if known is None or known.state == "failed":
-        arguments = [name, trial, form, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
+        arguments = [name, identity, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
         jobs.submit(f"{_prefix(name, identity)}{len(attempts) + 1}", MODULE, arguments)
-    return ExportStatus(id=identity, search=name, trial=trial, format=form, state="running", message=None)
+    return _document(name, export, "running")
 
 
 def status(settings: Settings, jobs: Jobs, name: str, identity: str) -> ExportStatus | None:
@@ -63,23 +89,35 @@ def statuses(settings: Settings, jobs: Jobs, name: str) -> list[ExportStatus]:
     known = jobs.all()
     prefix = APART.join(("export", name, ""))
     asked = {one.removeprefix(prefix).partition(APART)[0] for one in known if one.startswith(prefix)}
-    written = {file.stem for file in (settings.storage / name / FOLDER).glob("*.zip")}
+    written = {file.name.removesuffix(".zip") for file in (settings.storage / name / FOLDER).glob("*.zip")}
     found = (_status(settings, jobs, name, one, _attempts(known, name, one)) for one in sorted(asked | written))
     return [one for one in found if one is not None]
 
 
 def _status(settings: Settings, jobs: Jobs, name: str, identity: str, attempts: list[Job]) -> ExportStatus | None:
-    trial, _, form = identity.partition("-")
-    values = {"id": identity, "search": name, "trial": trial, "format": form, "message": None}
+    export = Export.of(identity)
     if file_of(settings, name, identity).is_file():
-        return ExportStatus.model_validate(values | {"state": "finished"})
+        return _document(name, export, "finished")
     if not attempts:
         return None
     job = attempts[-1]
     if job.alive:
-        return ExportStatus.model_validate(values | {"state": "running"})
-    message = jobs.last_line(job.name) or job.message
-    return ExportStatus.model_validate(values | {"state": "failed", "message": message})
+        return _document(name, export, "running")
+    return _document(name, export, "failed", jobs.last_line(job.name) or job.message)
+
+
+def _document(
+    name: str, export: Export, state: Literal["running", "finished", "failed"], message: str | None = None
+) -> ExportStatus:
+    return ExportStatus(
+        id=export.identity,
+        search=name,
+        trial=export.trial,
+        format=export.form,
+        rank=export.rank,
+        state=state,
+        message=message,
+    )
 
 
 def _attempts(jobs: Mapping[str, Job], name: str, identity: str) -> list[Job]:
@@ -100,17 +138,19 @@ def main() -> int:
     from search.cli import run
 
     parser = argparse.ArgumentParser(description=__doc__)
-    for one in ("name", "trial", "format"):
+    for one in ("name", "identity"):
         parser.add_argument(one)
     parser.add_argument("--storage", type=Path, required=True)
     parser.add_argument("--tracking-uri", required=True)
     given = parser.parse_args()
-    target = given.storage / given.name / FOLDER / f"{given.trial}-{given.format}"
+    export = Export.of(given.identity)
+    target = given.storage / given.name / FOLDER / given.identity
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
         out = Path(folder) / f"{given.name}-{target.name}"
         places = ["--storage", str(given.storage), "--tracking-uri", given.tracking_uri]
-        wanted = ["--out", str(out), "--trial", given.trial, "--format", given.format]
+        wanted = ["--out", str(out), "--trial", export.trial, "--format", export.form]
+        wanted += ["--rank", str(export.rank)] if export.rank is not None else []
         with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models are no folders
             code = run(["export", given.name, *wanted, *places])
         if code == 0:

@@ -9,15 +9,13 @@ from fastapi.responses import FileResponse
 
 from search.service.context import Name, Service, located, problems
 from search.service.documents import ExportRequest, ExportStatus
-from search.service.exports import begin, chosen, file_of, status, statuses
+from search.service.exports import PATTERN, begin, chosen, file_of, status, statuses
 from search.service.guards import READ, RUN
 from search.service.problems import Problem
 
 router = APIRouter(prefix="/v1/searches/{name}/exports", tags=["exports"])
 
-ExportId = Annotated[
-    str, Path(pattern=r"^[0-9]{4,9}-(peft|merged|lora|stock)$", description="Id of an export.", examples=["0012-peft"])
-]
+ExportId = Annotated[str, Path(pattern=PATTERN, description="Id of an export.", examples=["0012-peft"])]
 
 _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
 _SAVED = {"Content-Disposition": {"description": "The name of the file.", "schema": {"type": "string"}}}
@@ -35,9 +33,9 @@ def exports(name: Name, service: Service) -> list[ExportStatus]:
 )
 def export(name: Name, wanted: ExportRequest, service: Service, response: Response) -> ExportStatus:
     """Have an adapter written and verified. It takes about as long as loading the base twice."""
-    trial = chosen(wanted, service.readings.of(name))
-    response.headers["Location"] = f"/v1/searches/{name}/exports/{trial}-{wanted.format}"
-    return begin(service.settings, service.jobs, name, trial, wanted.format)
+    export = chosen(wanted, service.readings.of(name))
+    response.headers["Location"] = f"/v1/searches/{name}/exports/{export.identity}"
+    return begin(service.settings, service.jobs, name, export)
 
 
 @router.get("/{identity}", dependencies=[READ], responses=problems(404))

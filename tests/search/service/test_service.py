@@ -140,6 +140,29 @@ def test_an_export_is_downloaded_whole(service: Running, finished: str, tmp_path
     )
 
 
+def test_a_low_rank_export_has_the_rank_that_was_asked_for(service: Running, finished: str, tmp_path: Path) -> None:
+    out = tmp_path / "low"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARETUNE_TOKEN", service.token)
+        wanted = ("--knee", "--format", "lora", "--rank", "2")
+        done = service.place.call("export", finished, "--out", str(out), *wanted, "--server", service.url)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "adapter_config.json").read_text())["r"] == 2
+    client = service.client
+    knee = client.status(finished).knee.trial  # type: ignore[union-attr]
+    known = {one.id: one for one in client.exports(finished)}[f"{knee}-lora-2"]
+    assert (known.state, known.rank) == ("finished", 2)
+    assert client.export(finished, ExportRequest(trial=knee, format="lora", rank=8)).id == f"{knee}-lora"
+    answer = requests.post(
+        f"{service.url}/v1/searches/{finished}/exports",
+        json={"rank": 1.5, "format": "lora"},
+        headers={"Authorization": f"Bearer {service.token}"},
+        timeout=60,
+    )
+    assert answer.status_code == 422
+    assert "rank 1.5: no rank; allowed: a whole number" in answer.json()["detail"]
+
+
 def test_exports_are_listed(service: Running, second: str) -> None:
     client = service.client
     before = {one.id for one in client.exports(second)}  # other tests ask for some as well
