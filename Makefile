@@ -49,6 +49,7 @@ bench: install  ## Measure, as ratios within one run; writes bench.json
 	$(BIN)/python -m tests.bench
 
 bench-search: install  ## Replay ways to search on recorded trainings; writes tables and a picture into study
+	$(BIN)/python -m pip install --quiet --no-deps syne-tune==0.16.0  # one of those that are compared
 	$(BIN)/python -m tests.bench.replay
 
 bench-faults: install  ## Have parts of the deployment fail in the middle of a search; writes faults.json

@@ -28,8 +28,9 @@ WIDE = 3.0
 ALIKE_SIZE, ALIKE_RATE = 1.25, 1.5
 """Factors of trainable parameters and of learning rate within which trials of one method and place are alike."""
 
-DRAWS = 10
-"""Times that something else is drawn in the place of what is like a trial far behind."""
+DRAWS, SIZES = 10, 5
+"""Times that something else is drawn in the place of what is like a trial far behind, and sizes for which that is done
+before the last draw is taken after all."""
 
 Noise = Callable[[float], float]
 _Place = tuple[str, str, str]
@@ -72,8 +73,9 @@ class Asker:
         self._hopeless: dict[_Place, list[tuple[int, float]]] = defaultdict(list)
         self._fronts: dict[int, list[tuple[float, float]]] = defaultdict(list)
         trials = study.get_trials(deepcopy=False)
-        self._asked = len(trials)
         self._waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+        # Seeds follow the number of an ask, and those that wait are yet to be asked: a resumed search repeats no draw.
+        self._asked = len(trials) - self._waiting
 
     def ask(self) -> optuna.Trial:
         """The next trial of the study, which is running from now on."""
@@ -95,7 +97,7 @@ class Asker:
 
     def ended(self, plan: TrialPlan, result: TrialResult) -> None:
         """A training ended, the reference too."""
-        if plan.kind == "reference":
+        if plan.kind == "reference" and result.quality is not None and math.isfinite(result.quality):
             self._reference = result.quality
         if plan.kind != "trial":
             return
@@ -106,7 +108,7 @@ class Asker:
         tried.state = "failed" if failed else result.state
         if not failed:
             tried.quality, tried.rungs = result.quality, rungs
-        for rung in rungs:
+        for rung in rungs if not failed else ():
             known = [*self._fronts[rung.step], (rung.quality, float(plan.trainable_parameters))]
             self._fronts[rung.step] = front(known, lambda one: one[0], lambda one: one[1], self._metric.mode)
         if failed or (rungs and self._behind(plan, rungs[-1]) > WIDE):
@@ -119,9 +121,16 @@ class Asker:
         return abs(best - rung.quality) / max(math.hypot(self._noise(best), self._noise(rung.quality)), 1e-12)
 
     def _drawn(self, sampler_of: SamplerOf) -> dict[str, Any]:
-        size = self._size(np.random.default_rng((self._seed, self._asked)))
-        seed = int(np.random.SeedSequence((self._seed, self._asked)).generate_state(1)[0])
-        study = regional_study(self._region(size), self._metric.mode, sampler_of(seed))
+        generator = np.random.default_rng((self._seed, self._asked))
+        for state in np.random.SeedSequence((self._seed, self._asked)).generate_state(SIZES):
+            knobs, promising = self._drawn_at(self._size(generator), sampler_of(int(state)))
+            if promising:
+                break
+        return knobs
+
+    def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[dict[str, Any], bool]:
+        """Knobs of a trial of about that size, and whether they are unlike what ended far behind."""
+        study = regional_study(self._region(size), self._metric.mode, sampler)
         share = (size - self._space.counted_head) / self._space.allowance
         limits = self._space.share
         for _ in range(DRAWS):
@@ -129,11 +138,11 @@ class Asker:
             trial = study.ask()
             try:
                 if not self._like_what_is_far_behind(self._space.propose(trial)):
-                    break
+                    return dict(trial.params), True
             except Rejected as rejection:
                 trial.set_constraint("budget", rejection.excess)
             study.tell(trial, state=TrialState.PRUNED)
-        return dict(trial.params)
+        return dict(trial.params), False
 
     def _region(self, size: float) -> list[Tried]:
         """Trials of about that size, in the order in which they were planned."""

@@ -57,15 +57,17 @@ def planned_round(
     metric = spec.metric
     all_of_them = candidates(ended.values(), points)
     on_front = [one for one in all_of_them if one.on_front]
+    # As many as leave every candidate a second seed, without which it has no spread.
+    affordable = len(points) * spec.confirm.seeds // 2 - len(points)
     near = near_front(
         all_of_them,
-        on_front,
-        most=len(points) // 2 if spec.confirm.seeds > 1 else 0,
+        candidates(front, points),
+        most=max(0, min(len(points) // 2, affordable)),
         mode=metric.mode,
         noise=lambda quality: math.sqrt(2) * standard_error(metric, quality, validation_rows),
     )
     plans = []
-    for trial in next_round(on_front, near, scores, left):
+    for trial in next_round(on_front, near, scores, left, mode=metric.mode):
         number = 1 + sum(name.startswith(f"{trial}-confirm-") for name in made)
         plans.append(confirmation_plan(ended[trial].plan, number, spec.search.seed + number))
     return plans

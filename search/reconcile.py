@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import optuna
+from optuna.trial import TrialState
 
 from search.study import GIVEN, TRIAL, numbers_by_trial, tell
 from spaces.ledger import Ledger
@@ -11,13 +12,15 @@ from spaces.spec import SearchSpec
 
 def reconcile(study: optuna.Study, ledger: Ledger, spec: SearchSpec) -> None:
     """Make Optuna's states follow the ledger, whatever moment an earlier driver was killed at."""
-    numbers = numbers_by_trial(study)
     planned = {folder.plan().trial: folder for folder in ledger.trials("trial")}
+    for lost in planned.keys() - numbers_by_trial(study).keys():  # the study's database is another one
+        study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs={TRIAL: lost}))
+    numbers = numbers_by_trial(study)
     for trial, folder in planned.items():
         result = folder.result()
-        if result is not None and trial in numbers:
+        if result is not None:
             tell(study, numbers[trial], folder.plan(), result, spec.metric)
-    for frozen in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if frozen.user_attrs.get(TRIAL) not in planned:
             _ask_again(study, frozen)
 
@@ -28,4 +31,4 @@ def _ask_again(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> None:
     study.enqueue_trial(frozen.system_attrs.get("fixed_params", frozen.params), user_attrs=attributes)
     if TRIAL in frozen.user_attrs:
         optuna.Trial(study, frozen._trial_id).set_user_attr(TRIAL, None)
-    study.tell(frozen.number, state=optuna.trial.TrialState.FAIL)
+    study.tell(frozen.number, state=TrialState.FAIL)

@@ -40,7 +40,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     """
     prepared = prepare(spec)
     check_storage(spec)
-    prepared = dataclasses.replace(prepared, given=(*prepared.given, *earlier(spec, prepared.space, uri)))
+    prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_home.held(spec.home):
         if search_home.exists(spec.home):  # since the name was looked up
             raise search_home.taken(spec.name)
@@ -65,9 +65,16 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
         prepared = prepare(spec)
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
+        if not Ledger(home).trials("trial"):  # killed before it began with what is known
+            prepared = _with_earlier(prepared, uri)
         with _cluster(spec, address, console) as gpus:
             study = open_study(spec, identity.search_id, home)
             return _run(prepared, study, identity.search_id, uri, gpus, console)
+
+
+def _with_earlier(prepared: Prepared, uri: str) -> Prepared:
+    given = (*prepared.given, *earlier(prepared.spec, prepared.space, uri))
+    return dataclasses.replace(prepared, given=given)
 
 
 @contextmanager

@@ -79,12 +79,12 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._steps = sum(result.steps for result in results if result is not None)
         self._planned = len(plans)
         self._known = {signature(plan.method, plan.config) for plan in plans}
-        if not study.get_trials(deepcopy=False):
-            for one in given:
-                settings = {"method": one.proposal.method, **one.proposal.settings}
-                study.enqueue_trial(dict(one.knobs), user_attrs={GIVEN: settings})
-            for point in space.published():
-                study.enqueue_trial(point)
+        if not plans:
+            first = [(one.knobs, {GIVEN: {"method": one.proposal.method, **one.proposal.settings}}) for one in given]
+            first += [(point, {}) for point in space.published()]
+            # An earlier driver may have been killed in the middle of this.
+            for knobs, attributes in first[len(study.get_trials(deepcopy=False)) :]:
+                study.enqueue_trial(dict(knobs), user_attrs=attributes)
         self._asker = Asker(study, space, metric, max_steps=max_steps, sampler_of=sampler_of, noise=noise, seed=seed)
         self._remember(ledger)
 

@@ -33,6 +33,15 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         seen = Seen(plan["trial"], plan["trainable_parameters"], float(quality))
         return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, seen) else TrialScheduler.STOP)
 
+    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
+        """Forget a trial that failed, so that it keeps no other from surviving."""
+        if result["state"] == "failed":
+            self._rule.forget(trial.config["plan"]["trial"])
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Forget a trial whose worker died; begun again, it is compared again from its next rung on."""
+        self._rule.forget(trial.config["plan"]["trial"])
+
 
 def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> TrialScheduler:
     """The stopper by its name in the spec; `front` knows what an earlier driver's trials came to at their rungs."""
@@ -50,7 +59,7 @@ def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> Tria
         )
     rule = FrontRule(spec.metric.mode, partial(standard_error, spec.metric, rows=validation_rows))
     for folder in ledger.trials("trial"):
-        plan = folder.plan()
-        for rung in folder.rungs():
+        plan, result = folder.plan(), folder.result()
+        for rung in folder.rungs() if result is None or result.state != "failed" else ():
             rule.record(rung.step, Seen(plan.trial, plan.trainable_parameters, rung.quality))
     return FrontStopper(rule, max_steps)

@@ -38,8 +38,9 @@ def near_front(
 ) -> list[Candidate]:
     """At most `most` of the `trials` that are no points but may be as good as one: the lucky are not always the best.
 
-    A trial is near when its quality is behind that of the best point of at most as many parameters by no more than
-    `noise`, the standard error of a difference of two scores at that quality. The nearest come first.
+    `points`: the whole front. A trial is near when its quality is behind that of the best point of at most as many
+    parameters by no more than `noise`, the standard error of a difference of two scores at that quality. The nearest
+    come first.
     """
     sign = 1.0 if mode == "max" else -1.0
     taken = {point.trial for point in points}
@@ -72,9 +73,7 @@ def ties(sizes: Mapping[str, int], scores: Mapping[str, Sequence[float]]) -> lis
         sizes: trainable parameters by trial.
         scores: of each trial the qualities on its fresh seeds. Their spread is taken to be the same for all.
     """
-    spread = [one for one in scores.values() if len(one) > 1]
-    freedom = sum(len(one) - 1 for one in spread)
-    variance = sum(statistics.variance(one) * (len(one) - 1) for one in spread) / freedom if freedom else 0.0
+    variance, freedom = _pooled(scores)
     ordered = sorted(sizes, key=lambda trial: (sizes[trial], trial))
     return [
         (left, right)
@@ -83,14 +82,45 @@ def ties(sizes: Mapping[str, int], scores: Mapping[str, Sequence[float]]) -> lis
     ]
 
 
+def contested(sizes: Mapping[str, int], scores: Mapping[str, Sequence[float]], mode: Mode) -> list[tuple[str, str]]:
+    """Pairs that decide the front of the means and cannot be told apart.
+
+    Each trial is paired with the best of those that have at most as many parameters: it is on the front when it beats
+    that one. Arguments as for `ties`; trials without scores take no part.
+    """
+    variance, freedom = _pooled(scores)
+    sign = 1.0 if mode == "max" else -1.0
+    best: str | None = None
+    found = []
+    means = {trial: sign * statistics.fmean(scores[trial]) for trial in sizes if scores.get(trial)}
+    for trial in sorted(means, key=lambda one: (sizes[one], -means[one], one)):
+        if best is not None and not told_apart(scores[best], scores[trial], variance, freedom):
+            found.append((best, trial))
+        if best is None or means[trial] > means[best]:
+            best = trial
+    return found
+
+
+def _pooled(scores: Mapping[str, Sequence[float]]) -> tuple[float, int]:
+    """The variance that all trials are taken to share, and its degrees of freedom."""
+    spread = [one for one in scores.values() if len(one) > 1]
+    freedom = sum(len(one) - 1 for one in spread)
+    return sum(statistics.variance(one) * (len(one) - 1) for one in spread) / freedom if freedom else 0.0, freedom
+
+
 def next_round(
-    points: Sequence[Candidate], near: Sequence[Candidate], scores: Mapping[str, Sequence[float]], left: int
+    points: Sequence[Candidate],
+    near: Sequence[Candidate],
+    scores: Mapping[str, Sequence[float]],
+    left: int,
+    *,
+    mode: Mode,
 ) -> list[str]:
     """The trials to train once more now, at most `left` of them; none when the order is settled.
 
     First every point of the front, then those near it, then those that have no spread yet, then both sides of
-    every tie, those with the fewest seeds first. `scores`: qualities so far by trial, with a trial that failed counted
-    by its key alone.
+    every contested place, those with the fewest seeds first. `scores`: qualities so far by trial, with a trial that
+    failed counted by its key alone.
     """
     first = [one.trial for one in points if one.trial not in scores]
     if first:
@@ -102,5 +132,5 @@ def next_round(
     if single:
         return single[:left]
     sizes = {one.trial: one.parameters for one in (*points, *near) if scores.get(one.trial)}
-    unsettled = dict.fromkeys(trial for pair in ties(sizes, scores) for trial in pair)
+    unsettled = dict.fromkeys(trial for pair in contested(sizes, scores, mode) for trial in pair)
     return sorted(unsettled, key=lambda trial: (len(scores[trial]), sizes[trial]))[:left]

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from spaces.fronts import front
 from spaces.metrics import Mode
 
 CONFIDENCE = 1.0
@@ -26,11 +27,12 @@ class Seen:
 
 
 class FrontRule:
-    """Compares trials at equal steps, each with those that train at most as many parameters.
+    """Compares trials at equal steps, each with the best one that trains at most as many parameters.
 
-    A trial is stopped when one of these is better by more than the noise of the two scores, unless it is the best that
-    its region of the budget has seen at that rung. So the smallest trial and the best one are never stopped, every
-    region that was tried keeps a survivor, and nothing has to wait: each trial is judged by what was seen before it.
+    A trial is stopped when that one is better by more than the noise of the two scores, unless it is the best that its
+    region of the budget has seen at that rung. So the smallest trial and the best one are never stopped, every region
+    that was tried keeps a survivor, and nothing has to wait: each trial is judged by what was seen before it. What that
+    costs does not grow with the trials that were seen.
 
     `noise`: standard error of a quality on the validation split.
     """
@@ -38,26 +40,70 @@ class FrontRule:
     def __init__(self, mode: Mode, noise: Callable[[float], float]) -> None:
         self._sign = 1.0 if mode == "max" else -1.0
         self._noise = noise
-        self._seen: dict[int, dict[str, Seen]] = defaultdict(dict)
+        self._rungs: dict[int, _Rung] = defaultdict(lambda: _Rung(mode))
 
     def record(self, step: int, seen: Seen) -> None:
         """Remember a trial at a rung; a trial that comes there again takes its earlier place."""
-        self._seen[step][seen.trial] = seen
+        self._rungs[step].add(seen)
+
+    def forget(self, trial: str) -> None:
+        """A trial came to nothing: it is nobody's rival any more."""
+        for rung in self._rungs.values():
+            rung.drop(trial)
 
     def goes_on(self, step: int, seen: Seen) -> bool:
         """Record a trial at a rung and judge it. A quality that is not finite does not go on."""
+        rung = self._rungs[step]
+        rung.drop(seen.trial)
+        best, rival = rung.best_within(seen.parameters), rung.best_of_region(seen.parameters)
+        rung.add(seen)
         if not math.isfinite(seen.quality):
             return False
-        others = [one for one in self._seen[step].values() if one.trial != seen.trial]
-        self.record(step, seen)
-        if not any(one.parameters <= seen.parameters and self._ahead(one, seen) for one in others):
+        if best is None or not self._ahead(best, seen):
             return True
-        rivals = [one for one in others if _region(one.parameters) == _region(seen.parameters)]
-        return all(self._sign * seen.quality > self._sign * one.quality for one in rivals)
+        return rival is None or self._sign * seen.quality > self._sign * rival.quality
 
     def _ahead(self, one: Seen, other: Seen) -> bool:
         margin = CONFIDENCE * math.hypot(self._noise(one.quality), self._noise(other.quality))
         return self._sign * (one.quality - other.quality) > margin
+
+
+class _Rung:
+    """The trials that came to one rung, the front of them, and the best of each region."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._seen: dict[str, Seen] = {}
+        self._front: list[Seen] = []
+        self._best: dict[int, Seen] = {}
+
+    def add(self, seen: Seen) -> None:
+        self.drop(seen.trial)
+        if math.isfinite(seen.quality):
+            self._seen[seen.trial] = seen
+            self._count(seen)
+
+    def drop(self, trial: str) -> None:
+        if self._seen.pop(trial, None) is not None:
+            self._front, self._best = [], {}
+            for one in self._seen.values():
+                self._count(one)
+
+    def _count(self, seen: Seen) -> None:
+        known = [*self._front, seen]
+        self._front = front(known, lambda one: one.quality, lambda one: one.parameters, self._mode)
+        best = self.best_of_region(seen.parameters)
+        if best is None or self._sign * seen.quality > self._sign * best.quality:
+            self._best[_region(seen.parameters)] = seen
+
+    def best_within(self, parameters: int) -> Seen | None:
+        """The best with at most so many parameters."""
+        return next((one for one in reversed(self._front) if one.parameters <= parameters), None)
+
+    def best_of_region(self, parameters: int) -> Seen | None:
+        """The best of about so many parameters."""
+        return self._best.get(_region(parameters))
 
 
 def _region(parameters: int) -> int:

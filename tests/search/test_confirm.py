@@ -118,6 +118,24 @@ def test_a_trial_near_the_front_may_take_the_place_of_a_lucky_one(tmp_path: Path
     assert max(summarise(Ledger(tmp_path)), key=lambda one: one.mean).trial == "0003"
 
 
+def test_near_is_not_a_point_of_the_front_that_was_left_out(tmp_path: Path) -> None:
+    points = [ended(i, 100 * 2**i, 0.50 + 0.03 * i) for i in range(8)]
+    near = [ended(20, 12_900, 0.709), ended(21, 801, 0.588)]
+    rounds = run(tmp_path, [*points, *near], lambda trial, seed: 0.5 + 0.01 * (seed % 2), top=4, seeds=4)
+    trained = {trial for one in rounds for trial in one}
+    assert {"0020", "0021"} <= trained
+    assert len(trained) == 6
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5])
+def test_every_candidate_has_a_spread_where_there_is_more_than_one_seed(tmp_path: Path, seeds: int) -> None:
+    near = [ended(10 + i, size, quality) for i, (size, quality) in enumerate([(101, 0.6), (1_001, 0.7), (9_001, 0.8)])]
+    rounds = run(tmp_path, [*FRONT, *near], lambda trial, seed: 0.5 + 0.01 * (seed % 2), top=3, seeds=seeds)
+    trained = [trial for one in rounds for trial in one]
+    assert min(trained.count(one) for one in trained) >= min(seeds, 2)
+    assert (len(set(trained)) > len(FRONT)) == (seeds > 2)
+
+
 def test_mean_and_spread_are_of_validation_and_test_is_reported_apart(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     plans = [confirmation_plan(ended(0, 10, 0.9).plan, number, number) for number in (1, 2, 3)]

@@ -63,11 +63,14 @@ def test_a_diverging_trial_fails_alone(workplace: Workplace) -> None:
     assert workplace.read("doctor", "mine")["healthy"]
 
 
-def test_asha_stops_trials_that_are_told_as_stopped(workplace: Workplace) -> None:
+@pytest.mark.parametrize("stopper", ["asha", "front"])
+def test_stopped_trials_are_told_as_stopped_beside_some_that_fail(workplace: Workplace, stopper: str) -> None:
+    methods = ["sparta", "dst", {"lora": {"learning_rate": [1e18], "rank": 1}}]
     spec = workplace.spec(
         objective={"metric": "loss"},
+        methods=methods,
         training={"max_steps": 27},
-        search={"trials": 10, "rungs": 3, "stopper": "asha", "concurrent": 2},
+        search={"trials": 12, "rungs": 3, "stopper": stopper, "concurrent": 2},
     )
     done = workplace.call("search", str(spec))
     assert done.returncode == 0, done.stderr
@@ -75,7 +78,35 @@ def test_asha_stops_trials_that_are_told_as_stopped(workplace: Workplace) -> Non
     stopped = [trial for trial in trials if trial["state"] == "stopped"]
     assert stopped
     assert all(trial["quality"] is None and trial["steps"] < 27 and trial["reason"] for trial in stopped)
-    assert {trial["state"] for trial in trials} == {"finished", "stopped"}
+    assert {trial["state"] for trial in trials} == {"finished", "stopped", "failed"}
     front = workplace.read("front", "mine")
     assert not {point["trial"] for point in front["front"]} & {trial["trial"] for trial in stopped}
+    assert workplace.read("doctor", "mine")["healthy"]
+
+
+def test_a_limit_on_steps_ends_a_search_with_its_front(workplace: Workplace) -> None:
+    spec = workplace.spec(search={"trials": 4, "max_total_steps": 20})
+    done = workplace.call("search", str(spec))
+    assert done.returncode == 0, done.stderr
+    assert "2 of 4 trials: search.max_total_steps = 20 leaves no room for another." in done.stdout + done.stderr
+    trials = workplace.read("trials", "mine")["trials"]
+    assert [(trial["state"], trial["steps"]) for trial in trials] == [("finished", 9)] * 2
+    assert workplace.read("front", "mine")["front"]
+    assert workplace.call("resume", "mine").returncode == 0
+    assert workplace.read("trials", "mine")["trials"] == trials
+
+
+def test_a_limit_of_time_ends_a_search_with_its_front_and_a_resume_goes_on(workplace: Workplace) -> None:
+    spec = workplace.spec(search={"trials": 300, "rungs": 1, "time_limit": 8})
+    done = workplace.call("search", str(spec))
+    assert done.returncode == 0, done.stderr
+    assert "search.time_limit = 8 s has passed" in done.stdout + done.stderr
+    before = workplace.read("trials", "mine")["trials"]
+    assert workplace.read("front", "mine")["front"]
+    assert workplace.read("doctor", "mine")["healthy"]
+    done = workplace.call("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    after = workplace.read("trials", "mine")["trials"]
+    finished = [[one["trial"] for one in found if one["state"] == "finished"] for found in (before, after)]
+    assert set(finished[0]) < set(finished[1])
     assert workplace.read("doctor", "mine")["healthy"]

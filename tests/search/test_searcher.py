@@ -265,6 +265,71 @@ def test_what_was_asked_for_when_the_driver_was_killed_is_asked_again_and_counte
     assert not [trial for trial in harness.study.trials if trial.state == TrialState.RUNNING]
 
 
+def test_a_driver_that_was_killed_while_it_wrote_what_comes_first_loses_nothing(
+    spec: SearchSpec, inventory: Inventory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configuration = {"method": "lora", "rank": 3, "learning_rate": 0.0031}
+    elsewhere = spec.model_copy(update={"storage": str(tmp_path / "whole")})
+    (tmp_path / "whole").mkdir()
+    whole = Harness(elsewhere, inventory, Budget(68_000, 1), ALL, start_with=(configuration,))
+    enqueue, done = optuna.Study.enqueue_trial, []
+
+    def killed(*given: Any, **named: Any) -> None:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(enqueue(*given, **named))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "enqueue_trial", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Harness(spec, inventory, Budget(68_000, 1), ALL, start_with=(configuration,))
+    again = Harness(spec, inventory, Budget(68_000, 1), ALL, start_with=(configuration,))
+    waiting = [
+        [(trial.system_attrs["fixed_params"], trial.user_attrs) for trial in one.study.trials] for one in (whole, again)
+    ]
+    assert len(waiting[0]) > 2
+    assert waiting[0] == waiting[1]
+
+
+def test_a_resumed_search_goes_on_as_if_it_had_not_been_interrupted(
+    spec: SearchSpec, inventory: Inventory, tmp_path: Path
+) -> None:
+    found = []
+    for interrupted in (False, True):
+        folder = tmp_path / str(interrupted)
+        folder.mkdir()
+        harness = Harness(
+            spec.model_copy(update={"storage": str(folder)}), inventory, Budget(68_000, 68), ALL, trials=14
+        )
+        plans: list[TrialPlan] = []
+        while (plan := harness.ask(f"tune{len(plans)}")) is not None:
+            harness.finish(f"tune{len(plans)}", plan, 0.5 + plan.trainable_parameters / 1e6)
+            plans.append(plan)
+            if interrupted and len(plans) in (3, 10):
+                harness.renew()
+        found.append(plans)
+    assert found[0] == found[1]
+
+
+def test_trials_whose_study_was_lost_end_all_the_same(spec: SearchSpec, inventory: Inventory) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 68), ALL, trials=3)
+    first, second = harness.ask("a"), harness.ask("b")
+    assert first is not None
+    assert second is not None
+    harness.finish("a", first, 0.6)
+    optuna.delete_study(study_name=harness.study.study_name, storage=harness.study._storage)
+    harness.study = open_study(spec, "id", spec.home)
+    reconcile(harness.study, harness.ledger, spec)
+    harness.renew(waiting=(second,))
+    assert harness.ask("c") == second
+    harness.finish("c", second, 0.7)
+    third = harness.ask("d")
+    assert third is not None
+    harness.finish("d", third, 0.8)
+    assert harness.ask("e") is None
+    assert [harness.frozen(plan).state for plan in (first, second, third)] == [TrialState.COMPLETE] * 3
+
+
 def test_tunes_snapshot_holds_no_state(spec: SearchSpec, inventory: Inventory, tmp_path: Path) -> None:
     harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
     harness.searcher.save(str(tmp_path / "snapshot"))

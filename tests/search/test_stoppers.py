@@ -10,7 +10,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from search.stoppers import FrontStopper, make_stopper
 from spaces.ledger import Ledger
-from spaces.records import Rung, TrialPlan
+from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.spec import load_spec
 from tests.conftest import Workplace
 
@@ -55,6 +55,27 @@ def test_it_knows_the_rungs_of_an_earlier_driver(workplace: Workplace, ledger: L
     folder.write_plan(plan("0000", 100))
     folder.add_rung(Rung(step=3, quality=0.9))
     assert judged(stopper_of(workplace, ledger, "front"), plan("0001", 110), 3, 0.5) == "STOP"
+
+
+def test_a_trial_that_failed_keeps_no_other_from_surviving(workplace: Workplace, ledger: Ledger) -> None:
+    stopper = stopper_of(workplace, ledger, "front")
+    best, second = plan("a", 100), plan("b", 120)
+    for died in (True, False):
+        assert judged(stopper, best, 3, 0.90) == "CONTINUE"
+        assert judged(stopper, second, 3, 0.60) == "STOP"
+        trial = SimpleNamespace(config={"plan": best.model_dump(mode="json")})
+        if died:
+            stopper.on_trial_error(None, trial)
+        else:
+            stopper.on_trial_complete(None, trial, {"state": "failed"})
+        assert judged(stopper, second, 3, 0.60) == "CONTINUE"
+    for state, expected in (("failed", "CONTINUE"), ("stopped", "STOP")):
+        folder = ledger.trial("0000")
+        folder.write_plan(best)
+        folder.add_rung(Rung(step=3, quality=0.9))
+        folder.write_result(TrialResult.model_validate({"state": state, "rungs": folder.rungs()}))
+        assert judged(stopper_of(workplace, ledger, "front"), second, 3, 0.5) == expected
+        (folder.path / "result.json").unlink()
 
 
 def test_stoppers_by_name(workplace: Workplace, ledger: Ledger) -> None:

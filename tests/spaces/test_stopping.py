@@ -75,6 +75,20 @@ def test_rungs_are_apart_and_a_trial_does_not_compete_with_itself() -> None:
     assert not rule.goes_on(9, Seen("d", 100, math.nan))
 
 
+@given(TRIALS, st.sets(st.integers(0, 39)))
+def test_what_was_forgotten_was_never_seen(seen: list[Seen], failed: set[int]) -> None:
+    rule, other = (FrontRule("max", lambda quality: 0.01) for _ in range(2))
+    for number, one in enumerate(seen):
+        rule.goes_on(1, one)
+        if number not in failed:
+            other.goes_on(1, one)
+    for number in failed:
+        rule.forget(str(number))
+    for size, quality in ((10, 0.6), (3_000, 0.7), (90_000, 0.8)):
+        late = Seen("late", size, quality)
+        assert rule.goes_on(1, late) == other.goes_on(1, late)
+
+
 def test_what_was_recorded_before_counts() -> None:
     rule = FrontRule("max", lambda quality: 0.0)
     rule.record(3, Seen("earlier", 100, 0.9))

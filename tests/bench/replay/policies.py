@@ -24,7 +24,7 @@ from spaces.space import Space
 from spaces.spec import SearchSpec
 from tests.bench.replay.settings import Policy, Setting
 from tests.bench.replay.simulation import Agent
-from tests.bench.replay.variants import Foreseeing, patient_stopper
+from tests.bench.replay.variants import Foreseeing, Forgetting, patient_stopper
 
 
 class Unpublished(Space):
@@ -126,6 +126,7 @@ POLICIES: dict[str, Policy] = {
     "ours, random": planned(sampler="random"),
     "ours, patient": planned(stopper_of=patient_stopper),
     "ours, stopped foreseen": planned(searcher=Foreseeing),
+    "ours, stopped are worst": planned(searcher=Forgetting),
 }
 COMPARED = ("random", "tpe", "tpe, asha", "nsga2", "moasha", "moasha, mended", "ours")
 if importlib.util.find_spec("syne_tune"):

@@ -28,19 +28,32 @@ def patient_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> T
 
 
 class Foreseeing(PlannedSearch):
-    """Tells Optuna of a stopped trial what it would have come to, had it gained as much as finished ones on average."""
+    """Its sampler takes a stopped trial for what it would have come to with the average gain of finished ones."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         plan = self._plans.out[trial_id]
-        last = self._ledger.trial(plan.trial).rungs()[-1]
+        tried = self._asker._running[plan.trial]
+        super().on_trial_complete(trial_id, result, error)
+        if tried.state != "stopped":
+            return
+        last = tried.rungs[-1]
         gains = [
             ended.quality - rung.quality
-            for folder in self._ledger.trials()
-            if (ended := folder.result()) is not None and ended.quality is not None
+            for _, ended in self._asker._by_size
+            if ended.state == "finished" and ended.quality is not None
             for rung in ended.rungs
             if rung.step == last.step
         ]
-        if last.step < self._max_steps and gains:
-            foreseen = last.quality + statistics.mean(gains)
-            self._ot_study.tell(self._numbers[plan.trial], [foreseen, plan.trainable_parameters])
+        if gains:
+            tried.state, tried.quality = "finished", last.quality + statistics.mean(gains)
+            tried.rungs = ()  # so that no later trial gains by it
+
+
+class Forgetting(PlannedSearch):
+    """Its sampler takes every stopped trial for the worst, whatever its rungs were."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        tried = self._asker._running[self._plans.out[trial_id].trial]
         super().on_trial_complete(trial_id, result, error)
+        if tried.state == "stopped":
+            tried.rungs = ()
