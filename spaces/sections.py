@@ -78,7 +78,9 @@ class DataSection(Section):
         max_length=2,
         description="One text column, or two for pairs. Default: text.",
     )
-    image: str | None = Field(default=None, description="Column with an image: a path or encoded bytes.")
+    image: str | None = Field(
+        default=None, description="Column with an image: a path within the folder of its file, or encoded bytes."
+    )
     prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
     response: str | None = Field(default=None, description="Column with the response to learn (causal-lm).")
     label: str = Field(default="label", description="Column with the label.")
@@ -219,7 +221,7 @@ class ConfirmSection(Section):
         default=3,
         ge=1,
         description="Fresh seeds: at most top times seeds trainings, fewer once the order of the front is settled. "
-        "With more than one, trials near the front take part.",
+        "With more than two, trials near the front take part.",
     )
 
 

@@ -24,12 +24,17 @@ BEGIN_SECONDS = 300.0
 def launch(spec_path: Path, overrides: list[str], server: str | None, address: str | None, given: str | None) -> None:
     """Have a search run, and come back at once where a service runs it, else as soon as it has begun.
 
+    The same spec again is the same search.
+
     Raises:
         RequestError: when the request is wrong.
         WorkError: when the search does not begin.
     """
     spec = load_spec(spec_path, overrides)
     if server is not None:
+        for option, value in (("--address", address), ("--tracking-uri", given)):
+            if value is not None:
+                raise RequestError(f"{option} {value}: the service has its own; allowed: nothing with --server")
         status = Client(server).launch(spec)
         print(
             f"search {status.search} is {status.state}; `paretune status {status.search} --server {server}` says more"
@@ -39,7 +44,10 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
 
     spec = absolute(spec)
     if search_home.exists(spec.home):
-        raise search_home.taken(spec.name)
+        if load_spec(spec.home / search_home.SPEC) != spec:
+            raise search_home.taken(spec.name)
+        print(f"search {spec.name} was launched before; `paretune status {spec.name}` says how it stands")
+        return
     spec.home.parent.mkdir(parents=True, exist_ok=True)
     log = spec.home.with_name(f"{spec.name}.log")
     options = [

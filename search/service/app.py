@@ -9,7 +9,6 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from search.service import (
     health,
@@ -24,11 +23,12 @@ from search.service.context import Context
 from search.service.description import Described
 from search.service.dispatcher import Dispatcher
 from search.service.figures import registry
-from search.service.guards import Limits, add_headers
+from search.service.guards import Limits
+from search.service.headers import add_headers
 from search.service.jobs import Jobs
 from search.service.readings import Readings
 from search.service.searches import known_jobs, list_statuses, search_status
-from search.service.settings import LOOPBACK, Settings
+from search.service.settings import Settings
 from search.service.shared import Shared
 
 DESCRIPTION = "Searches over adaptation methods under a limit on trainable parameters, on one Ray cluster."
@@ -67,11 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(part.router)
     app.add_middleware(BaseHTTPMiddleware, dispatch=add_headers)
     app.add_middleware(Limits, settings=settings)
-    if settings.tokens is None:
-        # Without tokens a web page elsewhere must not reach the service under a name of its own.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK])
     figures = registry(context)
-    Instrumentator(excluded_handlers=["/metrics"], registry=figures).instrument(app).expose(
-        app, include_in_schema=False
-    )
+    instrumentator = Instrumentator(excluded_handlers=["/metrics"], registry=figures).instrument(app)
+    instrumentator.expose(app, tags=["health"], **health.METRICS)
     return app

@@ -11,7 +11,9 @@ from urllib.parse import quote
 import requests
 from pydantic import BaseModel, TypeAdapter
 
-from search.service.documents import ExportRequest, ExportStatus, SearchPage, SearchStatus
+from search.commands.describing import MethodsDocument
+from search.commands.inspecting import CountDocument, ValidateDocument
+from search.service.documents import ExportRequest, ExportStatus, Phase, SearchPage, SearchStatus
 from spaces.errors import RequestError, WorkError
 from spaces.spec import SearchSpec
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, TrialsDocument
@@ -40,15 +42,31 @@ class Client:
 
     def launch(self, spec: SearchSpec) -> SearchStatus:
         """Ask for a search; the same one again is the same search."""
-        return self._as(SearchStatus, "POST", "/v1/searches", json=spec.model_dump(mode="json", exclude_unset=True))
+        return self._as(SearchStatus, "POST", "/v1/searches", json=_sent(spec))
 
     def status(self, name: str) -> SearchStatus:
         """How a search stands."""
         return self._as(SearchStatus, "GET", _path(name))
 
-    def searches(self, *, limit: int = 50, offset: int = 0) -> SearchPage:
-        """What exists, newest first."""
-        return self._as(SearchPage, "GET", "/v1/searches", params={"limit": limit, "offset": offset})
+    def searches(
+        self, *, limit: int = 50, offset: int = 0, state: Phase | None = None, contains: str = ""
+    ) -> SearchPage:
+        """What exists, newest first: all, or those in a state, or with a part in their name."""
+        chosen = {"limit": limit, "offset": offset, "state": state or "", "contains": contains}
+        return self._as(SearchPage, "GET", "/v1/searches", params=chosen)
+
+    def validate(self, spec: SearchSpec) -> ValidateDocument:
+        """What a spec would search, checked with its model and its data."""
+        return self._as(ValidateDocument, "POST", "/v1/validate", json=_sent(spec))
+
+    def count(self, spec: SearchSpec, method: str, **settings: str | float | bool) -> CountDocument:
+        """What a configuration trains and stores."""
+        wanted = {"spec": _sent(spec), "method": method, "settings": settings}
+        return self._as(CountDocument, "POST", "/v1/count", json=wanted)
+
+    def methods(self) -> MethodsDocument:
+        """Methods, their knobs, and what each can do."""
+        return self._as(MethodsDocument, "GET", "/v1/methods")
 
     def stop(self, name: str) -> SearchStatus:
         """End a search cleanly."""
@@ -62,6 +80,11 @@ class Client:
         """The front of a search."""
         chosen = {"confirmed": str(confirmed).lower(), "axis": axis}
         return self._as(FrontDocument, "GET", f"{_path(name)}/front", params=chosen)
+
+    def front_file(self, name: str, file: Path, *, confirmed: bool = False, axis: Axis = "trainable") -> None:
+        """Write the front as a table or a picture: `file` ends in .csv, .html or .png."""
+        chosen = {"confirmed": str(confirmed).lower(), "axis": axis, "format": file.suffix.removeprefix(".")}
+        file.write_bytes(self._asked("GET", f"{_path(name)}/front", params=chosen).content)
 
     def trials(self, name: str) -> TrialsDocument:
         """Everything that a search trained."""
@@ -112,6 +135,10 @@ class Client:
         except (ValueError, KeyError, TypeError):
             said = f"HTTP {answer.status_code}; allowed: the address of a paretune service"
         raise (WorkError if answer.status_code >= 500 else RequestError)(said)
+
+
+def _sent(spec: SearchSpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json", exclude_unset=True)
 
 
 def _path(name: str) -> str:

@@ -14,36 +14,51 @@ _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
-    """The spec as the service runs it: in its storage, its MLflow and its database of studies.
+    """The spec as the service runs it: in its storage, its MLflow and its database of studies, with absolute paths.
+
+    A relative path is that of a file or a folder in one of the roots, the first that has it.
 
     Raises:
         RequestError: when a path lies outside the roots, or the spec names places of its own.
     """
-    if not _HUB.fullmatch(spec.model.path):
-        _check("model.path", spec.model.path, settings)
+    model, data = spec.model, {}
+    if not _HUB.fullmatch(spec.model.path) or _found(spec.model.path, settings):
+        model = model.model_copy(update={"path": _readable("model.path", model.path, settings)})
     for name in ("train", "validation", "test"):
         source = getattr(spec.data, name)
         if isinstance(source, str):
-            _check(f"data.{name}", source, settings)
+            data[name] = _readable(f"data.{name}", source, settings)
         elif source is not None and not _HUB.fullmatch(source.hub):  # folders are read by the same function
-            _check(f"data.{name}.hub", source.hub, settings)
+            path = _readable(f"data.{name}.hub", source.hub, settings)
+            data[name] = source.model_copy(update={"hub": path})
     for field, given in (("tracking.uri", spec.tracking.uri), ("search.study_storage", spec.search.study_storage)):
         if given is not None:
             raise RequestError(f"{field}: the service has its own; allowed: nothing")
     return spec.model_copy(
         update={
+            "model": model,
+            "data": spec.data.model_copy(update=data),
             "storage": str(settings.storage),
             "search": spec.search.model_copy(update={"study_storage": settings.study_storage}),
         }
     )
 
 
-def _check(field: str, path: str, settings: Settings) -> None:
+def _found(path: str, settings: Settings) -> Path | None:
+    """What a relative path means."""
+    return next((root / path for root in settings.readable if (root / path).exists()), None)
+
+
+def _readable(field: str, path: str, settings: Settings) -> str:
+    """The path within the roots."""
     allowed = ", ".join(str(one) for one in settings.readable)
-    given = Path(path)
     try:
-        inside = given.is_absolute() and any(given.resolve().is_relative_to(root) for root in settings.readable)
+        given = Path(path) if Path(path).is_absolute() else _found(path, settings)
+        inside = given is not None and any(given.resolve().is_relative_to(root) for root in settings.readable)
     except (OSError, ValueError, RuntimeError):  # a null byte, or links in a circle
         inside = False
     if not inside:
-        raise RequestError(f"{field} = {path}: outside what the service may read; allowed: absolute paths in {allowed}")
+        raise RequestError(
+            f"{field} = {path}: nothing that the service may read; allowed: paths in {allowed}, absolute or relative"
+        )
+    return str(given)

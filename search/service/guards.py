@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -11,24 +12,16 @@ from fastapi.security.utils import get_authorization_scheme_param
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search.service.problems import Problem, problem
-from search.service.settings import Settings
+from search.service.settings import LOOPBACK, Settings
 from search.service.tokens import Holder, Role, holder_of, read_holders
 from spaces.errors import RequestError
 
 BEARER = HTTPBearer(auto_error=False, description="A token that `paretune token` made.")
+ALIVE = "/healthz"
 Given = Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
-
-HEADERS = {
-    # Plotly writes styles into its elements.
-    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 def needs(role: Role) -> Callable[[Request, Given], Awaitable[None]]:
@@ -51,7 +44,10 @@ READ, RUN = Depends(needs("read")), Depends(needs("run"))
 
 
 class Limits:
-    """Refuses bodies that are too large, before they are read, and clients that ask too often; notes who asks."""
+    """Refuses bodies that are too large, before they are read, and clients that ask too often; notes who asks.
+
+    Whether the service lives may be asked as often as one likes: who asks that stands between it and all clients.
+    """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -66,6 +62,11 @@ class Limits:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
+        if self._tokens is None and (name := _host(request)) not in LOOPBACK:
+            # Without tokens a web page elsewhere must not reach the service under a name of its own.
+            detail = f"Host = {name}: not this machine; allowed: {', '.join(sorted(LOOPBACK))}, or tokens"
+            await problem(request, 400, detail)(scope, receive, send)
+            return
         try:
             holder = self._holder(request)
         except RequestError as error:
@@ -74,7 +75,7 @@ class Limits:
         request.state.holder = holder
         # Who has a token is counted alone, for a team may share an address; a wrong token costs nothing to make up.
         client = f"holder {holder.name}" if holder else f"address {request.client.host}" if request.client else ""
-        if not self._limiter.hit(self._rate, client):
+        if request.url.path != ALIVE and not self._limiter.hit(self._rate, client):
             refused = problem(request, 429, f"more than {self._rate.amount} requests a minute", {"Retry-After": "10"})
             await refused(scope, receive, send)
             return
@@ -104,6 +105,14 @@ class Limits:
         return False
 
 
+def _host(request: Request) -> str:
+    """The name by which the service was asked."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Give a body that was read already, and then whatever comes: that the client went away."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -112,12 +121,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return again
-
-
-async def add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """What a browser may do with an answer."""
-    response = await call_next(request)
-    response.headers.update(HEADERS)
-    if request.url.path.startswith("/v1"):
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response

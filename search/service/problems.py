@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from search.service.documents import ProblemDocument
+from search.service.headers import HEADERS
 from spaces.errors import RequestError, Unknown, Unreachable, WorkError
 from tracking.values import clean
 
@@ -29,7 +30,9 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
     # What a client sent may not be text that can be sent back.
     said, path = clean(detail), clean(request.url.path)
     document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=said, instance=path)
-    return JSONResponse(document.model_dump(), status, headers, MEDIA_TYPE)
+    # Some answers are made outside of whatever adds headers.
+    every = {**HEADERS, "Cache-Control": "no-store", **(headers or {})}
+    return JSONResponse(document.model_dump(), status, every, MEDIA_TYPE)
 
 
 def _allowed(request: Request) -> list[str]:

@@ -13,6 +13,7 @@ from search.service import examples
 from search.service.context import NAME, Name, Service, TrialId, problems
 from search.service.documents import CurveDocument, RungEntry
 from search.service.guards import READ
+from search.service.headers import STANDALONE
 from search.service.problems import Problem
 from spaces.errors import Unknown
 from tracking.client import reading
@@ -70,6 +71,8 @@ def front(
         else:
             front_png(document, found.trials_document(), path, confirmed=confirmed, axis=axis)
         shown = {"Content-Disposition": f'inline; filename="{name}-front.{format}"'}
+        if format == "html":
+            shown["Content-Security-Policy"] = STANDALONE
         return Response(path.read_bytes(), media_type=_MEDIA[format], headers=shown)
 
 

@@ -31,6 +31,9 @@ from spaces.spec import dump_spec, parse_spec
 router = APIRouter(prefix="/v1", tags=["tools"])
 
 SECONDS = 300.0
+WAIT_SECONDS = 5.0
+"""Until who asks is told to come again: whoever waits here keeps others from being answered."""
+
 _PROCESSES = BoundedSemaphore(2)
 
 
@@ -88,8 +91,8 @@ def _run(arguments: Sequence[str]) -> Any:
         RequestError: with its line, when it says that the request is wrong.
         WorkError: when it fails.
     """
-    if not _PROCESSES.acquire(timeout=SECONDS):
-        raise Problem(503, "too many checks at once", {"Retry-After": "10"})
+    if not _PROCESSES.acquire(timeout=WAIT_SECONDS):
+        raise Problem(503, "two checks at once are made already", {"Retry-After": "10"})
     try:
         with tempfile.TemporaryDirectory() as empty:  # names of models and data are no folders
             done = subprocess.run(

@@ -48,6 +48,7 @@ def check_secrets(settings: Settings) -> None:
             settings.tracking_uri,
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or PGPASSWORD",
         ),
+        "--ray-jobs": (settings.ray_jobs, "RAY_AUTH_TOKEN"),
         "--study-storage": (settings.study_storage or "", "PGPASSWORD or ~/.pgpass"),
     }
     for option, (uri, other) in instead.items():

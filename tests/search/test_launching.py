@@ -77,7 +77,8 @@ def test_a_search_in_a_process_of_its_own(workplace: Workplace) -> None:
     done = workplace.call("launch", str(spec))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("search mine runs; ")
-    assert workplace.call("launch", str(spec)).stderr == (
+    assert workplace.call("launch", str(spec)).stdout.startswith("search mine was launched before; ")
+    assert workplace.call("launch", str(spec), "--set", "search.seed=1").stderr == (
         "paretune: name = mine: in use; allowed: a new name, or `paretune resume mine`\n"
     )
 

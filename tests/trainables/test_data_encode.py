@@ -38,7 +38,7 @@ def spec(path: Path, task: str = "sequence-classification", max_length: int = 16
     )
 
 
-def table(folder: Path = Path(), **columns: list[Any]) -> Table:
+def table(folder: Path | None = Path(), **columns: list[Any]) -> Table:
     size = len(next(iter(columns.values())))
     return Table("data.train", "x.csv", columns, range(1, size + 1), folder)
 
@@ -248,6 +248,15 @@ def test_a_cell_may_be_a_path_or_bytes_or_both_in_a_mapping(tmp_path: Path) -> N
         assert open_image(rows, "picture", position).tobytes() == picture().tobytes()
 
 
+def test_of_the_hub_only_its_library_says_where_an_image_lies(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png")
+    path = str(tmp_path / "a.png")
+    rows = table(None, picture=[{"bytes": None, "path": path}, path])
+    assert open_image(rows, "picture", 0).tobytes() == picture().tobytes()
+    with pytest.raises(RequestError, match=r"row 2: image .*: elsewhere; allowed: a path within the folder"):
+        open_image(rows, "picture", 1)
+
+
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK"])
 def test_every_8_bit_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     suffix = "tiff" if mode == "CMYK" else "png"
@@ -281,6 +290,9 @@ def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
         ("", "row 2: column 'picture' has no image; allowed: a path or encoded bytes"),
         ({"bytes": None, "path": None}, "row 2: column 'picture' has no image; allowed: a path or encoded bytes"),
         (7, "row 2: column 'picture' has no image; allowed: a path or encoded bytes"),
+        ("/etc/hostname", "row 2: image /etc/hostname: elsewhere; allowed: a path within the folder of its file"),
+        ("a/../../b.png", "row 2: image a/../../b.png: elsewhere; allowed: a path within the folder of its file"),
+        ({"path": "../b.png"}, "row 2: image ../b.png: elsewhere; allowed: a path within the folder of its file"),
     ],
 )
 def test_a_bad_image_is_named(tmp_path: Path, cell: Any, message: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,16 +23,21 @@ from trainables.data.tables import Column, Table
 def open_image(table: Table, column: str, position: int) -> Image.Image:
     """One image in RGB, turned upright as its EXIF data says.
 
-    The cell holds a path, encoded bytes, or the {"bytes", "path"} of the `datasets` library.
+    The cell holds a path within the folder of its file, encoded bytes, or the {"bytes", "path"} of the `datasets`
+    library.
 
     Raises:
-        RequestError: the file is absent, not an image, damaged, or has more than 8 bits a channel.
+        RequestError: the file is elsewhere, absent, not an image, damaged, or has more than 8 bits a channel.
     """
     cell = table.columns[column][position]
-    content = (cell.get("bytes") or cell.get("path")) if isinstance(cell, dict) else cell
+    of_library = isinstance(cell, dict)
+    content = (cell.get("bytes") or cell.get("path")) if of_library else cell
     if not isinstance(content, str | bytes) or not content:
         raise table.problem(position, f"column {column!r} has no image; allowed: a path or encoded bytes")
-    source = io.BytesIO(content) if isinstance(content, bytes) else table.folder / content
+    if isinstance(content, bytes):
+        source: io.BytesIO | Path = io.BytesIO(content)
+    else:
+        source = _path(table, position, content, of_library=of_library)
     try:
         with Image.open(source) as image:
             upright = ImageOps.exif_transpose(image)
@@ -40,6 +47,17 @@ def open_image(table: Table, column: str, position: int) -> Image.Image:
     if upright.mode[0] in "IF":
         raise table.problem(position, f"image of mode {upright.mode}; allowed: 8 bits a channel")
     return upright.convert("RGB")
+
+
+def _path(table: Table, position: int, content: str, *, of_library: bool) -> Path:
+    """Where an image lies: who wrote the cells of a table may not choose any file of this machine."""
+    if table.folder is None and of_library:
+        return Path(content)
+    folder = os.path.abspath(table.folder or "")
+    path = os.path.normpath(os.path.join(folder, content))
+    if table.folder is None or not Path(path).is_relative_to(folder):
+        raise table.problem(position, f"image {content}: elsewhere; allowed: a path within the folder of its file")
+    return Path(path)
 
 
 def _affine(processor: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -20,14 +20,14 @@ Column = tuple[str, str]
 
 @dataclass(frozen=True)
 class Table:
-    """Examples of one split. `rows` are their numbers in the source from 1, a header not counted; image paths are
-    relative to `folder`."""
+    """Examples of one split. `rows` are their numbers in the source from 1, a header not counted; image paths lie
+    within `folder`, or where the hub's library put them."""
 
     field: str
     source: str
     columns: Mapping[str, list[Any]]
     rows: Sequence[int]
-    folder: Path
+    folder: Path | None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,9 +81,11 @@ def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
         RequestError: the source is absent, unreadable or empty, or lacks a column.
     """
     if isinstance(source, HubSource):
-        name, folder, found = _hub_name(source), Path(), _read_hub(field, source)
+        name, found = _hub_name(source), _read_hub(field, source)
+        folder: Path | None = None
     else:
-        name, folder, found = source, Path(source).expanduser().parent, read_file(field, source)
+        name, found = source, read_file(field, source)
+        folder = Path(source).expanduser().parent
     size = max(map(len, found.values()), default=0)
     if size == 0:
         raise RequestError(f"{field} = {name}: has no rows; allowed: at least one")

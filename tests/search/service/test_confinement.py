@@ -49,16 +49,27 @@ def test_what_lies_within_the_roots_is_read(settings: Settings, tmp_path: Path) 
         "{0}/data/link.csv",
         "{0}/dataset.csv",
         "{0}/data\0/train.csv",
-        "train.csv",
+        "absent.csv",
+        "../secret/train.csv",
+        "link.csv",
         "~/train.csv",
     ],
 )
 def test_what_lies_outside_is_refused(settings: Settings, tmp_path: Path, path: str) -> None:
     given = path.format(tmp_path)
-    with pytest.raises(RequestError, match=r"data\.train = .*: outside what the service may read; allowed: absolute"):
+    with pytest.raises(RequestError, match=r"data\.train = .*: nothing that the service may read; allowed: paths in"):
         confined(spec(data={"train": given}), settings)
     with pytest.raises(RequestError, match=r"data\.test = "):
         confined(spec(data={"train": {"hub": "org/data", "split": "train"}, "test": given}), settings)
+
+
+def test_a_relative_path_lies_in_the_first_root_that_has_it(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "data" / "org" / "model").mkdir(parents=True)
+    (tmp_path / "data" / "more.csv").touch()
+    found = confined(spec(data={"train": "train.csv", "validation": "./more.csv"}), settings)
+    assert found.data.train == f"{tmp_path}/storage/train.csv"
+    assert found.data.validation == f"{tmp_path}/data/more.csv"
+    assert found.model.path == f"{tmp_path}/data/org/model"
 
 
 @pytest.mark.parametrize("path", ["/etc", "../secret", "{0}/secret", "./data", "a/b/c"])
@@ -75,6 +86,7 @@ def test_models_and_data_sets_outside_are_refused(settings: Settings, tmp_path: 
     [
         ("--tracking-uri", {"tracking_uri": "http://us:secret@mlflow:5000"}),
         ("--tracking-uri", {"tracking_uri": "postgresql+psycopg://us:secret@db/mlflow"}),
+        ("--ray-jobs", {"ray_jobs": "http://us:secret@head:8265"}),
         ("--study-storage", {"study_storage": "postgresql+psycopg://us:secret@db/optuna"}),
         ("--study-storage", {"study_storage": "postgresql+psycopg://db/optuna?user=us&password=secret"}),
     ],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from search.service.app import create_app
@@ -27,6 +28,9 @@ def guarded(tmp_path: Path) -> tuple[TestClient, str, str]:
     return client(tmp_path, tokens=file, max_body=200), run, read
 
 
+OPEN = ("/healthz", "/readyz", "/metrics")
+
+
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
@@ -37,15 +41,15 @@ def test_every_route_but_those_of_health_and_the_page_needs_a_token(guarded: tup
     for path, verbs in described["paths"].items():
         for verb in verbs:
             filled = path.replace("{name}", "a").replace("{trial}", "0000").replace("{identity}", "0000-peft")
-            assert path in ("/healthz", "/readyz") or "401" in described["paths"][path][verb]["responses"]
+            assert path in OPEN or "401" in described["paths"][path][verb]["responses"]
             if path == "/v1/methods":  # tries every method, which takes a while
                 continue
             answers = [
                 service.request(verb, filled, headers=headers).status_code
                 for headers in ({}, bearer("paretune_x"), bearer(read), bearer(run))
             ]
-            if path in ("/healthz", "/readyz"):
-                assert answers == [200 if path == "/healthz" else 503] * 4
+            if path in OPEN:
+                assert answers == [503 if path == "/readyz" else 200] * 4
             else:
                 assert answers[:2] == [401, 401]
                 reading = verb == "get" or path in ("/v1/validate", "/v1/count")
@@ -90,11 +94,12 @@ def test_who_asks_too_often_waits_and_others_do_not(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     ours = make_token(file, "ours", "read")
     service = client(tmp_path, requests_per_minute=3, tokens=file)
-    answers = [service.get("/healthz", headers=bearer(str(number))).status_code for number in range(4)]
+    answers = [service.get("/", headers=bearer(str(number))).status_code for number in range(4)]
     assert answers == [200, 200, 200, 429]  # whichever tokens it makes up
-    assert [service.get("/healthz", headers=bearer(ours)).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert [service.get("/", headers=bearer(ours)).status_code for _ in range(4)] == [200, 200, 200, 429]
     other = TestClient(service.app, base_url="http://127.0.0.1", client=("192.0.2.7", 50_000))
-    assert other.get("/healthz").status_code == 200
+    assert other.get("/").status_code == 200
+    assert service.get("/healthz").status_code == 200  # who asks that asks for all
 
 
 def test_a_damaged_file_of_tokens_is_said_to_whoever_brings_one(tmp_path: Path) -> None:
@@ -110,8 +115,36 @@ def test_a_damaged_file_of_tokens_is_said_to_whoever_brings_one(tmp_path: Path) 
 
 def test_without_tokens_another_name_of_this_machine_is_refused(tmp_path: Path) -> None:
     service = client(tmp_path)
-    assert service.get("/healthz", headers={"Host": "elsewhere.example.org"}).status_code == 400
-    assert service.get("/healthz", headers={"Host": "localhost:8080"}).status_code == 200
+    for name in ("elsewhere.example.org", "127.0.0.1.example.org", "[", ""):
+        refused = service.get("/healthz", headers={"Host": name})
+        assert refused.status_code == 400
+        assert refused.headers["Content-Type"] == "application/problem+json"
+        assert "allowed: 127.0.0.1" in refused.json()["detail"]
+    for name in ("localhost:8080", "127.0.0.1", "[::1]:8080"):
+        assert service.get("/healthz", headers={"Host": name}).status_code == 200
+
+
+def test_every_answer_says_what_a_browser_may_do_with_it(tmp_path: Path) -> None:
+    service = client(tmp_path, requests_per_minute=4, max_body=10)
+    app = cast(FastAPI, service.app)
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    answers = [
+        service.get("/"),
+        service.get("/broken"),
+        service.get("/healthz", headers={"Host": "elsewhere"}),
+        service.post("/v1/searches", content=b" " * 11),
+        service.get("/v1/searches"),
+        service.get("/v1/searches"),
+    ]
+    assert [one.status_code for one in answers] == [200, 500, 400, 413, 503, 429]
+    for one in answers:
+        assert one.headers["X-Content-Type-Options"] == "nosniff"
+        assert one.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert {one.headers["Cache-Control"] for one in answers[1:]} == {"no-store"}
 
 
 def test_the_page_and_its_files(tmp_path: Path) -> None:
@@ -171,4 +204,4 @@ def test_an_id_too_long_for_a_file_is_refused(tmp_path: Path) -> None:
 def test_what_does_not_answer_is_named(tmp_path: Path) -> None:
     answer = client(tmp_path).get("/readyz")
     assert answer.status_code == 503
-    assert "nothing answers at 127.0.0.1:9" in answer.json()["detail"]
+    assert answer.json()["detail"] == "MLflow does not answer"

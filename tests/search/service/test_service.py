@@ -41,11 +41,75 @@ def test_what_a_command_reads_is_what_the_service_says(service: Running, finishe
     assert finished in [one.search for one in service.client.searches().searches]
 
 
+@pytest.mark.parametrize("command", ["status", "front", "trials"])
+def test_a_reading_command_says_the_same_of_a_service_as_of_this_machine(
+    service: Running, finished: str, command: str
+) -> None:
+    local = ("--tracking-uri", service.tracking_uri, *(("--storage", str(service.storage)) * (command == "status")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARETUNE_TOKEN", service.reader)
+        there = service.place.read(command, finished, "--server", service.url)
+        shown = service.place.call(command, finished, "--server", service.url)
+    here = service.place.read(command, finished, *local)
+    assert shown.stdout == service.place.call(command, finished, *local).stdout
+    if command == "status":
+        assert there.pop("submitted") is not None  # only a service is asked for searches
+        assert here.pop("submitted") is None
+    assert there == here
+
+
+def test_a_search_is_launched_stopped_and_resumed_by_commands(service: Running, tmp_path: Path) -> None:
+    values = service.values("commanded", training={"max_steps": 600}, search={"trials": 2, "rungs": 3})
+    spec = tmp_path / "commanded.yaml"
+    spec.write_text(json.dumps(values))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARETUNE_TOKEN", service.token)
+
+        def said(*arguments: str) -> str:
+            done = service.place.call(*arguments, "--server", service.url)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert "commanded is " in said("launch", str(spec))
+        assert "commanded is " in said("launch", str(spec))
+        for option in ("--address", "--tracking-uri"):
+            refused = service.place.call("launch", str(spec), option, "x", "--server", service.url)
+            assert refused.stderr == (
+                f"paretune: {option} x: the service has its own; allowed: nothing with --server\n"
+            )
+        wait_for(lambda: service.client.status("commanded").started)
+        assert "stop" in said("stop", "commanded")
+        assert service.client.wait("commanded").state == "stopped"
+        assert "commanded is " in said("resume", "commanded")
+        assert service.client.wait("commanded").state == "finished"
+
+
+def test_searches_are_found_by_state_and_by_a_part_of_their_name(service: Running, finished: str, second: str) -> None:
+    names = {one.search for one in service.client.searches(state="finished", limit=200).searches}
+    assert {finished, second} <= names
+    found = service.client.searches(contains=second[1:])
+    assert second in [one.search for one in found.searches]
+    assert finished not in [one.search for one in found.searches]
+    page = service.client.searches(limit=1, offset=1)
+    assert (len(page.searches), page.limit, page.offset) == (1, 1, 1)
+
+
+def test_a_client_checks_counts_and_draws(service: Running, finished: str, tmp_path: Path) -> None:
+    client, spec = service.client, parse_spec(service.values("drawn"))
+    assert client.validate(spec).search == spec.name
+    assert client.count(spec, "lora", rank=2).config["rank"] == 2
+    assert "lora" in [one.name for one in client.methods().methods]
+    for form in ("csv", "html", "png"):
+        client.front_file(finished, tmp_path / f"front.{form}")
+        assert (tmp_path / f"front.{form}").stat().st_size > 50
+
+
 def test_a_front_is_given_in_every_form(service: Running, finished: str) -> None:
     front = service.client.front(finished)
     answers = {form: service.get(f"/v1/searches/{finished}/front?format={form}") for form in ("csv", "html", "png")}
     assert len(answers["csv"].text.splitlines()) == 1 + len(front.front)
     assert "plotly" in answers["html"].text
+    assert "sandbox" in answers["html"].headers["Content-Security-Policy"]
     assert answers["png"].content.startswith(b"\x89PNG")
 
 
@@ -92,7 +156,7 @@ def test_a_search_that_cannot_begin_fails_with_its_reason(service: Running) -> N
     assert status.state == "failed"
     assert status.message is not None
     assert "nowhere" in status.message
-    with pytest.raises(RequestError, match=r"data\.train = /etc/passwd: outside what the service may read"):
+    with pytest.raises(RequestError, match=r"data\.train = /etc/passwd: nothing that the service may read"):
         service.client.launch(parse_spec(service.values("secret", data={"train": "/etc/passwd"})))
 
 
