@@ -51,6 +51,11 @@ export function toggle(legend, options, listener) {
   return make("fieldset", { class: "toggle" }, make("legend", {}, legend), make("div", {}, ...buttons));
 }
 
+/** Chooses one of a toggle; its listener is not told. */
+export function turn(toggle, value) {
+  toggle.querySelector(`[value="${value}"]`).checked = true;
+}
+
 /** A line that says what went wrong, or what is done; it is read out when it changes. */
 export class Line {
   constructor() {

@@ -1,18 +1,19 @@
 /** The front of a search: which one, of which methods, and its best point within a limit. */
 
+import { absence, caption, scored, summary } from "./captions.js";
 import { Card } from "./card.js";
 import { Drawing } from "./drawing.js";
-import { Line, make, toggle } from "./elements.js";
+import { Line, make, toggle, turn } from "./elements.js";
 import { frontFigure } from "./figures.js";
 import { Limit } from "./limit.js";
 import { bestWithin, compose } from "./picture.js";
 import { download, searchPath } from "./service.js";
-import { count, quality } from "./words.js";
 
 const FILES = ["csv", "json", "png", "html"];
 
 export class FrontView {
-  #view = { confirmed: false, axis: "trainable" };
+  // What the reader chose; of the quality nothing at first.
+  #wish = { confirmed: null, axis: "trainable" };
   #unwanted = new Set();
   #methods = [];
   #given = null;
@@ -22,10 +23,10 @@ export class FrontView {
   constructor(name, signal, { changed, pressed, filtered }) {
     Object.assign(this, { name, filtered });
     const look = (change) => {
-      Object.assign(this.#view, change);
+      Object.assign(this.#wish, change);
       changed();
     };
-    const scores = { own: "one training", confirmed: "confirmed" };
+    const qualities = { own: "one training", confirmed: "confirmed" };
     const sizes = { trainable: "trainable", stored: "stored" };
     this.boxes = make("div", { class: "boxes" });
     this.plot = make("div", { class: "plot", role: "group" });
@@ -35,10 +36,11 @@ export class FrontView {
     this.limit = new Limit(() => this.#show());
     this.card = new Card(name, signal);
     this.drawing = new Drawing(this.plot, signal, (trial) => this.#onPlot(trial, pressed));
+    this.quality = toggle("Quality", qualities, (value) => look({ confirmed: value === "confirmed" }));
     const controls = make(
       "div",
       { class: "row controls" },
-      toggle("Quality", scores, (value) => look({ confirmed: value === "confirmed" })),
+      this.quality,
       toggle("Parameters", sizes, (axis) => {
         // A number of the one kind says nothing of the other.
         this.limit.want(null);
@@ -61,9 +63,11 @@ export class FrontView {
     this.element = make("section", { "aria-labelledby": "front-title" }, title, this.empty, this.body);
   }
 
-  /** Which front is wanted now. */
-  view() {
-    return { ...this.#view, query: new URLSearchParams(this.#view) };
+  /** Which front of a search that stands so is wanted: until the reader chooses, the confirmed one once its best is. */
+  view(status) {
+    const { confirmed, axis } = this.#wish;
+    const shown = { confirmed: confirmed ?? typeof status.best?.confirmed_quality === "number", axis };
+    return { ...shown, query: new URLSearchParams(shown) };
   }
 
   /** Whether a method is not filtered out. */
@@ -73,20 +77,24 @@ export class FrontView {
 
   async update(given) {
     this.#given = given;
-    this.empty.hidden = true;
-    this.body.hidden = false;
-    const methods = [...new Set([...given.trials.trials, ...given.document.front].map((one) => one.method))].sort();
-    if (methods.join() !== this.#methods.join()) {
-      this.#methods = methods;
-      this.boxes.replaceChildren(...methods.map((method) => this.#box(method)));
+    const begun = given.trials.trials.some((one) => one.quality !== null);
+    this.empty.hidden = begun;
+    this.body.hidden = !begun;
+    if (this.#wish.confirmed === null) turn(this.quality, given.view.confirmed ? "confirmed" : "own");
+    const found = [...given.trials.trials, ...given.document.front].map((one) => one.method);
+    this.#methods = [...new Set([...this.#methods, ...found])].sort();
+    for (const [position, method] of this.#methods.entries()) {
+      const present = this.boxes.children[position];
+      // Boxes that are there stay where they are, for a moved one loses the focus.
+      if (present?.textContent !== method) this.boxes.insertBefore(this.#box(method), present ?? null);
     }
-    await this.#show();
+    if (begun) await this.#show();
   }
 
   #file(format) {
     const save = async () => {
       try {
-        const path = `${searchPath(this.name, "front")}?${this.view().query}&format=${format}`;
+        const path = `${searchPath(this.name, "front")}?${this.#given.view.query}&format=${format}`;
         await download(path, `${this.name}-front.${format}`);
         this.saving.report(null);
       } catch (problem) {
@@ -107,18 +115,18 @@ export class FrontView {
   }
 
   async #show() {
-    const { view, document, trials, knee } = this.#given;
+    const { view, document, trials } = this.#given;
     const methods = new Set(this.#methods.filter((one) => this.wants(one)));
     const picture = (this.#picture = compose({ ...view, document, trials, methods }));
     this.limit.span(picture.front[0]?.size ?? null, picture.budget);
     const chosen = bestWithin(picture, this.limit.value);
-    this.limit.show(chosen ? `${chosen.trial} ${chosen.method}, ${scored(chosen, picture)}` : "no point is this small");
+    const none = absence(picture);
+    this.limit.show(chosen ? `${chosen.trial} ${chosen.method}, ${scored(chosen, picture)}` : none);
     this.note.textContent = caption(picture);
     this.plot.setAttribute("aria-label", `${summary(picture)} The same numbers stand in the table of trials.`);
-    this.card.show(chosen, document, trials);
-    const bend = view.confirmed || view.axis === "stored" || picture.partial ? null : knee;
+    this.card.show(chosen, none, document, trials);
     try {
-      await this.drawing.draw(() => frontFigure(picture, this.#methods, chosen, bend));
+      await this.drawing.draw(() => frontFigure(picture, this.#methods, chosen));
       this.problem.report(null);
     } catch (problem) {
       this.problem.report(problem);
@@ -131,22 +139,4 @@ export class FrontView {
     this.limit.want(dot.size);
     return this.#show();
   }
-}
-
-function scored(dot, picture) {
-  return quality(dot.score, picture.metric);
-}
-
-function summary(picture) {
-  const best = picture.front.at(-1);
-  if (!best) return "Front without points.";
-  const points = `Front of ${count(picture.front.length)} points`;
-  return `${points}, best quality ${scored(best, picture)} with ${count(best.size)} parameters.`;
-}
-
-function caption({ confirmed, partial, complete }) {
-  if (complete && partial) return "Front of the chosen methods alone.";
-  if (partial) return "Those points of the whole front that belong to the chosen methods.";
-  if (confirmed) return "Points trained again on fresh seeds: mean and standard deviation.";
-  return "Every point was trained once, so it is partly luck.";
 }

@@ -7,13 +7,17 @@ import { count } from "./words.js";
 const EXAMPLE = {
   name: "reviews",
   model: { path: "sentence-transformers/all-MiniLM-L6-v2" },
-  data: { train: "train.csv", test: "test.csv", max_length: 64 },
+  data: { train: "reviews/train.csv", test: "reviews/test.csv", max_length: 64 },
   budget: { parameters: "0.3%" },
   methods: ["lora", "sparta", "surm-circulant", "dst"],
   training: { max_steps: 300 },
   search: { trials: 20 },
   confirm: { top: 3, seeds: 3 },
 };
+
+const PATHS =
+  "Paths of data and models: absolute, or relative to a folder that the service may read. " +
+  "A model or data set of the hub goes by its name.";
 
 export function launch({ place, parameters, signal }) {
   const line = new Line();
@@ -30,7 +34,7 @@ export function launch({ place, parameters, signal }) {
     "form",
     { submit: (event) => (event.preventDefault(), send(begin)) },
     field("Spec as JSON", text),
-    make("p", { class: "hint" }, "Folders of models and data are those of the service."),
+    make("p", { class: "hint" }, PATHS),
     make("div", { class: "row" }, validate, make("button", { type: "submit", class: "primary" }, "Launch")),
   );
   place.append(make("h1", {}, "Launch a search"), form, line.element, meaning);
@@ -45,7 +49,7 @@ export function launch({ place, parameters, signal }) {
   async function copy(name) {
     try {
       const spec = await get(searchPath(name, "spec"), signal);
-      write({ ...spec, name: `${name}-again` });
+      write(ownPart({ ...spec, name: `${name}-again` }));
       line.say(`This is the spec of ${name}, under a new name.`);
     } catch (problem) {
       line.report(problem);
@@ -91,4 +95,11 @@ export function launch({ place, parameters, signal }) {
     const status = await post("v1/searches", spec);
     if (!signal.aborted) location.hash = `#/searches/${encodeURIComponent(status.search)}`;
   }
+}
+
+/** A spec without the places that the service gives to every search, and takes from nobody. */
+function ownPart({ storage, tracking, search, ...rest }) {
+  const { study_storage, ...searching } = search;
+  const { uri, ...followed } = tracking;
+  return { ...rest, search: searching, tracking: followed };
 }

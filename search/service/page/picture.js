@@ -1,4 +1,4 @@
-/** What the picture of a front shows, before anyone draws it. It follows tracking/picture.py. */
+/** What the picture of a front shows, before anyone draws it. It follows tracking/picture.py and spaces/fronts.py. */
 
 /**
  * `document` is the front that the service gave for `confirmed` and `axis`, `trials` the document of trials, `methods`
@@ -6,13 +6,16 @@
  */
 export function compose({ document, trials, confirmed, axis, methods }) {
   const wanted = (one) => methods.has(one.method);
-  // The trials beside the front are known by their quality of one training and their trainable parameters alone.
+  // Of all trials one quality and the trainable parameters are known, so no other front is made anew of them.
   const comparable = axis === "trainable" && !confirmed;
   const finished = trials.trials.filter((one) => one.quality !== null);
   const partial = document.front.some((one) => !wanted(one)) || (comparable && finished.some((one) => !wanted(one)));
-  const beside = comparable ? finished.filter(wanted).map((one) => dot(one, false, "trainable")) : [];
+  const beside = axis === "trainable" ? finished.filter(wanted).map((one) => dot(one, false, axis)) : [];
   const given = document.front.map((one) => dot(one, confirmed, axis));
   const front = partial && comparable ? frontOf(beside, document.objective.mode) : given.filter(wanted);
+  // What lies under a dot of the front is not seen, and would answer to the mouse in its place.
+  const covered = (one) => front.some((best) => best.size === one.size && best.score === one.score);
+  const complete = !partial || comparable;
   const sizes = [...beside, ...given].map((one) => one.size);
   const budget = axis === "trainable" ? document.budget.parameters : Math.max(1, ...sizes);
   return {
@@ -22,9 +25,10 @@ export function compose({ document, trials, confirmed, axis, methods }) {
     confirmed,
     methods,
     partial,
-    complete: !partial || comparable,
-    beside,
+    complete,
+    beside: beside.filter((one) => !covered(one)),
     front,
+    knee: complete ? kneeOf(front) : null,
     budget,
     atLeast: axis === "trainable" ? document.budget.at_least : null,
     reference: document.reference.quality,
@@ -41,6 +45,7 @@ export function dot(one, confirmed, axis) {
     config: one.config,
     score,
     size,
+    confirmed,
     spread: confirmed ? one.confirmed_std : null,
     whole: one,
   };
@@ -55,11 +60,24 @@ function frontOf(dots, mode) {
     .filter((one) => sign * one.score > best && ((best = sign * one.score), true));
 }
 
+/** The dot of best trade: farthest above the line from the first to the last; null of a front without dots. */
+function kneeOf(front) {
+  if (front.length < 3) return front.at(-1) ?? null;
+  const [first, last] = [front[0], front.at(-1)];
+  const across = (one) => Math.log10(Math.max(1, one.size));
+  const above = (one) =>
+    (one.score - first.score) / (last.score - first.score) -
+    (across(one) - across(first)) / (across(last) - across(first));
+  return front.reduce((best, one) => (above(one) > above(best) ? one : best));
+}
+
 /** What is shown of both axes. Trials worse than the head alone stay outside: one that diverged would flatten all. */
 export function bounds(dots, document, budget, axis) {
   const reference = document.reference.quality;
   const sign = document.objective.mode === "max" ? 1 : -1;
-  const scores = dots.map((one) => one.score).filter((score) => reference === null || sign * score >= sign * reference);
+  const scores = dots
+    .filter((one) => reference === null || sign * one.score >= sign * reference)
+    .flatMap((one) => [one.score - (one.spread ?? 0), one.score + (one.spread ?? 0)]);
   if (reference !== null) scores.push(reference);
   if (!scores.length) scores.push(0, 1);
   const lowest = Math.min(...scores);

@@ -38,12 +38,12 @@ export function search({ place, signal }, name) {
     const status = await get(searchPath(name), signal);
     head(status);
     if (status.started === null) return isLive(status.state);
-    const view = front.view();
+    const view = front.view(status);
     const path = `${searchPath(name, "front")}?${view.query}`;
     // A search that has just begun is not tracked yet.
     const [given, found] = await Promise.all([find(path, signal), find(searchPath(name, "trials"), signal)]);
     shown = found && { trials: found, metric: status.objective.metric, front: given?.front ?? [] };
-    if (given && found) await front.update({ view, document: given, trials: found, knee: status.knee?.trial });
+    if (given && found) await front.update({ view, document: given, trials: found });
     list();
     return isLive(status.state);
   }

@@ -1,0 +1,28 @@
+/** What is said of a picture of a front, beside it and to who hears the page. */
+
+import { count, quality } from "./words.js";
+
+export function scored(dot, picture) {
+  return quality(dot.score, picture.metric);
+}
+
+export function summary(picture) {
+  const best = picture.front.at(-1);
+  if (!best) return "Front without points.";
+  const points = `Front of ${count(picture.front.length)} points`;
+  return `${points}, best quality ${scored(best, picture)} with ${count(best.size)} parameters.`;
+}
+
+/** Why no point is chosen. */
+export function absence({ front, partial }) {
+  if (front.length) return "No point is this small";
+  return partial ? "No point is of the chosen methods" : "No point was confirmed";
+}
+
+export function caption({ confirmed, axis, partial, complete }) {
+  if (complete && partial) return "Front of the chosen methods alone.";
+  if (partial) return "Those points of the whole front that belong to the chosen methods.";
+  if (!confirmed) return "Every point was trained once, so it is partly luck.";
+  const points = "Points trained again on fresh seeds: mean and standard deviation.";
+  return axis === "trainable" ? `${points} Faint: all trials, by one training.` : points;
+}
