@@ -9,7 +9,9 @@ import pytest
 
 from spaces.spec import parse_spec
 from tests.conftest import Workplace
+from tests.search.service.alone import Alone, alone_in
 from tests.search.service.surroundings import Running, surroundings
+from tests.tracking.conftest import empty_database as empty_database
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,8 @@ def ended(service: Running, name: str, **sections: dict[str, int]) -> str:
     assert status.state in ("queued", "running")
     assert service.client.wait(name).state == "finished"
     return name
+
+
+@pytest.fixture
+def alone(tmp_path: Path, empty_database: Path) -> Alone:
+    return alone_in(tmp_path, empty_database)
