@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
+from spaces.errors import RequestError
 from spaces.spec import SearchSpec, parse_spec
 from tracking import tags
-from tracking.client import ensure_experiment
+from tracking.client import ensure_experiment, one_line
 from tracking.rows import runs
 
 if TYPE_CHECKING:
@@ -23,29 +25,50 @@ SPEC = "paretune.spec"
 WANTED = "paretune.wanted"
 ATTEMPTS = "paretune.attempts"
 SINCE = "paretune.since"
+ENDED = "paretune.ended"
 
 # A tag holds 8,000 characters at most, so that a long spec stands in several.
 _CHARACTERS = 4_000
 
 
 @dataclass(frozen=True)
+class End:
+    """How the job `attempt` left a search that is not finished: stopped by a limit of its own, or failed for good."""
+
+    attempt: int
+    state: Literal["stopped", "failed"]
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class Request:
     """A search that was asked for.
 
-    `submitted`: milliseconds since the epoch. `wanted`: whether it is to run or to stop. `attempts`: jobs that were
-    submitted for it so far; `since`: how many of them before it was last asked for.
+    `spec`: none where it cannot be read, and `flaw` says why. `submitted`: milliseconds since the epoch. `wanted`:
+    whether it is to run or to stop. `attempts`: jobs that were submitted for it so far; `since`: how many of them
+    before it was last asked for. `ended`: what Ray may have forgotten; it says nothing once the search was asked for
+    again.
     """
 
     run_id: str
-    spec: SearchSpec
+    name: str
+    spec: SearchSpec | None
     submitted: int
     wanted: Wanted = "run"
     attempts: int = 0
     since: int = 0
+    ended: End | None = None
+    flaw: str = ""
 
-    @property
-    def name(self) -> str:
-        return self.spec.name
+    def readable(self) -> SearchSpec:
+        """Its spec.
+
+        Raises:
+            RequestError: when it cannot be read.
+        """
+        if self.spec is None:
+            raise RequestError(f"search {self.name!r}: {self.flaw}")
+        return self.spec
 
 
 def add_request(client: MlflowClient, spec: SearchSpec) -> Request:
@@ -74,11 +97,15 @@ def find_requests(client: MlflowClient, name: str | None = None) -> list[Request
     return sorted(found, key=lambda one: (one.submitted, one.run_id))
 
 
-def want(client: MlflowClient, request: Request, wanted: Wanted) -> None:
-    """Say that a search is to run, as if it were asked for anew, or to stop."""
-    if wanted == "run":
-        client.set_tag(request.run_id, SINCE, str(request.attempts))
-    client.set_tag(request.run_id, WANTED, wanted)
+def want_stop(client: MlflowClient, request: Request) -> None:
+    """Say that a search is to stop."""
+    client.set_tag(request.run_id, WANTED, "stop")
+
+
+def want_run(client: MlflowClient, request: Request, since: int) -> None:
+    """Say that a search is to run, as if it were asked for anew after so many attempts."""
+    client.set_tag(request.run_id, SINCE, str(since))
+    client.set_tag(request.run_id, WANTED, "run")
 
 
 def count_attempt(client: MlflowClient, request: Request, attempt: int) -> None:
@@ -86,14 +113,31 @@ def count_attempt(client: MlflowClient, request: Request, attempt: int) -> None:
     client.set_tag(request.run_id, ATTEMPTS, str(attempt))
 
 
+def keep_end(client: MlflowClient, request: Request, end: End) -> None:
+    """Its last job ended, and there is to be no other one; told twice, it is the same."""
+    client.set_tag(request.run_id, ENDED, json.dumps(asdict(end)))
+
+
 def _request(run: Run) -> Request:
     held = run.data.tags
-    parts = sorted((int(name.rpartition(".")[2]), text) for name, text in held.items() if name.startswith(f"{SPEC}."))
+    spec, flaw = _spec(held)
     return Request(
         run_id=run.info.run_id,
-        spec=parse_spec(json.loads("".join(text for _, text in parts))),
+        name=held[tags.SEARCH],
+        spec=spec,
         submitted=run.info.start_time,
         wanted=cast(Wanted, held[WANTED]),
         attempts=int(held[ATTEMPTS]),
         since=int(held[SINCE]),
+        ended=End(**json.loads(held[ENDED])) if ENDED in held else None,
+        flaw=flaw,
     )
+
+
+def _spec(held: Mapping[str, str]) -> tuple[SearchSpec | None, str]:
+    """The spec, or what is wrong with it: an earlier version may have taken what this one does not."""
+    try:
+        parts = sorted((int(key.rpartition(".")[2]), text) for key, text in held.items() if key.startswith(f"{SPEC}."))
+        return parse_spec(json.loads("".join(text for _, text in parts))), ""
+    except ValueError as error:
+        return None, f"its spec cannot be read ({one_line(error)})"

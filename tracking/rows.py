@@ -49,6 +49,7 @@ class TrialRow:
     metrics: dict[str, float]
     plan: TrialPlan
     reason: str | None
+    seconds: float | None = None  # from its start to its end, whatever lay between
 
     @property
     def quality(self) -> float | None:
@@ -125,6 +126,7 @@ def _trial(run: Run) -> TrialRow:
         metrics=_metrics(run),
         plan=_record(run, tags.PLAN, TrialPlan),
         reason=run.data.tags.get(tags.REASON) or None,
+        seconds=None if run.info.end_time is None else (run.info.end_time - run.info.start_time) / 1000,
     )
 
 

@@ -131,7 +131,7 @@ def _table(status: SearchStatus) -> Table:
     if status.hypervolume is not None:
         table.add_row("hypervolume", f"{status.hypervolume:.3f}")
     for name, point in (("best", status.best), ("knee", status.knee)):
-        if point is not None:
+        if point is not None and status.objective is not None:
             size = f"{point.trainable_parameters:,} parameters"
             table.add_row(
                 name, f"{point.quality:.4f} {status.objective.metric}, {size}: {point.method}, trial {point.trial}"

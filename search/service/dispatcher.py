@@ -1,20 +1,28 @@
-"""Submits what is due, over and over. Any number of services may do so at once, and any of them may die."""
+"""Submits what is due, over and over. Any number of services may do so at once, and any of them may die.
+
+What MLflow says is to stop is told to drivers that began meanwhile; how jobs ended is told to MLflow, for Ray forgets.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 
-from search.service.jobs import Jobs
+from search.service.jobs import Job, Jobs
+from search.service.marks import pass_on_stop
 from search.service.scheduling import due, job_name, standings
 from search.service.settings import Settings
 from spaces.errors import RequestError, WorkError
 from tracking.client import reading
-from tracking.requests import count_attempt, find_requests
+from tracking.requests import End, count_attempt, find_requests, keep_end
 from tracking.rows import list_searches
 
 SECONDS = 5.0
 MODULE = "search.service.driver"
+
+# A tag holds 8,000 characters at most, and a character may take six of them.
+_CHARACTERS = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +43,9 @@ class Dispatcher(threading.Thread):
             try:
                 dispatch(self._settings, self._jobs)
             except (RequestError, WorkError) as error:
-                logger.warning("nothing is submitted for now: %s", error)
+                logger.warning("not everything is passed on for now: %s", error)
             except Exception:
-                logger.exception("nothing is submitted for now")
+                logger.exception("not everything is passed on for now")
             self._changed.wait(SECONDS)
             self._changed.clear()
 
@@ -51,20 +59,32 @@ class Dispatcher(threading.Thread):
         self._changed.set()
 
 
-def dispatch(settings: Settings, jobs: Jobs) -> list[str]:
-    """Submit the searches that are due; gives their names.
+def dispatch(settings: Settings, jobs: Jobs) -> None:
+    """Submit the searches that are due, and pass on what the others are to know.
 
     Raises:
         RequestError: when MLflow does not answer.
-        WorkError: when MLflow or Ray fails.
+        WorkError: when MLflow, Ray or the storage fails.
     """
     with reading(settings.tracking_uri) as client:
         requests = find_requests(client)
         tracked = {row.name: row.state for row in reversed(list_searches(client))}
-        ready = due(standings(requests, jobs.all(), tracked), settings.max_running)
-        for one in ready:
+        known = standings(requests, jobs.all(), tracked)
+        for one in due(known, settings.max_running):
             attempt = one.attempts + 1
             arguments = [one.name, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
             jobs.submit(job_name(one, attempt), MODULE, arguments)
             count_attempt(client, one, attempt)
-    return [one.name for one in ready]
+        for standing in known:
+            if (end := standing.news) is not None:
+                if standing.attempt > standing.request.attempts:  # submitted by a service that died
+                    count_attempt(client, standing.request, standing.attempt)
+                keep_end(client, standing.request, _explained(end, standing.job, jobs))
+    for standing in known:
+        if standing.phase == "stopping":
+            pass_on_stop(settings, standing.request.name)
+
+
+def _explained(end: End, job: Job | None, jobs: Jobs) -> End:
+    """With the reason of a failure, which a cluster that is lost takes with it."""
+    return replace(end, message=jobs.why(job)[:_CHARACTERS]) if end.state == "failed" and job is not None else end

@@ -26,14 +26,17 @@ class SearchStatus(_Document):
     state: Phase
     submitted: str | None = Field(description="UTC, ISO 8601; none of a search that the service was not asked for.")
     started: str | None = Field(description="UTC, ISO 8601; none while it waits.")
-    base_model: str
+    base_model: str = Field(description="Empty where it is not known.")
     budget: BudgetNumbers | None = Field(description="In numbers; none until the search has begun.")
-    objective: ObjectiveName
+    objective: ObjectiveName | None = Field(description="None where the spec cannot be read.")
     hypervolume: float | None
     trials: TrialCounts
     planned: int | None = Field(description="Trials that it is to have; none where its spec is not known.")
     progress: float = Field(ge=0, le=1, description="Trials that ended, of those that it is to have.")
-    eta_seconds: float | None = Field(description="Until its last trial, at the pace so far; confirm comes on top.")
+    eta_seconds: float | None = Field(
+        description="Until its last trial, at the pace so far; confirm comes on top. "
+        "In a list, none of a search that was taken up again."
+    )
     best: FrontPoint | None = Field(
         default=None, description="Of the front so far; of one search alone, not of a list."
     )

@@ -16,7 +16,7 @@ from search.options import console
 from spaces.errors import RequestError, Unreachable, WorkError
 from spaces.spec import dump_spec
 from tracking.client import reading
-from tracking.requests import find_requests
+from tracking.requests import Request, find_requests
 from tracking.spool import Spool
 
 
@@ -35,8 +35,14 @@ def _drive(name: str, home: Path, uri: str) -> int:
     # Ray gives its jobs the address of their cluster.
     address = os.environ.get("RAY_ADDRESS", "auto")
     try:
-        # No `resume`, which would take back a stop that was asked for meanwhile.
-        code = take_up(home, address, uri, console()) if search_home.exists(home) else _begin(name, address, uri)
+        request = _request(name, uri)
+        if request is not None and request.wanted == "stop":
+            # Nothing that ended: who wants the search again meanwhile is given another job.
+            raise WorkError(f"search {name!r} is to stop, and was not begun")
+        if search_home.exists(home):  # no `resume`, which would take back a stop that is asked for now
+            code = take_up(home, address, uri, console())
+        else:
+            code = _begin(name, request, address, uri)
     except Unreachable as error:  # nobody's request is wrong: the next job may find it
         raise WorkError(str(error)) from None
     if search_home.is_finished(home) and (waiting := Spool(home).unsent):
@@ -44,13 +50,16 @@ def _drive(name: str, home: Path, uri: str) -> int:
     return code
 
 
-def _begin(name: str, address: str, uri: str) -> int:
+def _request(name: str, uri: str) -> Request | None:
     with reading(uri) as client:
-        requests = find_requests(client, name)
-    if not requests:
+        return next(iter(find_requests(client, name)), None)
+
+
+def _begin(name: str, request: Request | None, address: str, uri: str) -> int:
+    if request is None:
         raise RequestError(f"search {name!r}: nobody asked for it")
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
-        file.write(dump_spec(requests[0].spec))
+        file.write(dump_spec(request.readable()))
         file.flush()
         return search(Path(file.name), [], address, uri, console())
 

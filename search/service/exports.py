@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import os
-import shutil
-import sys
-import tempfile
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +16,7 @@ from search.service.settings import Settings
 from spaces.errors import RequestError
 
 FOLDER = "exports"
-MODULE = "search.service.exports"
+MODULE = "search.service.exporter"
 PATTERN = r"^[0-9]{4,9}-(peft|merged|stock|lora(-[0-9]{1,18}([.][0-9]{1,18})?(e[+-][0-9]{1,3})?)?)$"
 """Of an identity."""
 
@@ -73,9 +68,10 @@ def begin(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportSt
     identity = export.identity
     attempts = _attempts(jobs.all(), name, identity)
     known = _status(settings, jobs, name, identity, attempts)
-    if known is None or known.state == "failed":
-        arguments = [name, identity, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
-        jobs.submit(f"{_prefix(name, identity)}{len(attempts) + 1}", MODULE, arguments)
+    if known is not None and known.state != "failed":
+        return known
+    arguments = [name, identity, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
+    jobs.submit(f"{_prefix(name, identity)}{len(attempts) + 1}", MODULE, arguments)
     return _document(name, export, "running")
 
 
@@ -89,7 +85,8 @@ def statuses(settings: Settings, jobs: Jobs, name: str) -> list[ExportStatus]:
     known = jobs.all()
     prefix = APART.join(("export", name, ""))
     asked = {one.removeprefix(prefix).partition(APART)[0] for one in known if one.startswith(prefix)}
-    written = {file.name.removesuffix(".zip") for file in (settings.storage / name / FOLDER).glob("*.zip")}
+    files = {file.name.removesuffix(".zip") for file in (settings.storage / name / FOLDER).glob("*.zip")}
+    written = {one for one in files if re.fullmatch(PATTERN, one)}  # somebody may keep other files there
     found = (_status(settings, jobs, name, one, _attempts(known, name, one)) for one in sorted(asked | written))
     return [one for one in found if one is not None]
 
@@ -103,7 +100,7 @@ def _status(settings: Settings, jobs: Jobs, name: str, identity: str, attempts: 
     job = attempts[-1]
     if job.alive:
         return _document(name, export, "running")
-    return _document(name, export, "failed", jobs.last_line(job.name) or job.message)
+    return _document(name, export, "failed", jobs.why(job))
 
 
 def _document(
@@ -131,33 +128,3 @@ def _attempts(jobs: Mapping[str, Job], name: str, identity: str) -> list[Job]:
 
 def _prefix(name: str, identity: str) -> str:
     return APART.join(("export", name, identity, ""))
-
-
-def main() -> int:
-    """The job: write, verify, pack, and only then give the file its name."""
-    from search.cli import run
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    for one in ("name", "identity"):
-        parser.add_argument(one)
-    parser.add_argument("--storage", type=Path, required=True)
-    parser.add_argument("--tracking-uri", required=True)
-    given = parser.parse_args()
-    export = Export.of(given.identity)
-    target = given.storage / given.name / FOLDER / given.identity
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
-        out = Path(folder) / f"{given.name}-{target.name}"
-        places = ["--storage", str(given.storage), "--tracking-uri", given.tracking_uri]
-        wanted = ["--out", str(out), "--trial", export.trial, "--format", export.form]
-        wanted += ["--rank", str(export.rank)] if export.rank is not None else []
-        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models are no folders
-            code = run(["export", given.name, *wanted, *places])
-        if code == 0:
-            packed = shutil.make_archive(str(Path(folder) / "packed"), "zip", root_dir=folder, base_dir=out.name)
-            os.replace(packed, f"{target}.zip")
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

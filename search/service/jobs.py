@@ -60,7 +60,7 @@ class Jobs:
     """The jobs of one cluster, by the names that they were submitted under.
 
     Raises:
-        WorkError: from every method, when Ray does not answer.
+        WorkError: from every method but `why`, when Ray does not answer.
     """
 
     def __init__(self, address: str) -> None:
@@ -101,13 +101,13 @@ class Jobs:
         except (RuntimeError, ConnectionError, requests.RequestException) as error:
             raise self._failed(error) from error
 
-    def last_line(self, name: str) -> str:
-        """What a job said last, which is why it failed."""
+    def why(self, job: Job) -> str:
+        """Why a job failed: what it said last, or else what Ray says of it, which may have lost its words."""
         try:
-            said: str = self._client().get_job_logs(PREFIX + name)
-        except (RuntimeError, ConnectionError, requests.RequestException) as error:
-            raise self._failed(error) from error
-        return last_complaint(said) or ""
+            said: str = self._client().get_job_logs(PREFIX + job.name)
+        except (RuntimeError, ConnectionError, requests.RequestException):
+            said = ""
+        return last_complaint(said) or job.message
 
     def _client(self) -> JobSubmissionClient:
         """Made once: it asks for Ray's version at its start, and keeps nothing open."""

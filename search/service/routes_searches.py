@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from search import home as search_home
-from search.service import examples
+from search.service import examples, steering
 from search.service.confinement import confined
 from search.service.context import Context, Name, Service, located, problems
 from search.service.documents import Phase, SearchPage, SearchStatus
 from search.service.guards import READ, RUN
 from search.service.problems import Problem
-from search.service.scheduling import standings
 from search.service.spec_body import Spec
 from spaces.errors import Unknown
 from spaces.spec import SearchSpec, parse_spec
 from tracking.artifacts import fetch_spec
 from tracking.client import reading
-from tracking.requests import Request, add_request, find_requests, want
+from tracking.requests import add_request, find_requests
 from tracking.rows import list_searches
 
 router = APIRouter(prefix="/v1/searches", tags=["searches"])
+
+_ASKING = Lock()
+"""One new search at a time, so that not all see room where there is room for one; another service may see it too."""
 
 _LAUNCHED: dict[int | str, dict[str, Any]] = {
     200: {"model": SearchStatus, "description": "It was asked for before.", "headers": located("search")},
@@ -53,19 +55,19 @@ def _is_new(service: Context, asked: SearchSpec) -> bool:
             if tracked:  # by a command
                 _check_same(asked, fetch_spec(settings.tracking_uri, tracked[0].run_id))
                 return False
-            waiting = [one for one in service.statuses(None) if one.state == "queued"]
-            if len(waiting) >= settings.max_queued:
-                raise Problem(
-                    429, f"{len(waiting)} searches wait; allowed: {settings.max_queued}", {"Retry-After": "60"}
-                )
-            request = add_request(client, asked)
+            with _ASKING:
+                waiting = sum(one.state == "queued" for one in service.statuses(None))
+                if waiting >= settings.max_queued:
+                    detail = f"{waiting} searches wait; allowed: {settings.max_queued}"
+                    raise Problem(429, detail, {"Retry-After": "60"})
+                request = add_request(client, asked)
         else:
             request = known[0]
     _check_same(asked, request.spec)
     return not known
 
 
-def _check_same(asked: SearchSpec, known: SearchSpec) -> None:
+def _check_same(asked: SearchSpec, known: SearchSpec | None) -> None:
     if asked != known:
         raise Problem(409, f"name = {asked.name}: in use by another spec; allowed: a new name, or the same spec")
 
@@ -99,38 +101,19 @@ def spec(name: Name, service: Service) -> SearchSpec:
         requests, tracked = find_requests(client, name), list_searches(client, name)
     if not requests and not tracked:
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
-    return requests[0].spec if requests else fetch_spec(uri, tracked[0].run_id)
+    return requests[0].readable() if requests else fetch_spec(uri, tracked[0].run_id)
 
 
 @router.post("/{name}/stop", status_code=202, dependencies=[RUN], responses=problems(404, 409))
 def stop(name: Name, service: Service) -> SearchStatus:
     """End it cleanly: its front stands, and it can be resumed."""
-    home = service.settings.storage / name
-    if search_home.is_finished(home):
-        raise Problem(409, f"search {name!r}: is finished; allowed: one that waits or runs")
-    with reading(service.settings.tracking_uri) as client:
-        request = _request(name, find_requests(client, name))
-        want(client, request, "stop")
-    if search_home.exists(home):
-        search_home.ask_to_stop(home)
-    else:
-        (standing,) = standings([request], service.jobs.all(), {})
-        if standing.job is not None and standing.job.alive:
-            service.jobs.kill(standing.job.name)  # nothing was written yet
+    steering.stop(service.settings, service.jobs, name)
     return service.status(name)
 
 
-@router.post("/{name}/resume", status_code=202, dependencies=[RUN], responses=problems(404))
+@router.post("/{name}/resume", status_code=202, dependencies=[RUN], responses=problems(404, 409))
 def resume(name: Name, service: Service) -> SearchStatus:
-    """Go on with a search that was stopped, or that failed."""
-    with reading(service.settings.tracking_uri) as client:
-        want(client, _request(name, find_requests(client, name)), "run")
-    search_home.take_back_stop(service.settings.storage / name)
+    """Go on with a search that was stopped, or that failed, also with one that a command began."""
+    steering.resume(service.settings, service.jobs, name)
     service.dispatcher.look()
     return service.status(name)
-
-
-def _request(name: str, found: list[Request]) -> Request:
-    if not found:
-        raise Unknown(f"search {name!r}: the service was not asked for it; allowed: one of GET /v1/searches")
-    return found[0]

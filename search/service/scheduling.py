@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from search.service.documents import Phase
 from search.service.jobs import APART, Job
 from spaces.records import State
-from tracking.requests import Request
+from tracking.requests import End, Request
 
 ATTEMPTS = 5
 """Jobs that may fail in a row before a search is given up: a driver that died is followed by another one."""
@@ -18,10 +18,11 @@ WRONG_REQUEST = 2
 
 @dataclass(frozen=True)
 class Standing:
-    """How a search stands: its request, the job that was submitted last, and what MLflow has of it."""
+    """How a search stands: its request, the job that was submitted last, which one that is, and what MLflow has."""
 
     request: Request
     job: Job | None
+    attempt: int
     tracked: State | None
 
     @property
@@ -33,18 +34,36 @@ class Standing:
             return "stopping" if self.request.wanted == "stop" else "running"
         if self.request.wanted == "stop":
             return "stopped"
-        if self.job is not None and self.job.state == "succeeded":
-            return "stopped"  # by a limit of its own: of time, or of steps
-        if self.given_up:
+        if self.request.spec is None:
             return "failed"
-        return "queued"
+        return "queued" if self.end is None else self.end.state
 
     @property
-    def given_up(self) -> bool:
-        """Whether another job would not help."""
-        if self.job is None:
-            return False
-        return self.job.code == WRONG_REQUEST or self.request.attempts - self.request.since >= ATTEMPTS
+    def end(self) -> End | None:
+        """How it ended, where another job would not help: as was recorded, for Ray forgets, or as the last job says."""
+        known = self.request.ended
+        if known is not None and known.attempt > self.request.since:
+            return known
+        if self.job is None or self.job.alive:
+            return None
+        if self.job.state == "succeeded":
+            return End(self.attempt, "stopped")  # by a limit of its own: of time, or of steps
+        if self.job.code == WRONG_REQUEST or self.attempt - self.request.since >= ATTEMPTS:
+            return End(self.attempt, "failed")
+        return None
+
+    @property
+    def news(self) -> End | None:
+        """An end that is to be recorded."""
+        told = self.request.wanted == "run" and self.phase in ("stopped", "failed")
+        return self.end if told and self.end != self.request.ended else None
+
+    @property
+    def message(self) -> str | None:
+        """Why it failed, as far as that was recorded."""
+        if self.phase != "failed":
+            return None
+        return self.request.flaw or (self.end.message if self.end is not None else "") or None
 
 
 def job_name(request: Request, attempt: int) -> str:
@@ -64,7 +83,7 @@ def standings(requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Map
         job = jobs.get(job_name(one, attempt))
         if job is not None and not job.alive and attempt <= one.since:
             job = None
-        found.append(Standing(one, job, tracked.get(one.name)))
+        found.append(Standing(one, job, attempt, tracked.get(one.name)))
     return found
 
 

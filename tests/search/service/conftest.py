@@ -12,8 +12,10 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from spaces.spec import parse_spec
 from tests.conftest import Workplace
+from tests.search.service.alone import Alone, alone_in
 from tests.search.service.browsing import SECONDS, Opener
 from tests.search.service.surroundings import Running, surroundings
+from tests.tracking.conftest import empty_database as empty_database
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +70,8 @@ def open_page(browser: Browser, service: Running) -> Iterator[Opener]:
     yield opener
     opener.close()
     assert opener.errors == []
+
+
+@pytest.fixture
+def alone(tmp_path: Path, empty_database: Path) -> Alone:
+    return alone_in(tmp_path, empty_database)

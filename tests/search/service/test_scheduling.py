@@ -13,12 +13,24 @@ from search.service.jobs import Job, JobState
 from search.service.scheduling import ATTEMPTS, WRONG_REQUEST, Standing, due, job_name, standings
 from spaces.records import State
 from spaces.spec import parse_spec
-from tracking.requests import Request, Wanted
+from tracking.requests import End, Request, Wanted
+
+SPEC = parse_spec({"name": "a", "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 9}})
 
 
-def request(name: str, submitted: int = 0, wanted: Wanted = "run", attempts: int = 0, since: int = 0) -> Request:
-    spec = parse_spec({"name": name, "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 9}})
-    return Request(f"run-{name}", spec, submitted, wanted, attempts, since)
+def request(
+    name: str,
+    submitted: int = 0,
+    wanted: Wanted = "run",
+    attempts: int = 0,
+    since: int = 0,
+    ended: End | None = None,
+) -> Request:
+    return Request(f"run-{name}", name, SPEC, submitted, wanted, attempts, since, ended)
+
+
+LIMITED, FAILED = End(1, "stopped"), End(1, "failed", "nothing is there")
+UNREADABLE = replace(request("a"), spec=None, flaw="its spec cannot be read (name: missing)")
 
 
 def job(state: JobState, code: int | None = None) -> Job:
@@ -42,10 +54,55 @@ def job(state: JobState, code: int | None = None) -> Job:
         (request("a", attempts=1), job("failed", WRONG_REQUEST), None, "failed"),
         (request("a", attempts=ATTEMPTS), job("failed", 1), "stopped", "failed"),
         (request("a", attempts=ATTEMPTS + 1, since=ATTEMPTS), job("failed", 1), "stopped", "queued"),
+        (
+            request("a", attempts=1, wanted="stop"),
+            job("failed", 1),
+            None,
+            "stopped",
+        ),  # it found that, and did not begin
+        (request("a", attempts=1), job("failed", 1), None, "queued"),  # likewise, and was asked for again since
+        # The cluster was lost after it had ended.
+        (request("a", attempts=1, ended=LIMITED), None, "stopped", "stopped"),
+        (request("a", attempts=1, ended=FAILED), None, None, "failed"),
+        (request("a", attempts=1, ended=FAILED), None, "finished", "finished"),
+        (request("a", attempts=1, since=1, ended=LIMITED), None, "stopped", "queued"),  # asked for again
+        (request("a", attempts=2, since=1, ended=LIMITED), job("running"), "running", "running"),
+        (UNREADABLE, None, None, "failed"),
+        (UNREADABLE, None, "finished", "finished"),
+        (replace(UNREADABLE, attempts=1), job("running"), "running", "running"),  # by an earlier version
+        (replace(UNREADABLE, attempts=1), job("failed"), "running", "failed"),
     ],
 )
 def test_phases(asked: Request, last: Job | None, tracked: State | None, phase: str) -> None:
-    assert Standing(asked, last, tracked).phase == phase
+    standing = Standing(asked, last, asked.attempts, tracked)
+    assert standing.phase == phase
+    assert [one.name for one in due([standing], 1)] == (["a"] if phase == "queued" else [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "last", "tracked", "end"),
+    [
+        (request("a", attempts=1), job("succeeded", 0), "stopped", LIMITED),
+        (request("a", attempts=1), job("succeeded", 0), "finished", None),
+        (request("a", attempts=1, ended=LIMITED), job("succeeded", 0), "stopped", None),
+        (request("a", attempts=1, wanted="stop"), job("succeeded", 0), "stopped", None),
+        (request("a", attempts=1), job("failed", WRONG_REQUEST), None, End(1, "failed")),
+        (request("a", attempts=1, ended=FAILED), job("failed", WRONG_REQUEST), None, None),
+        (request("a", attempts=2, since=1, ended=FAILED), job("failed", WRONG_REQUEST), None, End(2, "failed")),
+        (request("a", attempts=ATTEMPTS), job("failed"), "running", End(ATTEMPTS, "failed")),
+        (request("a", attempts=1), job("failed"), "running", None),
+        (request("a", attempts=1), None, "running", None),
+    ],
+)
+def test_an_end_is_recorded_once(asked: Request, last: Job | None, tracked: State | None, end: End | None) -> None:
+    assert Standing(asked, last, asked.attempts, tracked).news == end
+
+
+def test_why_it_failed_is_said_as_it_was_recorded() -> None:
+    assert Standing(request("a", attempts=1, ended=FAILED), None, 1, None).message == "nothing is there"
+    assert Standing(UNREADABLE, None, 0, None).message == "its spec cannot be read (name: missing)"
+    assert Standing(request("a", attempts=1), job("failed", WRONG_REQUEST), 1, None).message is None  # not yet
+    assert Standing(request("a", attempts=1, ended=FAILED), None, 1, "finished").message is None
 
 
 def test_what_was_asked_for_first_runs_first_as_far_as_there_is_room() -> None:
@@ -58,7 +115,7 @@ def test_what_was_asked_for_first_runs_first_as_far_as_there_is_room() -> None:
 
 def test_a_job_that_was_submitted_and_not_counted_is_the_last_one() -> None:
     (standing,) = standings([request("a")], {"a~1": job("running")}, {})
-    assert standing.phase == "running"
+    assert (standing.phase, standing.attempt) == ("running", 1)
 
 
 def test_an_earlier_job_says_nothing_of_a_search_that_was_asked_for_again() -> None:
@@ -68,7 +125,10 @@ def test_an_earlier_job_says_nothing_of_a_search_that_was_asked_for_again() -> N
 
 
 class World:
-    """MLflow and Ray as far as they matter here, driven at random; several services look on, each at its own pace."""
+    """MLflow and Ray as far as they matter here, driven at random; several services look on, each at its own pace.
+
+    `over`: searches whose end was recorded, which must not begin again, whatever Ray forgets.
+    """
 
     def __init__(self, seed: int, searches: int, max_running: int) -> None:
         self.random = random.Random(seed)
@@ -77,11 +137,18 @@ class World:
         self.jobs: dict[str, Job] = {}
         self.tracked: dict[str, State] = {}
         self.work = dict.fromkeys(self.requests, 3)
+        self.over: set[str] = set()
 
     def dispatch(self) -> None:
         known = standings(self.requests.values(), dict(self.jobs), self.tracked)
         for one in due(known, self.max_running):
+            assert one.name not in self.over
             self.submit(one)
+        for standing in known:
+            if standing.news is not None and self.random.random() < 0.8:  # else the service dies before
+                one = standing.request
+                self.requests[one.name] = replace(one, attempts=standing.attempt, ended=standing.news)
+                self.over.add(one.name)
 
     def submit(self, one: Request) -> None:
         name = job_name(one, one.attempts + 1)
@@ -97,10 +164,13 @@ class World:
         """A driver works, dies, or the whole cluster is lost with all that it knew."""
         for name in self.requests:
             for key in self.alive(name):
-                self.tracked.setdefault(name, "running")
                 if not quiet and self.random.random() < 0.1:
-                    self.jobs[key] = job("failed")
+                    self.jobs[key] = job("failed", self.random.choice([None, 1, WRONG_REQUEST]))
                     continue
+                if not quiet and self.random.random() < 0.05:  # by its time limit
+                    self.jobs[key], self.tracked[name] = job("succeeded", 0), "stopped"
+                    continue
+                self.tracked[name] = "running"
                 self.work[name] -= 1
                 if self.work[name] <= 0:
                     self.jobs[key], self.tracked[name] = job("succeeded", 0), "finished"
@@ -119,6 +189,6 @@ def test_every_search_runs_once_at_a_time_and_comes_to_its_end(seed: int, search
         assert sum(len(world.alive(name)) for name in world.requests) <= max_running
         world.step(quiet=turn >= 30)
     phases = {one.request.name: one.phase for one in standings(world.requests.values(), world.jobs, world.tracked)}
-    assert set(phases.values()) <= {"finished", "failed"}
+    assert set(phases.values()) <= {"finished", "failed", "stopped"}
     for name, phase in phases.items():
-        assert phase == "finished" or world.requests[name].attempts >= ATTEMPTS
+        assert phase == "finished" or name in world.over

@@ -5,18 +5,36 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from search.service.client import Client
+from search.service.dispatcher import MODULE
 from search.service.documents import ExportRequest
 from spaces.errors import RequestError
-from spaces.spec import parse_spec
+from spaces.spec import SearchSpec, parse_spec
 from tests.search.service.surroundings import Running
-from tests.search.test_interruption import wait_for
+from tests.search.test_interruption import results_in, wait_for
+from tracking.client import connect, reading
+from tracking.requests import SPEC, End, add_request, find_requests, want_stop
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("service")]
+
+LONG = {"training": {"max_steps": 600}, "search": {"trials": 3, "rungs": 3}}
+
+
+def stored(service: Running, name: str, **sections: Any) -> SearchSpec:
+    """A spec as the service keeps it."""
+    return parse_spec(service.values(name, storage=str(service.storage), **sections))
+
+
+def recorded(service: Running, name: str) -> End | None:
+    """The end of a search as MLflow has it."""
+    with reading(service.tracking_uri) as client:
+        (found,) = find_requests(client, name)
+    return found.ended
 
 
 def test_a_launch_without_a_token_is_refused(service: Running) -> None:
@@ -162,8 +180,7 @@ def test_a_search_that_cannot_begin_fails_with_its_reason(service: Running) -> N
 
 def test_stop_resume_and_the_queue(service: Running) -> None:
     client = service.client
-    long = {"training": {"max_steps": 600}, "search": {"trials": 3, "rungs": 3}}
-    client.launch(parse_spec(service.values("long", **long)))
+    client.launch(parse_spec(service.values("long", **LONG)))
     client.launch(parse_spec(service.values("later", search={"trials": 1})))
     wait_for(lambda: client.status("long").state == "running" and client.status("long").started)
     assert client.status("later").state == "queued"
@@ -177,6 +194,69 @@ def test_stop_resume_and_the_queue(service: Running) -> None:
     assert [trial.state for trial in trials] == ["finished"] * 3
     assert kept <= {trial.trial for trial in trials}
     assert service.doctor("long") == []
+
+
+def test_a_stop_at_the_moment_of_the_submission_counts(service: Running) -> None:
+    """It comes when a dispatcher has seen that the search is due, and has not submitted its job."""
+    with reading(service.tracking_uri) as mlflow:
+        want_stop(mlflow, add_request(mlflow, stored(service, "late", search={"trials": 1})))
+    places = ("--storage", str(service.storage), "--tracking-uri", service.tracking_uri)
+    service.jobs.submit("late~1", MODULE, ("late", *places))
+    wait_for(lambda: not service.jobs.all()["late~1"].alive)
+    assert service.client.status("late").state == "stopped"
+    assert not (service.storage / "late").exists()
+    assert service.client.resume("late").state in ("queued", "running")
+    assert service.client.wait("late").state == "finished"
+    assert {name for name in service.jobs.all() if name.startswith("late~")} == {"late~1", "late~2"}
+
+
+def test_a_stop_that_reached_no_driver_is_passed_on_to_it(service: Running) -> None:
+    """By a dispatcher: the service that was asked for the stop has died, or found no folder yet."""
+    client = service.client
+    client.launch(parse_spec(service.values("unmarked", **LONG)))
+    wait_for(lambda: client.status("unmarked").started)
+    with reading(service.tracking_uri) as mlflow:
+        (request,) = find_requests(mlflow, "unmarked")
+        want_stop(mlflow, request)
+    assert client.wait("unmarked").state == "stopped"
+    assert client.status("unmarked").trials.finished < LONG["search"]["trials"]
+
+
+def test_a_search_of_a_command_is_stopped_and_resumed(service: Running) -> None:
+    client, home = service.client, service.storage / "ours"
+    spec = service.place.spec("ours", storage=str(service.storage), **LONG)
+    driver = service.place.start("search", str(spec), "--tracking-uri", service.tracking_uri)
+    wait_for(lambda: len(results_in(home)) > 1, driver)  # of the reference and a trial
+    wait_for(lambda: service.get("/v1/searches/ours").ok, driver)
+    assert client.status("ours").state == "running"
+    assert client.stop("ours").state == "stopping"
+    _, errors = driver.communicate(timeout=200)
+    assert driver.returncode == 0, errors
+    assert client.wait("ours").state == "stopped"
+    before = results_in(home)
+    assert client.resume("ours").state in ("queued", "running")
+    assert client.wait("ours").state == "finished"
+    after = results_in(home)
+    assert {path: after[path] for path in before} == before
+    assert [trial.state for trial in client.trials("ours").trials] == ["finished"] * LONG["search"]["trials"]
+    assert service.doctor("ours") == []
+
+
+def test_one_request_that_cannot_be_read_keeps_nobody_from_anything(service: Running) -> None:
+    client, mlflow = service.client, connect(service.tracking_uri)
+    request = add_request(mlflow, stored(service, "unreadable"))
+    mlflow.set_tag(request.run_id, f"{SPEC}.0", "{}")
+    try:
+        client.launch(parse_spec(service.values("beside", search={"trials": 1})))
+        assert client.wait("beside").state == "finished"
+        status = client.status("unreadable")
+        assert (status.state, status.objective) == ("failed", None)
+        assert status.message is not None
+        assert status.message.startswith("its spec cannot be read (")
+        assert status in client.searches(limit=200).searches
+        assert 'paretune_searches{state="failed"}' in service.get("/metrics").text
+    finally:
+        mlflow.delete_run(request.run_id)
 
 
 def test_a_service_that_comes_back_knows_everything(service: Running, finished: str) -> None:
@@ -236,6 +316,11 @@ def test_exports_are_listed(service: Running, second: str) -> None:
         client.export(second, ExportRequest(trial=one.trial))
     assert [one.id for one in client.exports(second)] == sorted(before | asked)
     wait_for(lambda: {one.state for one in client.exports(second)} == {"finished"})
+    assert client.export(second, ExportRequest(trial=best.trial)).state == "finished"
+    foreign = service.storage / second / "exports" / "notes.zip"
+    foreign.touch()
+    assert [one.id for one in client.exports(second)] == sorted(before | asked)
+    foreign.unlink()
     with pytest.raises(RequestError, match="search 'nobody': not known"):
         client.exports("nobody")
     with pytest.raises(RequestError, match="trial 9999: no finished trial of search second"):
@@ -303,3 +388,28 @@ def test_a_search_outlives_its_driver_and_its_cluster(service: Running) -> None:
     assert [(one.trial, one.state) for one in trials] == [(f"{number:04d}", "finished") for number in range(4)]
     assert before <= {one.trial for one in trials}
     assert service.doctor("tough") == []
+
+
+def test_what_has_ended_stays_so_when_its_cluster_is_lost(service: Running) -> None:
+    client = service.client
+    limited = {"training": {"max_steps": 400}, "search": {"trials": 100, "time_limit": 20}}
+    client.launch(parse_spec(service.values("limited", **limited)))
+    client.launch(parse_spec(service.values("mistaken", data={"label": "nowhere"})))
+    assert client.wait("limited").state == "stopped"
+    assert client.wait("mistaken").state == "failed"
+    wait_for(lambda: recorded(service, "limited") and recorded(service, "mistaken"))
+    service.replace_head()
+    wait_for(lambda: service.get("/readyz").ok)
+    # What is due is submitted in the order in which it was asked for, so that these two would come before it.
+    client.launch(parse_spec(service.values("after", search={"trials": 1})))
+    assert client.wait("after").state == "finished"
+    assert {name for name in service.jobs.all() if not name.startswith("export")} == {"after~1"}
+    assert client.status("limited").state == "stopped"
+    status = client.status("mistaken")
+    assert status.state == "failed"
+    assert status.message is not None
+    assert "nowhere" in status.message
+    assert client.resume("limited").state in ("queued", "running")
+    wait_for(lambda: "limited~2" in service.jobs.all())
+    client.stop("limited")
+    assert client.wait("limited").state == "stopped"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -10,23 +11,39 @@ from pathlib import Path
 from subprocess import DEVNULL, Popen
 
 import pytest
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import OperationalError
 
 from search.home import is_finished
 from search.service.documents import ExportRequest
+from spaces.errors import RequestError
 from spaces.spec import parse_spec
 from tests.conftest import Workplace
 from tests.search.heads import free_port
 from tests.search.service.networks import networks
+from tests.search.service.remains import ray_folder, remains
 from tests.search.service.surroundings import answers
-from tests.search.service.topology import Topology, topology
+from tests.search.service.topology import STUDIES, TRACKING, Topology, topology
 from tests.search.test_interruption import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("topology")]
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data: Path) -> Iterator[Topology]:
-    with topology(Workplace(tmp_path_factory.mktemp("topology"), tiny_model, tiny_data)) as running:
+def password() -> Iterator[str]:
+    """That of the databases, in the environment of everything that is started here."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = secrets.token_hex(16)
+        patch.setenv("PGPASSWORD", made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data: Path, password: str
+) -> Iterator[Topology]:
+    place = Workplace(tmp_path_factory.mktemp("topology"), tiny_model, tiny_data)
+    with topology(place, password=password) as running:
         yield running
 
 
@@ -54,6 +71,51 @@ def test_a_search_on_the_whole_deployment(deployed: Topology, tmp_path: Path) ->
     client.download("whole", export.id, tmp_path / "adapter.zip")
     names = {Path(name).name for name in zipfile.ZipFile(tmp_path / "adapter.zip").namelist()}
     assert {"adapter_config.json", "adapter_model.safetensors", "recipe.yaml"} <= names
+
+
+def test_no_secret_is_left_anywhere(deployed: Topology, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the password of the databases nor a token: in no database, file, log, command line or answer."""
+    service, client = deployed.service, deployed.client
+    with monkeypatch.context() as patch:
+        patch.delenv("PGPASSWORD")
+        with pytest.raises(OperationalError, match="password"):
+            create_engine(deployed.database.url(TRACKING, "postgresql+psycopg")).connect()
+    values = service.values("careless")
+    address = make_url(deployed.database.url(STUDIES)).set(password=password).render_as_string(hide_password=False)
+    for section, field in (("search", "study_storage"), ("tracking", "uri")):
+        given = {**values, section: {**values.get(section, {}), field: address}}
+        with pytest.raises(RequestError, match="the service has its own") as refused:
+            client.launch(parse_spec(given))
+        assert password not in str(refused.value)
+    client.launch(parse_spec(service.values("guarded", search={"trials": 2}, confirm={"top": 1, "seeds": 1})))
+    assert client.wait("guarded").state == "finished"
+    export = client.export("guarded", ExportRequest())
+    wait_for(lambda: client.exported("guarded", export.id).state != "running")
+    places = (
+        f"table tags of {TRACKING}",
+        f"table studies of {STUDIES}",
+        f"{service.place.folder}/service-",
+        f"{service.place.folder}/artifacts/",
+        f"{service.storage}/guarded/trials/",
+        f"{service.storage}/guarded/exports/{export.id}.zip: ",
+        f"{ray_folder(service)}/",
+        "command of ",
+        "jobs of Ray",
+        "GET /v1/searches/guarded/spec",
+    )
+    wanted = {one.encode(): one for one in (password, service.token, service.reader)}
+    found, looked, spoken = [], set(), set()
+    for where, content in remains(deployed, "guarded"):
+        found += [(where, one) for secret, one in wanted.items() if secret in content]
+        looked |= {one for one in places if where.startswith(one)}
+        if b"guarded" in content:
+            spoken.add(where)
+    assert found == []
+    assert looked == set(places)
+    # What was looked at is what the search left: of itself there is word in logs and databases.
+    assert f"table tags of {TRACKING}" in spoken
+    assert any("/job-driver-" in where for where in spoken)
+    assert any(where.startswith(f"{service.place.folder}/service-") for where in spoken)
 
 
 def test_a_search_that_ends_while_mlflow_is_away_is_told_to_it_later(deployed: Topology) -> None:

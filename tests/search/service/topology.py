@@ -123,11 +123,16 @@ class Topology:
 
 
 @contextlib.contextmanager
-def topology(place: Workplace, *options: str, nodes: int = 2) -> Iterator[Topology]:
-    """The whole, with `options` for the service; whatever happens, none of it outlives the block."""
+def topology(place: Workplace, *options: str, nodes: int = 2, password: str | None = None) -> Iterator[Topology]:
+    """The whole, with `options` for the service; whatever happens, none of it outlives the block.
+
+    `password`: that of the databases, which stands in PGPASSWORD.
+    """
     with ExitStack() as ending:
         found = ending.enter_context(networks(nodes))
         database = ending.enter_context(postgresql(TRACKING, STUDIES))
+        if password is not None:
+            database.ask_for(password)
         tracking = Tracking(place.folder, free_port(), database.url(TRACKING, "postgresql+psycopg"))
         ending.callback(tracking.end)
         tracking.begin()

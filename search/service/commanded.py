@@ -1,0 +1,77 @@
+"""Searches that nobody asked the service for: begun by a command, with the service's MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search import home as search_home
+from search.service.confinement import confined
+from search.service.marks import reaching
+from search.service.problems import Problem
+from search.service.settings import Settings
+from spaces.errors import RequestError
+from spaces.spec import SearchSpec
+from tracking.rows import SearchRow
+
+
+def stop_commanded(settings: Settings, row: SearchRow) -> None:
+    """Have whoever runs the search end it.
+
+    Raises:
+        Problem: when nobody does, or it does not stand in the storage of the service.
+    """
+    _spec_here(settings, row)
+    home = settings.storage / row.name
+    with reaching(settings.storage):
+        if not _is_run(home):
+            raise Problem(409, f"search {row.name!r}: nobody runs it; allowed: one that runs")
+        search_home.ask_to_stop(home)
+
+
+def adoptable(settings: Settings, row: SearchRow) -> SearchSpec:
+    """The spec with which the service may go on with the search.
+
+    Raises:
+        Problem: when somebody runs it, or it does not stand in the storage of the service.
+        RequestError: when the service may not run its spec.
+    """
+    spec = confined(_without_places(_spec_here(settings, row), settings), settings)
+    with reaching(settings.storage):
+        if _is_run(settings.storage / row.name):
+            raise Problem(409, f"search {row.name!r}: is being run by a command; allowed: one that nobody runs")
+    return spec
+
+
+def _spec_here(settings: Settings, row: SearchRow) -> SearchSpec:
+    """Its spec as a driver reads it."""
+    home = settings.storage / row.name
+    with reaching(settings.storage):
+        there = search_home.exists(home)
+    if there:
+        spec, identity = search_home.read(home)
+        if identity.search_id == row.search_id:
+            return spec
+    raise Problem(
+        409,
+        f"search {row.name!r}: was begun by a command, and not in {settings.storage}; "
+        "allowed: one that stands there, or `paretune stop` and `paretune resume` where it was begun",
+    )
+
+
+def _is_run(home: Path) -> bool:
+    """Whether a driver holds it, on whichever machine."""
+    try:
+        with search_home.held(home):
+            return False
+    except RequestError:
+        return True
+
+
+def _without_places(spec: SearchSpec, settings: Settings) -> SearchSpec:
+    """The spec as if nobody had named the places that the service gives it anyway."""
+    tracking, search = spec.tracking, spec.search
+    if tracking.uri == settings.tracking_uri:
+        tracking = tracking.model_copy(update={"uri": None})
+    if search.study_storage == settings.study_storage:
+        search = search.model_copy(update={"study_storage": None})
+    return spec.model_copy(update={"tracking": tracking, "search": search})

@@ -1,0 +1,42 @@
+"""`python -m search.service.exporter NAME EXPORT`: the job of one export, which leaves one zip file."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from search.cli import run
+from search.service.exports import FOLDER, Export
+
+
+def main() -> int:
+    """Write, verify, pack, and only then give the file its name."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for one in ("name", "identity"):
+        parser.add_argument(one)
+    parser.add_argument("--storage", type=Path, required=True)
+    parser.add_argument("--tracking-uri", required=True)
+    given = parser.parse_args()
+    export = Export.of(given.identity)
+    target = given.storage / given.name / FOLDER / given.identity
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
+        out = Path(folder) / f"{given.name}-{target.name}"
+        places = ["--storage", str(given.storage), "--tracking-uri", given.tracking_uri]
+        wanted = ["--out", str(out), "--trial", export.trial, "--format", export.form]
+        wanted += ["--rank", str(export.rank)] if export.rank is not None else []
+        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models are no folders
+            code = run(["export", given.name, *wanted, *places])
+        if code == 0:
+            packed = shutil.make_archive(str(Path(folder) / "packed"), "zip", root_dir=folder, base_dir=out.name)
+            os.replace(packed, f"{target}.zip")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

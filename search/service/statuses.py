@@ -1,0 +1,96 @@
+"""How one search stands, made of what was read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from search import home as search_home
+from search.service.documents import Phase, SearchStatus
+from search.service.marks import is_marked
+from search.service.pace import seconds_left, seconds_left_since
+from search.service.scheduling import Standing
+from spaces.errors import RequestError
+from spaces.fronts import knee
+from spaces.spec import SearchSpec, load_spec
+from tracking.documents import FrontDocument, ObjectiveName, TrialCounts
+from tracking.requests import Request
+from tracking.rows import SearchRow, TrialRow
+from tracking.views import build_search
+
+NOTHING = TrialCounts(finished=0, stopped=0, failed=0, rejected=0)
+
+
+def status_of(name: str, row: SearchRow | None, standing: Standing | None, storage: Path) -> SearchStatus:
+    """A search that MLflow knows, or that was asked for, without its trials."""
+    request = standing.request if standing is not None else None
+    spec = request.spec if request is not None else None
+    entry = build_search(row, "") if row is not None else None
+    phase = standing.phase if standing is not None else _phase(row, storage / name)
+    counts = entry.trials if entry is not None else NOTHING
+    planned = spec.search.trials if spec is not None else _planned(storage / name)
+    ended = counts.finished + counts.stopped + counts.failed
+    progress = 1.0 if phase == "finished" else min(1.0, ended / planned) if planned else 0.0
+    return SearchStatus(
+        search=name,
+        state=phase,
+        submitted=_moment(request),
+        started=entry.started if entry is not None else None,
+        base_model=entry.base_model if entry is not None else spec.model.path if spec is not None else "",
+        budget=entry.budget if entry is not None else None,
+        objective=entry.objective if entry is not None else _objective(spec),
+        hypervolume=entry.hypervolume if entry is not None else None,
+        trials=counts,
+        planned=planned,
+        progress=progress,
+        eta_seconds=seconds_left_since(row, progress) if row is not None and _has_one_driver(row, standing) else None,
+        message=standing.message if standing is not None else None,
+    )
+
+
+def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRow]) -> SearchStatus:
+    """With what its trials say."""
+    left = seconds_left(trials, status.planned) if status.state == "running" and status.planned is not None else None
+    status = status.model_copy(update={"eta_seconds": left})
+    points = document.front
+    if not points:
+        return status
+    best = knee(points, lambda one: one.quality, lambda one: one.trainable_parameters, document.objective.mode)
+    return status.model_copy(update={"best": points[-1], "knee": best})
+
+
+def _phase(row: SearchRow | None, home: Path) -> Phase:
+    """Of a search that the service was not asked for."""
+    if row is None:
+        return "queued"
+    with suppress(OSError):  # MLflow is read all the same
+        if row.state == "running" and is_marked(home):
+            return "stopping"
+    return row.state
+
+
+def _has_one_driver(row: SearchRow, standing: Standing | None) -> bool:
+    """Whether it runs, and by the driver that began it: time in which none ran says nothing of its pace."""
+    if standing is None or standing.phase != "running":
+        return False
+    return standing.attempt <= 1 and row.started >= standing.request.submitted
+
+
+def _objective(spec: SearchSpec | None) -> ObjectiveName | None:
+    return ObjectiveName(metric=spec.metric.name, mode=spec.metric.mode) if spec is not None else None
+
+
+def _planned(home: Path) -> int | None:
+    """Trials of a search whose spec is not in MLflow, where it is at hand and whole."""
+    try:
+        return load_spec(home / search_home.SPEC).search.trials if search_home.exists(home) else None
+    except (RequestError, OSError):
+        return None
+
+
+def _moment(request: Request | None) -> str | None:
+    if request is None:
+        return None
+    return datetime.fromtimestamp(request.submitted / 1000, UTC).isoformat(timespec="seconds")
