@@ -156,7 +156,7 @@ def test_a_search_of_a_command_that_the_service_may_not_run(alone: Alone, tmp_pa
     alone.begin(alone.spec("apart", search={"study_storage": "sqlite:///studies.db"}), "stopped")
     alone.begin(alone.spec("elsewhere", storage=str(tmp_path / "another")), "stopped")
     reasons = {
-        "outside": (422, "data.train = /etc/passwd: outside what the service may read; allowed: absolute paths in "),
+        "outside": (422, "data.train = /etc/passwd: nothing that the service may read; allowed: paths in "),
         "apart": (422, "search.study_storage: the service has its own; allowed: nothing"),
         "elsewhere": (409, f"search 'elsewhere': was begun by a command, and not in {alone.storage}; allowed: "),
         "nobody": (404, "search 'nobody': not known; allowed: one of GET /v1/searches"),
