@@ -203,7 +203,8 @@ class SearchSection(Section):
     max_total_steps: int | None = Field(
         default=None,
         ge=1,
-        description="Most optimizer steps of all trials together; a trial that might exceed it is not begun.",
+        description="Most optimizer steps of all trials together, without the reference and confirm; "
+        "one that might exceed it is not begun.",
     )
     max_failures: int = Field(default=2, ge=0, description="Times a trial is started again after its worker died.")
     study_storage: str | None = Field(

@@ -29,6 +29,9 @@ from spaces.space import Space
 from tests.bench.replay.table import HEAD, TABLE
 from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
 
+RUNS = Path(__file__).with_name("search_runs.jsonl")
+"""Every training so far: the table takes an hour or more, and need not be recorded at one go."""
+
 TABLED = ("short-sst2", "short-word-order")
 BUDGET = BudgetSection(parameters="0.3%", at_least="0.001%")
 OTHERS_DRAWS = 1
@@ -126,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("study"))
-    parser.add_argument("--runs", type=Path, help="the trainings so far, to which more are added; in --out otherwise")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="the trainings so far, to which more are added")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--draws", type=int, default=8, help="random draws of each method that is searched by default")
     given = parser.parse_args()
@@ -139,11 +142,10 @@ def main() -> None:
     # In any order, so that a table cut short is balanced too.
     mixed = random.Random(FIRST_SEED).sample(list(knobs), len(knobs))
     heads = [Run(task, HEAD, "{}", seed, False) for task in TABLED for seed in (FIRST_SEED, *MORE_SEEDS)]
-    file = given.runs or given.out / "runs.jsonl"
-    lines = work([*heads, *mixed], given.out, file, given.processes, "drawn")
+    lines = work([*heads, *mixed], given.out, given.runs, given.processes, "drawn")
     chosen = [run for task in TABLED for run in repeated([run for run in knobs if run.task == task], lines)]
     more = [again(run, seed) for run in chosen for seed in MORE_SEEDS]
-    lines = work(more, given.out, file, given.processes, "on more seeds")
+    lines = work(more, given.out, given.runs, given.processes, "on more seeds")
     write_table(given.out, lines, knobs)
 
 
