@@ -78,11 +78,11 @@ class Picture:
 def compose(document: FrontDocument, trials: TrialsDocument, *, confirmed: bool, axis: Axis) -> Picture:
     """The picture of a front among the finished trials of its search.
 
-    The trials beside the front are shown by the quality and the count that they have: not against confirmed
-    qualities or stored parameters.
+    The trials beside the front are shown by the quality of their one training, also beside confirmed points, and not
+    over stored parameters, of which their documents tell nothing.
     """
     metric, counts = document.objective.metric, document.trials
-    beside = trials.trials if axis == "trainable" and not confirmed else ()
+    beside = trials.trials if axis == "trainable" else ()
     finished = tuple(
         Dot(one.trainable_parameters, one.quality, one.method, _label(one.trial, one.method, one.config))
         for one in beside

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.metrics import METRICS, standard_error
@@ -87,6 +88,51 @@ def test_what_was_forgotten_was_never_seen(seen: list[Seen], failed: set[int]) -
     for size, quality in ((10, 0.6), (3_000, 0.7), (90_000, 0.8)):
         late = Seen("late", size, quality)
         assert rule.goes_on(1, late) == other.goes_on(1, late)
+
+
+def ends(rule: FrontRule, sizes: Sequence[int], slots: int, failing: float, seed: int) -> dict[int, str]:
+    """How trials of these sizes end that run `slots` at a time, come to their rungs in any order, and fail at times."""
+    generator = random.Random(seed)
+    ended: dict[int, str] = {}
+    running: dict[int, int] = {}
+    waiting = list(range(len(sizes)))
+    while waiting or running:
+        while waiting and len(running) < slots:
+            running[waiting.pop(0)] = 0
+        number = generator.choice(list(running))
+        running[number] += 1
+        if generator.random() < failing:
+            ended[number] = "failed"
+            rule.forget(str(number))
+        elif running[number] == 3:
+            ended[number] = "finished"
+        elif not rule.goes_on(running[number], Seen(str(number), sizes[number], generator.random())):
+            ended[number] = "stopped"
+        if number in ended:
+            del running[number]
+    return ended
+
+
+@given(st.lists(st.integers(1, 100_000), min_size=1, max_size=150), st.sampled_from([1, 7, 100]), st.integers(0, 10**6))
+@settings(deadline=None)
+def test_every_region_has_a_finished_trial_however_many_run_at_once(sizes: list[int], slots: int, seed: int) -> None:
+    regions = [region(Seen("", size, 0.5)) for size in sizes]
+    ended = ends(FrontRule("max", lambda quality: 0.01), sizes, slots, 0.0, seed)
+    assert {regions[number] for number, end in ended.items() if end == "finished"} == set(regions)
+
+
+@given(st.lists(st.integers(1, 100_000), min_size=1, max_size=150), st.sampled_from([1, 7, 100]), st.integers(0, 10**6))
+@settings(deadline=None)
+def test_where_all_others_came_to_nothing_a_further_trial_goes_on(sizes: list[int], slots: int, seed: int) -> None:
+    rule = FrontRule("max", lambda quality: 0.01)
+    ended = ends(rule, sizes, slots, 0.4, seed)
+    assert len(ended) == len(sizes)
+    regions = [region(Seen("", size, 0.5)) for size in sizes]
+    survived = {regions[number] for number, end in ended.items() if end != "failed"}
+    for size, here in zip(sizes, regions, strict=True):
+        if here not in survived:
+            further = Seen("further", size, 0.01)
+            assert all(rule.goes_on(rung, further) for rung in (1, 2))
 
 
 def test_what_was_recorded_before_counts() -> None:

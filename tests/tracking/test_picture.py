@@ -68,6 +68,8 @@ def test_confirmed_points_are_shown_by_what_was_confirmed_with_its_spread() -> N
     picture = compose(front, build_trials(search_row(), trials), confirmed=True, axis="stored")
     assert [(dot.size, dot.quality, dot.spread) for dot in picture.front] == [(500, 0.74, 0.01)]
     assert picture.trials == ()
+    beside = compose(front, build_trials(search_row(), trials), confirmed=True, axis="trainable").trials
+    assert [(dot.size, dot.quality) for dot in beside] == [(1000, 0.75), (2000, 0.9)]
 
 
 def test_twenty_methods_look_different() -> None:
