@@ -34,13 +34,14 @@ class Bridge(tune.Callback):  # type: ignore[misc]
         self._display.refresh()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._ended(trial)
+        self.ended(_plan(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._ended(trial)
+        self.ended(_plan(trial))
 
-    def _ended(self, trial: Trial) -> None:
-        ended = self._recorder.finished(_plan(trial))
+    def ended(self, plan: TrialPlan) -> None:
+        """A training may have ended."""
+        ended = self._recorder.finished(plan)
         if ended is not None:
             self._display.ended(ended)
 

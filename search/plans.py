@@ -46,6 +46,10 @@ class Plans:
             return None
         return plan, ended or self._settled(plan, result, error)
 
+    def recorded(self) -> list[tuple[str, TrialPlan]]:
+        """Plans that are out though their end is recorded: Tune tells of none after it was asked to stop."""
+        return [(one, plan) for one, plan in self.out.items() if self._ledger.trial(plan.trial).result() is not None]
+
     def _settled(self, plan: TrialPlan, result: dict[str, Any] | None, error: bool) -> TrialResult:
         """The end of a trial whose worker recorded none: stopped at a rung, else failed."""
         folder = self._ledger.trial(plan.trial)

@@ -69,7 +69,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._objective = metric
         self._limit = trials
         self._seed = seed
-        self._plans = Plans(ledger, waiting, retries=max_failures)
+        self.plans = Plans(ledger, waiting, retries=max_failures)
         self._numbers = numbers_by_trial(study)
         self._on_rejected = on_rejected
         self._max_steps = max_steps
@@ -108,18 +108,18 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next configuration; nothing while trials run from which more may follow; FINISHED when there is none."""
-        plan = self._plans.next() or self._next()
+        plan = self.plans.next() or self._next()
         if plan is not None:
-            return self._plans.hand_out(trial_id, plan)
+            return self.plans.hand_out(trial_id, plan)
         # What runs may use fewer steps than it could, or come back when its worker dies.
-        return None if self._plans.out else str(Searcher.FINISHED)
+        return None if self.plans.out else str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Rungs are kept by the trainable; Optuna takes no intermediate values for several objectives."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record the end durably, then tell Optuna."""
-        back = self._plans.take_back(trial_id, result, error)
+        back = self.plans.take_back(trial_id, result, error)
         if back is None:
             return
         plan, ended = back
@@ -137,7 +137,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
 
     def _exhausted(self) -> bool:
         """Whether one more trial could exceed the limit on steps."""
-        running = sum(plan.kind == "trial" for plan in self._plans.out.values())
+        running = sum(plan.kind == "trial" for plan in self.plans.out.values())
         limit = self._max_total_steps
         return limit is not None and self._steps + (running + 1) * self._max_steps > limit
 

@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 from search.bridge import Bridge
 from search.interruption import EndWhenInterrupted, Interruption
 from search.plans import Plans
+from search.searcher import PlannedSearch
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan
 from trainables.trial import SharedSearch, TrialTrainable
@@ -24,16 +25,16 @@ class PlanList(Searcher):  # type: ignore[misc]
 
     def __init__(self, plans: Sequence[TrialPlan], ledger: Ledger, *, max_failures: int) -> None:
         super().__init__(metric="quality", mode="max")
-        self._plans = Plans(ledger, plans, retries=max_failures)
+        self.plans = Plans(ledger, plans, retries=max_failures)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        plan = self._plans.next()
+        plan = self.plans.next()
         if plan is not None:
-            return self._plans.hand_out(trial_id, plan)
-        return None if self._plans.out else str(Searcher.FINISHED)
+            return self.plans.hand_out(trial_id, plan)
+        return None if self.plans.out else str(Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self._plans.take_back(trial_id, result, error)
+        self.plans.take_back(trial_id, result, error)
 
     def save(self, checkpoint_path: str) -> None:
         """The ledger is the durable record."""
@@ -49,7 +50,7 @@ def _name(trial: Trial) -> str:
 
 def run_stage(
     shared: SharedSearch,
-    searcher: Searcher,
+    searcher: PlanList | PlannedSearch,
     bridge: Bridge,
     *,
     name: str,
@@ -84,3 +85,6 @@ def run_stage(
             verbose=0,
         ),
     ).fit()
+    for trial_id, plan in searcher.plans.recorded():
+        searcher.on_trial_complete(trial_id)
+        bridge.ended(plan)

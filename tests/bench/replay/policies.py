@@ -60,7 +60,7 @@ class Planned:
         return bool(self._stopper.on_trial_result(None, _tune_trial(plan), reported) == TrialScheduler.CONTINUE)
 
     def ended(self, plan: TrialPlan, result: TrialResult) -> None:
-        reported = {"steps": result.steps, "quality": result.rungs[-1].quality}
+        reported = {"steps": result.steps, "quality": result.rungs[-1].quality, "state": result.state}
         if result.state == "finished":
             self._ledger.trial(plan.trial).add_rung(result.rungs[-1])
             self._ledger.trial(plan.trial).write_result(result)

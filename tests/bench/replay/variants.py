@@ -31,7 +31,7 @@ class Foreseeing(PlannedSearch):
     """Its sampler takes a stopped trial for what it would have come to with the average gain of finished ones."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        plan = self._plans.out[trial_id]
+        plan = self.plans.out[trial_id]
         tried = self._asker._running[plan.trial]
         super().on_trial_complete(trial_id, result, error)
         if tried.state != "stopped":
@@ -53,7 +53,7 @@ class Forgetting(PlannedSearch):
     """Its sampler takes every stopped trial for the worst, whatever its rungs were."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        tried = self._asker._running[self._plans.out[trial_id].trial]
+        tried = self._asker._running[self.plans.out[trial_id].trial]
         super().on_trial_complete(trial_id, result, error)
         if tried.state == "stopped":
             tried.rungs = ()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from httpx import Response
 from starlette.testclient import TestClient
 
 from search import home as search_home
@@ -40,8 +39,8 @@ class Alone:
         values = {"model": {"path": "some/model"}, "data": {"train": str(root / "train.csv")}, "name": name}
         return parse_spec({**values, "budget": {"parameters": 50_000}, "storage": str(self.storage), **sections})
 
-    def launch(self, name: str) -> Response:
-        """Ask for a search, which waits from then on."""
+    def launch(self, name: str) -> Any:
+        """Ask for a search, which waits from then on; gives the answer."""
         return self.http.post("/v1/searches", json=self.spec(name).model_dump(mode="json"))
 
     def begin(self, spec: SearchSpec, state: SearchState | None = None) -> None:
