@@ -35,7 +35,7 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
         """Forget a trial that failed, so that it keeps no other from surviving."""
-        if result.get("state") == "failed":  # a worker that died told nothing
+        if result.get("state") == "failed":
             self._rule.forget(trial.config["plan"]["trial"])
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:

@@ -32,7 +32,7 @@ class FrontRule:
     A trial is stopped when that one is better by more than the noise of the two scores, unless it is the best that its
     region of the budget has seen at that rung. So the smallest trial and the best one are never stopped, every region
     that was tried keeps a survivor, and nothing has to wait: each trial is judged by what was seen before it. What that
-    costs does not grow with the trials that were seen.
+    costs does not grow with the trials that were seen, but where one of the best is forgotten.
 
     `noise`: standard error of a quality on the validation split.
     """
@@ -85,7 +85,8 @@ class _Rung:
             self._count(seen)
 
     def drop(self, trial: str) -> None:
-        if self._seen.pop(trial, None) is not None:
+        gone = self._seen.pop(trial, None)
+        if gone is not None and (gone in self._front or gone in self._best.values()):
             self._front, self._best = [], {}
             for one in self._seen.values():
                 self._count(one)

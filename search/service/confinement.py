@@ -45,8 +45,11 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
 
 
 def _found(path: str, settings: Settings) -> Path | None:
-    """What a relative path means."""
-    return next((root / path for root in settings.readable if (root / path).exists()), None)
+    """What a relative path means, where it means anything."""
+    try:
+        return next((root / path for root in settings.readable if (root / path).exists()), None)
+    except (OSError, ValueError):  # too long a name, or a null byte
+        return None
 
 
 def _readable(field: str, path: str, settings: Settings) -> str:

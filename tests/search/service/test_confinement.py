@@ -72,6 +72,12 @@ def test_a_relative_path_lies_in_the_first_root_that_has_it(settings: Settings, 
     assert found.model.path == f"{tmp_path}/data/org/model"
 
 
+def test_a_name_too_long_for_a_file_may_be_one_of_the_hub(settings: Settings) -> None:
+    assert confined(spec(model={"path": "m" * 5_000}), settings).model.path == "m" * 5_000
+    with pytest.raises(RequestError, match=r"data\.train = "):
+        confined(spec(data={"train": "t" * 5_000}), settings)
+
+
 @pytest.mark.parametrize("path", ["/etc", "../secret", "{0}/secret", "./data", "a/b/c"])
 def test_models_and_data_sets_outside_are_refused(settings: Settings, tmp_path: Path, path: str) -> None:
     given = path.format(tmp_path)
