@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("study"))
     parser.add_argument("--runs", type=Path, default=RUNS, help="the trainings so far, to which more are added")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--draws", type=int, default=8, help="random draws of each method that is searched by default")
+    parser.add_argument("--draws", type=int, default=3, help="random draws of each method that is searched by default")
     given = parser.parse_args()
     given.out.mkdir(exist_ok=True)
     knobs: dict[Run, dict[str, Any]] = {}
