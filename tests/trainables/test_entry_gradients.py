@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import get_args
+from typing import Any, get_args
 
+import numba
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spaces.methods.sparta import choose_entries
-from trainables import entry_gradients
+from trainables import entry_gradients, gathered
 from trainables.entry_gradients import Entries, Way, cheapest
 
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -41,51 +42,78 @@ def test_every_way_gives_the_entries_of_the_product(
     left, right = factors(tokens, rows, columns, dtype)
     expected = (left.double().T @ right.double()).reshape(-1)[entries.flat.long()]
     tolerance = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 0.1}[dtype]
-    found = [entries.product(left, right, way) for way in (*WAYS, None)]
-    for one in (*found, entries.sliced(left, right)):
+    for way in (*WAYS, None):
+        one = entries.product(left, right, way)
         torch.testing.assert_close(one.double(), expected, atol=tolerance, rtol=tolerance)
 
 
-def test_entries_are_multiplied_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entry_gradients, "_SLICE", 20)
+def test_threads_share_the_tokens_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathered, "_ALONE", 50)
+    monkeypatch.setattr(gathered, "_TOKENS", 3)
     entries = entries_of(8, 9, 31)
-    left, right = factors(7, 8, 9, torch.float32)
-    torch.testing.assert_close(entries.sliced(left, right), entries.product(left, right, "dense"))
+    left, right = factors(11, 8, 9, torch.float32)
+    found = []
+    for threads in (1, 2, 3, 9):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append(entries.product(left, right, "gathered"))
+    torch.testing.assert_close(found[0], entries.product(left, right, "dense"))
+    assert all(torch.equal(found[0], other) for other in found)
 
 
-def test_where_torch_has_no_sampled_product_the_entries_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_factors_may_lie_in_memory_in_any_way() -> None:
+    left, right = factors(8, 7, 9, torch.float32)[0].T, torch.ones(9).expand(7, 9)
+    entries = entries_of(8, 9, 31)
+    torch.testing.assert_close(entries.product(left, right, "gathered"), entries.product(left, right, "dense"))
+
+
+def test_what_is_compiled_need_not_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_function = numba.njit
+
+    def refusing(**options: bool) -> Any:
+        if "cache" in options:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compile_function(**options)
+
+    monkeypatch.setattr(numba, "njit", refusing)
+    gathered._compiled.cache_clear()
+    try:
+        entries = entries_of(8, 9, 31)
+        left, right = factors(6, 8, 9, torch.float32)
+        torch.testing.assert_close(entries.product(left, right, "gathered"), entries.product(left, right, "dense"))
+    finally:
+        gathered._compiled.cache_clear()
+
+
+def test_where_torch_has_no_sampled_product_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cheapest(1024, 4096, 4096, 160_000) == "sampled"
     monkeypatch.setattr(entry_gradients, "_MKL", False)
-    monkeypatch.delattr(torch.sparse, "sampled_addmm")
-    entries = entries_of(8, 9, 31)
-    left, right = factors(7, 8, 9, torch.float32)
-    torch.testing.assert_close(entries.product(left, right, "sampled"), entries.product(left, right, "dense"))
+    assert cheapest(1024, 4096, 4096, 160_000) == "gathered"
 
 
 @pytest.mark.parametrize(
-    ("side", "tokens", "density", "way"),
+    ("rows", "columns", "tokens", "density", "way"),
     [
-        (4096, 1024, 0.0005, "sampled"),
-        (4096, 1024, 0.01, "sampled"),
-        (4096, 1024, 0.5, "dense"),
-        (384, 2048, 0.0005, "touched"),
-        (384, 2048, 0.001, "touched"),
-        (384, 2048, 0.05, "dense"),
+        (4096, 4096, 1024, 0.0005, "gathered"),
+        (4096, 4096, 1024, 0.001, "gathered"),
+        (4096, 4096, 1024, 0.01, "sampled"),
+        (4096, 4096, 1024, 0.5, "dense"),
+        (1536, 384, 2048, 0.01, "gathered"),
+        (384, 384, 2048, 0.0005, "gathered"),
+        (384, 384, 2048, 0.01, "gathered"),
+        (384, 384, 2048, 0.05, "dense"),
     ],
 )
-def test_the_way_measured_to_be_the_fastest_is_chosen(side: int, tokens: int, density: float, way: Way) -> None:
-    """Measured on two cores, for weights of these shapes."""
-    count = int(density * side * side)
-    touched = round(side * (1 - (1 - 1 / side) ** count))
-    assert cheapest(tokens, side, side, touched=(touched, touched), entries=count) == way
+def test_the_way_measured_to_be_the_fastest_is_chosen(
+    rows: int, columns: int, tokens: int, density: float, way: Way
+) -> None:
+    """Measured on one core and on two, for weights of these shapes."""
+    assert cheapest(tokens, rows, columns, int(density * rows * columns)) == way
 
 
 @given(st.integers(1, 4096), st.integers(1, 4096), st.integers(1, 4096))
 def test_all_entries_are_taken_from_the_dense_product(tokens: int, rows: int, columns: int) -> None:
     for accelerated in (False, True):
-        everything = cheapest(
-            tokens, rows, columns, touched=(rows, columns), entries=rows * columns, accelerated=accelerated
-        )
-        assert everything == "dense"
+        assert cheapest(tokens, rows, columns, rows * columns, accelerated=accelerated) == "dense"
 
 
 def test_what_the_entries_alone_decide_is_found_once() -> None:

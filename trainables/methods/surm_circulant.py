@@ -12,10 +12,11 @@ from torch import Tensor
 
 from spaces.grid import Grid, Shape
 from spaces.methods.surm_circulant import CirculantConfiguration, circulant_shapes
+from trainables.composed import Gather
 from trainables.methods.base import NoStockForm
 from trainables.methods.surm import SurmAdapter, SurmModel
 from trainables.methods.surm_layer import Kernels, SurmConfig, SurmLayer
-from trainables.structured.circulant import dense, grid_matvec, matvec
+from trainables.structured.circulant import correlation, dense, grid_matvec, matvec
 from trainables.tuners import register
 
 
@@ -59,6 +60,13 @@ class CirculantLayer(SurmLayer):
     def matrices(self, kernels: Kernels, block: Grid) -> Tensor:
         """The circulants' upper left parts."""
         return dense(kernels[0], block.height, block.width)
+
+    def gather(self, kernels: Kernels, block: Grid) -> Gather | None:
+        """By two transforms instead of a product of matrices."""
+        if block.down * block.across > 1:
+            return None
+        order = kernels[0].shape[-1]
+        return lambda outer, inner: (correlation(outer, inner, order)[None, None],)
 
 
 class CirculantModel(SurmModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -14,12 +15,16 @@ from transformers.pytorch_utils import Conv1D
 
 from spaces.grid import Grid, Shape, grid
 from spaces.methods.surm import Placement
+from trainables.composed import ComposedProduct, Gather
 from trainables.houlsby import PlacedLayer
 from trainables.structured.blocks import join
 from trainables.structured.precision import at_least_float32
 from trainables.tuners import LinearConfig
 
 Kernels = tuple[Tensor, ...]
+
+TOKENS_PER_SIDE = 2
+"""From so many tokens for each row or column of W on, W + ΔW is made, and multiplied once."""
 
 
 @dataclass
@@ -73,6 +78,43 @@ class SurmLayer(PlacedLayer):
         The inner vectors of two factors would be as many as there are blocks in a column, for every token.
         """
         return linear(at_least_float32(x), join(self.matrices(kernels, block)))
+
+    def composed(self, kernels: Kernels, block: Grid) -> Tensor:
+        """ΔW as a matrix, differentiable, by the way that costs least; by default by the blocks' own matrices."""
+        return join(self.matrices(kernels, block))
+
+    def gather(self, kernels: Kernels, block: Grid) -> Gather | None:
+        """Gradients of the kernels with no gradient of ΔW, where that costs less."""
+        return None
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Apply the layer to x of shape (…, in)."""
+        name = self._composable(x)
+        if name is None or args or kwargs:
+            return super().forward(x, *args, **kwargs)
+        made, kernels = self.grid(name), self.kernels(name)
+        compose = partial(self._compose, made)
+        gather = self.gather(kernels, made)
+        base = self.base_layer
+        result: Tensor = ComposedProduct.apply(x, base.weight, base.bias, compose, gather, *kernels)  # type: ignore[no-untyped-call]
+        return result
+
+    def _compose(self, block: Grid, *kernels: Tensor) -> Tensor:
+        return self.composed(kernels, block)
+
+    def _composable(self, x: Tensor) -> str | None:
+        """The adapter whose update may be added to the weight before the product with x, which then costs less."""
+        names = self.active(self._parameters_by_adapter())
+        if self.disable_adapters or self.merged or len(names) != 1 or type(self.base_layer) is not nn.Linear:
+            return None
+        (name,) = names
+        frozen = not any(parameter.requires_grad for parameter in self.base_layer.parameters())
+        exact = x.dtype == self.base_layer.weight.dtype == torch.promote_types(x.dtype, torch.float32)
+        dropped = self.training and self.surm_settings[name].dropout > 0
+        many = x.numel() // x.shape[-1] >= TOKENS_PER_SIDE * max(self.out_features, self.in_features)
+        cast = torch.is_autocast_enabled(x.device.type)
+        beside = self.placement(name) == "lora"
+        return name if beside and frozen and exact and many and not dropped and not cast else None
 
     def part(self, name: str) -> nn.ParameterDict:
         """One kind of parameter by adapter."""

@@ -12,7 +12,7 @@ from spaces.grid import Grid, Shape
 from spaces.methods.surm_ldr import LowDisplacementRankConfiguration, displacement_shapes
 from trainables.methods.surm import SurmAdapter, SurmModel
 from trainables.methods.surm_layer import Kernels, SurmConfig, SurmLayer
-from trainables.structured.displacement import dense, matvec
+from trainables.structured.displacement import composed, dense, matvec
 from trainables.tuners import register
 
 
@@ -47,6 +47,13 @@ class LowDisplacementRankLayer(SurmLayer):
         """The upper left parts of W(G, H)."""
         g, h = kernels
         return dense(g, h, block.height, block.width)
+
+    def composed(self, kernels: Kernels, block: Grid) -> Tensor:
+        """The circulants times the columns of the skew-circulants, by transforms."""
+        if block.down * block.across > 1:
+            return super().composed(kernels, block)
+        g, h = (one[0, 0] for one in kernels)
+        return composed(g, h, block.height, block.width)
 
 
 class LowDisplacementRankModel(SurmModel):

@@ -47,6 +47,23 @@ def grid_matvec(columns: Tensor, x: Tensor) -> Tensor:
     return product.flatten(-2)
 
 
+def correlation(outer: Tensor, inner: Tensor, order: int) -> Tensor:
+    """The gradient of Σ_t outer_t · (C inner_t) by the first column of C, shape (N,).
+
+    Args:
+        outer: shape (T, m).
+        inner: shape (T, n).
+        order: N ≥ max(m, n).
+
+    Returns:
+        Σ_t Σ_i outer[t, i] · inner[t, (i − k) mod N], a sum of circular correlations: F⁻¹(Σ_t conj(F inner) ⊙ F outer).
+    """
+    left, right = (torch.fft.rfft(at_least_float32(one), n=order) for one in (inner, outer))
+    spectrum = (left.conj() * right).sum(0)
+    product: Tensor = torch.fft.irfft(spectrum, n=order)
+    return product
+
+
 def dense(column: Tensor, out_features: int, in_features: int) -> Tensor:
     """The upper left (m, n) part of the circulant with first column `column`, shape (…, N), as (…, m, n).
 
@@ -55,9 +72,9 @@ def dense(column: Tensor, out_features: int, in_features: int) -> Tensor:
     """
     order = column.shape[-1]
     _check(order, out_features, in_features)
-    rows = torch.arange(out_features, device=column.device).unsqueeze(1)
-    columns = torch.arange(in_features, device=column.device)
-    return column[..., (rows - columns) % order]
+    # C[i, j] is the (i − j + n − 1)-th of the column laid end to end: a window that moves by one, read backwards.
+    around = torch.cat([column[..., order - in_features + 1 :], column[..., :out_features]], dim=-1)
+    return around.unfold(-1, in_features, 1).flip(-1)
 
 
 def projection(matrix: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def dense(diagonals: Tensor, out_features: int, in_features: int) -> Tensor:
         ValueError: when t has another length.
     """
     _check(diagonals, out_features, in_features)
-    return diagonals[..., _diagonal(out_features, in_features, diagonals.device)]
+    return diagonals.unfold(-1, in_features, 1).flip(-1)
 
 
 def symmetric(column: Tensor) -> Tensor:
