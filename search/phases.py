@@ -108,6 +108,7 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
             gpus=run.gpus,
             interruption=run.interruption,
         )
+    searcher.check()
 
 
 def confirm_phase(run: Run, shared: SharedSearch) -> None:

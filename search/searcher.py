@@ -72,6 +72,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self.plans = Plans(ledger, waiting, retries=max_failures)
         self._numbers = numbers_by_trial(study)
         self._on_rejected = on_rejected
+        self._lost: optuna.exceptions.StorageInternalError | None = None
         self._max_steps = max_steps
         self._max_total_steps = max_total_steps
         plans = [folder.plan() for folder in ledger.trials("trial")]
@@ -108,6 +109,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next configuration; nothing while trials run from which more may follow; FINISHED when there is none."""
+        self.check()
         plan = self.plans.next() or self._next()
         if plan is not None:
             return self.plans.hand_out(trial_id, plan)
@@ -126,7 +128,20 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._asker.ended(plan, ended)
         if plan.kind == "trial":
             self._steps += ended.steps
-            tell(self._ot_study, self._numbers[plan.trial], plan, ended, self._objective)
+            try:
+                tell(self._ot_study, self._numbers[plan.trial], plan, ended, self._objective)
+            except optuna.exceptions.StorageInternalError as error:
+                # Tune would take it for a failure of this trial, whose end is recorded.
+                self._lost = error
+
+    def check(self) -> None:
+        """See that Optuna was told of all that ended.
+
+        Raises:
+            StorageInternalError: when the database of the study failed meanwhile.
+        """
+        if self._lost is not None:
+            raise self._lost
 
     def save(self, checkpoint_path: str) -> None:
         """See `__getstate__`."""

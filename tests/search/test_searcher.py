@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
@@ -122,6 +124,24 @@ def test_every_plan_is_within_the_budget_and_nothing_stays_running(spec: SearchS
     assert all(trial.state is TrialState.PRUNED and trial.constraints["budget"] > 0 for trial in rejected)
     for plan in plans:
         assert harness.frozen(plan).values == [pytest.approx(0.5 + int(plan.trial) / 100), plan.trainable_parameters]
+
+
+def test_a_study_that_fails_as_a_trial_ends_ends_the_search_and_not_the_trial(
+    spec: SearchSpec, inventory: Inventory
+) -> None:
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
+    plan, other = harness.ask("a"), harness.ask("b")
+    assert plan is not None
+    assert other is not None
+    with sqlite3.connect(spec.home / "optuna.db") as database:
+        database.execute("ALTER TABLE trial_values RENAME TO elsewhere")
+    harness.finish("a", plan, 0.7)
+    result = harness.ledger.trial(plan.trial).result()
+    assert result is not None
+    assert result.state == "finished"
+    for once_more in (lambda: harness.ask("c"), harness.searcher.check):
+        with pytest.raises(StorageInternalError):
+            once_more()
 
 
 def test_a_stopped_trial_is_pruned_not_complete(spec: SearchSpec, inventory: Inventory) -> None:
