@@ -26,8 +26,9 @@ def test_a_node_with_another_version(workplace: Workplace, monkeypatch: pytest.M
             there.setenv("PYTHONPATH", f"{installed}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
             node = start(workplace.folder, *head.arguments, "--include-dashboard=false")
         try:
-            # Of a cluster with tokens that was used before; this one has none.
-            monkeypatch.setenv("RAY_AUTH_MODE", "token")
+            # Of a cluster with tokens that was used before; this one has none. What the command sets stays, for Ray of
+            # this process has read it.
+            os.environ["RAY_AUTH_MODE"] = "token"
             done = workplace.call("search", str(workplace.spec()), "--address", head.address)
             assert os.environ["RAY_AUTH_MODE"] == "disabled"
         finally:
