@@ -14,7 +14,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
+from search.defaults import OWN, THIN, Defaults
 from search.regional import Tried, nearest, regional_study
+from search.study import PUBLISHED
 from spaces.fronts import front
 from spaces.metrics import Metric
 from spaces.proposals import Proposal, Rejected
@@ -38,7 +40,10 @@ SamplerOf = Callable[[int], BaseSampler]
 
 
 class Asker:
-    """Asks a study for trials. What waits in it comes first: published defaults, given settings, a killed driver's.
+    """Asks a study for trials. What waits in it comes first: given settings, a killed driver's.
+
+    Then the published default of each method comes twice, in turns: at its own size, which is near the budget for most,
+    and at one that the front lacks. From then on Optuna draws.
 
     The size is known before a trial is trained, so it is chosen and not learned: within the gaps of the front, counting
     trials that run. The other knobs are drawn by Optuna's sampler from the trials of about that size, by quality
@@ -73,6 +78,7 @@ class Asker:
         self._hopeless: dict[_Place, list[tuple[int, float]]] = defaultdict(list)
         self._fronts: dict[int, list[tuple[float, float]]] = defaultdict(list)
         trials = study.get_trials(deepcopy=False)
+        self._defaults = Defaults(space, trials, seed, elsewhere=sampler_of is not None)
         self._waiting = sum(trial.state is TrialState.WAITING for trial in trials)
         # Seeds follow the number of an ask, and those that wait are yet to be asked: a resumed search repeats no draw.
         self._asked = len(trials) - self._waiting
@@ -82,9 +88,19 @@ class Asker:
         self._asked += 1
         if self._waiting:
             self._waiting -= 1
-        elif self._sampler_of is not None:
-            self._study.enqueue_trial(self._drawn(self._sampler_of))
+        else:
+            self._enqueue()
         return self._study.ask()
+
+    def _enqueue(self) -> None:
+        generator = np.random.default_rng((self._seed, self._asked))
+        turn = self._defaults.turn(len(self._by_size))
+        marked = {} if turn is None else {PUBLISHED: turn}
+        if turn == OWN:
+            self._study.enqueue_trial(self._defaults.own(), user_attrs=marked)
+        elif self._sampler_of is not None:
+            knobs = self._defaults.at(self._share(self._size(generator))) if turn == THIN else None
+            self._study.enqueue_trial(knobs or self._drawn(self._sampler_of, generator), user_attrs=marked)
 
     def begun(self, plan: TrialPlan, knobs: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
         """A trial was planned."""
@@ -120,21 +136,22 @@ class Asker:
         best = [quality for quality, size in self._fronts[rung.step] if size <= plan.trainable_parameters][-1]
         return abs(best - rung.quality) / max(math.hypot(self._noise(best), self._noise(rung.quality)), 1e-12)
 
-    def _drawn(self, sampler_of: SamplerOf) -> dict[str, Any]:
-        generator = np.random.default_rng((self._seed, self._asked))
+    def _drawn(self, sampler_of: SamplerOf, generator: np.random.Generator) -> dict[str, Any]:
         for state in np.random.SeedSequence((self._seed, self._asked)).generate_state(SIZES):
             knobs, promising = self._drawn_at(self._size(generator), sampler_of(int(state)))
             if promising:
                 break
         return knobs
 
+    def _share(self, size: float) -> float:
+        limits = self._space.share
+        return min(max((size - self._space.counted_head) / self._space.allowance, limits.low), limits.high)
+
     def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[dict[str, Any], bool]:
         """Knobs of a trial of about that size, and whether they are unlike what ended far behind."""
         study = regional_study(self._region(size), self._metric.mode, sampler)
-        share = (size - self._space.counted_head) / self._space.allowance
-        limits = self._space.share
         for _ in range(DRAWS):
-            study.enqueue_trial({"share": min(max(share, limits.low), limits.high)})
+            study.enqueue_trial({"share": self._share(size)})
             trial = study.ask()
             try:
                 if not self._like_what_is_far_behind(self._space.propose(trial)):

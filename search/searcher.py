@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,10 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self._planned = len(plans)
         self._known = {signature(plan.method, plan.config) for plan in plans}
         if not plans:
-            first = [(one.knobs, {GIVEN: {"method": one.proposal.method, **one.proposal.settings}}) for one in given]
-            first += [(point, {}) for point in space.published()]
             # An earlier driver may have been killed in the middle of this.
-            for knobs, attributes in first[len(study.get_trials(deepcopy=False)) :]:
-                study.enqueue_trial(dict(knobs), user_attrs=attributes)
+            for one in islice(given, len(study.get_trials(deepcopy=False)), None):
+                settings = {"method": one.proposal.method, **one.proposal.settings}
+                study.enqueue_trial(dict(one.knobs), user_attrs={GIVEN: settings})
         self._asker = Asker(study, space, metric, max_steps=max_steps, sampler_of=sampler_of, noise=noise, seed=seed)
         self._remember(ledger)
 

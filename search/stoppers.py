@@ -34,9 +34,12 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, seen) else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
-        """Forget a trial that failed, so that it keeps no other from surviving."""
+        """Learn from a trial that finished; forget one that failed, so that it keeps no other from surviving."""
+        plan = trial.config["plan"]
         if result.get("state") == "failed":
-            self._rule.forget(trial.config["plan"]["trial"])
+            self._rule.forget(plan["trial"])
+        elif result.get("state") == "finished" and plan["kind"] == "trial":
+            self._rule.finish(Seen(plan["trial"], plan["trainable_parameters"], float(result["quality"])))
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Forget a trial whose worker died; begun again, it is compared again from its next rung on."""
@@ -62,4 +65,6 @@ def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> Tria
         plan, result = folder.plan(), folder.result()
         for rung in folder.rungs() if result is None or result.state != "failed" else ():
             rule.record(rung.step, Seen(plan.trial, plan.trainable_parameters, rung.quality))
+        if result is not None and result.state == "finished" and result.quality is not None:
+            rule.finish(Seen(plan.trial, plan.trainable_parameters, result.quality))
     return FrontStopper(rule, max_steps)

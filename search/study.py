@@ -28,6 +28,7 @@ TRIAL = "paretune.trial"
 REJECTED = "paretune.rejected"
 DUPLICATE = "paretune.duplicate"
 GIVEN = "paretune.given"
+PUBLISHED = "paretune.published"
 
 
 def storage_url(spec: SearchSpec, home: Path) -> str:

@@ -66,24 +66,32 @@ class Space(Drawing):
         """The published default of each method, as large as the budget allows and as widely placed as fits."""
         for name in self.names:
             known = method_named(name)
-            default = known.configuration()
-            for layers in LAYER_RANGES:
-                values = {
-                    "method": name,
-                    "share": min(1.0, self._default_size(known, default) / self.allowance),
-                    "learning_rate_multiplier": 1.0,
-                    **{knob: getattr(default, knob) for knob in SHARED_PLACES if known.placed},
-                    **{f"{name}.{knob}": value for knob, value in default.model_dump().items()},
-                    "layers": layers,
-                    f"{name}.layers": layers,
-                }
-                draw = FixedDraw(values)
-                try:
-                    self.propose(draw)
-                except Rejected:
-                    continue
-                yield draw.used
-                break
+            share = min(1.0, self._default_size(known, known.configuration()) / self.allowance)
+            knobs = self.published_at(name, share)
+            if knobs is not None:
+                yield knobs
+
+    def published_at(self, name: str, share: float) -> dict[str, Value] | None:
+        """The published default of a method fitted to a share, as widely placed as fits; None where nothing does."""
+        known = method_named(name)
+        default = known.configuration()
+        for layers in LAYER_RANGES:
+            values = {
+                "method": name,
+                "share": share,
+                "learning_rate_multiplier": 1.0,
+                **{knob: getattr(default, knob) for knob in SHARED_PLACES if known.placed},
+                **{f"{name}.{knob}": value for knob, value in default.model_dump().items()},
+                "layers": layers,
+                f"{name}.layers": layers,
+            }
+            draw = FixedDraw(values)
+            try:
+                self.propose(draw)
+            except Rejected:
+                continue
+            return draw.used
+        return None
 
     def _default_size(self, known: AnyMethod, default: Configuration) -> int:
         try:

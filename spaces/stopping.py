@@ -1,4 +1,4 @@
-"""Which trials go on at a rung: those that are, or may become, part of the front there."""
+"""Which trials go on at a rung: those that are, or may become, part of the front."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from spaces.metrics import Mode
 
 CONFIDENCE = 1.0
 """Standard errors by which a trial must be behind to be stopped."""
+
+KNOWN = 5
+"""Trials that must have finished before one is stopped: until then nobody knows what a rung says of the end."""
 
 REGION = 0.5
 """Width of a region of the budget, in powers of ten of trainable parameters."""
@@ -29,10 +32,12 @@ class Seen:
 class FrontRule:
     """Compares trials at equal steps, each with the best one that trains at most as many parameters.
 
-    A trial is stopped when that one is better by more than the noise of the two scores, unless it is the best that its
-    region of the budget has seen at that rung. So the smallest trial and the best one are never stopped, every region
-    that was tried keeps a survivor, and nothing has to wait: each trial is judged by what was seen before it. What that
-    costs does not grow with the trials that were seen, but where one of the best is forgotten.
+    A trial is stopped when that one is better by more than the noise of the two scores, and by more than the best one
+    of a size was ahead of any trial that ended on the front, unless it is the best that its region of the budget has
+    seen at that rung. So a rung at which what ends well looks weak stops few, the smallest trial and the best one are
+    never stopped, every region that was tried keeps a survivor, and nothing has to wait: each trial is judged by what
+    was seen before it. What that costs does not grow with the trials that were seen, but where one of the best is
+    forgotten.
 
     `noise`: standard error of a quality on the validation split.
     """
@@ -41,14 +46,19 @@ class FrontRule:
         self._sign = 1.0 if mode == "max" else -1.0
         self._noise = noise
         self._rungs: dict[int, _Rung] = defaultdict(lambda: _Rung(mode))
+        self._finished = _Rung(mode)
 
     def record(self, step: int, seen: Seen) -> None:
         """Remember a trial at a rung; a trial that comes there again takes its earlier place."""
         self._rungs[step].add(seen)
 
+    def finish(self, seen: Seen) -> None:
+        """A trial came to its end, with this quality."""
+        self._finished.add(seen)
+
     def forget(self, trial: str) -> None:
         """A trial came to nothing: it is nobody's rival any more."""
-        for rung in self._rungs.values():
+        for rung in (*self._rungs.values(), self._finished):
             rung.drop(trial)
 
     def goes_on(self, step: int, seen: Seen) -> bool:
@@ -59,24 +69,28 @@ class FrontRule:
         rung.add(seen)
         if not math.isfinite(seen.quality):
             return False
-        if best is None or not self._ahead(best, seen):
+        if len(self._finished) < KNOWN or best is None or not self._ahead(best, seen, rung):
             return True
         return rival is None or self._sign * seen.quality > self._sign * rival.quality
 
-    def _ahead(self, one: Seen, other: Seen) -> bool:
+    def _ahead(self, one: Seen, other: Seen, rung: _Rung) -> bool:
         margin = CONFIDENCE * math.hypot(self._noise(one.quality), self._noise(other.quality))
-        return self._sign * (one.quality - other.quality) > margin
+        behind = (rung.behind(member) for member in self._finished.front)
+        return self._sign * (one.quality - other.quality) > max(margin, *behind)
 
 
 class _Rung:
-    """The trials that came to one rung, the front of them, and the best of each region."""
+    """The trials that came to one rung, or to their end, the front of them, and the best of each region."""
 
     def __init__(self, mode: Mode) -> None:
         self._mode = mode
         self._sign = 1.0 if mode == "max" else -1.0
         self._seen: dict[str, Seen] = {}
-        self._front: list[Seen] = []
+        self.front: list[Seen] = []
         self._best: dict[int, Seen] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
 
     def add(self, seen: Seen) -> None:
         self.drop(seen.trial)
@@ -86,21 +100,26 @@ class _Rung:
 
     def drop(self, trial: str) -> None:
         gone = self._seen.pop(trial, None)
-        if gone is not None and (gone in self._front or gone in self._best.values()):
-            self._front, self._best = [], {}
+        if gone is not None and (gone in self.front or gone in self._best.values()):
+            self.front, self._best = [], {}
             for one in self._seen.values():
                 self._count(one)
 
     def _count(self, seen: Seen) -> None:
-        known = [*self._front, seen]
-        self._front = front(known, lambda one: one.quality, lambda one: one.parameters, self._mode)
+        known = [*self.front, seen]
+        self.front = front(known, lambda one: one.quality, lambda one: one.parameters, self._mode)
         best = self.best_of_region(seen.parameters)
         if best is None or self._sign * seen.quality > self._sign * best.quality:
             self._best[_region(seen.parameters)] = seen
 
     def best_within(self, parameters: int) -> Seen | None:
         """The best with at most so many parameters."""
-        return next((one for one in reversed(self._front) if one.parameters <= parameters), None)
+        return next((one for one in reversed(self.front) if one.parameters <= parameters), None)
+
+    def behind(self, one: Seen) -> float:
+        """By how much the best with at most its parameters was better here than a trial; 0 where it was not seen."""
+        seen, best = self._seen.get(one.trial), self.best_within(one.parameters)
+        return self._sign * (best.quality - seen.quality) if seen and best else 0.0
 
     def best_of_region(self, parameters: int) -> Seen | None:
         """The best of about so many parameters."""

@@ -15,7 +15,9 @@ from search.asking import ALIKE_RATE, ALIKE_SIZE, Asker
 from search.regional import FEWEST, MOST, REGION, Tried, nearest, regional_study
 from search.samplers import tpe
 from search.searcher import plan_of
+from search.study import PUBLISHED
 from spaces.budget import Budget
+from spaces.draws import FixedDraw
 from spaces.inventory import Inventory
 from spaces.metrics import METRICS
 from spaces.proposals import Proposal
@@ -88,14 +90,34 @@ def test_the_sizes_of_what_runs_are_left_out(inventory: Inventory) -> None:
 def test_what_waits_comes_first(inventory: Inventory) -> None:
     space = Space(METHODS, inventory, Budget(100_000, 100))
     study = optuna.create_study(directions=["maximize", "minimize"])
-    waiting = list(space.published())
+    waiting = [{"method": name, "share": 0.01} for name in ("dst", "lora")]
     for point in waiting:
         study.enqueue_trial(point)
     metric = METRICS["accuracy"]
     asker = Asker(study, space, metric, max_steps=STEPS, sampler_of=tpe, noise=lambda quality: 0.01, seed=0)
-    assert [space.propose(asker.ask()).method for _ in waiting] == [point["method"] for point in waiting]
+    assert [space.propose(asker.ask()).method for _ in waiting] == ["dst", "lora"]
     space.propose(asker.ask())
     assert TrialState.WAITING not in [trial.state for trial in study.trials]
+
+
+def test_each_methods_published_default_is_asked_for_twice_in_turns(inventory: Inventory) -> None:
+    asked = Asked(inventory)
+    proposals = []
+    for _ in range(2 * len(METHODS)):
+        proposals.append(asked.ask())
+        asked.end(proposals[-1], 0.6 + len(proposals) / 100)
+    own = [asked.space.propose(FixedDraw(knobs)) for knobs in asked.space.published()]
+    assert proposals[::2] == own
+    assert sorted(one.method for one in proposals[1::2]) == sorted(METHODS)
+    for one in (other for other in proposals[1::2] if other.method != "lora"):  # which has no size so small
+        default = next(other for other in own if other.method == one.method).settings
+        alike = ("targets", "layers", "optimizer", "reselection_interval")
+        assert {name: one.settings.get(name) for name in alike} == {name: default.get(name) for name in alike}
+    logarithms = [math.log10(one.count.trainable_parameters) for one in proposals[1::2]]
+    assert max(logarithms) - min(logarithms) > 0.5  # over the range, where the others stand near its end
+    drawn = asked.ask()
+    assert PUBLISHED not in asked.trial.user_attrs
+    assert drawn not in proposals
 
 
 def test_nothing_like_a_trial_far_behind_is_asked_for(inventory: Inventory) -> None:

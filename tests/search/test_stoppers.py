@@ -12,6 +12,7 @@ from search.stoppers import FrontStopper, make_stopper
 from spaces.ledger import Ledger
 from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.spec import load_spec
+from spaces.stopping import KNOWN
 from tests.conftest import Workplace
 
 
@@ -34,12 +35,21 @@ def ledger(workplace: Workplace) -> Ledger:
     return Ledger(workplace.home)
 
 
+def finish_some(ledger: Ledger) -> None:
+    """As many trials as must have finished before one is stopped; of their rungs nothing is known."""
+    for number in range(KNOWN):
+        folder = ledger.trial(f"9{number}")
+        folder.write_plan(plan(f"9{number}", 1_000_000))
+        folder.write_result(TrialResult(state="finished", quality=0.5, steps=27))
+
+
 def stopper_of(workplace: Workplace, ledger: Ledger, name: str) -> Any:
     spec = load_spec(workplace.spec(training={"max_steps": 27}, search={"rungs": 3, "stopper": name}))
     return make_stopper(spec, ledger, validation_rows=1_000)
 
 
 def test_the_front_stopper_compares_at_equal_steps(workplace: Workplace, ledger: Ledger) -> None:
+    finish_some(ledger)
     stopper = stopper_of(workplace, ledger, "front")
     assert judged(stopper, plan("a", 100), 3, 0.80) == "CONTINUE"
     assert judged(stopper, plan("b", 120), 3, 0.60) == "STOP"
@@ -51,13 +61,25 @@ def test_the_front_stopper_compares_at_equal_steps(workplace: Workplace, ledger:
 
 
 def test_it_knows_the_rungs_of_an_earlier_driver(workplace: Workplace, ledger: Ledger) -> None:
+    finish_some(ledger)
     folder = ledger.trial("0000")
     folder.write_plan(plan("0000", 100))
     folder.add_rung(Rung(step=3, quality=0.9))
     assert judged(stopper_of(workplace, ledger, "front"), plan("0001", 110), 3, 0.5) == "STOP"
 
 
+def test_it_learns_from_trials_that_finish(workplace: Workplace, ledger: Ledger) -> None:
+    stopper = stopper_of(workplace, ledger, "front")
+    for number in range(KNOWN):
+        one = plan(str(number), 100 + number)
+        assert judged(stopper, one, 3, 0.9 - number / 10) == "CONTINUE"
+        trial = SimpleNamespace(config={"plan": one.model_dump(mode="json")})
+        stopper.on_trial_complete(None, trial, {"state": "finished", "quality": 0.9 - number / 10})
+    assert judged(stopper, plan("late", 200), 3, 0.1) == "STOP"
+
+
 def test_a_trial_that_failed_keeps_no_other_from_surviving(workplace: Workplace, ledger: Ledger) -> None:
+    finish_some(ledger)
     stopper = stopper_of(workplace, ledger, "front")
     best, second = plan("a", 100), plan("b", 120)
     for died in (True, False):

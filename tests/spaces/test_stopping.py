@@ -10,15 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.metrics import METRICS, standard_error
-from spaces.stopping import CONFIDENCE, REGION, FrontRule, Seen
+from spaces.stopping import CONFIDENCE, KNOWN, REGION, FrontRule, Seen
 
 TRIALS = st.lists(
     st.tuples(st.integers(1, 100_000), st.floats(0.5, 0.9).map(lambda value: round(value, 2))), max_size=40
 ).map(lambda found: [Seen(str(number), size, quality) for number, (size, quality) in enumerate(found)])
 
 
-def survivors(seen: Sequence[Seen], noise: float = 0.01, mode: str = "max") -> list[Seen]:
+def knowing(noise: float, mode: str = "max") -> FrontRule:
+    """A rule that has seen enough trials finish to stop others; of what they were at a rung it knows nothing."""
     rule = FrontRule("max" if mode == "max" else "min", lambda quality: noise)
+    for number in range(KNOWN):
+        rule.finish(Seen(f"finished {number}", 1, 0.5))
+    return rule
+
+
+def survivors(seen: Sequence[Seen], noise: float = 0.01, mode: str = "max") -> list[Seen]:
+    rule = knowing(noise, mode)
     return [one for one in seen if rule.goes_on(1, one)]
 
 
@@ -54,6 +62,53 @@ def test_it_is_the_naive_rule(seen: list[Seen]) -> None:
         assert (one in kept) == (not behind or one.quality > max(rivals, default=-math.inf))
 
 
+@given(TRIALS, st.lists(st.floats(0.4, 0.95), min_size=40, max_size=40))
+def test_what_ended_on_the_front_says_how_far_behind_is_too_far(seen: list[Seen], ends: list[float]) -> None:
+    """The same rule, from all that was seen, with every trial that goes on finishing at once."""
+    rule, finished, earlier = FrontRule("max", lambda quality: 0.01), list[tuple[Seen, Seen]](), list[Seen]()
+    for one, end in zip(seen, ends, strict=False):
+        smaller = [other.quality for other in earlier if other.parameters <= one.parameters]
+        margin = CONFIDENCE * math.sqrt(2) * 0.01
+        for at_rung, at_end in finished:
+            if not any(
+                other.parameters <= at_end.parameters
+                and other.quality >= at_end.quality
+                and (other.parameters < at_end.parameters or other.quality > at_end.quality)
+                for _, other in finished
+            ):
+                known = [*earlier, one]
+                best = max(other.quality for other in known if other.parameters <= at_rung.parameters)
+                margin = max(margin, best - at_rung.quality)
+        rivals = [other.quality for other in earlier if region(other) == region(one)]
+        behind = len(finished) >= KNOWN and any(quality - one.quality > margin for quality in smaller)
+        expected = not behind or one.quality > max(rivals, default=-math.inf)
+        assert rule.goes_on(1, one) == expected
+        earlier.append(one)
+        if expected:
+            finished.append((one, Seen(one.trial, one.parameters, round(end, 2))))
+            rule.finish(finished[-1][1])
+
+
+def test_nobody_is_stopped_before_some_have_finished() -> None:
+    rule = FrontRule("max", lambda quality: 0.0)
+    for number in range(KNOWN):
+        assert rule.goes_on(1, Seen(str(number), 100 + number, 0.9 - number / 10))
+        rule.finish(Seen(str(number), 100 + number, 0.9 - number / 10))
+    assert not rule.goes_on(1, Seen("late", 200, 0.1))
+
+
+def test_a_rung_at_which_the_best_looked_weak_stops_few() -> None:
+    rule = knowing(0.0)
+    rule.record(1, Seen("fast", 100, 0.8))
+    rule.record(1, Seen("slow", 110, 0.6))
+    assert not rule.goes_on(1, Seen("a", 120, 0.65))
+    rule.finish(Seen("slow", 110, 0.9))
+    assert rule.goes_on(1, Seen("b", 120, 0.65))
+    assert not rule.goes_on(1, Seen("c", 120, 0.55))
+    rule.finish(Seen("fast", 100, 0.95))  # what was slow is on no front any more
+    assert not rule.goes_on(1, Seen("d", 120, 0.65))
+
+
 @given(TRIALS)
 def test_lower_is_better_for_a_loss(seen: list[Seen]) -> None:
     turned = [Seen(one.trial, one.parameters, -one.quality) for one in seen]
@@ -68,7 +123,7 @@ def test_noise_keeps_what_is_not_told_apart() -> None:
 
 
 def test_rungs_are_apart_and_a_trial_does_not_compete_with_itself() -> None:
-    rule = FrontRule("max", lambda quality: 0.0)
+    rule = knowing(0.0)
     assert rule.goes_on(3, Seen("a", 100, 0.9))
     assert rule.goes_on(9, Seen("b", 100, 0.5))
     assert rule.goes_on(3, Seen("a", 100, 0.1))
@@ -78,7 +133,7 @@ def test_rungs_are_apart_and_a_trial_does_not_compete_with_itself() -> None:
 
 @given(TRIALS, st.sets(st.integers(0, 39)))
 def test_what_was_forgotten_was_never_seen(seen: list[Seen], failed: set[int]) -> None:
-    rule, other = (FrontRule("max", lambda quality: 0.01) for _ in range(2))
+    rule, other = knowing(0.01), knowing(0.01)
     for number, one in enumerate(seen):
         rule.goes_on(1, one)
         if number not in failed:
@@ -106,6 +161,7 @@ def ends(rule: FrontRule, sizes: Sequence[int], slots: int, failing: float, seed
             rule.forget(str(number))
         elif running[number] == 3:
             ended[number] = "finished"
+            rule.finish(Seen(str(number), sizes[number], generator.random()))
         elif not rule.goes_on(running[number], Seen(str(number), sizes[number], generator.random())):
             ended[number] = "stopped"
         if number in ended:
@@ -117,14 +173,14 @@ def ends(rule: FrontRule, sizes: Sequence[int], slots: int, failing: float, seed
 @settings(deadline=None)
 def test_every_region_has_a_finished_trial_however_many_run_at_once(sizes: list[int], slots: int, seed: int) -> None:
     regions = [region(Seen("", size, 0.5)) for size in sizes]
-    ended = ends(FrontRule("max", lambda quality: 0.01), sizes, slots, 0.0, seed)
+    ended = ends(knowing(0.01), sizes, slots, 0.0, seed)
     assert {regions[number] for number, end in ended.items() if end == "finished"} == set(regions)
 
 
 @given(st.lists(st.integers(1, 100_000), min_size=1, max_size=150), st.sampled_from([1, 7, 100]), st.integers(0, 10**6))
 @settings(deadline=None)
 def test_where_all_others_came_to_nothing_a_further_trial_goes_on(sizes: list[int], slots: int, seed: int) -> None:
-    rule = FrontRule("max", lambda quality: 0.01)
+    rule = knowing(0.01)
     ended = ends(rule, sizes, slots, 0.4, seed)
     assert len(ended) == len(sizes)
     regions = [region(Seen("", size, 0.5)) for size in sizes]
@@ -136,7 +192,7 @@ def test_where_all_others_came_to_nothing_a_further_trial_goes_on(sizes: list[in
 
 
 def test_what_was_recorded_before_counts() -> None:
-    rule = FrontRule("max", lambda quality: 0.0)
+    rule = knowing(0.0)
     rule.record(3, Seen("earlier", 100, 0.9))
     assert not rule.goes_on(3, Seen("later", 120, 0.8))
 

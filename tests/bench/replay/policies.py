@@ -24,7 +24,7 @@ from spaces.space import Space
 from spaces.spec import SearchSpec
 from tests.bench.replay.settings import Policy, Setting
 from tests.bench.replay.simulation import Agent
-from tests.bench.replay.variants import Foreseeing, Forgetting, patient_stopper
+from tests.bench.replay.variants import ByNoise, Foreseeing, Forgetting, Reaching, stopper_by
 
 
 class Unpublished(Space):
@@ -124,7 +124,8 @@ POLICIES: dict[str, Policy] = {
     "ours": planned(),
     "ours, nobody stopped": planned(stopper="none"),
     "ours, random": planned(sampler="random"),
-    "ours, patient": planned(stopper_of=patient_stopper),
+    "ours, stopped by noise": planned(stopper_of=stopper_by(ByNoise)),
+    "ours, stopped past reach": planned(stopper_of=stopper_by(Reaching)),
     "ours, stopped foreseen": planned(searcher=Foreseeing),
     "ours, stopped are worst": planned(searcher=Forgetting),
 }

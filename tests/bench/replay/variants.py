@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
@@ -10,21 +13,44 @@ from ray.tune.schedulers import TrialScheduler
 from search.searcher import PlannedSearch
 from search.stoppers import FrontStopper
 from spaces.ledger import Ledger
-from spaces.metrics import standard_error
+from spaces.metrics import Mode, standard_error
 from spaces.spec import SearchSpec
-from spaces.stopping import FrontRule
-
-PATIENCE = 2.0
-"""Times the noise by which a trial must be behind."""
+from spaces.stopping import KNOWN, FrontRule, Seen, _Rung
 
 
-def patient_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> TrialScheduler:
-    """The front stopper, for which the noise is larger than it is."""
+class ByNoise(FrontRule):
+    """The noise of two scores alone says who is behind, from the first trial on."""
 
-    def noise(quality: float) -> float:
-        return PATIENCE * standard_error(spec.metric, quality, validation_rows)
+    def __init__(self, mode: Mode, noise: Callable[[float], float]) -> None:
+        super().__init__(mode, noise)
+        for number in range(KNOWN):  # as if enough had finished, of whose rungs nothing is known
+            super().finish(Seen(f"nobody {number}", 1, 0.5))
 
-    return FrontStopper(FrontRule(spec.metric.mode, noise), spec.training.max_steps)
+    def finish(self, seen: Seen) -> None:
+        """Nothing is learned from it."""
+
+
+class Reaching(FrontRule):
+    """Stops whoever would have to gain more until the end than any finished trial has, to come near the front."""
+
+    def _ahead(self, one: Seen, other: Seen, rung: _Rung) -> bool:
+        best = self._finished.best_within(other.parameters)
+        if best is None:
+            return False
+        ended, then = self._finished._seen, rung._seen
+        gains = (self._sign * (ended[name].quality - then[name].quality) for name in ended.keys() & then.keys())
+        needed = self._sign * (best.quality - other.quality) - self._noise(best.quality)
+        return needed > max(gains, default=math.inf)
+
+
+def stopper_by(rule: type[FrontRule]) -> Callable[[SearchSpec, Ledger, int], TrialScheduler]:
+    """The front stopper with another rule."""
+
+    def make(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> TrialScheduler:
+        noise = partial(standard_error, spec.metric, rows=validation_rows)
+        return FrontStopper(rule(spec.metric.mode, noise), spec.training.max_steps)
+
+    return make
 
 
 class Foreseeing(PlannedSearch):
