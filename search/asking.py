@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.regional import Tried, nearest, regional_study
 from spaces.fronts import front
@@ -80,11 +80,12 @@ class Asker:
     def ask(self) -> optuna.Trial:
         """The next trial of the study, which is running from now on."""
         self._asked += 1
-        if self._waiting:
-            self._waiting -= 1
-        elif self._sampler_of is not None:
-            self._study.enqueue_trial(self._drawn(self._sampler_of))
-        return self._study.ask()
+        if self._waiting or self._sampler_of is None:
+            self._waiting -= bool(self._waiting)
+            return self._study.ask()
+        # Whole, for its storage writes every knob that is suggested by itself, which takes as long as all together.
+        self._study.add_trial(self._drawn(self._sampler_of))
+        return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
 
     def begun(self, plan: TrialPlan, knobs: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
         """A trial was planned."""
@@ -120,16 +121,16 @@ class Asker:
         best = [quality for quality, size in self._fronts[rung.step] if size <= plan.trainable_parameters][-1]
         return abs(best - rung.quality) / max(math.hypot(self._noise(best), self._noise(rung.quality)), 1e-12)
 
-    def _drawn(self, sampler_of: SamplerOf) -> dict[str, Any]:
+    def _drawn(self, sampler_of: SamplerOf) -> FrozenTrial:
         generator = np.random.default_rng((self._seed, self._asked))
         for state in np.random.SeedSequence((self._seed, self._asked)).generate_state(SIZES):
-            knobs, promising = self._drawn_at(self._size(generator), sampler_of(int(state)))
+            drawn, promising = self._drawn_at(self._size(generator), sampler_of(int(state)))
             if promising:
                 break
-        return knobs
+        return create_trial(state=TrialState.RUNNING, params=drawn.params, distributions=drawn.distributions)
 
-    def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[dict[str, Any], bool]:
-        """Knobs of a trial of about that size, and whether they are unlike what ended far behind."""
+    def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[optuna.Trial, bool]:
+        """A trial of about that size, and whether its knobs are unlike what ended far behind."""
         study = regional_study(self._region(size), self._metric.mode, sampler)
         share = (size - self._space.counted_head) / self._space.allowance
         limits = self._space.share
@@ -138,11 +139,11 @@ class Asker:
             trial = study.ask()
             try:
                 if not self._like_what_is_far_behind(self._space.propose(trial)):
-                    return dict(trial.params), True
+                    return trial, True
             except Rejected as rejection:
                 trial.set_constraint("budget", rejection.excess)
             study.tell(trial, state=TrialState.PRUNED)
-        return dict(trial.params), False
+        return trial, False
 
     def _region(self, size: float) -> list[Tried]:
         """Trials of about that size, in the order in which they were planned."""

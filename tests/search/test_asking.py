@@ -62,6 +62,20 @@ def sizes(asked: Asked, times: int) -> list[int]:
     return [asked.ask().count.trainable_parameters for _ in range(times)]
 
 
+def test_a_drawn_trial_is_whole_in_the_study_as_soon_as_it_is_asked_for(inventory: Inventory) -> None:
+    """So it is written once; what is proposed from it adds no knob and changes none."""
+    asked = Asked(inventory)
+    for _ in range(5):
+        trial = asked.asker.ask()
+        (stored,) = [one for one in asked.study.trials if one.number == trial.number]
+        assert stored.state is TrialState.RUNNING
+        proposal = asked.space.propose(trial)
+        assert asked.study.trials[trial.number].params == stored.params
+        assert stored.params["method"] == proposal.method
+        asked.trial = trial
+        asked.end(proposal, 0.5)
+
+
 def test_sizes_lie_where_the_front_is_thin(inventory: Inventory) -> None:
     asked = Asked(inventory)
     # Up to 1,000 parameters the front is as good as at 100,000 but for the step between 10,000 and 50,000.
