@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial, wraps
@@ -51,6 +51,7 @@ from trainables.trial import SharedSearch
 
 OURS, RAYS, NOBODY = "paretune", "MLflowLoggerCallback", "nobody is told"
 CONCURRENT, PAUSE = 2, 0.5
+OBJECTIVE, REPORT = "quality", ", a report"
 QUIET = Console(quiet=True)
 TELLING = ("start_trial", "report", "end_trial", "set_on_front", "upload_adapter", "log_counts")
 """What the driver's loop calls of our writer."""
@@ -74,6 +75,10 @@ class PausingTrainable(NoopTrainable):
         return super()._advance()
 
 
+Note = Callable[[float, tuple[Any, ...], Mapping[str, Any]], None]
+"""Takes the seconds and arguments of a call."""
+
+
 class Counts:
     """What left for MLflow, and for how long the driver's loop was in what tracks."""
 
@@ -86,15 +91,15 @@ class Counts:
     def requested(self, of: Callable[..., Any], name: Callable[..., str]) -> Callable[..., Any]:
         """The function, whose calls are requests with this name."""
 
-        def note(seconds: float, given: tuple[Any, ...]) -> None:
-            self.requests[name(*given)] += 1
+        def note(seconds: float, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+            self.requests[name(*given, **named)] += 1
 
         return self._outermost(of, note)
 
     def reported(self, of: Callable[..., Any]) -> Callable[..., Any]:
         """The function, whose calls are reports."""
 
-        def note(seconds: float, given: tuple[Any, ...]) -> None:
+        def note(seconds: float, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
             self.reports += 1
 
         return self._outermost(of, note)
@@ -102,13 +107,13 @@ class Counts:
     def waited(self, of: Callable[..., Any]) -> Callable[..., Any]:
         """The function, for whose calls the driver's loop waits."""
 
-        def note(seconds: float, given: tuple[Any, ...]) -> None:
+        def note(seconds: float, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
             if threading.current_thread() is threading.main_thread():
                 self.blocked += seconds
 
         return self._outermost(of, note)
 
-    def _outermost(self, of: Callable[..., Any], note: Callable[[float, tuple[Any, ...]], None]) -> Callable[..., Any]:
+    def _outermost(self, of: Callable[..., Any], note: Note) -> Callable[..., Any]:
         """Calls within another one of the same kind are a part of it."""
         depths, kind = self._depth, note.__qualname__
 
@@ -122,7 +127,7 @@ class Counts:
             finally:
                 setattr(depths, kind, depth)
                 if not depth:
-                    note(time.perf_counter() - began, given)
+                    note(time.perf_counter() - began, given, named)
 
         return noted
 
@@ -140,11 +145,25 @@ def exchanged(places: Iterable[tuple[Any, str, Callable[[Any], Any]]]) -> Iterat
             setattr(of, name, value)
 
 
-def path_of(adapter: HTTPAdapter, request: PreparedRequest, *given: Any) -> str:
+def path_of(adapter: HTTPAdapter, request: PreparedRequest, **named: Any) -> str:
     """What a request asks of MLflow, without where that is: POST runs/log-batch."""
     parts = urlsplit(str(request.url)).path.split("/")
     known = [part for part in parts if part not in ("", "api", "2.0", "mlflow", "ajax-api")]
-    return f"{request.method} {'/'.join(known[:2])}"
+    carries = REPORT if f'"{OBJECTIVE}"' in _text(request.body) else ""
+    return f"{request.method} {'/'.join(known[:2])}{carries}"
+
+
+def _text(body: Any) -> str:
+    return body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+
+
+def call_of(name: str, *given: Any, **named: Any) -> str:
+    """The same of a call of a store."""
+    return name + (REPORT if any(_is_quality(one) for one in (*given, *named.values())) else "")
+
+
+def _is_quality(value: Any) -> bool:
+    return any(getattr(one, "key", None) == OBJECTIVE for one in (value if isinstance(value, list) else [value]))
 
 
 def public_methods(of: type) -> list[str]:
@@ -196,7 +215,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
         places.append((HTTPAdapter, "send", lambda of: counts.requested(of, path_of)))
     else:
         for name in public_methods(SqlAlchemyStore):
-            places.append((SqlAlchemyStore, name, partial(counts.requested, name=lambda *_, name=name: name)))
+            places.append((SqlAlchemyStore, name, partial(counts.requested, name=partial(call_of, name))))
     uri = server.uri if server else f"sqlite:///{folder}/mlflow.db"
     if server:
         server.start()
@@ -233,16 +252,11 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
         "reports": counts.reports,
         "requests": dict(counts.requests.most_common()),
         "requests_a_report": sum(counts.requests.values()) / reports,
-        "logging_requests_a_report": sum(n for name, n in counts.requests.items() if is_logging(name)) / reports,
+        "reporting_requests_a_report": sum(n for name, n in counts.requests.items() if name.endswith(REPORT)) / reports,
         "blocked_milliseconds_a_report": 1_000 * counts.blocked / reports,
         "blocked": counts.blocked / seconds,
         "seconds_a_trial": seconds / case.trials,
     }
-
-
-def is_logging(name: str) -> bool:
-    """Whether a request brings metrics, params or tags, and so may bring reports."""
-    return any(word in name.replace("_", "-") for word in ("log-batch", "log-metric", "log-param"))
 
 
 def main() -> None:
@@ -279,7 +293,7 @@ def main() -> None:
         "",
         "reports",
         "requests a report",
-        "of these logging",
+        "with a quality",
         "ms a report",
         "blocked",
         "s a trial",
@@ -287,7 +301,7 @@ def main() -> None:
     table = Table(*columns, title="what tracking costs; a trial reports three times")
     for row in rows:
         where = "server" if row["server"] else "SQLite"
-        requests = (f"{row[name]:.2f}" for name in ("requests_a_report", "logging_requests_a_report"))
+        requests = (f"{row[name]:.2f}" for name in ("requests_a_report", "reporting_requests_a_report"))
         times = (
             f"{row['blocked_milliseconds_a_report']:.1f}",
             f"{row['blocked']:.1%}",

@@ -6,10 +6,11 @@ import threading
 import time
 
 import pytest
+from mlflow.entities import Metric
 from requests import Request
 from requests.adapters import HTTPAdapter
 
-from tests.bench.reporting import Counts, exchanged, is_logging, path_of
+from tests.bench.reporting import Counts, call_of, exchanged, path_of
 
 
 class Store:
@@ -45,15 +46,25 @@ def test_only_the_driver_s_own_thread_is_blocked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "name", "logs"),
+    ("method", "path", "body", "name"),
     [
-        ("POST", "/api/2.0/mlflow/runs/log-batch", "POST runs/log-batch", True),
-        ("POST", "/api/2.0/mlflow/runs/log-metric", "POST runs/log-metric", True),
-        ("POST", "/api/2.0/mlflow/runs/create", "POST runs/create", False),
-        ("PUT", "/api/2.0/mlflow-artifacts/artifacts/1/abc/adapter", "PUT mlflow-artifacts/artifacts", False),
+        (
+            "POST",
+            "/api/2.0/mlflow/runs/log-batch",
+            '{"metrics": [{"key": "quality"}]}',
+            "POST runs/log-batch, a report",
+        ),
+        ("POST", "/api/2.0/mlflow/runs/log-metric", b'{"key": "pid"}', "POST runs/log-metric"),
+        ("PUT", "/api/2.0/mlflow-artifacts/artifacts/1/abc", None, "PUT mlflow-artifacts/artifacts"),
     ],
 )
-def test_requests_are_named_by_what_they_ask(method: str, path: str, name: str, logs: bool) -> None:
-    request = Request(method, f"http://127.0.0.1:5000{path}").prepare()
-    assert path_of(HTTPAdapter(), request) == name
-    assert is_logging(name) is logs
+def test_requests_are_named_by_what_they_ask(method: str, path: str, body: str | bytes | None, name: str) -> None:
+    request = Request(method, f"http://127.0.0.1:5000{path}", data=body).prepare()
+    assert path_of(HTTPAdapter(), request, timeout=1) == name
+
+
+def test_calls_of_a_store_are_named_alike() -> None:
+    quality, size = (Metric(key, 1.0, 1, 1) for key in ("quality", "size"))
+    assert call_of("log_batch", "store", "run", [size, quality], []) == "log_batch, a report"
+    assert call_of("log_metric", "store", "run", metric=quality) == "log_metric, a report"
+    assert call_of("log_batch", "store", "run", [size], []) == "log_batch"
