@@ -73,13 +73,14 @@ class Recorder:
         result = self.ledger.trial(plan.trial).result()
         if result is None:
             return None
-        if plan.trial not in self.running:
-            self.started(plan)  # its workers died before it began
-        self.reported(plan)
-        self.running.pop(plan.trial, None)
-        ended = self._keep(plan, result)
-        self._writer.end_trial(plan, result)
-        self._update()
+        with self._writer.together():
+            if plan.trial not in self.running:
+                self.started(plan)  # its workers died before it began
+            self.reported(plan)
+            self.running.pop(plan.trial, None)
+            ended = self._keep(plan, result)
+            self._writer.end_trial(plan, result)
+            self._update()
         return ended
 
     def take_up(self) -> None:

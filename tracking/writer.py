@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +44,7 @@ class SearchWriter:
         self._adapters: set[str] = set()
         self._on_front: dict[str | None, str] = {}
         self._reported: set[tuple[str | None, int, float]] = set()
+        self._held: list[Event] | None = None
         for event in self._outbox.history():
             self._remember(event)
 
@@ -143,10 +145,22 @@ class SearchWriter:
         fresh = [one for one in dict.fromkeys(rungs) if (trial, one.step, one.quality) not in self._reported]
         return [metrics(trial, {"quality": one.quality}, one.step) for one in fresh]
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is told meanwhile is recorded at its end, all in one write to the disk."""
+        held: list[Event] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            self._record(*held)
+
     def _record(self, *events: Event) -> None:
-        if not events:
-            return
-        self._outbox.append(*events)
+        if self._held is not None:
+            self._held += events
+        elif events:
+            self._outbox.append(*events)
         for event in events:
             self._remember(event)
 

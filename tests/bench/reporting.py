@@ -46,6 +46,7 @@ from spaces.records import TrialResult
 from tests.bench.figures import facts
 from tests.bench.noop import NoopTrainable, prepared, spec_of
 from tests.tracking.examples import Server
+from tracking.outbox import Outbox
 from tracking.writer import SearchWriter
 from trainables.trial import SharedSearch
 
@@ -53,8 +54,12 @@ OURS, RAYS, NOBODY = "paretune", "MLflowLoggerCallback", "nobody is told"
 CONCURRENT, PAUSE = 2, 0.5
 OBJECTIVE, REPORT = "quality", ", a report"
 QUIET = Console(quiet=True)
-TELLING = ("start_trial", "report", "end_trial", "set_on_front", "upload_adapter", "log_counts")
-"""What the driver's loop calls of our writer."""
+TELLING = (
+    (Outbox, "append"),
+    *((SearchWriter, f"{event}_trial") for event in ("start", "end")),
+    *((SearchWriter, name) for name in ("report", "set_on_front", "upload_adapter", "log_counts")),
+)
+"""What the driver's loop waits for."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +213,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
     counts = Counts()
     places: list[tuple[Any, str, Callable[[Any], Any]]] = [
         (Bridge, "on_trial_result", counts.reported),
-        *((SearchWriter, name, counts.waited) for name in TELLING if case.who == OURS),
+        *((of, name, counts.waited) for of, name in TELLING if case.who == OURS),
         *((MLflowLoggerCallback, f"log_trial_{event}", counts.waited) for event in ("start", "result", "end")),
     ]
     if server:
