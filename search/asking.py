@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from search.defaults import OWN, THIN, Defaults
 from search.regional import Tried, nearest, regional_study
@@ -88,19 +88,25 @@ class Asker:
         self._asked += 1
         if self._waiting:
             self._waiting -= 1
-        else:
-            self._enqueue()
-        return self._study.ask()
-
-    def _enqueue(self) -> None:
+            return self._study.ask()
         generator = np.random.default_rng((self._seed, self._asked))
         turn = self._defaults.turn(len(self._by_size))
         marked = {} if turn is None else {PUBLISHED: turn}
+        known = self._default(turn, generator)
+        if known is not None:
+            self._study.enqueue_trial(known, user_attrs=marked)
+        if known is not None or self._sampler_of is None:
+            return self._study.ask()
+        drawn = self._drawn(self._sampler_of, generator)
+        known, of = drawn.params, drawn.distributions
+        # Whole, for its storage writes every knob that is suggested by itself, which takes as long as all together.
+        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=known, distributions=of, user_attrs=marked))
+        return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
+
+    def _default(self, turn: str | None, generator: np.random.Generator) -> dict[str, Any] | None:
         if turn == OWN:
-            self._study.enqueue_trial(self._defaults.own(), user_attrs=marked)
-        elif self._sampler_of is not None:
-            knobs = self._defaults.at(self._share(self._size(generator))) if turn == THIN else None
-            self._study.enqueue_trial(knobs or self._drawn(self._sampler_of, generator), user_attrs=marked)
+            return self._defaults.own()
+        return self._defaults.at(self._share(self._size(generator))) if turn == THIN else None
 
     def begun(self, plan: TrialPlan, knobs: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
         """A trial was planned."""
@@ -136,30 +142,30 @@ class Asker:
         best = [quality for quality, size in self._fronts[rung.step] if size <= plan.trainable_parameters][-1]
         return abs(best - rung.quality) / max(math.hypot(self._noise(best), self._noise(rung.quality)), 1e-12)
 
-    def _drawn(self, sampler_of: SamplerOf, generator: np.random.Generator) -> dict[str, Any]:
+    def _drawn(self, sampler_of: SamplerOf, generator: np.random.Generator) -> optuna.Trial:
         for state in np.random.SeedSequence((self._seed, self._asked)).generate_state(SIZES):
-            knobs, promising = self._drawn_at(self._size(generator), sampler_of(int(state)))
+            drawn, promising = self._drawn_at(self._size(generator), sampler_of(int(state)))
             if promising:
                 break
-        return knobs
+        return drawn
 
     def _share(self, size: float) -> float:
         limits = self._space.share
         return min(max((size - self._space.counted_head) / self._space.allowance, limits.low), limits.high)
 
-    def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[dict[str, Any], bool]:
-        """Knobs of a trial of about that size, and whether they are unlike what ended far behind."""
+    def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[optuna.Trial, bool]:
+        """A trial of about that size, and whether its knobs are unlike what ended far behind."""
         study = regional_study(self._region(size), self._metric.mode, sampler)
         for _ in range(DRAWS):
             study.enqueue_trial({"share": self._share(size)})
             trial = study.ask()
             try:
                 if not self._like_what_is_far_behind(self._space.propose(trial)):
-                    return dict(trial.params), True
+                    return trial, True
             except Rejected as rejection:
                 trial.set_constraint("budget", rejection.excess)
             study.tell(trial, state=TrialState.PRUNED)
-        return dict(trial.params), False
+        return trial, False
 
     def _region(self, size: float) -> list[Tried]:
         """Trials of about that size, in the order in which they were planned."""

@@ -73,13 +73,14 @@ class Recorder:
         result = self.ledger.trial(plan.trial).result()
         if result is None:
             return None
-        if plan.trial not in self.running:
-            self.started(plan)  # its workers died before it began
-        self.reported(plan)
-        self.running.pop(plan.trial, None)
-        ended = self._keep(plan, result)
-        self._writer.end_trial(plan, result)
-        self._update()
+        with self._writer.together():
+            if plan.trial not in self.running:
+                self.started(plan)  # its workers died before it began
+            self.reported(plan)
+            self.running.pop(plan.trial, None)
+            ended = self._keep(plan, result)
+            self._writer.end_trial(plan, result)
+            self._update()
         return ended
 
     def take_up(self) -> None:
@@ -120,12 +121,12 @@ class Recorder:
 
     def _update(self) -> None:
         members = {one.plan.trial for one in self.front}
-        for trial in sorted(members - self._on_front):
-            self._writer.set_on_front(trial, True)
-            self._writer.upload_adapter(trial, self.ledger.trial(trial).adapter)
-        for trial in sorted(self._on_front - members):
-            self._writer.set_on_front(trial, False)
+        joined, left = sorted(members - self._on_front), sorted(self._on_front - members)
         self._on_front = members
+        for trial in joined:
+            self._writer.set_on_front(trial, True)
+        for trial in left:
+            self._writer.set_on_front(trial, False)
         self._writer.log_counts(
             finished=self._counts["finished"],
             stopped=self._counts["stopped"],
@@ -133,6 +134,8 @@ class Recorder:
             rejected=self.rejected,
             hypervolume=self.hypervolume,
         )
+        for trial in joined:  # last, for what is uploaded parts what could be sent together
+            self._writer.upload_adapter(trial, self.ledger.trial(trial).adapter)
 
     @property
     def hypervolume(self) -> float:

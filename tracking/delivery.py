@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,10 @@ class Refused(Exception):
 
 
 class Delivery:
-    """Sends the events of one search to the experiment `experiment` at `uri`; connects when first used."""
+    """Sends the events of one search to the experiment `experiment` at `uri`; connects when first used.
+
+    Before a run is made it is looked for, unless nobody can have made it: see `take_over`.
+    """
 
     def __init__(self, uri: str, experiment: str, search_id: str, storage: Path) -> None:
         self._uri, self._experiment, self._search_id = uri, experiment, search_id
@@ -33,9 +37,16 @@ class Delivery:
         self._experiment_id = ""
         self._run_ids: dict[str | None, str] = {}
         self._store_fails_since: float | None = None
+        self._alone = False
+        self._perhaps_made: set[str | None] = set()
+
+    def take_over(self, started: AbstractSet[str | None]) -> None:
+        """Nobody else sends from now on, so a run that is not among those started is made without looking for it."""
+        self._alone = True
+        self._perhaps_made |= started
 
     def send(self, events: Sequence[Event]) -> None:
-        """Send a stretch of events.
+        """Send a stretch of events: starts first, then what is logged, in as few requests as that takes, then ends.
 
         Raises:
             Refused: when MLflow answers that one of them can never be right.
@@ -45,11 +56,16 @@ class Delivery:
         from mlflow.exceptions import MlflowException
 
         try:
+            for event in events:
+                if isinstance(event, Start):
+                    self._start(client, event)
             for request in requests([event for event in events if isinstance(event, Log)]):
                 self._log(client, request)
             for event in events:
-                if not isinstance(event, Log):
-                    self._send_one(client, event)
+                if isinstance(event, Text | Upload):
+                    self._store(client, event)
+                elif isinstance(event, End):
+                    client.set_terminated(self._run_id(client, event.trial), event.status, event.time)
         except MlflowException as error:
             if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
                 # The run, or with it the experiment, may have been removed while its id was kept here.
@@ -66,16 +82,10 @@ class Delivery:
         self._client = client
         return client
 
-    def _send_one(self, client: MlflowClient, event: Start | Upload | Text | End) -> None:
-        if isinstance(event, Start):
-            self._start(client, event)
-        elif isinstance(event, Text | Upload):
-            self._store(client, event)
-        else:
-            client.set_terminated(self._run_id(client, event.trial), event.status, event.time)
-
     def _start(self, client: MlflowClient, event: Start) -> None:
-        run_id = self._find(client, event.trial)
+        looking = not self._alone or event.trial in self._perhaps_made
+        self._perhaps_made.add(event.trial)  # from here on, even where no answer comes
+        run_id = self._find(client, event.trial) if looking else None
         if run_id is None:
             tags = dict(event.tags)
             if event.trial is not None:

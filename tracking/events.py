@@ -88,18 +88,27 @@ def parse(line: bytes) -> Event | None:
 
 
 def stretch(lines: Sequence[bytes]) -> list[Event]:
-    """The events of the longest start of `lines` that may be sent together: log events of any runs, else one event.
+    """The events of the longest start of `lines` that may be sent together: starts, log events and ends of any runs, of
+    which none starts again, so that their kinds can be sorted; or else one event alone.
 
     Empty when the first line cannot be read.
     """
     events: list[Event] = []
     for event in map(parse, lines):
-        if event is None or (events and not isinstance(event, Log)):
+        alone = isinstance(event, Upload | Text)
+        again = isinstance(event, Start) and any(one.trial == event.trial for one in events)
+        if event is None or (events and (alone or again)):
             break
         events.append(event)
-        if not isinstance(event, Log):
+        if alone:
             break
     return events
+
+
+def started(lines: Sequence[bytes]) -> set[str | None]:
+    """The trials of which `lines` hold a start; None for the search itself."""
+    starts = (parse(line) for line in lines if b'"start"' in line)  # most lines need not be read for that
+    return {event.trial for event in starts if isinstance(event, Start)}
 
 
 def requests(events: Sequence[Log]) -> Iterator[Log]:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from filelock import Timeout
 
 from tracking.client import one_line
 from tracking.delivery import Refused
-from tracking.events import Event, parse, stretch
+from tracking.events import Event, parse, started, stretch
 from tracking.spool import Entry, Spool
 
 _logger = logging.getLogger(__name__)
@@ -21,9 +22,17 @@ _logger = logging.getLogger(__name__)
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
 _WINDOW = 500
 
+# Events come in clusters, as where one trial ends and the next one starts: what is sent together takes fewer requests.
+_GATHERING = 0.5  # seconds
+
 
 class Sender(Protocol):
-    """Sends a stretch of events; raises `Refused` for what can never be sent, anything else for what may be."""
+    """Sends a stretch of events; raises `Refused` for what can never be sent, anything else for what may be.
+
+    `take_over` comes first: from now on nobody else sends; the runs of these trials others may have started.
+    """
+
+    def take_over(self, started: AbstractSet[str | None]) -> None: ...
 
     def send(self, events: Sequence[Event]) -> None: ...
 
@@ -85,6 +94,7 @@ class Outbox:
         while not self._closed:
             try:
                 with self._spool.sending:
+                    self._sender.take_over(started([entry.line for entry in self._spool.entries()]))
                     self._send_until_closed()
             except Timeout:
                 self._pause(_FIRST_DELAY)
@@ -93,13 +103,21 @@ class Outbox:
                 self._pause(_LONGEST_DELAY)
 
     def _send_until_closed(self) -> None:
+        gathered = 0
         while not self._closed:
-            entries = self._spool.entries(self._spool.offset, limit=1 if self._one_by_one else _WINDOW)
+            offset = self._spool.offset
+            if offset >= gathered:
+                gathered = self._gathered()
+            entries = self._spool.entries(offset, limit=1 if self._one_by_one else _WINDOW)
             if entries:
                 self._send(entries)
-            else:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closed or self._spool.waits)
+
+    def _gathered(self) -> int:
+        """Wait for events, and a moment more for those that come with them; gives the offset behind them."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._spool.waits)
+            self._changed.wait_for(lambda: self._closed or self._hurried, timeout=_GATHERING)
+            return self._spool.size
 
     def _send(self, entries: list[Entry]) -> None:
         """Send the first stretch of the entries, or set it aside, or wait before the next attempt."""

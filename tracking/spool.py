@@ -65,13 +65,18 @@ class Spool:
         return found
 
     @property
+    def size(self) -> int:
+        """The offset behind the last event."""
+        return self._events.stat().st_size
+
+    @property
     def offset(self) -> int:
         """The offset behind the last event that was sent; 0 when that is unknown."""
         try:
             offset = int(self._offset.read_text())
         except (FileNotFoundError, ValueError):
             return 0
-        return offset if offset <= self._events.stat().st_size else 0
+        return offset if offset <= self.size else 0
 
     def acknowledge(self, offset: int) -> None:
         """Remember that everything before `offset` was sent."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +44,7 @@ class SearchWriter:
         self._adapters: set[str] = set()
         self._on_front: dict[str | None, str] = {}
         self._reported: set[tuple[str | None, int, float]] = set()
+        self._held: list[Event] | None = None
         for event in self._outbox.history():
             self._remember(event)
 
@@ -78,8 +81,7 @@ class SearchWriter:
 
     def report(self, trial: str, rung: Rung) -> None:
         """An evaluation of a trial; the same one reported again adds nothing."""
-        if (trial, rung.step, rung.quality) not in self._reported:
-            self._record(metrics(trial, {"quality": rung.quality}, rung.step))
+        self._record(*self._reports(trial, [rung]))
 
     def has_ended(self, trial: str | None) -> bool:
         """Whether the end of a trial, or of the search, was recorded since its last start, by whichever writer."""
@@ -87,13 +89,11 @@ class SearchWriter:
 
     def end_trial(self, plan: TrialPlan, result: TrialResult) -> None:
         """A training is over."""
-        for rung in result.rungs:
-            self.report(plan.trial, rung)
-        if result.quality is not None:
-            self.report(plan.trial, Rung(step=result.steps, quality=result.quality))
+        last = [] if result.quality is None else [Rung(step=result.steps, quality=result.quality)]
         numbers = result.model_dump(include={"train_seconds", "peak_memory_bytes", "steps", "test_quality"})
         named = {tags.STATE: result.state, tags.REASON: clean(result.reason or "")}
         self._record(
+            *self._reports(plan.trial, [*result.rungs, *last]),
             metrics(plan.trial, numbers),
             Log(trial=plan.trial, time=now(), tags=named),
             End(trial=plan.trial, time=now(), status=_STATUS[result.state]),
@@ -140,8 +140,27 @@ class SearchWriter:
         """Drain and stop; gives the number of events that the next writer on this folder will send."""
         return self._outbox.close(timeout)
 
+    def _reports(self, trial: str, rungs: Sequence[Rung]) -> list[Event]:
+        """Those of the evaluations that were not recorded yet, each once."""
+        fresh = [one for one in dict.fromkeys(rungs) if (trial, one.step, one.quality) not in self._reported]
+        return [metrics(trial, {"quality": one.quality}, one.step) for one in fresh]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is told meanwhile is recorded at its end, all in one write to the disk."""
+        held: list[Event] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            self._record(*held)
+
     def _record(self, *events: Event) -> None:
-        self._outbox.append(*events)
+        if self._held is not None:
+            self._held += events
+        elif events:
+            self._outbox.append(*events)
         for event in events:
             self._remember(event)
 

@@ -64,6 +64,22 @@ def sizes(asked: Asked, times: int) -> list[int]:
     return [asked.ask().count.trainable_parameters for _ in range(times)]
 
 
+def test_a_drawn_trial_is_whole_in_the_study_as_soon_as_it_is_asked_for(inventory: Inventory) -> None:
+    """So it is written once; what is proposed from it adds no knob and changes none."""
+    asked = Asked(inventory)
+    for _ in range(2 * len(METHODS)):
+        asked.end(asked.ask(), 0.6)  # the defaults
+    for _ in range(5):
+        trial = asked.asker.ask()
+        (stored,) = [one for one in asked.study.trials if one.number == trial.number]
+        assert stored.state is TrialState.RUNNING
+        proposal = asked.space.propose(trial)
+        assert asked.study.trials[trial.number].params == stored.params
+        assert stored.params["method"] == proposal.method
+        asked.trial = trial
+        asked.end(proposal, 0.5)
+
+
 def test_sizes_lie_where_the_front_is_thin(inventory: Inventory) -> None:
     asked = Asked(inventory)
     # Up to 1,000 parameters the front is as good as at 100,000 but for the step between 10,000 and 50,000.
@@ -90,12 +106,12 @@ def test_the_sizes_of_what_runs_are_left_out(inventory: Inventory) -> None:
 def test_what_waits_comes_first(inventory: Inventory) -> None:
     space = Space(METHODS, inventory, Budget(100_000, 100))
     study = optuna.create_study(directions=["maximize", "minimize"])
-    waiting = [{"method": name, "share": 0.01} for name in ("dst", "lora")]
-    for point in waiting:
-        study.enqueue_trial(point)
+    waiting = ["dst", "sparta"]
+    for name in waiting:
+        study.enqueue_trial(space.published_at(name, 0.01) or {})
     metric = METRICS["accuracy"]
     asker = Asker(study, space, metric, max_steps=STEPS, sampler_of=tpe, noise=lambda quality: 0.01, seed=0)
-    assert [space.propose(asker.ask()).method for _ in waiting] == ["dst", "lora"]
+    assert [space.propose(asker.ask()).method for _ in waiting] == waiting
     space.propose(asker.ask())
     assert TrialState.WAITING not in [trial.state for trial in study.trials]
 

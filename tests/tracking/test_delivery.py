@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from spaces.spec import SearchSpec
 from tracking.client import connect
@@ -62,6 +63,55 @@ def test_events_sent_twice_are_as_if_sent_once(delivery: Delivery, uri: str, sto
     assert [(one.step, one.value) for one in client.get_metric_history(child.info.run_id, "quality")] == [(10, 0.5)]
     assert [file.path for file in client.list_artifacts(child.info.run_id, "adapter")] == ["adapter/file"]
     assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["spec.yaml"]
+
+
+def test_a_run_that_nobody_can_have_made_is_not_looked_for(
+    delivery: Delivery, uri: str, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial takes one request to start, one for all that is logged of it, and one to end."""
+    asked: list[str] = []
+
+    def counting(name: str) -> None:
+        of = getattr(MlflowClient, name)
+
+        def counted(client: MlflowClient, *given: object, **named: object) -> object:
+            asked.append(name)
+            return of(client, *given, **named)
+
+        monkeypatch.setattr(MlflowClient, name, counted)
+
+    delivery.take_over(set())
+    delivery.send([PARENT])
+    for name in ("search_runs", "create_run", "log_batch", "set_terminated"):
+        counting(name)
+    logs = [Log(trial="0001", time=3_000, tags={name: "yes"}) for name in ("one", "two")]
+    delivery.send(
+        [logs[0].model_copy(update={"trial": None}), CHILD, *logs, End(trial="0001", time=4, status="KILLED")]
+    )
+    assert asked == ["create_run", "log_batch", "log_batch", "set_terminated"]  # the search's own log is one more
+    delivery.send([CHILD])
+    later = Delivery(uri, "paretune", "id", storage)
+    later.take_over({None, "0001"})
+    later.send([CHILD])
+    assert len(connect(uri).search_runs(["1"])) == 2
+
+
+def test_a_run_whose_making_was_not_answered_is_looked_for(
+    delivery: Delivery, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MlflowClient.create_run
+
+    def unanswered(*given: object, **named: object) -> None:
+        made(*given, **named)
+        raise ConnectionError("the answer was lost")
+
+    delivery.take_over(set())
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_run", unanswered)
+        with pytest.raises(ConnectionError):
+            delivery.send([PARENT])
+    delivery.send([PARENT])
+    assert len(connect(uri).search_runs(["1"])) == 1
 
 
 def test_a_run_that_starts_again_is_running_again(delivery: Delivery, uri: str) -> None:

@@ -11,7 +11,7 @@ from mlflow.entities import Metric as MlflowMetric
 from mlflow.entities import Param, RunTag
 from mlflow.utils.validation import _validate_batch_log_limits
 
-from tracking.events import End, Event, Log, Metric, Start, Text, Upload, parse, requests, stretch
+from tracking.events import End, Event, Log, Metric, Start, Text, Upload, parse, requests, started, stretch
 
 names = st.text("abc", min_size=1, max_size=2)
 trials = st.sampled_from([None, "0001", "0002"])
@@ -58,14 +58,28 @@ def test_what_is_no_event_is_none(line: bytes) -> None:
 
 
 @given(st.lists(logs | others, min_size=1, max_size=8))
-def test_a_stretch_is_one_event_or_all_logs_up_to_the_next_other(events: list[Event]) -> None:
+def test_a_stretch_is_as_long_as_its_kinds_can_be_sorted(events: list[Event]) -> None:
+    """Artifacts go alone, and a run that starts again does so behind all that was said of it before."""
     taken = stretch(lines(events))
     assert taken == events[: len(taken)]
-    if isinstance(events[0], Log):
-        assert all(isinstance(event, Log) for event in taken)
-        assert len(taken) == len(events) or not isinstance(events[len(taken)], Log)
-    else:
+    alone = [isinstance(event, Upload | Text) for event in events]
+    if alone[0]:
         assert len(taken) == 1
+        return
+    assert not any(alone[: len(taken)])
+    for place, event in enumerate(taken):
+        if isinstance(event, Start):
+            assert event.trial not in {one.trial for one in taken[:place]}
+    if len(taken) < len(events):
+        following = events[len(taken)]
+        again = isinstance(following, Start) and following.trial in {one.trial for one in taken}
+        assert alone[len(taken)] or again
+
+
+@given(st.lists(logs | others, max_size=8))
+def test_what_started_is_known_from_the_lines(events: list[Event]) -> None:
+    expected = {event.trial for event in events if isinstance(event, Start)}
+    assert started([*lines(events), b"broken", b'{"event": "start"']) == expected
 
 
 def test_a_stretch_ends_before_what_cannot_be_read() -> None:

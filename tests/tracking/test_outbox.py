@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracking.delivery import Refused
-from tracking.events import End, Event, Log
+from tracking.events import End, Event, Log, Start
 from tracking.outbox import Outbox
 
 LONG = 30.0
@@ -25,7 +27,11 @@ class Receiver:
         self.taken: list[Event] = []
         self.calls: list[int] = []
         self.called = threading.Event()
+        self.started: list[AbstractSet[str | None]] = []
         self._fault = fault
+
+    def take_over(self, started: AbstractSet[str | None]) -> None:
+        self.started.append(started)
 
     def send(self, events: Sequence[Event]) -> None:
         self.calls.append(len(events))
@@ -37,6 +43,10 @@ class Receiver:
 
 def log(number: int, trial: str = "0001") -> Log:
     return Log(trial=trial, time=number, tags={"number": str(number)})
+
+
+def start(trial: str) -> Start:
+    return Start(trial=trial, time=1, name=trial, tags={})
 
 
 def failing(times: int) -> Callable[[Sequence[Event]], None]:
@@ -81,6 +91,39 @@ def test_what_waits_together_is_sent_together(tmp_path: Path) -> None:
     recorded.set()
     assert outbox.close(LONG) == 0
     assert receiver.calls == [1, 100]
+
+
+def test_what_comes_within_a_moment_is_sent_together(tmp_path: Path) -> None:
+    """The end of a trial, and the start of the next one after it was asked for."""
+    receiver = Receiver()
+    outbox = Outbox(tmp_path, receiver)
+    events: list[Event] = [log(1), End(trial="0001", time=2, status="FINISHED"), start("0002"), log(3, "0002")]
+    for event in events:
+        outbox.append(event)
+    assert receiver.called.wait(LONG)
+    assert receiver.calls == [4]
+    assert outbox.close(LONG) == 0
+    assert receiver.taken == events
+
+
+def test_a_sender_is_told_what_others_may_have_sent_before_it_sends(tmp_path: Path) -> None:
+    first = Receiver(failing(10**9))
+    outbox = Outbox(tmp_path, first)
+    while not first.started:
+        time.sleep(0.01)
+    outbox.append(start("0001"), log(1))
+    outbox.close(0.3)
+    outbox = Outbox(tmp_path, Receiver())
+    outbox.append(start("0002"))
+    assert outbox.close(LONG) == 0
+    receiver = Receiver()
+    outbox = Outbox(tmp_path, receiver)
+    while not receiver.started:
+        time.sleep(0.01)
+    outbox.append(start("0003"))
+    assert outbox.close(LONG) == 0
+    assert first.started == [set()]
+    assert receiver.started == [{"0001", "0002"}]
 
 
 def test_a_caller_never_waits_for_the_sender(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from spaces.records import Rung, State, TrialResult
 from spaces.spec import SearchSpec
 from tests.tracking.examples import finished, plan
 from tracking.client import connect
+from tracking.spool import Spool
 from tracking.writer import SearchState, SearchWriter
 
 BUDGET = Budget(50_000, 50, bytes=200_000)
@@ -206,6 +207,33 @@ def test_a_quality_that_is_not_a_number_is_kept(writer: SearchWriter, client: Ml
     ((step, value),) = history(client, run_of(client, writer, "0000"))
     assert step == 10
     assert math.isnan(value)
+
+
+def test_what_is_told_together_is_recorded_at_its_end_in_one_piece(
+    writer: SearchWriter, client: MlflowClient, spec: SearchSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert writer.drain(60) == 0
+    before = (spec.home / "outbox.jsonl").read_bytes()
+    appended: list[int] = []
+    append = Spool.append
+
+    def counted(spool: Spool, *lines: bytes) -> None:
+        appended.append(len(lines))
+        append(spool, *lines)
+
+    monkeypatch.setattr(Spool, "append", counted)
+    with writer.together():
+        writer.start_trial(plan("0001"))
+        writer.report("0001", Rung(step=3, quality=0.5))
+        writer.end_trial(plan("0001"), finished(0.6, rungs=(Rung(step=3, quality=0.5),)))
+        assert (spec.home / "outbox.jsonl").read_bytes() == before
+        assert writer.has_ended("0001")
+    assert appended == [3 + 1 + 1 + 3]  # the start, one evaluation, another one, the end
+    writer.log_counts(finished=1, stopped=0, failed=0, rejected=0, hypervolume=0.1)
+    assert appended[1:] == [1]
+    run = run_of(client, writer, "0001")
+    assert history(client, run) == [(3, 0.5), (30, 0.6)]
+    assert run.info.status == "FINISHED"
 
 
 def test_the_front_and_its_confirmations(writer: SearchWriter, client: MlflowClient, tmp_path: Path) -> None:
