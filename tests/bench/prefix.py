@@ -86,7 +86,7 @@ def seconds(work: Callable[..., object], *given: object) -> float:
 
 
 def compared(actor: Actor, layers: LayerRange) -> dict[str, dict[str, float]]:
-    """Seconds of an evaluation and of a step, with what is kept (`first`: with nothing yet) and without."""
+    """Seconds of an evaluation and of a step, with what is kept and without; `first`: their ratio while it is made."""
     cache = PrefixCache(actor.base, actor.inventory, actor.accelerator, actor.validation, LIMIT)
     ways = {"kept": actor.training(layers, cache), "without": actor.training(layers, None)}
     works: dict[str, Callable[[Training], object]] = {
@@ -96,17 +96,16 @@ def compared(actor: Actor, layers: LayerRange) -> dict[str, dict[str, float]]:
     found = {}
     for name, work in works.items():
         many = STEPS if name == "step" else 1
-        work(ways["without"])  # warm
         before = cache.bytes
         turns = TRAIN // BATCH // STEPS if name == "step" else 1
-        first = statistics.median(seconds(work, ways["kept"]) / many for _ in range(turns))
         taken: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(ROUNDS):
+        for _ in range(turns + ROUNDS):  # both ways come to the same batches
             for way, training in ways.items():
                 taken[way].append(seconds(work, training) / many)
         ratios = [kept / without for kept, without in zip(taken["kept"], taken["without"], strict=True)]
-        low, ratio, high = statistics.quantiles(ratios, n=4)
-        medians = {way: statistics.median(values) for way, values in taken.items()}
+        first = statistics.median(ratios[:turns])
+        low, ratio, high = statistics.quantiles(ratios[turns:], n=4)
+        medians = {way: statistics.median(values[turns:]) for way, values in taken.items()}
         found[name] = medians | {"first": first, "ratio": ratio, "low": low, "high": high}
         found[name]["bytes"] = cache.bytes - before
     return found
@@ -156,7 +155,7 @@ def main() -> None:
     actor = Actor()
     console = Console()
     table = Table(title=f"kept activations, MiniLM, lora r8, {THREADS} threads, fp32 on the CPU, no dropout")
-    columns = ("layers", "work", "without, s", "kept, s", "ratio", "quartiles", "first, s", "MB kept")
+    columns = ("layers", "work", "without, s", "kept, s", "ratio", "quartiles", "first ratio", "MB kept")
     for column in columns:
         table.add_column(column, justify="left" if column in ("layers", "work") else "right")
     places = {str(layers): compared(actor, layers) for layers in PLACES}
@@ -164,7 +163,7 @@ def main() -> None:
         for work, one in works.items():
             spread = f"{one['low']:.2f} – {one['high']:.2f}"
             numbers = (f"{one['without']:.3f}", f"{one['kept']:.3f}", f"{one['ratio']:.2f}", spread)
-            table.add_row(layers, work, *numbers, f"{one['first']:.3f}", f"{one['bytes'] / 1e6:.1f}")
+            table.add_row(layers, work, *numbers, f"{one['first']:.2f}", f"{one['bytes'] / 1e6:.1f}")
     console.print(table)
     sizes = batch_sizes(actor)
     table = Table(title=f"evaluation of {ROWS} rows by the size of a batch, to that with 64 rows")
