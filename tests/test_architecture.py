@@ -123,3 +123,13 @@ def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_after(f"from search.cli import run\nassert run({arguments!r}) == 0")
     assert "typer" in loaded
     assert loaded & {"torch", "ray", "transformers", "peft", "optuna", "mlflow"} == set()
+
+
+def test_what_a_worker_runs_encodes_nothing() -> None:
+    """It imports no encoder; transformers itself loads the library of tokenizers, whoever imports it."""
+    statements = (
+        "import sys, trainables.trial\n"
+        "print(*(name.rpartition('.')[2] for name in sys.modules if name.startswith('trainables.data.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", statements], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"batches", "encoded"}

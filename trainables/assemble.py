@@ -13,6 +13,7 @@ from trainables.attach import attach, head_only, trained_parameters
 from trainables.data.encoded import EncodedSplit
 from trainables.loop import Training
 from trainables.methods.base import StepHooks
+from trainables.prefix_cache import PrefixCache
 from trainables.registry import adapters
 
 
@@ -27,8 +28,11 @@ def assemble(
     task: Task,
     settings: TrainingSection,
     seed: int,
+    cache: PrefixCache | None = None,
 ) -> Training:
     """A training of `model` on `split` that has not begun. Without a configuration the head alone trains.
+
+    `cache` holds activations of the base that `model` was copied from.
 
     `model` is changed in place, its tensors, which may be shared, are not.
     """
@@ -44,4 +48,7 @@ def assemble(
         tuner = adapters()[method]
         optimizer = tuner.optimizer([*tuner.groups(configuration, adapter), head_group], decay)
         hooks = tuner.hooks(adapted, configuration, optimizer, settings.max_steps)
-    return Training(adapted, optimizer, hooks, accelerator, split, task=task, settings=settings, seed=seed)
+    prefix = None if cache is None else cache.prefix(adapted, seed)
+    return Training(
+        adapted, optimizer, hooks, accelerator, split, task=task, settings=settings, seed=seed, prefix=prefix
+    )

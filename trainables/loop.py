@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
@@ -16,12 +18,14 @@ from peft import PeftModel
 from transformers import get_scheduler
 
 from spaces.sections import Task, TrainingSection
-from trainables.data.batches import Indices, batches, evaluation_batches
+from trainables.data.batches import Indices, batches, evaluation_batches, first_visits
 from trainables.data.encoded import EncodedSplit
 from trainables.methods.base import StepHooks
 from trainables.metrics import Evaluation, loss
+from trainables.prefix_cache import FrozenPrefix
 
 Batch = Mapping[str, torch.Tensor]
+StandingIn = Callable[[Indices], AbstractContextManager[None]]
 
 
 class TrainingFailed(RuntimeError):
@@ -34,11 +38,16 @@ def warmup_count(training: TrainingSection) -> int:
     return math.ceil(given * training.max_steps) if given < 1 else int(given)
 
 
+def _as_ever(rows: Indices) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 class Training:
     """One model being trained on one split.
 
     `micro_batch` examples go through the model at once; running out of memory halves it, and the gradient of a step
-    stays the same because the losses of a batch are summed and divided by its number of terms at the end.
+    stays the same because the losses of a batch are summed and divided by its number of terms at the end. Where
+    activations of the model's frozen `prefix` are kept, they stand in for it.
     """
 
     def __init__(
@@ -52,6 +61,7 @@ class Training:
         task: Task,
         settings: TrainingSection,
         seed: int,
+        prefix: FrozenPrefix | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -65,6 +75,8 @@ class Training:
         self._task = task
         self._settings = settings
         self._seed = seed
+        self._prefix = prefix
+        self._above: StandingIn = _as_ever
         self._scheduler = get_scheduler(
             settings.lr_scheduler_type,
             optimizer,
@@ -83,9 +95,20 @@ class Training:
         self.model.train()
         started = time.perf_counter()
         rows = batches(self._split.lengths(), size, seed=self._seed, start_step=self.step)
+        self._above = self._standing_in(self._split, self._visited(size), training=True)
         while self.step < last:
             self._make_step(next(rows))
         self.seconds += time.perf_counter() - started
+
+    def _visited(self, size: int) -> list[Indices]:
+        """The examples that this training comes to, as they first go through the model together."""
+        order = first_visits(self._split.lengths(), size, self._seed)[: size * self._settings.max_steps]
+        width = self._settings.per_device_train_batch_size
+        return np.split(order, range(width, len(order), width))
+
+    def _standing_in(self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool) -> StandingIn:
+        kept = None if self._prefix is None else self._prefix.standing_in(split, groups, training=training)
+        return kept or _as_ever
 
     def evaluate(self, split: EncodedSplit) -> Evaluation:
         """Run the model over a split, in evaluation mode.
@@ -107,10 +130,12 @@ class Training:
 
     def _evaluation(self, split: EncodedSplit) -> Evaluation:
         evaluation = Evaluation(self._task)
+        groups = list(evaluation_batches(split, self._evaluation_batch))
+        above = self._standing_in(split, groups, training=False)
         with torch.inference_mode():
-            for rows in evaluation_batches(split, self._evaluation_batch):
+            for rows in groups:
                 batch = self._on_device(split.take(rows))
-                with self._accelerator.autocast():
+                with above(rows), self._accelerator.autocast():
                     logits = self._forward(batch)
                 evaluation.add(logits.float(), batch["labels"])
         return evaluation
@@ -148,8 +173,9 @@ class Training:
         """Add up the gradient of the mean loss over `rows`; returns that loss."""
         total, terms = 0.0, 0
         for start in range(0, len(rows), self.micro_batch):
-            batch = self._on_device(self._split.take(rows[start : start + self.micro_batch]))
-            with self._accelerator.autocast():
+            chosen = rows[start : start + self.micro_batch]
+            batch = self._on_device(self._split.take(chosen))
+            with self._above(chosen), self._accelerator.autocast():
                 logits = self._forward(batch)
                 extra = self.hooks.batch_loss(self.step + 1, logits, partial(self._forward, batch))
             summed, counted = loss(self._task, logits, batch["labels"])

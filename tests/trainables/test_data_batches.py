@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.data.batches import POOL, batches, evaluation_batches
+from trainables.data.batches import POOL, batches, evaluation_batches, first_visits
 from trainables.data.encoded import EncodedTokens, end_to_end, offsets_of
 
 sizes = st.integers(1, 40)
@@ -44,6 +44,13 @@ def test_every_example_once_an_epoch_in_full_batches(size: int, batch_size: int,
     assert all(len(batch) == width for batch in drawn)
     epochs = np.concatenate(drawn)[: 3 * size].reshape(3, size)
     assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
+
+
+@given(size=sizes, batch_size=sizes, seed=st.integers(0, 99))
+def test_first_visits_are_where_the_batches_first_come(size: int, batch_size: int, seed: int) -> None:
+    drawn = np.concatenate(list(islice(batches(lengths_of(size), batch_size, seed), size)))
+    visits = list(dict.fromkeys(drawn.tolist()))
+    assert first_visits(lengths_of(size), batch_size, seed).tolist() == visits
 
 
 @given(size=sizes, batch_size=sizes, seed=st.integers(0, 99), start=st.integers(0, 100))

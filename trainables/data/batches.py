@@ -43,6 +43,11 @@ def batches(lengths: npt.NDArray[np.int64], batch_size: int, seed: int, start_st
         order = np.concatenate([order, _epoch(lengths, width, seed, following)])
 
 
+def first_visits(lengths: npt.NDArray[np.int64], batch_size: int, seed: int) -> Indices:
+    """Every example once, in the order in which `batches` first comes to it: `batch_size` at a time, those batches."""
+    return _epoch(lengths, min(len(lengths), batch_size), seed, 0)
+
+
 def _epoch(lengths: npt.NDArray[np.int64], width: int, seed: int, epoch: int) -> Indices:
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
