@@ -80,7 +80,7 @@ class Entries:
         if way != "sampled":
             from trainables.gathered import sums  # most trainings do without the compiler
 
-            return sums(left, right, *self._places, turned=way == "turned")
+            return sums(left, right, *self._places(), turned=way == "turned")
         values: Tensor = torch.sparse.sampled_addmm(self._sample.to(left.dtype), left.T, right, beta=0.0).values()
         return values
 
@@ -92,11 +92,14 @@ class Entries:
         """Column of each entry, (k,)."""
         return self.flat % self.shape[1]
 
-    @cached_property
     def _places(self) -> tuple[Indices, Indices]:
-        """Row and column of each entry; unsigned, so that compiled code need not look for negative ones."""
-        small = np.uint16 if max(self.shape) <= 1 << 16 else np.uint32
-        return self.rows().numpy().astype(small), self.columns().numpy().astype(small)
+        """Row and column of each entry; unsigned, so that compiled code need not look for negative ones.
+
+        Found each time, for that takes a thousandth of a step, and they would be kept for every parameter.
+        """
+        flat, width = self.flat.numpy(), self.shape[1]
+        rows = flat // width
+        return rows.view(np.uint32), (flat - rows * width).view(np.uint32)
 
     @cached_property
     def _sample(self) -> Tensor:

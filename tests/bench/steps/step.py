@@ -36,7 +36,7 @@ class Step:
         if competitor is None:
             self._model: nn.Module = head_only(model, inventory)
             _, head = trained_parameters(self._model, inventory)
-            self._optimizer = torch.optim.AdamW([*head.values()]) if head else None
+            self._optimizer = torch.optim.AdamW([*head.values()], fused=True) if head else None
             return
         configuration: Configuration = configuration_of(competitor.method, dict(competitor.settings))
         if allowance is not None:
@@ -53,7 +53,7 @@ class Step:
     def run(self) -> float:
         """Seconds of one step."""
         self._made += 1
-        started = _now()
+        started = now()
         self._hooks.before_forward(self._made)
         self._model(**self._batch).loss.backward()
         self._hooks.after_backward(self._made)
@@ -62,7 +62,7 @@ class Step:
         self._hooks.after_step(self._made)
         if self._optimizer is not None:
             self._optimizer.zero_grad(set_to_none=True)
-        return _now() - started
+        return now() - started
 
 
 def steps_of(stage: Stage, competitors: Mapping[str, Competitor]) -> dict[str, Step]:
@@ -73,7 +73,8 @@ def steps_of(stage: Stage, competitors: Mapping[str, Competitor]) -> dict[str, S
     return steps
 
 
-def _now() -> float:
+def now() -> float:
+    """Seconds of a clock, when all that was begun on a GPU is done."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
