@@ -1,7 +1,7 @@
 """`make bench`: time and memory of a training step, compared within one run; writes bench.json.
 
 The time of a step of every method is a ratio to the frozen limit, forward and backward of the activations alone with
-the head trained: on MiniLM, and on a few wide blocks, where LoRA of as many parameters is what is to be beaten. The
+the head trained: on MiniLM, and on a wide block, where LoRA of as many parameters is what is to be beaten. The
 competitors take turns, so that what else the machine does falls on all alike; only ratios of medians of the same run
 are meant to be compared. On a GPU the same in bfloat16. Memory is counted on the CPU, from the profiler.
 """
@@ -36,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     console, file = Console(), Path("bench.json")
     found: dict[str, object] = {"facts": facts(), "step": {}}
-    parts = ((minilm, NARROW, 20), (lambda: llama(2048, 2), WIDE, 8), (lambda: llama(4096, 1), WIDE, 4))
+    parts = ((minilm, NARROW, 14), (lambda: llama(2048), WIDE, 8), (lambda: llama(4096), WIDE, 4))
     steps = {}
     for make, competitors, rounds in parts:
         stage = make()

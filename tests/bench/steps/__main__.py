@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     given = parser.parse_args()
     torch.set_num_threads(THREADS)
-    stage = minilm() if given.stage == "minilm" else llama(int(given.stage), 2 if given.stage == "2048" else 1)
+    stage = minilm() if given.stage == "minilm" else llama(int(given.stage))
     of_stage = NARROW if given.stage == "minilm" else WIDE
     chosen = {
         name: one

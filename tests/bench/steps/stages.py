@@ -48,14 +48,14 @@ def minilm(batch: int = 32, tokens: int = 64) -> Stage:
     return Stage(f"MiniLM, {batch} × {tokens} tokens", base, inventory_of(base, weights.fresh), given, middle=False)
 
 
-def llama(width: int, blocks: int, batch: int = 4, tokens: int = 256) -> Stage:
-    """A few blocks shaped like Llama's, as wide within as without, with random weights."""
+def llama(width: int, batch: int = 4, tokens: int = 256) -> Stage:
+    """One block shaped like Llama's, as wide within as without, with random weights."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=_VOCABULARY,
         hidden_size=width,
         intermediate_size=width,
-        num_hidden_layers=blocks,
+        num_hidden_layers=1,
         num_attention_heads=width // 128,
         max_position_embeddings=tokens,
         bos_token_id=None,
@@ -63,5 +63,5 @@ def llama(width: int, blocks: int, batch: int = 4, tokens: int = 256) -> Stage:
     )
     base = LlamaForCausalLM(config).to(DEVICE, TYPE).eval().requires_grad_(False)
     ids = torch.randint(_VOCABULARY, (batch, tokens)).to(DEVICE)
-    title = f"Llama-shaped, width {width:,}, {blocks} blocks, {batch} × {tokens} tokens"
+    title = f"Llama-shaped, width {width:,}, one block, {batch} × {tokens} tokens"
     return Stage(title, base, inventory_of(base), {"input_ids": ids, "labels": ids}, middle=True)
