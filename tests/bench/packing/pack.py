@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 import torch
 from peft.tuners.ia3.layer import Linear as Ia3Linear
@@ -45,7 +44,7 @@ class Pack:
     def __init__(self, stage: Stage) -> None:
         self._model = stage.model()
         self._members: dict[Trial, dict[str, nn.Module]] = {}
-        self._ends: Sequence[int] = (0,)
+        self._sizes: list[int] = []
         for layer in stage.inventory.layers:
             module = self._model.get_submodule(layer.name)
             self._exchange(layer.name, partial(self._adapted, layer.name, module.forward))
@@ -55,8 +54,7 @@ class Pack:
     def losses(self, batches: Mapping[Trial, Batch]) -> dict[Trial, Tensor]:
         """The mean loss of each member over its own batch; all batches are of equal length in tokens."""
         self._members = {trial: self._members.get(trial) or trial.parts() for trial in batches}
-        sizes = [len(batch["labels"]) for batch in batches.values()]
-        self._ends = torch.tensor([0, *sizes]).cumsum(0).tolist()
+        self._sizes = [len(batch["labels"]) for batch in batches.values()]
         logits = self._model(input_ids=torch.cat([batch["input_ids"] for batch in batches.values()])).logits
         pairs = zip(batches.items(), self._slices(logits), strict=True)
         return {trial: nn.functional.cross_entropy(own, batch["labels"]) for (trial, batch), own in pairs}
@@ -66,7 +64,7 @@ class Pack:
         module.forward = forward
 
     def _slices(self, whole: Tensor) -> list[Tensor]:
-        return [whole[start:end] for start, end in pairwise(self._ends)]
+        return list(whole.split(self._sizes))  # of which the gradient is one tensor, not one of full size for each
 
     def _adapted(self, name: str, base: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         layers = [parts.get(name) for parts in self._members.values()]
