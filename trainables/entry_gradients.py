@@ -95,7 +95,7 @@ class Entries:
     def _places(self) -> tuple[Indices, Indices]:
         """Row and column of each entry; unsigned, so that compiled code need not look for negative ones.
 
-        Found each time, for that takes a thousandth of a step, and they would be kept for every parameter.
+        Found each time, which is little beside a sum over all tokens, and else they would be kept for every parameter.
         """
         flat, width = self.flat.numpy(), self.shape[1]
         rows = flat // width
