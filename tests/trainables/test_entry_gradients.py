@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spaces.methods.sparta import choose_entries
-from trainables import entry_gradients, gathered
+from trainables import gathered
 from trainables.entry_gradients import Entries, Way, cheapest
 
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -47,7 +47,18 @@ def test_every_way_gives_the_entries_of_the_product(
         torch.testing.assert_close(one.double(), expected, atol=tolerance, rtol=tolerance)
 
 
-def test_threads_share_the_tokens_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@given(st.integers(0, 300), st.integers(1, 30), st.integers(1, 30))
+@settings(max_examples=60, deadline=None)
+def test_compiled_code_takes_any_number_of_tokens(tokens: int, rows: int, columns: int) -> None:
+    entries = entries_of(rows, columns, max(1, rows * columns // 3))
+    left, right = factors(tokens, rows, columns, torch.float64)
+    expected = entries.product(left, right, "dense")
+    for way in ("gathered", "turned"):
+        torch.testing.assert_close(entries.product(left, right, way), expected)
+
+
+@pytest.mark.parametrize("way", ["gathered", "turned"])
+def test_threads_share_the_tokens_and_change_nothing(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathered, "_ALONE", 50)
     monkeypatch.setattr(gathered, "_TOKENS", 3)
     entries = entries_of(8, 9, 31)
@@ -55,7 +66,7 @@ def test_threads_share_the_tokens_and_change_nothing(monkeypatch: pytest.MonkeyP
     found = []
     for threads in (1, 2, 3, 9):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        found.append(entries.product(left, right, "gathered"))
+        found.append(entries.product(left, right, way))
     torch.testing.assert_close(found[0], entries.product(left, right, "dense"))
     assert all(torch.equal(found[0], other) for other in found)
 
@@ -63,7 +74,8 @@ def test_threads_share_the_tokens_and_change_nothing(monkeypatch: pytest.MonkeyP
 def test_factors_may_lie_in_memory_in_any_way() -> None:
     left, right = factors(8, 7, 9, torch.float32)[0].T, torch.ones(9).expand(7, 9)
     entries = entries_of(8, 9, 31)
-    torch.testing.assert_close(entries.product(left, right, "gathered"), entries.product(left, right, "dense"))
+    for way in ("gathered", "turned"):
+        torch.testing.assert_close(entries.product(left, right, way), entries.product(left, right, "dense"))
 
 
 def test_what_is_compiled_need_not_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,23 +96,23 @@ def test_what_is_compiled_need_not_be_kept(monkeypatch: pytest.MonkeyPatch) -> N
         gathered._compiled.cache_clear()
 
 
-def test_where_torch_has_no_sampled_product_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cheapest(1024, 4096, 4096, 160_000) == "sampled"
-    monkeypatch.setattr(entry_gradients, "_MKL", False)
-    assert cheapest(1024, 4096, 4096, 160_000) == "gathered"
+def test_on_a_gpu_entries_are_sampled_where_they_are_few_of_a_large_weight() -> None:
+    assert cheapest(1024, 4096, 4096, 160, accelerated=True) == "sampled"
+    assert cheapest(1024, 384, 384, 160, accelerated=True) == "dense"
 
 
 @pytest.mark.parametrize(
     ("rows", "columns", "tokens", "density", "way"),
     [
         (4096, 4096, 1024, 0.0005, "gathered"),
-        (4096, 4096, 1024, 0.001, "gathered"),
-        (4096, 4096, 1024, 0.01, "sampled"),
+        (4096, 4096, 1024, 0.0039, "turned"),
+        (4096, 4096, 1024, 0.01, "turned"),
         (4096, 4096, 1024, 0.5, "dense"),
-        (1536, 384, 2048, 0.01, "gathered"),
+        (1536, 384, 2048, 0.01, "turned"),
         (384, 384, 2048, 0.0005, "gathered"),
-        (384, 384, 2048, 0.01, "gathered"),
-        (384, 384, 2048, 0.05, "dense"),
+        (384, 384, 2048, 0.01, "turned"),
+        (384, 384, 2048, 0.05, "turned"),
+        (384, 384, 2048, 0.25, "dense"),
     ],
 )
 def test_the_way_measured_to_be_the_fastest_is_chosen(

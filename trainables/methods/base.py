@@ -96,7 +96,7 @@ class Adapter(ABC, Generic[C]):
 
     def optimizer(self, groups: Sequence[ParameterGroup], weight_decay: float) -> torch.optim.Optimizer:
         """The optimizer of one training; the head's group is among `groups`."""
-        return torch.optim.AdamW(groups, weight_decay=weight_decay)
+        return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
 
     def stock(self, model: PeftModel, configuration: C) -> StockForm:
         """The trained adapter of `model` as one that PEFT loads without our code; of PEFT's own tuners, itself.

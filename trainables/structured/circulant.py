@@ -59,7 +59,7 @@ def correlation(outer: Tensor, inner: Tensor, order: int) -> Tensor:
         Σ_t Σ_i outer[t, i] · inner[t, (i − k) mod N], a sum of circular correlations: F⁻¹(Σ_t conj(F inner) ⊙ F outer).
     """
     left, right = (torch.fft.rfft(at_least_float32(one), n=order) for one in (inner, outer))
-    spectrum = (left.conj() * right).sum(0)
+    spectrum = left.conj_physical_().mul_(right).sum(0)  # in place: they are as large as the inputs
     product: Tensor = torch.fft.irfft(spectrum, n=order)
     return product
 
