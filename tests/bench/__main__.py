@@ -2,8 +2,8 @@
 
 The time of a step of every method is a ratio to the frozen limit, forward and backward of the activations alone with
 the head trained: on MiniLM, and on a wide block, where LoRA of as many parameters is what is to be beaten. The
-competitors take turns, so that what else the machine does falls on all alike; only ratios of medians of the same run
-are meant to be compared. On a GPU the same in bfloat16. Memory is counted on the CPU, from the profiler.
+competitors take turns, so that what else the machine does falls on all alike; only ratios of one run, medians over its
+rounds, are meant to be compared. On a GPU the same in bfloat16. Memory is counted on the CPU, from the profiler.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     console, file = Console(), Path("bench.json")
     found: dict[str, object] = {"facts": facts(), "step": {}}
-    parts = ((minilm, NARROW, 14), (lambda: llama(2048), WIDE, 8), (lambda: llama(4096), WIDE, 4))
+    parts = ((minilm, NARROW, 24), (lambda: llama(2048), WIDE, 16), (lambda: llama(4096), WIDE, 6))
     steps = {}
     for make, competitors, rounds in parts:
         stage = make()

@@ -1,4 +1,4 @@
-"""Competitors take turns, so that what else the machine does falls on all alike; ratios of medians within one run."""
+"""Competitors take turns, so that what else the machine does falls on all alike; ratios within each round."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ def measure(stage: Stage, competitors: Mapping[str, Competitor], rounds: int) ->
     """Of each competitor: what it trains, its ratio to the frozen limit with quartiles, and its goal."""
     steps = steps_of(stage, competitors)
     seconds = taken(steps, rounds)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
     rows: Rows = {}
     for name, values in seconds.items():
-        low, _, high = (value / medians[FROZEN] for value in statistics.quantiles(values, n=4))
-        ratio = medians[name] / medians[FROZEN]
+        low, ratio, high = statistics.quantiles(_ratios(seconds, name, FROZEN), n=4)
         rows[name] = {"parameters": steps[name].parameters, "ratio": ratio, "low": low, "high": high}
-        rows[name]["seconds"] = medians[name]
+        rows[name]["seconds"] = statistics.median(values)
         goal = competitors[name].goal if name in competitors else None
         if goal is not None:
-            found = medians[name] / medians[goal.to]
+            found = statistics.median(_ratios(seconds, name, goal.to))
             rows[name]["goal"] = {"to": goal.to, "ratio": goal.ratio, "found": found, "met": found <= goal.ratio}
     return rows
+
+
+def _ratios(seconds: Mapping[str, list[float]], name: str, to: str) -> list[float]:
+    """Within each round, for the pace of a machine changes between them."""
+    return [one / other for one, other in zip(seconds[name], seconds[to], strict=True)]
 
 
 def taken(steps: Mapping[str, Step], rounds: int) -> dict[str, list[float]]:
