@@ -44,8 +44,8 @@ def measure(stage: Stage, size: int, count: int, processes: SideBySide) -> dict[
                 rates[name].append(count / taken)
     row = {name: statistics.median(values) for name, values in rates.items()}
     gains = [one / other for one, other in zip(rates["packed"], rates["in turn"], strict=True)]
-    low, _, high = statistics.quantiles(gains, n=4)
-    return row | {"gain": row["packed"] / row["in turn"], "low": low, "high": high}
+    low, gain, high = statistics.quantiles(gains, n=4)
+    return row | {"gain": gain, "low": low, "high": high}
 
 
 def main() -> None:
