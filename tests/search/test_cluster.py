@@ -96,7 +96,7 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 def test_a_search_runs_on_both_nodes_of_a_cluster(workplace: Workplace, address: str) -> None:
     # Long enough for the actor on the second node to start while the first one trains.
-    steps = {"max_steps": 1500}
+    steps = {"max_steps": 3000}
     spec = workplace.spec(
         training=steps, search={"trials": 5, "rungs": 2, "concurrent": "auto"}, confirm={"top": 1, "seeds": 1}
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from search.cluster import _check_answer, versions
 from spaces.errors import RequestError
-from tests.conftest import Workplace
+from tests.conftest import Workplace, command
 from tests.search.heads import head_of
 from tests.search.test_cluster import kill, start
 
@@ -26,11 +27,17 @@ def test_a_node_with_another_version(workplace: Workplace, monkeypatch: pytest.M
             there.setenv("PYTHONPATH", f"{installed}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
             node = start(workplace.folder, *head.arguments, "--include-dashboard=false")
         try:
-            # Of a cluster with tokens that was used before; this one has none. What the command sets stays, for Ray of
-            # this process has read it.
-            os.environ["RAY_AUTH_MODE"] = "token"
-            done = workplace.call("search", str(workplace.spec()), "--address", head.address)
-            assert os.environ["RAY_AUTH_MODE"] == "disabled"
+            # The variable is of a cluster with tokens that was used before; this one has none. A process of its own,
+            # for Ray of this one would keep what the command sets.
+            done = subprocess.run(
+                [command(), "search", str(workplace.spec()), "--address", head.address],
+                cwd=workplace.folder,
+                env=workplace.environment() | {"RAY_AUTH_MODE": "token"},
+                capture_output=True,
+                text=True,
+                timeout=500,
+                check=False,
+            )
         finally:
             kill(node)
     assert done.returncode == 2, done.stderr
