@@ -8,8 +8,8 @@ INSTALLED := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cluster unit lint format bench bench-search bench-faults bench-load reproduce \
-	clean
+.PHONY: help install demo test test-cluster unit lint format bench bench-trials bench-search bench-faults bench-load \
+	reproduce clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,13 @@ format: install  ## Bring the code into shape
 
 bench: install  ## Measure, as ratios within one run; writes bench.json
 	$(BIN)/python -m tests.bench
+
+bench-trials: install  ## Measure what surrounds the steps: starts, memory, tracking, kept activations, packing; takes 45 minutes
+	$(BIN)/python -m tests.bench.starts
+	$(BIN)/python -m tests.bench.sharing
+	$(BIN)/python -m tests.bench.reporting
+	$(BIN)/python -m tests.bench.prefix
+	$(BIN)/python -m tests.bench.packing
 
 bench-search: install  ## Replay ways to search on recorded trainings; writes tables and a picture into study
 	$(BIN)/python -m pip install --quiet --no-deps syne-tune==0.16.0  # one of those that are compared
