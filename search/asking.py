@@ -92,15 +92,21 @@ class Asker:
         generator = np.random.default_rng((self._seed, self._asked))
         turn = self._defaults.turn(len(self._by_size))
         marked = {} if turn is None else {PUBLISHED: turn}
-        known = self._default(turn, generator)
-        if known is not None:
-            self._study.enqueue_trial(known, user_attrs=marked)
-        if known is not None or self._sampler_of is None:
+        default = self._default(turn, generator)
+        if default is not None:
+            self._study.enqueue_trial(default, user_attrs=marked)
+        if default is not None or self._sampler_of is None:
             return self._study.ask()
         drawn = self._drawn(self._sampler_of, generator)
-        known, of = drawn.params, drawn.distributions
         # Whole, for its storage writes every knob that is suggested by itself, which takes as long as all together.
-        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=known, distributions=of, user_attrs=marked))
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.RUNNING,
+                params=drawn.params,
+                distributions=drawn.distributions,
+                user_attrs=marked,
+            )
+        )
         return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
 
     def _default(self, turn: str | None, generator: np.random.Generator) -> dict[str, Any] | None:

@@ -154,7 +154,8 @@ class SearchWriter:
             yield
         finally:
             self._held = None
-            self._record(*held)
+            if held:
+                self._outbox.append(*held)
 
     def _record(self, *events: Event) -> None:
         if self._held is not None:
