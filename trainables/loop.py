@@ -95,7 +95,8 @@ class Training:
         self.model.train()
         started = time.perf_counter()
         rows = batches(self._split.lengths(), size, seed=self._seed, start_step=self.step)
-        self._above = self._standing_in(self._split, self._visited(size), training=True)
+        if self._prefix is not None:
+            self._above = self._standing_in(self._split, self._visited(size), training=True)
         while self.step < last:
             self._make_step(next(rows))
         self.seconds += time.perf_counter() - started
