@@ -30,7 +30,7 @@ WIDE = 3.0
 ALIKE_SIZE, ALIKE_RATE = 1.25, 1.5
 """Factors of trainable parameters and of learning rate within which trials of one method and place are alike."""
 
-DRAWS, SIZES = 10, 5
+DRAWS, SIZES = 5, 2
 """Times that something else is drawn in the place of what is like a trial far behind, and sizes for which that is done
 before the last draw is taken after all."""
 

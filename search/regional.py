@@ -18,7 +18,7 @@ from spaces.records import Rung, State
 REGION = 0.5
 """Half the width of a region, in powers of ten of trainable parameters."""
 
-FEWEST, MOST = 20, 300
+FEWEST, MOST = 20, 100
 """Trials that a region holds at least, were they farther away, and at most: what asking costs stays constant."""
 
 

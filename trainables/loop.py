@@ -231,10 +231,7 @@ class Training:
         self.seconds = state["seconds"]
         self.micro_batch = state["micro_batch"]
         self.hooks.load_state_dict(state["hooks"])
-        current = dict(trained_tensors(self.model))
-        with torch.no_grad():
-            for name, tensor in state["tensors"].items():
-                current[name].copy_(tensor)
+        self.model.load_state_dict(state["tensors"], strict=False)  # tells modules, some of which must prepare for it
         self.optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["random"].cpu())

@@ -116,10 +116,9 @@ class SparseModule(Transparent):
         known = self._known.get(adapter)
         if known is None or known.places is not places or known.version != places._version:
             parts = []
-            for number, low, high, start in self._written.ranges(places):
-                flat = places[low:high] - start if start else places[low:high]
-                shape = self.base_layer.get_parameter(self._names[number]).shape
-                parts.append((number, slice(low, high), Entries(flat, shape)))
+            for one in self._written.ranges(places):
+                shape = self.base_layer.get_parameter(self._names[one.number]).shape
+                parts.append((one.number, slice(one.low, one.high), Entries(one.flat(places), shape)))
             known = self._known[adapter] = _Known(places, places._version, parts)
         return known.parts
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -27,18 +26,6 @@ class _Steps:
 register_optimizer_step_post_hook(_Steps.count)
 
 
-@dataclass(frozen=True)
-class _Record:
-    """What stands in the parameters: from which tensors, in which state, and what was there before, at which places.
-
-    Holding the tensors keeps their identities from being used again.
-    """
-
-    tensors: tuple[Tensor, ...]
-    state: tuple[int, ...]
-    originals: tuple[tuple[nn.Parameter, Tensor, Tensor], ...]  # a parameter, flat indices (k,), values (k,)
-
-
 class Range(NamedTuple):
     """The entries of one parameter: its number, from where to where they are, and the place of its first entry."""
 
@@ -46,6 +33,39 @@ class Range(NamedTuple):
     low: int
     high: int
     start: int
+
+    def flat(self, places: Tensor) -> Tensor:
+        """Flat indices into the parameter; of a module's first one a view of `places`."""
+        here = places[self.low : self.high]
+        return here - self.start if self.start else here
+
+
+State = tuple[int, ...]
+Originals = list[tuple[nn.Parameter, Range, Tensor]]  # a parameter, where its entries are, their values (k,)
+
+
+class _Record:
+    """What stands in the parameters: from which tensors, in which state, and what was there before, at which places.
+
+    Holding the tensors keeps their identities from being used again. The places are not copied, so they must stay as
+    they are until the values that were there are back.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], state: State, places: Tensor, originals: Originals) -> None:
+        self.state = state
+        self._tensors = tuple(tensors)
+        self._places = places
+        self._version = places._version
+        self.originals = originals
+
+    def __reduce__(self) -> tuple[type[_Record], tuple[Any, ...]]:
+        return _Record, (self._tensors, self.state, self._places, self.originals)  # a copy's version is its own
+
+    def restore(self) -> None:
+        if self._version != self._places._version:
+            raise RuntimeError("places of deltas were changed in place while these were written; restore them before")
+        for parameter, one, original in self.originals:
+            _flat(parameter)[one.flat(self._places)] = original
 
 
 Owner = tuple[nn.Module, str]
@@ -79,20 +99,23 @@ class WrittenParameters:
         self.restore()
         places, deltas = _sum(entries())
         originals = []
-        for number, low, high, start in self.ranges(places):
-            parameter = self._own(number)
-            flat, here = _flat(parameter), places[low:high] - start  # a tensor that nobody else changes
+        for one in self.ranges(places):
+            parameter = self._own(one.number)
+            flat, here = _flat(parameter), one.flat(places)
             original = flat[here]
-            flat[here] = (original.float() + deltas[low:high]).to(flat.dtype)
-            originals.append((parameter, here, original))
-        self._record = _Record(tuple(tensors), state, tuple(originals))
+            flat[here] = (original.float() + deltas[one.low : one.high]).to(flat.dtype)
+            originals.append((parameter, one, original))
+        self._record = _Record(tensors, state, places, originals)
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Make the parameters hold the pretrained values."""
+        """Make the parameters hold the pretrained values.
+
+        Raises:
+            RuntimeError: when places were changed in place after deltas were written there.
+        """
         if self._record is not None:
-            for parameter, here, original in self._record.originals:
-                _flat(parameter)[here] = original
+            self._record.restore()
             self._record = None
 
     def ranges(self, places: Tensor) -> list[Range]:

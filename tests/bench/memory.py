@@ -156,7 +156,7 @@ def beside(model: nn.Module) -> Iterator[Tensor]:
         if isinstance(module, SparseModule):
             record = module._written._record
             if record is not None:
-                yield from (one for _, *kept in record.originals for one in kept)
+                yield from (values for _, _, values in record.originals)
             for known in module._known.values():
                 for _, _, entries in known.parts:
                     yield from dense_parts(vars(entries).values())

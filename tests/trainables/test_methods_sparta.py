@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from spaces.methods.base import Unfit
 from spaces.methods.sparta import choose_entries, density_for
 from spaces.registry import configuration, method
 from spaces.sections import Task
-from tests.bench.memory import step_peak
+from tests.bench.memory import step_peak, storage_bytes
 from tests.trainables.conformance_merging import Merging
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.tiny_models import ALL, BERT, CAUSAL_GPT2, GPT2, Tiny
@@ -222,17 +223,41 @@ def test_the_whole_state_can_be_saved_and_loaded() -> None:
     assert torch.equal(model(x), expected)
 
 
-def test_places_may_change_after_they_were_written() -> None:
+def test_places_may_be_exchanged_after_they_were_written() -> None:
     model = adapted(Lines(6, 5))
     before = {name: layer.base_layer.weight.clone() for name, layer in layers(model).items()}
     randomise(model)
     x = torch.ones(2, 5)
     model(x)
     for layer in layers(model).values():
-        layer.places["default"].copy_(torch.arange(len(layer.places["default"])))
+        layer.places["default"] = torch.arange(len(layer.places["default"]), dtype=torch.int32)
     model(x)
     for name, layer in layers(model).items():
         assert torch.equal(layer.base_layer.weight, before[name] + layer.get_delta_weight("default"))
+
+
+def test_changing_places_in_place_under_written_deltas_is_an_error() -> None:
+    model = adapted(Lines(6, 5))
+    randomise(model)
+    model(torch.ones(2, 5))
+    layer = layers(model)["base_model.model.first"]
+    layer.places["default"].add_(1)
+    with pytest.raises(RuntimeError, match="places of deltas were changed in place"):
+        layer.write()
+
+
+def test_of_what_was_written_the_pretrained_values_alone_are_kept() -> None:
+    layer = layers(adapted(Lines(64, 64), density=0.5))["base_model.model.first"]
+    layer.write()  # which makes the private copy
+    layer.unmerge()
+    before = held_bytes()
+    layer.write()
+    assert held_bytes() - before == 4 * len(layer.places["default"])
+
+
+def held_bytes() -> int:
+    gc.collect()
+    return storage_bytes(one for one in gc.get_objects() if isinstance(one, torch.Tensor))
 
 
 def test_changing_the_type_starts_from_the_pretrained_weight() -> None:
