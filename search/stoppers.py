@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,17 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self._rule = rule
         self._max_steps = max_steps
+        self._added: deque[Trial] = deque()
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Take a trial that is to run."""
+        self._added.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """The first one that waits. Ray's looks at all that there ever were, several times a trial."""
+        while self._added and self._added[0].status != Trial.PENDING:
+            self._added.popleft()
+        return self._added[0] if self._added else None
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """Judge a trial that reached a rung."""

@@ -6,13 +6,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from search.stoppers import FrontStopper, make_stopper
 from spaces.ledger import Ledger
 from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.spec import load_spec
-from spaces.stopping import KNOWN
+from spaces.stopping import KNOWN, FrontRule
 from tests.conftest import Workplace
 
 
@@ -58,6 +61,21 @@ def test_the_front_stopper_compares_at_equal_steps(workplace: Workplace, ledger:
     assert judged(stopper, plan("e", 120), 27, 0.10) == "CONTINUE"  # at its end
     assert judged(stopper, plan("r", 0, kind="reference"), 3, 0.10) == "CONTINUE"
     assert judged(stopper, plan("f", 120), 3, None) == "CONTINUE"  # its end is told otherwise
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 5))))
+def test_the_first_that_waits_runs_next_as_with_rays_own(events: list[int | None]) -> None:
+    """Events: a trial is added, or one that waits begins, or one that runs ends."""
+    stopper, trials = FrontStopper(FrontRule("max", lambda score: 0.01), 27), list[SimpleNamespace]()
+    controller: Any = SimpleNamespace(get_trials=lambda: trials)
+    after = {Trial.PENDING: Trial.RUNNING, Trial.RUNNING: Trial.TERMINATED, Trial.TERMINATED: Trial.TERMINATED}
+    for event in events:
+        if event is None:
+            trials.append(SimpleNamespace(status=Trial.PENDING))
+            stopper.on_trial_add(controller, trials[-1])
+        elif event < len(trials):
+            trials[event].status = after[trials[event].status]
+        assert stopper.choose_trial_to_run(controller) is FIFOScheduler().choose_trial_to_run(controller)
 
 
 def test_it_knows_the_rungs_of_an_earlier_driver(workplace: Workplace, ledger: Ledger) -> None:
