@@ -8,12 +8,12 @@ from tracking.client import reading
 from tracking.comparison import compare
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, SearchesDocument, TrialsDocument
 from tracking.picture import Picture
-from tracking.rows import find_search, list_searches, read_trials
-from tracking.views import build_front, build_search, build_trials
+from tracking.rows import find_search, list_searches, read_front, read_reference, read_trials
+from tracking.views import build_front, build_search, build_trials, measures
 
 
 def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis = "trainable") -> FrontDocument:
-    """The search called `name` and its front, computed from its runs.
+    """The search called `name` and its front, computed from the runs of those trials that it can hold.
 
     Args:
         confirmed: take only points that were confirmed, and compare them by their confirmed quality.
@@ -25,7 +25,9 @@ def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis =
     """
     with reading(uri) as client:
         search = find_search(client, name)
-        return build_front(search, read_trials(client, search), confirmed=confirmed, axis=axis)
+        measure, size = measures(confirmed=confirmed, axis=axis)
+        rows = read_front(client, search, mode=search.facts.mode, measure=measure, size=size)
+        return build_front(search, rows + read_reference(client, search), confirmed=confirmed, axis=axis)
 
 
 def trials_document(uri: str, name: str) -> TrialsDocument:

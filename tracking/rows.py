@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 from pydantic import BaseModel, ValidationError
 
 from spaces.errors import Unknown, WorkError
+from spaces.metrics import Mode
 from spaces.records import State, TrialPlan
 from tracking import tags
 from tracking.tags import SearchFacts
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 _PAGE = 1000
+_FRONT_PAGE = 50
+_EARLIEST = "attributes.start_time ASC"
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,37 @@ def find_search(client: MlflowClient, name: str) -> SearchRow:
 
 def read_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
     """Every training of a search in the order of ids: trials, reference and confirmations."""
-    children = f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and tags.`{tags.KIND}` != 'search'"
-    found = runs(client, [search.experiment_id], children)
+    return _children(client, search, f"tags.`{tags.KIND}` != 'search'")
+
+
+def read_front(client: MlflowClient, search: SearchRow, *, mode: Mode, measure: str, size: str) -> list[TrialRow]:
+    """The trials that no other beats on two of their metrics, from the best one down, and a few that may be as good.
+
+    MLflow takes more than a millisecond for each run that it gives, so it is asked for few: for the best ones of those
+    that are smaller than all that were found before.
+    """
+    query = f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and tags.`{tags.KIND}` = 'trial'"
+    query += f" and tags.`{tags.STATE}` = 'finished'"
+    order = [f"metrics.{measure} {'DESC' if mode == 'max' else 'ASC'}", f"metrics.{size} ASC", _EARLIEST]
+    found: list[TrialRow] = []
+    smaller = ""
+    while True:
+        page = client.search_runs([search.experiment_id], query + smaller, order_by=order, max_results=_FRONT_PAGE)
+        # Runs without the metric come last.
+        best = [row for row in map(_trial, page) if measure in row.metrics]
+        found += best
+        if not page.token or not best:
+            return found
+        smaller = f" and metrics.{size} < {int(min(row.metrics[size] for row in best))}"
+
+
+def read_reference(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
+    """The task head trained alone, if it was."""
+    return _children(client, search, f"tags.`{tags.KIND}` = 'reference'")
+
+
+def _children(client: MlflowClient, search: SearchRow, query: str) -> list[TrialRow]:
+    found = runs(client, [search.experiment_id], f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and {query}")
     # Ids are padded with zeros to four digits; the ten-thousandth is longer and comes after them.
     return sorted((_trial(run) for run in found), key=lambda row: (len(row.plan.trial), row.plan.trial))
 
@@ -91,7 +123,7 @@ def runs(client: MlflowClient, experiments: list[str], query: str) -> Iterator[R
     """Every run of these experiments that the query finds, the earliest first."""
 
     def page(**token: Any) -> Any:
-        return client.search_runs(experiments, query, order_by=["attributes.start_time ASC"], **token)
+        return client.search_runs(experiments, query, order_by=[_EARLIEST], **token)
 
     return _pages(page) if experiments else iter(())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -36,11 +35,19 @@ _PLANNED = {
 }
 
 
+def measures(*, confirmed: bool, axis: Axis) -> tuple[str, str]:
+    """Names of the metrics of a trial that a front trades: quality, and a count.
+
+    Where the budget counts the head, the counts hold it.
+    """
+    return "confirmed_quality" if confirmed else "quality", f"{axis}_parameters"
+
+
 def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool, axis: Axis) -> FrontDocument:
-    """The document of a search with these trainings."""
+    """The document of a search, from all trials that its front can hold and the reference."""
     facts, trials = search.facts, [row for row in rows if row.plan.kind == "trial"]
     reference = next((row.quality for row in rows if row.plan.kind == "reference"), None)
-    measure = "confirmed_quality" if confirmed else "quality"
+    measure, _ = measures(confirmed=confirmed, axis=axis)
     points = front(
         [row for row in trials if row.quality is not None and measure in row.metrics],
         quality=lambda row: row.metrics[measure],
@@ -64,8 +71,7 @@ def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool,
         objective=ObjectiveName(metric=facts.metric, mode=facts.mode),
         reference=ReferenceQuality(quality=reference),
         hypervolume=area,
-        # Rejected configurations were never runs; the search logs how many there were.
-        trials=_counts(Counter(row.state for row in trials), rejected=search.metrics.get("rejected", 0)),
+        trials=_counts(search.metrics),
         front=tuple(_point(row) for row in points),
     )
 
@@ -95,13 +101,12 @@ def build_search(row: SearchRow, experiment: str) -> SearchEntry:
         base_model=row.facts.base_model,
         budget=_budget(row.facts),
         objective=ObjectiveName(metric=row.facts.metric, mode=row.facts.mode),
-        trials=_counts(logged, rejected=logged.get("rejected", 0)),
+        trials=_counts(logged),
         hypervolume=logged.get("hypervolume"),
     )
 
 
 def _size(row: TrialRow, axis: Axis) -> int:
-    """The count on the axis; where the budget counts the head, the plan's counts hold it."""
     return row.plan.trainable_parameters if axis == "trainable" else row.plan.stored_parameters
 
 
@@ -110,13 +115,9 @@ def _budget(facts: SearchFacts) -> BudgetNumbers:
     return BudgetNumbers(parameters=budget.parameters, at_least=budget.at_least, bytes=budget.bytes)
 
 
-def _counts(states: Mapping[str, float], rejected: float) -> TrialCounts:
-    return TrialCounts(
-        finished=int(states.get("finished", 0)),
-        stopped=int(states.get("stopped", 0)),
-        failed=int(states.get("failed", 0)),
-        rejected=int(rejected),
-    )
+def _counts(logged: Mapping[str, float]) -> TrialCounts:
+    """As the search logs them; of configurations that were rejected there are no runs that could be counted."""
+    return TrialCounts(**{name: int(logged.get(name, 0)) for name in TrialCounts.model_fields})
 
 
 def _point(row: TrialRow) -> FrontPoint:

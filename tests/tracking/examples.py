@@ -77,7 +77,8 @@ def search_row(metric: str = "accuracy") -> SearchRow:
         mode=measure.mode,
         perfect=measure.perfect,
     )
-    return SearchRow("parent", "1", 1_700_000_000_000, "running", {"rejected": 3.0}, "demo", "id", facts)
+    counts = {"finished": 12.0, "stopped": 7.0, "failed": 2.0, "rejected": 3.0}
+    return SearchRow("parent", "1", 1_700_000_000_000, "running", counts, "demo", "id", facts)
 
 
 def trial_row(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -14,9 +16,10 @@ from spaces.spec import SearchSpec
 from tests.tracking.examples import finished, make_spec, plan
 from tracking import rows
 from tracking.client import connect
-from tracking.documents import SearchesDocument
+from tracking.documents import Axis, SearchesDocument
 from tracking.reader import front_document, searches_document, trials_document
 from tracking.rows import find_search, list_searches, read_trials
+from tracking.views import build_front
 from tracking.writer import SearchWriter
 
 
@@ -149,7 +152,41 @@ def test_a_tag_that_somebody_spoiled_is_named(uri: str, spec: SearchSpec, tag: s
     run_id = front_document(uri, "demo").front[0].run_id
     connect(uri).set_tag(run_id, tag, value)
     with pytest.raises(WorkError, match=f"MLflow run {run_id}: {problem}"):
-        front_document(uri, "demo")
+        trials_document(uri, "demo")
+
+
+@pytest.mark.parametrize("axis", get_args(Axis))
+@pytest.mark.parametrize("confirmed", [False, True])
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_the_front_is_that_of_all_trials_though_few_are_read(
+    uri: str, storage: Path, metric: str, confirmed: bool, axis: Axis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(storage)
+    spec = spec.model_copy(update={"objective": spec.objective.model_copy(update={"metric": metric})})
+    better = 1 if spec.metric.mode == "max" else -1
+    generator = random.Random(f"{metric} {confirmed} {axis}")
+    writer = SearchWriter(uri, spec, "id", spec.home / "id")
+    writer.start_search(Budget(50_000, 50), 1_000_000, 770)
+    for number in range(60):
+        size = generator.randrange(1, 200)
+        one = plan(f"{number:04d}", parameters=10 * size)
+        one = one.model_copy(update={"stored_parameters": generator.randrange(1, 30)})
+        writer.start_trial(one)
+        result = finished(round(0.5 + better * (size**0.5 / 40 + generator.random() / 3) / 2, 2))  # with equal ones
+        if number % 5 == 0:
+            result = result.model_copy(
+                update={"state": "stopped", "quality": None, "rungs": (Rung(step=9, quality=1),)}
+            )
+        writer.end_trial(one, result)
+        if number % 3 == 0 and number % 5:
+            writer.set_confirmed(one.trial, round(generator.random(), 1), 0.01, None)
+    assert writer.close(60) == 0
+    monkeypatch.setattr(rows, "_FRONT_PAGE", 3)
+    found = front_document(uri, "demo", confirmed=confirmed, axis=axis)
+    client = connect(uri)
+    search = find_search(client, "demo")
+    assert found == build_front(search, read_trials(client, search), confirmed=confirmed, axis=axis)
+    assert len(found.front) > 1
 
 
 @pytest.mark.parametrize("quality", [float("nan"), float("inf"), float("-inf")])
