@@ -9,7 +9,7 @@ from tracking.comparison import compare
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, SearchesDocument, TrialsDocument
 from tracking.picture import Picture
 from tracking.rows import find_search, list_searches, read_front, read_reference, read_trials
-from tracking.views import build_front, build_search, build_trials, measures
+from tracking.views import build_front, build_search, build_trials, measure_of
 
 
 def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis = "trainable") -> FrontDocument:
@@ -25,7 +25,7 @@ def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis =
     """
     with reading(uri) as client:
         search = find_search(client, name)
-        measure, size = measures(confirmed=confirmed, axis=axis)
+        measure, size = measure_of(confirmed=confirmed), f"{axis}_parameters"
         rows = read_front(client, search, mode=search.facts.mode, measure=measure, size=size)
         return build_front(search, rows + read_reference(client, search), confirmed=confirmed, axis=axis)
 

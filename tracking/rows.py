@@ -88,13 +88,14 @@ def read_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
 
 
 def read_front(client: MlflowClient, search: SearchRow, *, mode: Mode, measure: str, size: str) -> list[TrialRow]:
-    """The trials that no other beats on two of their metrics, from the best one down, and a few that may be as good.
+    """The finished trials that no other beats on the metrics `measure` and `size`, among some that are beaten.
 
     MLflow takes more than a millisecond for each run that it gives, so it is asked for few: for the best ones of those
     that are smaller than all that were found before.
     """
-    query = f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and tags.`{tags.KIND}` = 'trial'"
-    query += f" and tags.`{tags.STATE}` = 'finished'"
+    # Not the finished ones alone, so that a state which somebody spoiled is not passed over.
+    others = "".join(f" and tags.`{tags.STATE}` != '{one}'" for one in get_args(State) if one != "finished")
+    query = _of(search, f"tags.`{tags.KIND}` = 'trial'{others}")
     order = [f"metrics.{measure} {'DESC' if mode == 'max' else 'ASC'}", f"metrics.{size} ASC", _EARLIEST]
     found: list[TrialRow] = []
     smaller = ""
@@ -114,9 +115,13 @@ def read_reference(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
 
 
 def _children(client: MlflowClient, search: SearchRow, query: str) -> list[TrialRow]:
-    found = runs(client, [search.experiment_id], f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and {query}")
+    found = runs(client, [search.experiment_id], _of(search, query))
     # Ids are padded with zeros to four digits; the ten-thousandth is longer and comes after them.
     return sorted((_trial(run) for run in found), key=lambda row: (len(row.plan.trial), row.plan.trial))
+
+
+def _of(search: SearchRow, query: str) -> str:
+    return f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and {query}"
 
 
 def runs(client: MlflowClient, experiments: list[str], query: str) -> Iterator[Run]:

@@ -35,19 +35,16 @@ _PLANNED = {
 }
 
 
-def measures(*, confirmed: bool, axis: Axis) -> tuple[str, str]:
-    """Names of the metrics of a trial that a front trades: quality, and a count.
-
-    Where the budget counts the head, the counts hold it.
-    """
-    return "confirmed_quality" if confirmed else "quality", f"{axis}_parameters"
+def measure_of(*, confirmed: bool) -> str:
+    """The metric of a trial by which a front compares it."""
+    return "confirmed_quality" if confirmed else "quality"
 
 
 def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool, axis: Axis) -> FrontDocument:
     """The document of a search, from all trials that its front can hold and the reference."""
     facts, trials = search.facts, [row for row in rows if row.plan.kind == "trial"]
     reference = next((row.quality for row in rows if row.plan.kind == "reference"), None)
-    measure, _ = measures(confirmed=confirmed, axis=axis)
+    measure = measure_of(confirmed=confirmed)
     points = front(
         [row for row in trials if row.quality is not None and measure in row.metrics],
         quality=lambda row: row.metrics[measure],
@@ -107,6 +104,7 @@ def build_search(row: SearchRow, experiment: str) -> SearchEntry:
 
 
 def _size(row: TrialRow, axis: Axis) -> int:
+    """The count on the axis; where the budget counts the head, the plan's counts hold it."""
     return row.plan.trainable_parameters if axis == "trainable" else row.plan.stored_parameters
 
 

@@ -225,13 +225,20 @@ class Training:
         os.replace(temporary, path)
 
     def load(self, path: Path) -> None:
-        """Take up a training where `save` left it."""
+        """Take up a training where `save` left it.
+
+        Raises:
+            ValueError: when the file is of a training of other tensors.
+        """
         state = torch.load(path, map_location=self._accelerator.device, weights_only=True)
         self.step = state["step"]
         self.seconds = state["seconds"]
         self.micro_batch = state["micro_batch"]
         self.hooks.load_state_dict(state["hooks"])
-        self.model.load_state_dict(state["tensors"], strict=False)  # tells modules, some of which must prepare for it
+        if unlike := state["tensors"].keys() ^ dict(trained_tensors(self.model)).keys():
+            raise ValueError(f"{path} is of another training: {min(unlike)} is in one of them alone")
+        # Not tensor by tensor, for some modules must prepare for it.
+        self.model.load_state_dict(state["tensors"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["random"].cpu())

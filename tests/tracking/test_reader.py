@@ -151,8 +151,9 @@ def test_a_tag_that_somebody_spoiled_is_named(uri: str, spec: SearchSpec, tag: s
     write(uri, spec, "id", [0.6])
     run_id = front_document(uri, "demo").front[0].run_id
     connect(uri).set_tag(run_id, tag, value)
-    with pytest.raises(WorkError, match=f"MLflow run {run_id}: {problem}"):
-        trials_document(uri, "demo")
+    for read in (front_document, trials_document):
+        with pytest.raises(WorkError, match=f"MLflow run {run_id}: {problem}"):
+            read(uri, "demo")
 
 
 @pytest.mark.parametrize("axis", get_args(Axis))

@@ -91,6 +91,12 @@ def test_an_interrupted_training_goes_on_to_the_bit(
     assert any(not torch.equal(before[name], tensor) for name, tensor in expected.items() if name in before)
 
 
+def test_a_checkpoint_of_other_tensors_is_refused(parts: tuple[SharedWeights, Splits], tmp_path: Path) -> None:
+    make(parts, "lora").save(tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="is of another training"):
+        make(parts, "sparta").load(tmp_path / "checkpoint.pt")
+
+
 def test_accumulated_batches_are_one_large_batch(parts: tuple[SharedWeights, Splits]) -> None:
     large = make(parts, "sparta", per_device_train_batch_size=16)
     small = make(parts, "sparta", per_device_train_batch_size=4, gradient_accumulation_steps=4)
