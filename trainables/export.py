@@ -12,14 +12,16 @@ from typing import Literal
 
 import peft
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer
+from transformers import AutoImageProcessor
 
 from spaces.card import Card
 from spaces.errors import RequestError
 from spaces.registry import configuration
-from spaces.sections import ModelSection, Task
+from spaces.sections import Task
+from spaces.spec import SearchSpec
 from trainables.attach import merged
 from trainables.data.splits import load_splits
+from trainables.data.tokenizer import save_tokenizer
 from trainables.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, LABELS, check_base_of, load_export
 from trainables.low_rank import low_rank, score
 from trainables.stock import stock_form, verify_stock, write_adapter
@@ -64,7 +66,7 @@ def export(adapter: Path, out: Path, card: Card, form: Format, rank: float = 8) 
         check_base_of(adapter, card.spec.model)
         shutil.copy2(adapter / LABELS, temporary / LABELS)
         proof = _WRITERS[form](adapter, temporary, card, rank)
-        _save_preprocessor(card.spec.model, temporary)
+        _save_preprocessor(card.spec, temporary)
         (temporary / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
         (temporary / "README.md").write_text(card.markdown(form, proof.rows), encoding="utf-8")
         if existing:
@@ -134,9 +136,12 @@ _WRITERS: Mapping[Format, Callable[[Path, Path, Card, float], Proof]] = {
 }
 
 
-def _save_preprocessor(model: ModelSection, folder: Path) -> None:
+def _save_preprocessor(spec: SearchSpec, folder: Path) -> None:
+    model = spec.model
+    if model.task is not Task.IMAGE_CLASSIFICATION:
+        save_tokenizer(spec, folder)
+        return
     source = Path(model.path).expanduser()
-    kind = AutoImageProcessor if model.task is Task.IMAGE_CLASSIFICATION else AutoTokenizer
-    kind.from_pretrained(
+    AutoImageProcessor.from_pretrained(
         str(source) if source.is_dir() else model.path, revision=model.revision, trust_remote_code=False
     ).save_pretrained(folder)
