@@ -35,6 +35,7 @@ class Prepared:
     train: EncodedSplit
     validation: EncodedSplit
     given: tuple[Suggestion, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def fingerprints(self) -> dict[str, str]:
         """What tells the data of the trials from any other, by split."""
@@ -76,6 +77,7 @@ def prepare(spec: SearchSpec) -> Prepared:
         train=splits.train,
         validation=splits.validation,
         given=suggestions,
+        notes=splits.notes,
     )
 
 

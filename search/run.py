@@ -39,6 +39,8 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
         RequestError: when one of them does not.
     """
     prepared = prepare(spec)
+    for note in prepared.notes:
+        console.print(f"note: {note}", markup=False)
     check_storage(spec)
     prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_home.held(spec.home):
