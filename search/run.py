@@ -16,6 +16,7 @@ from search import home as search_home
 from search.cluster import check_resources, connect, gpus_for, quiet_environment
 from search.head import watched_head
 from search.interruption import Interruption
+from search.outlook import hopeless
 from search.phases import Run, confirm_phase, search_phase, share
 from search.preflight import Prepared, prepare
 from search.reconcile import reconcile
@@ -24,6 +25,7 @@ from search.starts import earlier
 from search.storage import provisional
 from search.study import answering, check_storage, open_study, rejected_count
 from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
+from spaces.errors import Hopeless
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 from tracking.uri import has_password
@@ -37,6 +39,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
 
     Raises:
         RequestError: when one of them does not.
+        Hopeless: when the reference fails, or all of the first trials do in the same way.
     """
     prepared = prepare(spec)
     check_storage(spec)
@@ -55,8 +58,11 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
 def resume(home: Path, uri: str, address: str | None, console: Console) -> Summary:
     """Go on with a search, from wherever it stands; of a finished one, what MLflow lacks is sent.
 
+    Where it was given up, what failed is tried again.
+
     Raises:
         RequestError: when its model or data are gone or changed, or another driver runs it.
+        Hopeless: as `start` does.
     """
     spec, identity = search_home.read(home)
     with search_home.held(home):
@@ -112,6 +118,8 @@ def _catch_up(spec: SearchSpec, search_id: str, uri: str) -> Summary:
 def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
     spec, inventory = prepared.spec, prepared.inventory
     ledger = Ledger(spec.home).taken_over()
+    for folder in hopeless(ledger, spec, prepared.budget):
+        folder.begin_anew()
     reconcile(study, ledger, spec)
     writer = SearchWriter(uri, spec, search_id, spec.home)
     interruption = Interruption(spec.search.time_limit, spec.home / search_home.STOP)
@@ -125,12 +133,12 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
         with interruption.watch(), answering(spec):
             shared = share(prepared, ledger)
             search_phase(run, shared)
-            if interruption.ended is None:
+            if interruption.hopeless is None and interruption.ended is None:
                 confirm_phase(run, shared)
             summary = summarise_run(prepared, recorder, uri, waiting=writer.drain(DRAIN_SECONDS))
             for picture in write_pictures(summary, spec.home):
                 writer.upload(picture)
-        finished = interruption.ended is None
+        finished = interruption.hopeless is None and interruption.ended is None
         if finished:
             search_home.mark_finished(spec.home)
         patience = 0 if summary.waiting else DRAIN_SECONDS
@@ -138,6 +146,14 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
         patience = 0  # asked for twice: what was not sent stays in the outbox
         raise
     finally:
-        writer.end_search("finished" if finished else "stopped")
+        if interruption.hopeless is not None:
+            writer.end_search("failed", interruption.hopeless)
+        else:
+            writer.end_search("finished" if finished else "stopped")
         writer.close(patience)
+    if interruption.hopeless is not None:
+        raise Hopeless(
+            f"search {spec.name!r} was given up: {interruption.hopeless}; "
+            f"once that is mended, `paretune resume {spec.name}` tries again"
+        )
     return dataclasses.replace(summary, ended_early=interruption.ended)

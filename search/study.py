@@ -28,6 +28,9 @@ TRIAL = "paretune.trial"
 REJECTED = "paretune.rejected"
 DUPLICATE = "paretune.duplicate"
 GIVEN = "paretune.given"
+AGAIN = "paretune.again"
+"""The number of the Optuna trial that failed and that this one tries again: what ended cannot be opened in Optuna."""
+
 PUBLISHED = "paretune.published"
 
 
@@ -174,7 +177,7 @@ def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult,
 
 
 def numbers_by_trial(study: optuna.Study) -> dict[str, int]:
-    """Optuna's number of each of our trials."""
+    """Optuna's number of each of our trials; of one that was tried again, the last."""
     return {
         trial.user_attrs[TRIAL]: trial.number
         for trial in study.get_trials(deepcopy=False)

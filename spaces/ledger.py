@@ -103,6 +103,13 @@ class TrialFolder:
         self.checkpoint.unlink(missing_ok=True)
         return result
 
+    def begin_anew(self) -> None:
+        """Forget a failure, and what was trained until then: the training is to be tried again."""
+        self._check_driver()
+        for left in (self.path / "rungs.jsonl", self.checkpoint, self.error):
+            left.unlink(missing_ok=True)
+        (self.path / "result.json").unlink()  # last: until then the failure is known
+
     def rungs(self) -> tuple[Rung, ...]:
         """The evaluations so far, each step once; a line that a kill tore is passed over."""
         try:

@@ -41,6 +41,7 @@ class SearchRow:
     name: str
     search_id: str
     facts: SearchFacts
+    reason: str | None = None  # why it failed
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def _search(run: Run) -> SearchRow:
         name=run.data.tags[tags.SEARCH],
         search_id=run.data.tags[tags.SEARCH_ID],
         facts=_record(run, tags.FACTS, SearchFacts),
+        reason=run.data.tags.get(tags.REASON) or None,
     )
 
 

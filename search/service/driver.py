@@ -13,7 +13,9 @@ from search import home as search_home
 from search.cli import exit_code
 from search.commands.launching import search, take_up
 from search.options import console
-from spaces.errors import RequestError, Unreachable, WorkError
+from search.processes import complaint
+from search.service.scheduling import GIVEN_UP
+from spaces.errors import Hopeless, RequestError, Unreachable, WorkError
 from spaces.spec import dump_spec
 from tracking.client import reading
 from tracking.requests import Request, find_requests
@@ -21,7 +23,10 @@ from tracking.spool import Spool
 
 
 def main() -> int:
-    """Run the search on the cluster that the job belongs to; the exit code is that of the command."""
+    """Run the search on the cluster that the job belongs to.
+
+    The exit code is that of the command, but `GIVEN_UP` of a search that another job would not help.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--storage", type=Path, required=True)
@@ -43,6 +48,9 @@ def _drive(name: str, home: Path, uri: str) -> int:
             code = take_up(home, address, uri, console())
         else:
             code = _begin(name, request, address, uri)
+    except Hopeless as error:
+        print(complaint(error), file=sys.stderr)
+        return GIVEN_UP
     except Unreachable as error:  # nobody's request is wrong: the next job may find it
         raise WorkError(str(error)) from None
     if search_home.is_finished(home) and (waiting := Spool(home).unsent):

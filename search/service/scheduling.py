@@ -14,6 +14,8 @@ ATTEMPTS = 5
 """Jobs that may fail in a row before a search is given up: a driver that died is followed by another one."""
 
 WRONG_REQUEST = 2
+GIVEN_UP = 3
+"""With which a driver ends whose search would only fail again."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Standing:
             return None
         if self.job.state == "succeeded":
             return End(self.attempt, "stopped")  # by a limit of its own: of time, or of steps
-        if self.job.code == WRONG_REQUEST or self.attempt - self.request.since >= ATTEMPTS:
+        if self.job.code in (WRONG_REQUEST, GIVEN_UP) or self.attempt - self.request.since >= ATTEMPTS:
             return End(self.attempt, "failed")
         return None
 

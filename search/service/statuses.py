@@ -46,7 +46,7 @@ def status_of(name: str, row: SearchRow | None, standing: Standing | None, stora
         planned=planned,
         progress=progress,
         eta_seconds=seconds_left_since(row, progress) if row is not None and _has_one_driver(row, standing) else None,
-        message=standing.message if standing is not None else None,
+        message=(standing.message if standing is not None else None) or _reason(phase, row),
     )
 
 
@@ -59,6 +59,10 @@ def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[
         return status
     best = knee(points, lambda one: one.quality, lambda one: one.trainable_parameters, document.objective.mode)
     return status.model_copy(update={"best": points[-1], "knee": best})
+
+
+def _reason(phase: Phase, row: SearchRow | None) -> str | None:
+    return row.reason if phase == "failed" and row is not None else None
 
 
 def _phase(row: SearchRow | None, home: Path) -> Phase:
