@@ -6,6 +6,7 @@ import dataclasses
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -24,6 +25,7 @@ from search.starts import earlier
 from search.storage import provisional
 from search.study import answering, check_storage, open_study, rejected_count
 from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
+from search.terminal import announce
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 from tracking.uri import has_password
@@ -38,7 +40,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     Raises:
         RequestError: when one of them does not.
     """
-    prepared = prepare(spec)
+    prepared = prepare(spec, partial(announce, console))
     check_storage(spec)
     prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_home.held(spec.home):
@@ -62,7 +64,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
     with search_home.held(home):
         if search_home.is_finished(home):
             return _catch_up(spec, identity.search_id, uri)
-        prepared = prepare(spec)
+        prepared = prepare(spec, partial(announce, console))
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
         if not Ledger(home).trials("trial"):  # killed before it began with what is known
@@ -85,6 +87,7 @@ def _cluster(spec: SearchSpec, address: str | None, console: Console) -> Iterato
         own = address is not None or not ray.is_initialized()
         if own:
             ending.callback(ray.shutdown)
+            announce(console, "starting Ray" if address is None else f"joining the Ray cluster at {address}")
             connect(address, spec.home)
         ending.enter_context(watched_head(spec.name, console))
         if own:

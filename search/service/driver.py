@@ -12,7 +12,7 @@ from pathlib import Path
 from search import home as search_home
 from search.cli import exit_code
 from search.commands.launching import search, take_up
-from search.options import console
+from search.terminal import console
 from spaces.errors import RequestError, Unreachable, WorkError
 from spaces.spec import dump_spec
 from tracking.client import reading
