@@ -232,12 +232,14 @@ def count(
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Name of a method.")] = None, as_json: Json = False
+    name: Annotated[str | None, typer.Argument(help="Name of a method.")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Try anew what they can do.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Methods, their knobs, and what each can do, tried on tiny models."""
+    """Methods, those searched by default marked, their knobs with ranges, and what each can do."""
     from search.commands import describing
 
-    describing.methods(name, as_json, console())
+    describing.methods(name, probe, as_json, console())
 
 
 @app.command()

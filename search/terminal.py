@@ -95,4 +95,4 @@ def announce(console: Console, work: str) -> None:
 
 def console() -> Terminal:
     """Where commands print: as wide as the terminal, and wide enough for a table elsewhere."""
-    return Terminal(width=None if sys.stdout.isatty() else max(120, int(os.environ.get("COLUMNS", "0") or 0)))
+    return Terminal(width=None if sys.stdout.isatty() else max(160, int(os.environ.get("COLUMNS", "0") or 0)))
