@@ -17,8 +17,8 @@ from search.options import (
     Spec,
     Storage,
     TrackingUri,
-    console,
 )
+from search.terminal import console
 
 app = typer.Typer()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from search import home as search_home
 from search.cli import exit_code
 from search.commands.launching import search, take_up
-from search.options import console
 from search.processes import complaint
 from search.service.scheduling import GIVEN_UP
+from search.terminal import console
 from spaces.errors import Hopeless, RequestError, Unreachable, WorkError
 from spaces.spec import dump_spec
 from tracking.client import reading

@@ -96,7 +96,13 @@ def _run(arguments: Sequence[str]) -> Any:
     try:
         with tempfile.TemporaryDirectory() as empty:  # names of models and data are no folders
             done = subprocess.run(
-                command(arguments), cwd=empty, capture_output=True, text=True, timeout=SECONDS, check=False
+                command(arguments),
+                cwd=empty,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=SECONDS,
+                check=False,
             )
     except subprocess.TimeoutExpired:
         raise WorkError(f"{arguments[0]}: took longer than {SECONDS:g} s") from None
