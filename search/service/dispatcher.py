@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from search.service.exports import submit_due as submit_exports
 from search.service.jobs import Job, Jobs
 from search.service.marks import pass_on_stop
 from search.service.scheduling import Standing, due, job_name, standings
@@ -91,6 +92,7 @@ def dispatch(settings: Settings, jobs: Jobs) -> None:
         for one in standing:
             with _alone(one.request.name):
                 _keep_news(jobs, client, one)
+        submit_exports(settings, jobs, client)
     _pass_on_stops(settings, [one.request.name for one in standing if one.phase == "stopping"])
 
 
