@@ -75,7 +75,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
         check_storage(spec)
         if not Ledger(home).trials("trial"):  # killed before it began with what is known
             prepared = _with_earlier(prepared, uri)
-        with _cluster(spec, address, console) as gpus:
+        with _cluster(spec, address, console, begun=True) as gpus:
             study = open_study(spec, identity.search_id, home)
             return _run(prepared, study, identity.search_id, uri, gpus, console)
 
@@ -86,7 +86,7 @@ def _with_earlier(prepared: Prepared, uri: str) -> Prepared:
 
 
 @contextmanager
-def _cluster(spec: SearchSpec, address: str | None, console: Console) -> Iterator[float]:
+def _cluster(spec: SearchSpec, address: str | None, console: Console, *, begun: bool = False) -> Iterator[float]:
     """Ray for the duration, or for longer where this process uses it already; gives the GPUs of one trial."""
     with ExitStack() as ending:
         quiet_environment()
@@ -99,7 +99,7 @@ def _cluster(spec: SearchSpec, address: str | None, console: Console) -> Iterato
         if own:
             ending.callback(ray.shutdown)  # while the head is watched, for without it this hangs as well
         gpus = gpus_for(spec.resources.gpus)
-        check_resources(spec.resources.cpus, gpus)
+        check_resources(spec.resources.cpus, gpus, had_them=begun)
         yield gpus
 
 

@@ -122,3 +122,5 @@ def searches(uri: str, as_json: bool, console: Console) -> None:
             entry.base_model,
         )
     console.print(table)
+    for spoiled in document.unreadable:
+        console.print(f"{spoiled.search}: cannot be read ({spoiled.reason})", highlight=False, soft_wrap=True)
