@@ -40,6 +40,8 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     """
     prepared = prepare(spec)
     check_storage(spec)
+    for note in prepared.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
     prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_home.held(spec.home):
         if search_home.exists(spec.home):  # since the name was looked up

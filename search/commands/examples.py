@@ -33,6 +33,7 @@ VALIDATION: dict[str, Any] = {
     "trainings": 56,
     "max_steps": 300,
     "metric": "accuracy",
+    "notes": [],
 }
 
 METHODS: dict[str, Any] = {

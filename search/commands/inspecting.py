@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from search.commands import examples
@@ -61,6 +62,7 @@ class ValidateDocument(BaseModel):
     trainings: int
     max_steps: int
     metric: str
+    notes: list[str]
 
 
 def count(spec_path: Path, method: str, settings: list[str], as_json: bool, console: Console) -> None:
@@ -144,6 +146,7 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
         trainings=1 + spec.search.trials + confirm.top * confirm.seeds,
         max_steps=spec.training.max_steps,
         metric=spec.metric.name,
+        notes=list(prepared.notes),
     )
     if as_json:
         print(document.model_dump_json(indent=2))
@@ -157,4 +160,6 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
         table.add_row("outside", f"{', '.join(document.dropped)}: no configuration within the budget")
     table.add_row("data", f"{document.rows['train']:,} rows to train, {document.rows['validation']:,} to validate")
     table.add_row("trainings", f"at most {document.trainings} of {document.max_steps} steps, by {document.metric}")
+    for note in document.notes:
+        table.add_row("note", escape(note))
     console.print(table)
