@@ -14,7 +14,7 @@ from search.service.statuses import status_of, with_trials
 from spaces.errors import Unknown, WorkError
 from tracking.client import reading
 from tracking.requests import find_requests
-from tracking.rows import SearchRow, find_search, list_searches, read_trials
+from tracking.rows import SearchRow, deleted_search, find_search, list_searches, read_trials
 from tracking.views import build_front
 
 
@@ -73,15 +73,25 @@ def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str)
     """
     known = known_jobs(jobs)
     found = list_statuses(settings, readings, known, name)
+    deleted = _deleted(settings, name) if not found or found[0].started is None else None
     if not found:
+        if deleted is not None:
+            raise Unknown(f"search {name!r}: {deleted}")
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
     (status,) = found
+    if deleted is not None:
+        return status.model_copy(update={"message": deleted})
     if status.started is not None:
         reading_of = readings.of(name)
         status = with_trials(status, reading_of.front_document(), reading_of.trials)
     if status.state == "failed" and status.message is None and known is not None:
         return status.model_copy(update={"message": _why(settings, jobs, known, name)})
     return status
+
+
+def _deleted(settings: Settings, name: str) -> str | None:
+    with reading(settings.tracking_uri) as client:
+        return deleted_search(client, name)
 
 
 def _why(settings: Settings, jobs: Jobs, known: Mapping[str, Job], name: str) -> str:
