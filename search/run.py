@@ -6,6 +6,7 @@ import dataclasses
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -25,6 +26,7 @@ from search.starts import earlier
 from search.storage import provisional
 from search.study import answering, check_storage, open_study, rejected_count
 from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
+from search.terminal import announce
 from spaces.errors import Hopeless
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
@@ -41,7 +43,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
         RequestError: when one of them does not.
         Hopeless: when the reference fails, or all of the first trials do in the same way.
     """
-    prepared = prepare(spec)
+    prepared = prepare(spec, partial(announce, console))
     check_storage(spec)
     prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_home.held(spec.home):
@@ -68,12 +70,12 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
     with search_home.held(home):
         if search_home.is_finished(home):
             return _catch_up(spec, identity.search_id, uri)
-        prepared = prepare(spec)
+        prepared = prepare(spec, partial(announce, console))
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
         if not Ledger(home).trials("trial"):  # killed before it began with what is known
             prepared = _with_earlier(prepared, uri)
-        with _cluster(spec, address, console) as gpus:
+        with _cluster(spec, address, console, begun=True) as gpus:
             study = open_study(spec, identity.search_id, home)
             return _run(prepared, study, identity.search_id, uri, gpus, console)
 
@@ -84,19 +86,20 @@ def _with_earlier(prepared: Prepared, uri: str) -> Prepared:
 
 
 @contextmanager
-def _cluster(spec: SearchSpec, address: str | None, console: Console) -> Iterator[float]:
+def _cluster(spec: SearchSpec, address: str | None, console: Console, *, begun: bool = False) -> Iterator[float]:
     """Ray for the duration, or for longer where this process uses it already; gives the GPUs of one trial."""
     with ExitStack() as ending:
         quiet_environment()
         own = address is not None or not ray.is_initialized()
         if own:
             ending.callback(ray.shutdown)
+            announce(console, "starting Ray" if address is None else f"joining the Ray cluster at {address}")
             connect(address, spec.home)
         ending.enter_context(watched_head(spec.name, console))
         if own:
             ending.callback(ray.shutdown)  # while the head is watched, for without it this hangs as well
         gpus = gpus_for(spec.resources.gpus)
-        check_resources(spec.resources.cpus, gpus)
+        check_resources(spec.resources.cpus, gpus, had_them=begun)
         yield gpus
 
 

@@ -21,3 +21,7 @@ class WorkError(RuntimeError):
 
 class Hopeless(WorkError):
     """Work was given up: tried again as things stand, it would fail again."""
+
+
+class Away(WorkError):
+    """Something that the work stands on fails for now: the same work may be done later."""

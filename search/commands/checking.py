@@ -17,6 +17,7 @@ from rich.console import Console
 from search import home as search_home
 from search.storage import check_storage, check_tracking
 from search.study import AGAIN, TRIAL, read_study
+from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
 from spaces.ledger import Ledger
 from spaces.records import State
@@ -45,7 +46,7 @@ def doctor(name: str | None, storage: Path, given: str | None, as_json: bool, co
     """Check, print, and return 1 when something is wrong."""
     document = _environment(storage, given) if name is None else _search(name, storage, given)
     if as_json:
-        print(document.model_dump_json(indent=2))
+        print_json(document)
     else:
         for fact, value in document.facts.items():
             console.print(f"{fact:<20} {value}", highlight=False)

@@ -147,7 +147,7 @@ def export_from(
     )
     client = Client(server)
     status = client.export(name, wanted)
-    while status.state == "running":
+    while status.state in ("queued", "running"):
         time.sleep(EVERY_SECONDS)
         status = client.exported(name, status.id)
     if status.state == "failed":

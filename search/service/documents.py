@@ -41,7 +41,7 @@ class SearchStatus(_Document):
         default=None, description="Of the front so far; of one search alone, not of a list."
     )
     knee: FrontPoint | None = Field(default=None, description="The point of best trade, likewise.")
-    message: str | None = Field(default=None, description="Why it failed.")
+    message: str | None = Field(default=None, description="Why it failed, or why it is tried again.")
 
 
 class SearchPage(_Document):
@@ -125,7 +125,8 @@ class ExportStatus(_Document):
     format: Format
     rank: float | None = Field(description="Of format lora, where it is not the usual one.")
     verification_rows: bool = Field(default=True, description="Whether it has the rows that it was verified with.")
-    state: Literal["running", "finished", "failed"]
+    state: Literal["queued", "running", "finished", "failed"]
+    ahead: int | None = Field(default=None, description="Exports that come before it, while it is queued.")
     message: str | None = Field(description="Why it failed.")
 
 

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from search.cli import run
-from search.service.exports import FOLDER, Export
-from spaces.scratch import clear_left_behind, scratch
+from search.service.exports import FOLDER, Export, tidy
+from search.service.jobs import APART
 
 
 def main() -> int:
@@ -26,9 +26,9 @@ def main() -> int:
     export = Export.of(given.identity)
     target = given.storage / given.name / FOLDER / given.identity
     target.parent.mkdir(parents=True, exist_ok=True)
-    clear_left_behind(target.parent)
-    with scratch(target.parent) as folder:
-        out = folder / f"{given.name}-{target.name}"
+    tidy(target.parent, given.identity)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{given.identity}{APART}") as folder:
+        out = Path(folder) / f"{given.name}-{target.name}"
         places = ["--storage", str(given.storage), "--tracking-uri", given.tracking_uri]
         wanted = ["--out", str(out), "--trial", export.trial, "--format", export.form]
         wanted += ["--rank", str(export.rank)] if export.rank is not None else []
@@ -36,7 +36,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models are no folders
             code = run(["export", given.name, *wanted, *places])
         if code == 0:
-            packed = shutil.make_archive(str(folder / "packed"), "zip", root_dir=folder, base_dir=out.name)
+            packed = shutil.make_archive(str(Path(folder) / "packed"), "zip", root_dir=folder, base_dir=out.name)
             os.replace(packed, f"{target}.zip")
     return code
 

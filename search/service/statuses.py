@@ -50,10 +50,32 @@ def status_of(name: str, row: SearchRow | None, standing: Standing | None, stora
     )
 
 
+def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
+    """A search of which no more can be said than that its records cannot be read."""
+    return SearchStatus(
+        search=name,
+        state=phase,
+        submitted=None,
+        started=None,
+        base_model="",
+        budget=None,
+        objective=None,
+        hypervolume=None,
+        trials=NOTHING,
+        planned=None,
+        progress=0.0,
+        eta_seconds=None,
+        message=flaw,
+    )
+
+
 def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRow]) -> SearchStatus:
     """With what its trials say."""
     left = seconds_left(trials, status.planned) if status.state == "running" and status.planned is not None else None
     status = status.model_copy(update={"eta_seconds": left})
+    if spoiled := [one.reason for one in trials if one.spoiled]:
+        said = f"{len(spoiled)} of its trainings cannot be read; the first: {spoiled[0]}"
+        status = status.model_copy(update={"message": status.message or said})
     points = document.front
     if not points:
         return status

@@ -356,7 +356,7 @@ def test_searches_are_counted_for_prometheus(service: Running, finished: str) ->
 
 
 def test_checks_are_those_of_the_commands(service: Running) -> None:
-    headers = {"Authorization": f"Bearer {service.reader}"}
+    headers = {"Authorization": f"Bearer {service.token}"}
     values = service.values("checked")
     valid = requests.post(f"{service.url}/v1/validate", json=values, headers=headers, timeout=300)
     assert valid.json() == service.place.read("validate", "checked.yaml")
