@@ -39,8 +39,8 @@ def load_tokenizer(spec: SearchSpec) -> Any:
     return tokenizer
 
 
-def save_tokenizer(spec: SearchSpec, folder: Path) -> None:
-    """Write the tokenizer as the spec's trials used it, its length too, so that it loads back as it is.
+def save_tokenizer(spec: SearchSpec, folder: Path) -> Any:
+    """Write the tokenizer as the spec's trials used it, its length too, so that it loads back as it is; gives it.
 
     A language model's that has a chat template is not told to take the names of control tokens for text, for it would
     take the template's as well; there it is for who writes a prompt to say so.
@@ -50,6 +50,7 @@ def save_tokenizer(spec: SearchSpec, folder: Path) -> None:
     """
     tokenizer = load_tokenizer(spec)
     tokenizer.model_max_length = spec.data.max_length
+    tokenizer.padding_side = "right"
     if spec.model.task is Task.CAUSAL_LM and tokenizer.chat_template:
         tokenizer.split_special_tokens = False
     tokenizer.init_kwargs["split_special_tokens"] = tokenizer.split_special_tokens
@@ -60,6 +61,7 @@ def save_tokenizer(spec: SearchSpec, folder: Path) -> None:
         settings = json.loads(path.read_text(encoding="utf-8"))
         general = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": tokenizer.model_input_names}
         path.write_text(json.dumps({**settings, **general}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return tokenizer
 
 
 def _loads_back(tokenizer: Any, folder: Path) -> bool:
