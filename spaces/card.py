@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +68,13 @@ class Card:
         )
         return f"# Trains this adapter again: paretune search recipe.yaml\n{dump_spec(recipe)}"
 
-    def markdown(self, form: str, found: Sequence[tuple[str, str]] = ()) -> str:
+    def markdown(
+        self, form: str, found: Sequence[tuple[str, str]] = (), loading: Mapping[str, Any] | None = None
+    ) -> str:
         """The model card of an export in `form`: peft, merged, lora or stock.
 
-        `found`: what the export says of itself, name and text.
+        `found`: what the export says of itself, name and text. `loading`: what transformers must be told to load the
+        base, beside its path.
         """
         metric = self.spec.metric.name
         share = 100 * self.trainable_parameters / self.base_parameters
@@ -102,7 +105,7 @@ class Card:
             f"tags: [paretune, {self.method}]\n---\n\n"
             f"# {self.spec.name}, trial {self.trial}\n\n"
             f"Chosen by a paretune search among trials under {self.spec.budget.parameters} trainable parameters.\n\n"
-            f"| | |\n|---|---|\n{table}\n\n## Load it\n\n```python\n{self._snippet(form)}```\n\n"
+            f"| | |\n|---|---|\n{table}\n\n## Load it\n\n```python\n{self._snippet(form, loading or {})}```\n\n"
             f"`recipe.yaml` trains it again.{'' if form == 'lora' else _VERIFICATION}\n"
         )
 
@@ -110,17 +113,16 @@ class Card:
     def _spread(self) -> str:
         return "" if self.confirmed_std is None else f" ± {self.confirmed_std:.4f}"
 
-    def _snippet(self, form: str) -> str:
+    def _snippet(self, form: str, loading: Mapping[str, Any]) -> str:
         name = _CLASSES[self.spec.model.task]
         if form == "merged":
             return f'from transformers import {name}\n\nmodel = {name}.from_pretrained("PATH/TO/THIS/FOLDER")\n'
         own = ""
         if self.own_tuner and form == "peft":
             own = "from trainables.registry import adapters\n\nadapters()  # makes PEFT know the tuners of paretune\n"
-        labels = f", num_labels={len(self.labels)}" if self.labels else ""
-        labels = ", num_labels=1" if self.spec.model.task is Task.REGRESSION else labels
+        settings = "".join(f", {name}={value!r}" for name, value in loading.items())
         return (
             f"from peft import PeftModel\nfrom transformers import {name}\n{own}\n"
-            f'base = {name}.from_pretrained("{self.spec.model.path}"{labels})\n'
+            f'base = {name}.from_pretrained("{self.spec.model.path}"{settings})\n'
             'model = PeftModel.from_pretrained(base, "PATH/TO/THIS/FOLDER")\n'
         )

@@ -12,7 +12,7 @@ from typing import Literal
 
 import peft
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer
+from transformers import AutoImageProcessor
 
 from spaces.card import Card
 from spaces.errors import RequestError
@@ -20,10 +20,22 @@ from spaces.registry import configuration
 from spaces.sections import ModelSection, Task
 from trainables.attach import merged
 from trainables.data.splits import load_splits
-from trainables.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, LABELS, check_base_of, load_export
+from trainables.loading import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BASE,
+    LABELS,
+    check_base_of,
+    load_export,
+    loading_settings,
+    padding_of,
+    read_labels,
+)
 from trainables.low_rank import low_rank, score
+from trainables.model_files import read_tokenizer, reading, source_of
 from trainables.stock import stock_form, verify_stock, write_adapter
 from trainables.verification import FILE, saved_dtype, verify
+from trainables.weights import load_config, own_dtype, read_config
 
 Format = Literal["peft", "merged", "lora", "stock"]
 
@@ -33,13 +45,14 @@ class Proof:
     """What an export was found to be, and `rows` of its model card that say so.
 
     `difference`: the largest between the saved logits and those of the export, loaded in a fresh process. A low-rank
-    stand-in has its quality on validation instead, `before` and `after`.
+    stand-in has its quality on validation instead, `before` and `after`. `weights`: the type of those of a whole model.
     """
 
     difference: float | None = None
     before: float | None = None
     after: float | None = None
     rows: tuple[tuple[str, str], ...] = ()
+    weights: str | None = None
 
 
 def export(adapter: Path, out: Path, card: Card, form: Format, rank: float = 8) -> Proof:
@@ -66,7 +79,8 @@ def export(adapter: Path, out: Path, card: Card, form: Format, rank: float = 8) 
         proof = _WRITERS[form](adapter, temporary, card, rank)
         _save_preprocessor(card.spec.model, temporary)
         (temporary / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
-        (temporary / "README.md").write_text(card.markdown(form, proof.rows), encoding="utf-8")
+        settings = loading_settings(card.spec.model, read_labels(temporary))
+        (temporary / "README.md").write_text(card.markdown(form, proof.rows, settings), encoding="utf-8")
         if existing:
             for path in temporary.iterdir():
                 path.rename(out / path.name)
@@ -88,10 +102,21 @@ def _peft(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
 
 
 def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
-    """The whole model."""
+    """The whole model, in the type of the base's own weights."""
+    section = card.spec.model
     shutil.copy2(adapter / FILE, folder / FILE)
-    merged(load_export(adapter, card.spec.model, saved_dtype(adapter))).save_pretrained(folder)
-    return Proof(verify(folder, card.spec.model))
+    model = merged(load_export(adapter, section, saved_dtype(adapter)))
+    labels = read_labels(adapter)
+    own = own_dtype(section, load_config(section, labels)) or model.dtype
+    padding = padding_of(section, labels)
+    if padding is not None:
+        model.config.pad_token_id = padding
+        if model.can_generate() and model.generation_config.pad_token_id is None:
+            model.generation_config.pad_token_id = padding
+    model.to(own).save_pretrained(folder)
+    name = str(own).removeprefix("torch.")
+    rows = (("Weights", f"{name}, as those of the base; merged in {str(saved_dtype(adapter)).removeprefix('torch.')}"),)
+    return Proof(verify(folder, section), rows=rows, weights=name)
 
 
 def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
@@ -135,8 +160,14 @@ _WRITERS: Mapping[Format, Callable[[Path, Path, Card, float], Proof]] = {
 
 
 def _save_preprocessor(model: ModelSection, folder: Path) -> None:
-    source = Path(model.path).expanduser()
-    kind = AutoImageProcessor if model.task is Task.IMAGE_CLASSIFICATION else AutoTokenizer
-    kind.from_pretrained(
-        str(source) if source.is_dir() else model.path, revision=model.revision, trust_remote_code=False
-    ).save_pretrained(folder)
+    if model.task is Task.IMAGE_CLASSIFICATION:
+        with reading(model, "no image processor can be loaded", "a model with its preprocessor_config.json"):
+            processor = AutoImageProcessor.from_pretrained(
+                source_of(model), revision=model.revision, trust_remote_code=False
+            )
+        processor.save_pretrained(folder)
+        return
+    tokenizer = read_tokenizer(model, read_config(model))
+    if model.task is not Task.CAUSAL_LM:
+        tokenizer.padding_side = "right"  # as trained; on the left it would move absolute positions
+    tokenizer.save_pretrained(folder)
