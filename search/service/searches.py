@@ -21,7 +21,7 @@ from tracking.rows import SearchRow, find_search, read_trials, scan_searches
 from tracking.views import build_front
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from tracking.client import MlflowClient
 
 logger = logging.getLogger(__name__)
 
