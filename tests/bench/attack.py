@@ -30,6 +30,7 @@ from typing import Any
 
 import aiohttp
 import psutil
+import requests
 from rich.console import Console
 from rich.table import Table
 
@@ -173,6 +174,8 @@ def service(folder: Path, uri: str, checkout: Path) -> Iterator[Target]:
         while not answers(f"{url}/healthz"):
             assert process.poll() is None, log.read_text()
             time.sleep(0.2)
+        answered = f"{url}/v1/searches"  # the first one has the service import MLflow's client
+        requests.get(answered, headers={"Authorization": f"Bearer {made['read']}"}, timeout=60).raise_for_status()
         specs = [_values(place, name, place.folder / name) for name in ("model", "deep")]
         yield Target(url, made, psutil.Process(process.pid), *specs)
     finally:
