@@ -49,6 +49,12 @@ def saved_dtype(folder: Path) -> torch.dtype:
         return dtype
 
 
+def saved_rows(folder: Path) -> int:
+    """How many rows the logits were saved for."""
+    with safe_open(folder / FILE, framework="pt") as file:
+        return int(file.get_slice(LOGITS).get_shape()[0])
+
+
 def saved_inputs(folder: Path) -> dict[str, torch.Tensor]:
     """The rows for which the logits were saved."""
     return {name: tensor for name, tensor in load_file(folder / FILE).items() if name != LOGITS}

@@ -21,6 +21,7 @@ from tracking.client import reading
 from tracking.documents import FrontDocument, FrontPoint
 from tracking.reader import front_document
 from tracking.rows import TrialRow, find_search, read_trials
+from tracking.tags import SearchFacts
 
 RANK = 8  # of a low-rank stand-in, unless another is asked for
 EVERY_SECONDS = 1.0
@@ -71,9 +72,16 @@ class Choice:
 
 
 def export(
-    uri: str, name: str, out: Path, choice: Choice, form: Format, storage: Path, rank: float | None = None
+    uri: str,
+    name: str,
+    out: Path,
+    choice: Choice,
+    form: Format,
+    storage: Path,
+    rank: float | None = None,
+    verification_rows: bool = True,
 ) -> None:
-    """Write the chosen adapter and verify it.
+    """Write the chosen adapter and verify it, with the rows that it was verified with or without.
 
     Raises:
         RequestError: when the request is wrong.
@@ -98,8 +106,9 @@ def export(
     with tempfile.TemporaryDirectory() as folder:
         tracked = chosen in {point.trial for point in document.front} or "confirmed_quality" in row.metrics
         adapter = _fetch(uri, row, chosen, tracked, storage / name, Path(folder))
-        card = _card(spec, row, document.base_parameters, read_labels(adapter), needs_own_tuner(adapter))
-        proof = write_export(adapter, out, card, form, RANK if rank is None else rank)
+        card = _card(spec, row, search.facts, read_labels(adapter), needs_own_tuner(adapter))
+        kept = RANK if rank is None else rank
+        proof = write_export(adapter, out, card, form, kept, verification_rows=verification_rows)
     print(f"exported trial {chosen} ({row.plan.method}, {row.plan.trainable_parameters:,} parameters) to {out}")
     if proof.before is not None and proof.after is not None:
         metric = spec.metric.name
@@ -109,7 +118,15 @@ def export(
         print(f"verified in a fresh process{alone}: the largest difference of its logits is {proof.difference:.2g}")
 
 
-def export_from(server: str, name: str, out: Path, choice: Choice, form: Format, rank: float | None) -> None:
+def export_from(
+    server: str,
+    name: str,
+    out: Path,
+    choice: Choice,
+    form: Format,
+    rank: float | None,
+    verification_rows: bool = True,
+) -> None:
     """Have a service write the chosen adapter, and unpack it here.
 
     Raises:
@@ -126,6 +143,7 @@ def export_from(server: str, name: str, out: Path, choice: Choice, form: Format,
         choice="knee" if choice.knee else "best",
         format=form,
         rank=rank,
+        verification_rows=verification_rows,
     )
     client = Client(server)
     status = client.export(name, wanted)
@@ -161,8 +179,8 @@ def _fetch(uri: str, row: TrialRow, trial: str, tracked: bool, home: Path, folde
     return Path(shutil.copytree(kept, folder / "adapter"))
 
 
-def _card(spec: SearchSpec, row: TrialRow, base_parameters: int, labels: tuple[str, ...], own: bool) -> Card:
-    plan = row.plan
+def _card(spec: SearchSpec, row: TrialRow, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
+    plan, steps = row.plan, row.metrics.get("steps")
     return Card(
         spec=spec,
         trial=plan.trial,
@@ -175,8 +193,10 @@ def _card(spec: SearchSpec, row: TrialRow, base_parameters: int, labels: tuple[s
         test_quality=row.metrics.get("test_quality"),
         trainable_parameters=plan.trainable_parameters,
         head_parameters=plan.head_parameters,
-        base_parameters=base_parameters,
+        base_parameters=facts.base_parameters,
         adapter_bytes=plan.adapter_bytes,
         labels=labels,
         own_tuner=own,
+        steps=None if steps is None else int(steps),
+        split_rows=facts.rows,
     )
