@@ -17,3 +17,7 @@ class Unknown(RequestError):
 
 class WorkError(RuntimeError):
     """Work had begun and failed (exit code 1). The message is one line for the user."""
+
+
+class NoAnswer(WorkError):
+    """A search found nothing that could be handed over unasked."""
