@@ -49,6 +49,12 @@ def saved_dtype(folder: Path) -> torch.dtype:
         return dtype
 
 
+def saved_rows(folder: Path) -> int:
+    """How many rows the logits were saved for."""
+    with safe_open(folder / FILE, framework="pt") as file:
+        return int(file.get_slice(LOGITS).get_shape()[0])
+
+
 def saved_inputs(folder: Path) -> dict[str, torch.Tensor]:
     """The rows for which the logits were saved."""
     return {name: tensor for name, tensor in load_file(folder / FILE).items() if name != LOGITS}
@@ -79,7 +85,8 @@ def verify(folder: Path, model: ModelSection) -> float:
     done = subprocess.run(
         [sys.executable, "-m", "trainables.verification", str(folder), model.model_dump_json()],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if done.returncode not in (0, 1) or not done.stdout.strip():

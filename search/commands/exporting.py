@@ -18,6 +18,7 @@ from spaces.spec import SearchSpec
 from tracking.artifacts import fetch_adapter, fetch_spec
 from tracking.client import reading
 from tracking.rows import SearchRow, TrialRow, find_search, read_trials
+from tracking.tags import SearchFacts
 from tracking.views import build_answer, build_front, smallest_answer
 
 RANK = 8  # of a low-rank stand-in, unless another is asked for
@@ -68,9 +69,16 @@ class Choice:
 
 
 def export(
-    uri: str, name: str, out: Path, choice: Choice, form: Format, storage: Path, rank: float | None = None
+    uri: str,
+    name: str,
+    out: Path,
+    choice: Choice,
+    form: Format,
+    storage: Path,
+    rank: float | None = None,
+    verification_rows: bool = True,
 ) -> None:
-    """Write the chosen adapter and verify it.
+    """Write the chosen adapter and verify it, with the rows that it was verified with or without.
 
     Raises:
         RequestError: when the request is wrong.
@@ -95,8 +103,9 @@ def export(
         front = build_front(search, every, confirmed=False, axis="trainable").front
         tracked = chosen in {point.trial for point in front} or "confirmed_quality" in row.metrics
         adapter = _fetch(uri, row, chosen, tracked, storage / name, Path(folder))
-        card = _card(spec, row, search.facts.base_parameters, read_labels(adapter), needs_own_tuner(adapter))
-        proof = write_export(adapter, out, card, form, RANK if rank is None else rank)
+        card = _card(spec, row, search.facts, read_labels(adapter), needs_own_tuner(adapter))
+        kept = RANK if rank is None else rank
+        proof = write_export(adapter, out, card, form, kept, verification_rows=verification_rows)
     print(f"exported trial {chosen} ({row.plan.method}, {row.plan.trainable_parameters:,} parameters) to {out}")
     if choice.trial is None:
         print(choice_note(choice, spec.metric.name, row, every))
@@ -108,7 +117,15 @@ def export(
         print(f"verified in a fresh process{alone}: the largest difference of its logits is {proof.difference:.2g}")
 
 
-def export_from(server: str, name: str, out: Path, choice: Choice, form: Format, rank: float | None) -> None:
+def export_from(
+    server: str,
+    name: str,
+    out: Path,
+    choice: Choice,
+    form: Format,
+    rank: float | None,
+    verification_rows: bool = True,
+) -> None:
     """Have a service write the chosen adapter, and unpack it here.
 
     Raises:
@@ -125,10 +142,11 @@ def export_from(server: str, name: str, out: Path, choice: Choice, form: Format,
         choice="knee" if choice.knee else "best",
         format=form,
         rank=rank,
+        verification_rows=verification_rows,
     )
     client = Client(server)
     status = client.export(name, wanted)
-    while status.state == "running":
+    while status.state in ("queued", "running"):
         time.sleep(EVERY_SECONDS)
         status = client.exported(name, status.id)
     if status.state == "failed":
@@ -171,8 +189,8 @@ def _fetch(uri: str, row: TrialRow, trial: str, tracked: bool, home: Path, folde
     return Path(shutil.copytree(kept, folder / "adapter"))
 
 
-def _card(spec: SearchSpec, row: TrialRow, base_parameters: int, labels: tuple[str, ...], own: bool) -> Card:
-    plan = row.plan
+def _card(spec: SearchSpec, row: TrialRow, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
+    plan, steps = row.plan, row.metrics.get("steps")
     return Card(
         spec=spec,
         trial=plan.trial,
@@ -185,8 +203,10 @@ def _card(spec: SearchSpec, row: TrialRow, base_parameters: int, labels: tuple[s
         test_quality=row.metrics.get("test_quality"),
         trainable_parameters=plan.trainable_parameters,
         head_parameters=plan.head_parameters,
-        base_parameters=base_parameters,
+        base_parameters=facts.base_parameters,
         adapter_bytes=plan.adapter_bytes,
         labels=labels,
         own_tuner=own,
+        steps=None if steps is None else int(steps),
+        split_rows=facts.rows,
     )

@@ -218,7 +218,11 @@ def test_the_recipe_trains_the_same_again(searched: Workplace) -> None:
     out = searched.folder / "again"
     assert searched.call("export", "mine", "--out", str(out)).returncode == 0
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
-    done = searched.call("search", str(out / "recipe.yaml"))
+    assert (recipe["model"]["path"], recipe["storage"]) == (searched.model.name, "./paretune-runs")
+    files = {"model.path": searched.model, "data.train": searched.data / recipe["data"]["train"]}
+    files |= {f"data.{split}": searched.data / recipe["data"][split] for split in ("validation", "test")}
+    places = [word for field, path in files.items() for word in ("--set", f"{field}={path}")]
+    done = searched.call("search", str(out / "recipe.yaml"), *places)
     assert done.returncode == 0, done.stderr
     (again,) = read(searched, "front", recipe["name"])["front"]
     assert again["config"] == best["config"]
