@@ -131,7 +131,8 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
     patience = DRAIN_SECONDS
     finished = False
     try:
-        writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
+        rows = {"train": len(prepared.train), "validation": len(prepared.validation)}
+        writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters, rows)
         recorder = Recorder(ledger, writer, prepared.budget, spec.metric, rejected=rejected_count(study))
         recorder.take_up()
         run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)

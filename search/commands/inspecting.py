@@ -16,6 +16,7 @@ from search.commands import examples
 from search.terminal import print_json
 from spaces.errors import RequestError
 from spaces.explain import explain
+from spaces.hints import meant_method
 from spaces.methods.base import Unfit
 from spaces.registry import methods as all_methods
 from spaces.sections import Task
@@ -94,7 +95,8 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
 
     spec = absolute(load_spec(spec_path))
     if method not in all_methods():
-        raise RequestError(f"--method {method}: unknown; allowed: {', '.join(all_methods())}")
+        hint = meant_method(method, all_methods())
+        raise RequestError(f"--method {method}: unknown{hint}; allowed: {', '.join(all_methods())}")
     known = all_methods()[method]
     values = {}
     for setting in settings:

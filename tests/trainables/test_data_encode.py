@@ -114,8 +114,8 @@ def test_a_model_without_tokenizer_files_is_refused(tmp_path: Path) -> None:
 def test_an_absent_model_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as error:
         encoder(spec(tmp_path / "absent"))
-    assert str(error.value).startswith(f"model.path = {tmp_path / 'absent'}: no tokenizer can be loaded (")
-    assert str(error.value).endswith("); allowed: a model with its tokenizer files")
+    assert str(error.value).startswith(f"model.path = {tmp_path / 'absent'}: cannot be read (")
+    assert str(error.value).endswith("); allowed: a model folder or a hub id")
     assert "\n" not in str(error.value)
 
 

@@ -26,6 +26,12 @@ def cut(prompt: Sequence[int], response: Sequence[int], room: int) -> tuple[list
     return list(prompt[max(0, len(prompt) - left) :]), kept
 
 
+def begins(tokenizer: Any) -> list[int]:
+    """The beginning token, if the tokenizer has the habit of setting it before a text."""
+    special: list[int] = tokenizer("")["input_ids"][:1]
+    return special if tokenizer.bos_token_id in special else []
+
+
 @dataclass(frozen=True)
 class ResponseEncoder:
     """Beginning token if the tokenizer has the habit, prompt, response, end token; only the last two are labels.
@@ -44,8 +50,7 @@ class ResponseEncoder:
             RequestError: a prompt or response is missing, blank or not a text.
         """
         prompts, responses = (self._tokens(table, column) for _, column in self.columns)
-        special = self.tokenizer("")["input_ids"]
-        beginning = special[:1] if self.tokenizer.bos_token_id in special[:1] else []
+        beginning = begins(self.tokenizer)
         end = [self.tokenizer.eos_token_id]
         inputs, labels, lengths, ends_lost = [], [], [], 0
         for prompt, response in zip(prompts, responses, strict=True):
