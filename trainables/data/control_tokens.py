@@ -52,6 +52,17 @@ def encode(tokenizer: Any, *texts: Sequence[str], **options: Any) -> Any:
     return tokenizer(*pieces, is_split_into_words=True, verbose=False, **options)
 
 
+def control_notes(tokenizer: Any, *columns: Sequence[str]) -> tuple[str, ...]:
+    """That some rows hold such names, in one of their texts: whoever wrote a template by hand meant the tokens."""
+    names = sorted(control_tokens(tokenizer), key=len, reverse=True)
+    named = re.compile("|".join(map(re.escape, names)) or r"(?!)")
+    found = [next(filter(None, map(named.search, texts)), None) for texts in zip(*columns, strict=True)]
+    rows = [match[0] for match in found if match]
+    if not rows:
+        return ()
+    return (f"rows with the name of a control token, such as {rows[0]}, which is read as text: {len(rows):,}",)
+
+
 def check_control_tokens(tokenizer: Any, table: Table, rows: Sequence[Sequence[int]], own: int) -> None:
     """See that encoded rows hold no control token but the `own` ones that the tokenizer adds to each.
 
