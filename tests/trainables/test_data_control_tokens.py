@@ -126,7 +126,7 @@ def test_a_chat_template_keeps_its_own_control_tokens_in_an_export(tmp_path: Pat
 
 
 def test_rows_that_name_one_are_counted() -> None:
-    """Whoever wrote a template by hand hears that its tokens are read as text."""
+    """In a template written by hand the tokens are meant, and read as text."""
     tokenizer = TOKENIZERS["bert"](Path())
     assert control_notes(tokenizer, ["a [SEP] b", "c", "d", "[CLS]"], ["a", "b [MASK]", "[sep]", "[PAD]"]) == (
         "rows with the name of a control token, such as [SEP], which is read as text: 3",
