@@ -93,7 +93,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         train=splits.train,
         validation=splits.validation,
         given=suggestions,
-        notes=weights.notes,
+        notes=(*weights.notes, *splits.notes),
     )
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import peft
 import torch
-from transformers import AutoImageProcessor
 
-from spaces.card import Card
+from spaces.card import Card, Written
 from spaces.errors import RequestError
 from spaces.registry import configuration
-from spaces.sections import ModelSection, Task
+from spaces.scratch import clear_left_behind, scratch
 from trainables.attach import merged
 from trainables.data.splits import load_splits
+from trainables.export_facts import base_license, hide_paths, loading_code, save_preprocessor, versions
 from trainables.loading import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -27,15 +27,13 @@ from trainables.loading import (
     LABELS,
     check_base_of,
     load_export,
-    loading_settings,
     padding_of,
     read_labels,
 )
 from trainables.low_rank import low_rank, score
-from trainables.model_files import read_tokenizer, reading, source_of
 from trainables.stock import stock_form, verify_stock, write_adapter
-from trainables.verification import FILE, saved_dtype, verify
-from trainables.weights import load_config, own_dtype, read_config
+from trainables.verification import FILE, saved_dtype, saved_rows, verify
+from trainables.weights import load_config, own_dtype
 
 Format = Literal["peft", "merged", "lora", "stock"]
 
@@ -55,42 +53,61 @@ class Proof:
     weights: str | None = None
 
 
-def export(adapter: Path, out: Path, card: Card, form: Format, rank: float = 8) -> Proof:
+def export(
+    adapter: Path, out: Path, card: Card, form: Format, rank: float = 8, *, verification_rows: bool = True
+) -> Proof:
     """Export the trained `adapter` (the artifact folder of a trial) to `out`; `rank` is that of `lora`.
+
+    `verification_rows`: whether it keeps the rows of the validation split that it was verified with.
 
     Raises:
         RequestError: when `out` exists and is not an empty folder, or cannot be written; when the adapter has no such
             form, or the model is not its base; for `lora`, when the validation split is missing.
         WorkError: when the export does not give the saved logits; nothing is left at `out`.
     """
+    if out.is_dir():
+        clear_left_behind(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RequestError(f"--out {out}: exists already; allowed: a new or empty folder")
     # An empty folder stays the one that it is: it may be the current one, or a mounted one.
     existing = out.exists()
     near = out if existing else out.parent
-    try:
-        near.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=near))
-    except OSError as error:
-        raise RequestError(f"--out {out}: cannot be written ({error.strerror})") from None
-    try:
-        check_base_of(adapter, card.spec.model)
-        shutil.copy2(adapter / LABELS, temporary / LABELS)
-        proof = _WRITERS[form](adapter, temporary, card, rank)
-        _save_preprocessor(card.spec.model, temporary)
-        (temporary / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
-        settings = loading_settings(card.spec.model, read_labels(temporary))
-        (temporary / "README.md").write_text(card.markdown(form, proof.rows, settings), encoding="utf-8")
+    with ExitStack() as ending:
+        try:
+            near.mkdir(parents=True, exist_ok=True)
+            clear_left_behind(near)
+            temporary = ending.enter_context(scratch(near))
+        except OSError as error:
+            raise RequestError(f"--out {out}: cannot be written ({error.strerror})") from None
+        proof = _write(adapter, temporary, card, form, rank, verification_rows)
         if existing:
             for path in temporary.iterdir():
                 path.rename(out / path.name)
-            temporary.rmdir()
         else:
             temporary.chmod(0o755)
             os.replace(temporary, out)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    return proof
+
+
+def _write(adapter: Path, folder: Path, card: Card, form: Format, rank: float, verification_rows: bool) -> Proof:
+    model = card.spec.model
+    check_base_of(adapter, model)
+    shutil.copy2(adapter / LABELS, folder / LABELS)
+    proof = _WRITERS[form](adapter, folder, card, rank)
+    if not verification_rows:
+        (folder / FILE).unlink(missing_ok=True)
+    processor = save_preprocessor(card.spec, folder)
+    hide_paths(folder, model)
+    written = Written(
+        form=form,
+        code=loading_code(card, form, adapter, processor),
+        rows=proof.rows,
+        verification_rows=saved_rows(folder) if (folder / FILE).is_file() else 0,
+        versions=versions(form),
+        license=base_license(model),
+    )
+    (folder / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
+    (folder / "README.md").write_text(card.markdown(written), encoding="utf-8")
     return proof
 
 
@@ -157,17 +174,3 @@ _WRITERS: Mapping[Format, Callable[[Path, Path, Card, float], Proof]] = {
     "lora": _lora,
     "stock": _stock,
 }
-
-
-def _save_preprocessor(model: ModelSection, folder: Path) -> None:
-    if model.task is Task.IMAGE_CLASSIFICATION:
-        with reading(model, "no image processor can be loaded", "a model with its preprocessor_config.json"):
-            processor = AutoImageProcessor.from_pretrained(
-                source_of(model), revision=model.revision, trust_remote_code=False
-            )
-        processor.save_pretrained(folder)
-        return
-    tokenizer = read_tokenizer(model, read_config(model))
-    if model.task is not Task.CAUSAL_LM:
-        tokenizer.padding_side = "right"  # as trained; on the left it would move absolute positions
-    tokenizer.save_pretrained(folder)

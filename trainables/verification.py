@@ -49,6 +49,12 @@ def saved_dtype(folder: Path) -> torch.dtype:
         return dtype
 
 
+def saved_rows(folder: Path) -> int:
+    """How many rows the logits were saved for."""
+    with safe_open(folder / FILE, framework="pt") as file:
+        return int(file.get_slice(LOGITS).get_shape()[0])
+
+
 def stored_dtype(folder: Path) -> torch.dtype | None:
     """The type of the weights of a merged export; None of an adapter, which has no config."""
     config = folder / "config.json"
