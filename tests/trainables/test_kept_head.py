@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import BertConfig
 
 from spaces.sections import ModelSection, Task
 from tests.trainables.shipped_models import model_of, ship
 from tests.trainables.tiny_models import TASKS
-from trainables.kept_head import matching
+from trainables.kept_head import matching, own_names
 from trainables.weights import SharedWeights, build, load_config, load_weights
 
 HEADS = [family for family in TASKS if family not in ("gemma", "gemma2", "mistral", "qwen2")]  # as of Llama
@@ -92,6 +93,14 @@ def test_of_a_checkpoint_without_a_head_nothing_is_said(tmp_path: Path) -> None:
     weights = loaded(ModelSection(path=str(tmp_path)), ("bad", "good"))
     assert "classifier.weight" in weights.fresh
     assert weights.notes == ()
+
+
+def test_names_that_stand_in_one_direction_alone_are_found() -> None:
+    config = BertConfig(id2label={0: "LABEL_0", 1: "LABEL_1"}, label2id={"good": 0, "bad": 1})
+    assert own_names(config) == ("good", "bad")
+    for odd in ({"good": "zero"}, {"good": 0}, {"good": 0, "bad": 2}, None):
+        config.label2id = odd
+        assert own_names(config) == ("LABEL_0", "LABEL_1")
 
 
 def test_a_head_of_one_number_is_kept(tmp_path: Path) -> None:

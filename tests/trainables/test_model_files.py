@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, GPT2Config, PreTrainedTokenizerFast
 
 from spaces.errors import RequestError
@@ -15,7 +17,7 @@ from spaces.sections import ModelSection, Task
 from tests.trainables.shipped_models import END, change_config, model_of, ship, tokenizer
 from tests.trainables.tiny_models import VOCABULARY
 from trainables.model_files import read_tokenizer
-from trainables.weights import config_alone, read_config
+from trainables.weights import config_alone, load_config, load_weights, read_config
 
 TASK = Task.SEQUENCE_CLASSIFICATION
 
@@ -80,6 +82,27 @@ def test_a_file_that_is_no_json_object(folder: Path, name: str, content: str) ->
 def test_a_config_that_is_none(folder: Path, values: dict[str, Any]) -> None:
     change_config(folder, **values)
     assert ("quantised" in refused(folder)) == ("quantization_config" in values)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn])
+@pytest.mark.parametrize("some", ["", "c_attn.weight"])
+def test_weights_that_are_no_fractions(folder: Path, dtype: torch.dtype, some: str) -> None:
+    """transformers would take them for their values, without a scale."""
+    path = folder / "model.safetensors"
+    weights = {name: one.to(dtype) if some in name else one for name, one in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+    model = section(folder)
+    with pytest.raises(RequestError, match=r"its weights are quantised \(\S+ is \w+\); allowed: weights in float32"):
+        load_weights(model, load_config(model, ("bad", "good")), ("bad", "good"))
+
+
+def test_buffers_may_be_whole_numbers(folder: Path) -> None:
+    """As the masks that stand in GPT-2's checkpoint."""
+    path = folder / "model.safetensors"
+    masks = {f"transformer.h.{block}.attn.bias": torch.ones(1, 1, 4, 4, dtype=torch.uint8) for block in range(2)}
+    save_file(load_file(path) | masks, path, metadata={"format": "pt"})
+    model = section(folder)
+    assert load_weights(model, load_config(model, ("bad", "good")), ("bad", "good")).arrays
 
 
 def test_an_adapter_alone_is_told_as_such(tmp_path: Path) -> None:
