@@ -100,6 +100,7 @@ def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRow, list[Tria
         if trial in confirmed:
             one = confirmed[trial]
             numbers |= {"confirmed_quality": one.mean, "confirmed_std": one.deviation, "test_quality": one.test}
+            numbers["confirmed_seeds"] = one.seeds
         metrics = {name: float(value) for name, value in numbers.items() if value is not None}
-        rows.append(TrialRow(run_id="", state=result.state, metrics=metrics, plan=plan, reason=result.reason))
+        rows.append(TrialRow("", result.state, metrics, plan, result.reason, row_values=result.row_values))
     return search, rows

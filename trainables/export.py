@@ -22,6 +22,7 @@ from trainables.data.splits import load_splits
 from trainables.export_facts import base_license, hide_paths, loading_code, save_preprocessor, versions
 from trainables.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, LABELS, check_base_of, load_export
 from trainables.low_rank import low_rank, score
+from trainables.metrics import positive_position
 from trainables.stock import stock_form, verify_stock, write_adapter
 from trainables.verification import FILE, saved_dtype, saved_rows, verify
 
@@ -129,12 +130,14 @@ def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
 def _lora(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
     """A low-rank stand-in, and its quality beside the adapter's."""
     spec = card.spec
-    validation = load_splits(spec).validation
+    splits = load_splits(spec)
+    positive = positive_position(spec.objective.positive, splits.labels)
+    batch = spec.training.per_device_eval_batch_size
     shutil.copy2(adapter / BASE, folder / BASE)
     native = load_export(adapter, spec.model, saved_dtype(adapter))
     write_adapter(low_rank(native, rank), native, adapter, folder)
     before, after = (
-        score(model, validation, spec.model.task, spec.metric.name, spec.training.per_device_eval_batch_size)
+        score(model, splits.validation, spec.model.task, spec.metric.name, batch, positive)
         for model in (native, load_export(folder, spec.model, saved_dtype(adapter)))
     )
     kept = f"rank {rank:g}" if rank >= 1 else f"{rank:g} of the squared singular values of every layer"
