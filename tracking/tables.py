@@ -114,7 +114,9 @@ def answer_note(document: FrontDocument) -> str:
                 "The head alone was not measured, so no trial is known to beat it: there is no best point and no knee."
             )
         head = number(document.reference.quality, document.objective.metric in SHARES)
-        return f"No trial beats the head alone ({head}), so there is no best point and no knee."
+        known = any(point.confirmed_quality is not None for point in document.front)
+        how = " by its confirmed quality" if known else ""
+        return f"No trial of this front beats the head alone ({head}){how}, so it has no best point and no knee."
     shown = {point.trial for point in document.front}
     beside = ", ".join(f"{trial} ({mark})" for trial, mark in _marks(document).items() if trial not in shown)
     return f"Not on this front, for trials on it did worse when they were confirmed: {beside}." if beside else ""

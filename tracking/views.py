@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from spaces.answers import Answer, Point, above, head_level, trusted_answer
-from spaces.confirming import Score, Spread, error_of_difference, ties
+from spaces.confirming import Score, Spread, error_of_difference, ties, told_apart
 from spaces.fronts import front, hypervolume
 from spaces.metrics import Mode
 from spaces.records import Kind
@@ -82,11 +82,8 @@ def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool,
 
 
 def _ties(points: Sequence[TrialRow], rows: Sequence[TrialRow]) -> Ties:
-    scores: dict[str, list[Score]] = {row.plan.trial: [] for row in points}
-    for row in rows:
-        if row.plan.kind == "confirmation" and row.quality is not None and row.plan.confirms is not None:
-            scores.setdefault(row.plan.confirms, []).append(Score(row.quality, unpack(row.row_values)))
-    mine = [scores[row.plan.trial] for row in points]
+    scores = _fresh_scores(rows)
+    mine = [scores.get(row.plan.trial, []) for row in points]
     known = {score.rows.rows if score.rows is not None else None for found in mine for score in found}
     return Ties(
         pairs=tuple(ties({row.plan.trial: row.plan.trainable_parameters for row in points}, scores)),
@@ -124,6 +121,26 @@ def build_answer(
     )
     best, bend = found.best, found.knee
     return Answer(finished[best.trial] if best else None, finished[bend.trial] if bend else None)
+
+
+def _fresh_scores(rows: Iterable[TrialRow]) -> dict[str, list[Score]]:
+    """Of each trial that was confirmed its trainings on fresh seeds."""
+    scores: dict[str, list[Score]] = {}
+    for row in rows:
+        if row.plan.kind == "confirmation" and row.quality is not None and row.plan.confirms is not None:
+            scores.setdefault(row.plan.confirms, []).append(Score(row.quality, unpack(row.row_values)))
+    return scores
+
+
+def is_near_head(search: SearchRow, rows: Sequence[TrialRow]) -> bool:
+    """Whether the best trial beats the head alone by no more than their errors, as far as these are known."""
+    best = build_answer(search, rows).best
+    head = next((row for row in rows if row.plan.kind == "reference"), None)
+    if best is None or head is None or head.quality is None or (on_rows := unpack(head.row_values)) is None:
+        return False
+    once = [Score(best.metrics["quality"], unpack(best.row_values))]
+    fresh = _fresh_scores(rows).get(best.plan.trial, once)
+    return not told_apart(fresh, [Score(head.quality, on_rows)], _spread(rows))
 
 
 def smallest_answer(search: SearchRow, rows: Sequence[TrialRow]) -> int | None:

@@ -92,7 +92,10 @@ def test_no_point_that_does_not_beat_the_head_has_a_mark() -> None:
     rows = [REFERENCE, trial_row("0000", 0.45, 100), trial_row("0001", 0.5, 1000)]
     document = build_front(search_row(), rows, confirmed=False, axis="trainable")
     assert [line.split()[-1] for line in printed(document)[-2:]] == ["B", "kB"]
-    assert answer_note(document) == "No trial beats the head alone (50.0%), so there is no best point and no knee."
+    assert (
+        answer_note(document)
+        == "No trial of this front beats the head alone (50.0%), so it has no best point and no knee."
+    )
     unmeasured = build_front(search_row(), rows[1:], confirmed=False, axis="trainable")
     assert answer_note(unmeasured).startswith("The head alone was not measured, so no trial is known to beat it")
 
