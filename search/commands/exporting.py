@@ -114,7 +114,10 @@ def export(
         print(f"{metric} on validation: {proof.before:.4f} as trained, {proof.after:.4f} as LoRA of low rank")
     else:
         alone = ", by PEFT alone" if form == "stock" else ""
-        print(f"verified in a fresh process{alone}: the largest difference of its logits is {proof.difference:.2g}")
+        kind = "" if proof.weights is None else f", its weights are {proof.weights}"
+        print(
+            f"verified in a fresh process{alone}: the largest difference of its logits is {proof.difference:.2g}{kind}"
+        )
 
 
 def export_from(

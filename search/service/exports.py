@@ -23,7 +23,7 @@ from tracking.client import reading
 from tracking.export_orders import ExportOrder, add_order, drop_order, find_orders
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from tracking.client import MlflowClient
 
 FOLDER = "exports"
 MODULE = "search.service.exporter"

@@ -21,7 +21,7 @@ from tracking.rows import SearchRow, deleted_search, find_search, read_trials, s
 from tracking.views import build_front
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from tracking.client import MlflowClient
 
 logger = logging.getLogger(__name__)
 

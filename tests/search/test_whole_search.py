@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -270,6 +271,52 @@ def test_resume_of_a_finished_search_does_what_a_killed_driver_left_undone(searc
     assert json.loads(kept.read_text()) == front
     uploaded = [json.loads(path.read_text()) for path in Path(spec.storage).glob("mlartifacts/*/artifacts/front.json")]
     assert [one for one in uploaded if one["search"] == "mine"] == [front]
+
+
+SPOILED_FILES = (
+    "spec.yaml",
+    "search.json",
+    "finished",
+    "stop",
+    "driver",
+    "optuna.db",
+    "outbox.jsonl",
+    "outbox.offset",
+    "outbox.lock",
+    "front.json",
+    "front.html",
+    "front.png",
+    "trials/0000/plan.json",
+    "trials/0000/result.json",
+    "trials/0000/rungs.jsonl",
+    "trials/0000/adapter/adapter_config.json",
+    "trials/0000/adapter/adapter_model.safetensors",
+)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\0junk" * 300, None], ids=["empty", "junk", "a folder"])
+@pytest.mark.parametrize("name", SPOILED_FILES)
+def test_a_spoiled_file_is_said_in_one_line_and_costs_nothing_else(
+    searched: Workplace, name: str, content: bytes | None
+) -> None:
+    file = searched.home / name
+    kept = file.read_bytes() if file.is_file() else None
+    file.unlink(missing_ok=True)
+    file.mkdir() if content is None else file.write_bytes(content)
+    try:
+        for command in ("doctor", "front", "trials"):
+            done = searched.call(command, "mine")
+            said = [line for line in done.stderr.splitlines() if line]
+            assert done.returncode in (0, 1, 2)
+            assert len(said) == (done.returncode != 0 and bool(said))
+            assert "please report" not in done.stderr
+            if command != "doctor":  # what MLflow has is read from there
+                assert done.returncode == 0, done.stderr
+    finally:
+        shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
+        if kept is not None:
+            file.write_bytes(kept)
+    assert read(searched, "doctor", "mine")["healthy"]
 
 
 def test_count_says_what_was_trained(searched: Workplace) -> None:
