@@ -44,6 +44,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
         Hopeless: when the reference fails, or all of the first trials do in the same way.
     """
     prepared = prepare(spec, partial(announce, console))
+    spec = prepared.spec
     for note in prepared.notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     check_storage(spec)
@@ -72,7 +73,8 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
     with search_home.held(home):
         if search_home.is_finished(home):
             return _catch_up(spec, identity.search_id, uri)
-        prepared = prepare(spec, partial(announce, console))
+        # As it began: one of an earlier version names no positive label.
+        prepared = dataclasses.replace(prepare(spec, partial(announce, console)), spec=spec)
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
         if not Ledger(home).trials("trial"):  # killed before it began with what is known

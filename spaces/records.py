@@ -60,3 +60,4 @@ class TrialResult(BaseModel):
     peak_memory_bytes: int = 0
     rungs: tuple[Rung, ...] = ()
     reason: str | None = Field(default=None, description="Why it failed or was stopped, in one line.")
+    row_values: str | None = Field(default=None, description="Its quality by validation row; see spaces.row_values.")

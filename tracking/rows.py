@@ -76,6 +76,7 @@ class TrialRow:
     reason: str | None
     seconds: float | None = None  # from its start to its end, whatever lay between
     spoiled: bool = False  # its record cannot be read, and `reason` says why
+    row_values: str | None = None  # see `spaces.row_values`; none of what an earlier version recorded
 
     @property
     def quality(self) -> float | None:
@@ -204,6 +205,11 @@ def read_reference(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
     return _children(client, search, f"tags.`{tags.KIND}` = 'reference'", _trial)
 
 
+def read_confirmations(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
+    """Points of the front trained again."""
+    return _children(client, search, f"tags.`{tags.KIND}` = 'confirmation'", _trial_or_flaw)
+
+
 def _children(client: MlflowClient, search: SearchRow, query: str, read: Callable[[Run], TrialRow]) -> list[TrialRow]:
     found = runs(client, [search.experiment_id], _of(search, query))
     # Ids are padded with zeros to four digits; the ten-thousandth is longer and comes after them.
@@ -267,6 +273,7 @@ def _trial(run: Run) -> TrialRow:
         metrics=_metrics(run),
         plan=plan,
         reason=run.data.tags.get(tags.REASON) or None,
+        row_values=run.data.tags.get(tags.ROW_VALUES),
         seconds=None if run.info.end_time is None else (run.info.end_time - _moment(run)) / 1000,
     )
 

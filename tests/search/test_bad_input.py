@@ -141,6 +141,10 @@ class TestSpec:
         ("sections", "expected"),
         [
             ({"budgets": 3}, "budgets: unknown field; allowed: budget, confirm, data,"),
+            (
+                {"objective": {"metric": "accuracy", "positive": "good"}},
+                "objective.positive = 'good': says nothing of metric accuracy; allowed: with metric f1",
+            ),
             ({"training": {"steps": 3}}, "training.steps: unknown field; allowed: bf16,"),
             ({"data": {"train": {"hub": "a/b", "part": 1}}}, "data.train.part: unknown field; allowed: hub, name,"),
             ({"training": {"max_steps": "many"}}, "training.max_steps = 'many': Input should be a valid integer"),
