@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from tracking.documents import Axis, FrontDocument, FrontPoint, TrialsDocument
 # Okabe and Ito's colours, which stay apart for colour-blind readers, without yellow; shapes tell the rest apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#8C564B")
 _SHAPES = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("v", "triangle-down"))
+_NOTE = (0.22, 0.05)  # the width and height of a note, as parts of those of the picture
+_DOT = 0.012
+_PLACES = (0.01, 0.7, 0.35)
 SHARES = frozenset({"accuracy", "f1", "exact-match"})
 
 
@@ -68,6 +72,34 @@ class Picture:
         """Whether powers of ten are marks enough for the axis of counts."""
         return self.high[0] / self.low[0] > 20_000
 
+    @property
+    def reference_place(self) -> tuple[float, bool]:
+        """Where the note at the line of the reference hides the fewest dots: how far to the right, as a part of the
+        width, and whether above the line."""
+        if self.reference is None:
+            return 0.0, True
+        across = [self._across(dot.size) for dot in (*self.trials, *self.front)]
+        up = [self._up(dot.quality) for dot in (*self.trials, *self.front)]
+        line = self._up(self.reference)
+
+        def hidden(place: tuple[float, bool]) -> tuple[bool, int]:
+            left, above = place
+            low, high = (line, line + _NOTE[1]) if above else (line - _NOTE[1], line)
+            inside = (
+                left - _DOT <= x <= left + _NOTE[0] + _DOT and low - _DOT <= y <= high + _DOT
+                for x, y in zip(across, up, strict=True)
+            )
+            return not 0 <= low < high <= 1, sum(inside)
+
+        return min(((left, above) for left in _PLACES for above in (True, False)), key=hidden)
+
+    def _across(self, size: float) -> float:
+        low, high = map(math.log, (self.low[0], self.high[0]))
+        return (math.log(max(size, 1)) - low) / (high - low)
+
+    def _up(self, quality: float) -> float:
+        return (quality - self.low[1]) / (self.high[1] - self.low[1])
+
     def line(self) -> tuple[list[float], list[float]]:
         """The corners of the front, which goes on to the budget: with more allowed its last point is still best."""
         ends = (self.budget, self.front[-1].quality)
@@ -120,9 +152,9 @@ def _bounds(document: FrontDocument, dots: tuple[Dot, ...]) -> tuple[tuple[float
     qualities = [dot.quality for dot in dots if reference is None or best * dot.quality >= best * reference]
     qualities += [] if reference is None else [reference]
     lowest, highest = min(qualities, default=0.0), max(qualities, default=1.0)
-    margin = 0.08 * (highest - lowest) or 0.05
+    margin = 0.08 * (highest - lowest) or 0.05 * max(1.0, abs(highest))
     left = max(1, min(*sizes, document.budget.parameters // 10))
-    air = (document.budget.parameters / left) ** 0.06
+    air = max(1.05, (document.budget.parameters / left) ** 0.06)
     return (left / air, lowest - margin), (document.budget.parameters * air, highest + margin)
 
 
