@@ -37,6 +37,7 @@ class Identity:
 
 def create(spec: SearchSpec, identity: Identity) -> None:
     """Make the folder of a new search."""
+    spec.home.mkdir(parents=True, exist_ok=True)
     write_durably(spec.home / IDENTITY, json.dumps(dataclasses.asdict(identity)))
     # The spec comes last: a folder without one is not a search yet.
     write_durably(spec.home / SPEC, dump_spec(spec))
@@ -108,8 +109,10 @@ def read(home: Path) -> tuple[SearchSpec, Identity]:
         RequestError: when its folder was damaged.
     """
     try:
-        identity = Identity(**json.loads((home / IDENTITY).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        held = json.loads((home / IDENTITY).read_text(encoding="utf-8"))
+        known = {field.name for field in dataclasses.fields(Identity)}  # a later version may have written more
+        identity = Identity(**{name: value for name, value in held.items() if name in known})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RequestError(
             f"search {home.name!r}: {home / IDENTITY} is damaged ({error}); allowed: as it was written"
         ) from None

@@ -12,47 +12,89 @@ from pathlib import Path
 from search import home as search_home
 from search.cli import exit_code
 from search.commands.launching import search, take_up
+from search.head import EXIT_CODE
+from search.processes import complaint
+from search.service.scheduling import AWAY, GIVEN_UP
+from search.storage import check_storage
 from search.terminal import console
-from spaces.errors import RequestError, Unreachable, WorkError
-from spaces.spec import dump_spec
+from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
+from spaces.spec import SearchSpec, dump_spec
 from tracking.client import reading
 from tracking.requests import Request, find_requests
+from tracking.rows import scan_searches
 from tracking.spool import Spool
 
 
 def main() -> int:
-    """Run the search on the cluster that the job belongs to; the exit code is that of the command."""
+    """Run the search on the cluster that the job belongs to.
+
+    The exit code is that of the command, but `AWAY` where something failed that is no matter of the search, and
+    `GIVEN_UP` of a search that another job would not help.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--storage", type=Path, required=True)
     parser.add_argument("--tracking-uri", required=True)
     given = parser.parse_args()
+    os.environ[EXIT_CODE] = str(AWAY)
     with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models and data are no folders
-        return exit_code(lambda: _drive(given.name, given.storage / given.name, given.tracking_uri))
+        return exit_code(lambda: _attended(given.name, given.storage / given.name, given.tracking_uri))
+
+
+def _attended(name: str, home: Path, uri: str) -> int:
+    """Drive, and tell an outage from what is wrong with the search: nothing of it is final."""
+    try:
+        return _drive(name, home, uri)
+    except Hopeless as error:
+        print(complaint(error), file=sys.stderr)
+        return GIVEN_UP
+    except (Unreachable, Away, OSError) as error:
+        print(complaint(error), file=sys.stderr)
+        return AWAY
 
 
 def _drive(name: str, home: Path, uri: str) -> int:
     # Ray gives its jobs the address of their cluster.
     address = os.environ.get("RAY_ADDRESS", "auto")
-    try:
-        request = _request(name, uri)
-        if request is not None and request.wanted == "stop":
-            # Nothing that ended: who wants the search again meanwhile is given another job.
-            raise WorkError(f"search {name!r} is to stop, and was not begun")
-        if search_home.exists(home):  # no `resume`, which would take back a stop that is asked for now
-            code = take_up(home, address, uri, console())
-        else:
-            code = _begin(name, request, address, uri)
-    except Unreachable as error:  # nobody's request is wrong: the next job may find it
-        raise WorkError(str(error)) from None
+    if not home.parent.is_dir():  # where it was mounted another folder may be, into which nobody shall write
+        raise Away(f"storage {home.parent}: is not there")
+    check_storage(home.parent)
+    request, tracked = _known(name, uri)
+    if request is not None and request.wanted == "stop":
+        # Nothing that ended: who wants the search again meanwhile is given another job.
+        raise WorkError(f"search {name!r} is to stop, and was not begun")
+    if search_home.exists(home):  # no `resume`, which would take back a stop that is asked for now
+        _check_sources(search_home.read(home)[0])
+        code = take_up(home, address, uri, console())
+    elif tracked:
+        raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
+    else:
+        code = _begin(name, request, address, uri)
     if search_home.is_finished(home) and (waiting := Spool(home).unsent):
-        raise WorkError(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
+        raise Away(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
     return code
 
 
-def _request(name: str, uri: str) -> Request | None:
+def _known(name: str, uri: str) -> tuple[Request | None, bool]:
+    """What was asked for, and whether MLflow knows the search already."""
     with reading(uri) as client:
-        return next(iter(find_requests(client, name)), None)
+        return next(iter(find_requests(client, name)), None), bool(scan_searches(client, name))
+
+
+def _check_sources(spec: SearchSpec) -> None:
+    """See that what a search began with is there: it was, so that what is missing is away.
+
+    Raises:
+        Away: naming what is not.
+    """
+    data = spec.data
+    given = {"model.path": spec.model.path, "data.train": data.train, "data.validation": data.validation}
+    for field, path in given.items():
+        if isinstance(path, str) and os.path.isabs(path):
+            try:
+                os.stat(path)
+            except OSError as error:
+                raise Away(f"{field} = {path}: {error.strerror}, and the search began with it") from None
 
 
 def _begin(name: str, request: Request | None, address: str, uri: str) -> int:

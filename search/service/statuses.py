@@ -13,7 +13,6 @@ from search.service.marks import is_marked
 from search.service.pace import seconds_left, seconds_left_since
 from search.service.scheduling import Standing
 from spaces.errors import RequestError
-from spaces.fronts import knee
 from spaces.spec import SearchSpec, load_spec
 from tracking.documents import FrontDocument, ObjectiveName, TrialCounts
 from tracking.requests import Request
@@ -46,19 +45,41 @@ def status_of(name: str, row: SearchRow | None, standing: Standing | None, stora
         planned=planned,
         progress=progress,
         eta_seconds=seconds_left_since(row, progress) if row is not None and _has_one_driver(row, standing) else None,
-        message=standing.message if standing is not None else None,
+        message=(standing.message if standing is not None else None) or _reason(phase, row),
+    )
+
+
+def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
+    """A search of which no more can be said than that its records cannot be read."""
+    return SearchStatus(
+        search=name,
+        state=phase,
+        submitted=None,
+        started=None,
+        base_model="",
+        budget=None,
+        objective=None,
+        hypervolume=None,
+        trials=NOTHING,
+        planned=None,
+        progress=0.0,
+        eta_seconds=None,
+        message=flaw,
     )
 
 
 def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRow]) -> SearchStatus:
     """With what its trials say."""
     left = seconds_left(trials, status.planned) if status.state == "running" and status.planned is not None else None
-    status = status.model_copy(update={"eta_seconds": left})
-    points = document.front
-    if not points:
-        return status
-    best = knee(points, lambda one: one.quality, lambda one: one.trainable_parameters, document.objective.mode)
-    return status.model_copy(update={"best": points[-1], "knee": best})
+    status = status.model_copy(update={"eta_seconds": left, "best": document.best, "knee": document.knee})
+    if spoiled := [one.reason for one in trials if one.spoiled]:
+        said = f"{len(spoiled)} of its trainings cannot be read; the first: {spoiled[0]}"
+        status = status.model_copy(update={"message": status.message or said})
+    return status
+
+
+def _reason(phase: Phase, row: SearchRow | None) -> str | None:
+    return row.reason if phase == "failed" and row is not None else None
 
 
 def _phase(row: SearchRow | None, home: Path) -> Phase:
