@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tracking.documents import Axis, FrontDocument, FrontPoint, TrialsDocument
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers, without yellow; shapes tell the rest apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#8C564B")
 _SHAPES = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("v", "triangle-down"))
-_NOTE = (0.22, 0.05)  # the width and height of a note, as parts of those of the picture
-_DOT = 0.012
-_PLACES = (0.01, 0.7, 0.35)
 SHARES = frozenset({"accuracy", "f1", "exact-match"})
 
 
@@ -36,6 +33,27 @@ class Dot:
     method: str
     label: str
     spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a note begins, or ends, along a line: how far to the right, as a part of the width; above it or below."""
+
+    across: float
+    anchor: Literal["left", "right"]
+    above: bool
+
+
+_PLACES = (
+    Place(0.01, "left", True),
+    Place(0.01, "left", False),
+    Place(0.93, "right", True),
+    Place(0.93, "right", False),
+    Place(0.35, "left", True),
+    Place(0.35, "left", False),
+)
+_NOTE = (0.22, 0.05)  # the width and height of a note, as parts of those of the picture
+_DOT = 0.012
 
 
 @dataclass(frozen=True)
@@ -72,25 +90,20 @@ class Picture:
         return self.high[0] / self.low[0] > 20_000
 
     @property
-    def reference_place(self) -> tuple[float, bool]:
-        """Where the note at the line of the reference hides the fewest dots: how far to the right, as a part of the
-        width, and whether above the line."""
+    def reference_place(self) -> Place:
+        """Where the note at the line of the reference hides the fewest dots."""
         if self.reference is None:
-            return 0.0, True
-        across = [self._across(dot.size) for dot in (*self.trials, *self.front)]
-        up = [self._up(dot.quality) for dot in (*self.trials, *self.front)]
+            return _PLACES[0]
+        dots = [(self._across(dot.size), self._up(dot.quality)) for dot in (*self.trials, *self.front)]
         line = self._up(self.reference)
 
-        def hidden(place: tuple[float, bool]) -> tuple[bool, int]:
-            left, above = place
-            low, high = (line, line + _NOTE[1]) if above else (line - _NOTE[1], line)
-            inside = (
-                left - _DOT <= x <= left + _NOTE[0] + _DOT and low - _DOT <= y <= high + _DOT
-                for x, y in zip(across, up, strict=True)
-            )
+        def hidden(place: Place) -> tuple[bool, int]:
+            left = place.across if place.anchor == "left" else place.across - _NOTE[0]
+            low, high = (line, line + _NOTE[1]) if place.above else (line - _NOTE[1], line)
+            inside = (left - _DOT <= x <= left + _NOTE[0] + _DOT and low - _DOT <= y <= high + _DOT for x, y in dots)
             return not 0 <= low < high <= 1, sum(inside)
 
-        return min(((left, above) for left in _PLACES for above in (True, False)), key=hidden)
+        return min(_PLACES, key=hidden)
 
     def _across(self, size: float) -> float:
         low, high = map(math.log, (self.low[0], self.high[0]))

@@ -36,8 +36,9 @@ def draw_html(picture: Picture, path: Path) -> None:
     # Below the picture, for beside it there is no room on a phone.
     legend = {"title": f"{picture.legend}  ", "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
     figure = go.Figure(layout={"template": "plotly_white", "hovermode": "closest", "legend": legend})
-    figure.update_layout(title={"text": picture.title, "subtitle": {"text": picture.subtitle}})
-    figure.update_layout(margin={"l": 16, "r": 16, "b": 16})
+    subtitle = picture.subtitle.replace(" · ", "<br>")  # of which each part is short enough for a phone
+    figure.update_layout(title={"text": picture.title, "subtitle": {"text": subtitle}, "yref": "container", "y": 0.97})
+    figure.update_layout(title_yanchor="top", margin={"l": 16, "r": 16, "b": 16, "t": 130})
     for method, style in picture.styles.items():
         marker = {"color": style.colour, "symbol": style.symbol, "size": 8, "opacity": 0.35}
         figure.add_scatter(**_scatter(picture, picture.trials, method), marker=marker, showlegend=False)
@@ -56,12 +57,12 @@ def draw_html(picture: Picture, path: Path) -> None:
     figure.add_annotation(x=math.log10(picture.budget), y=0.5, yref="paper", **note, **budget)
     if picture.reference is not None:
         figure.add_hline(picture.reference, line={"color": _FAINT, "dash": "dot", "width": 1.2})
-        left, above = picture.reference_place
-        head = {"text": picture.reference_note, "xanchor": "left", "yanchor": "bottom" if above else "top"}
-        figure.add_annotation(x=left, xref="paper", y=picture.reference, **note, **head)
+        place = picture.reference_place
+        head = {"text": picture.reference_note, "xanchor": place.anchor, "yanchor": "bottom" if place.above else "top"}
+        figure.add_annotation(x=place.across, xref="paper", y=picture.reference, **note, **head)
     if picture.knee:
-        place = {"ax": -30, "ay": -32 if picture.upward else 32}
-        figure.add_annotation(x=math.log10(picture.knee.size), y=picture.knee.quality, text="knee", **place)
+        offset = {"ax": -30, "ay": -32 if picture.upward else 32}
+        figure.add_annotation(x=math.log10(picture.knee.size), y=picture.knee.quality, text="knee", **offset)
     figure.update_xaxes(
         title=picture.across,
         type="log",
@@ -157,9 +158,10 @@ def _frame(axes: Axes, picture: Picture) -> None:
     axes.annotate(picture.budget_note, at, (4, 0), upright, "offset points", rotation=90, va="center", **quiet)
     if picture.reference is not None:
         axes.axhline(picture.reference, color=_FAINT, linestyle=":", linewidth=1.3, zorder=1)
-        (left, above), across = picture.reference_place, axes.get_yaxis_transform()
-        start, beside = (left, picture.reference), (0, 4 if above else -4)
-        over: dict[str, Any] = {"zorder": 6, "va": "bottom" if above else "top", "path_effects": [_halo()]}
+        place, across = picture.reference_place, axes.get_yaxis_transform()
+        start, beside = (place.across, picture.reference), (0, 4 if place.above else -4)
+        side = "bottom" if place.above else "top"
+        over: dict[str, Any] = {"ha": place.anchor, "va": side, "zorder": 6, "path_effects": [_halo()]}
         axes.annotate(picture.reference_note, start, beside, across, "offset points", **quiet, **over)
 
 
