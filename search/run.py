@@ -44,6 +44,8 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
         Hopeless: when the reference fails, or all of the first trials do in the same way.
     """
     prepared = prepare(spec, partial(announce, console))
+    for note in prepared.notes:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     check_storage(spec)
     prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_home.held(spec.home):

@@ -84,7 +84,11 @@ class DataSection(Section):
     prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
     response: str | None = Field(default=None, description="Column with the response to learn (causal-lm).")
     label: str = Field(default="label", description="Column with the label.")
-    max_length: int = Field(default=128, ge=2, description="Tokens an example may have; longer ones are cut.")
+    max_length: int = Field(
+        default=128,
+        ge=2,
+        description="Tokens an example may have; longer ones are cut, which `paretune validate` counts.",
+    )
 
 
 def _percent_or_count(value: Any) -> Any:

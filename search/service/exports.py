@@ -23,7 +23,7 @@ from tracking.client import reading
 from tracking.export_orders import ExportOrder, add_order, drop_order, find_orders
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from tracking.client import MlflowClient
 
 FOLDER = "exports"
 MODULE = "search.service.exporter"
@@ -73,7 +73,7 @@ def chosen(wanted: ExportRequest, found: Reading) -> Export:
         trial = wanted.trial
     else:
         choice = Choice(wanted.max_parameters, False, wanted.choice == "knee", None)
-        trial = choice.of(found.front_document(), found.front_document(confirmed=True)).trial
+        trial = choice.of(found.search, found.trials).plan.trial
     rows = wanted.verification_rows or wanted.format == "lora"  # which never has any
     return Export(trial, wanted.format, None if wanted.rank == RANK else wanted.rank, rows)
 
