@@ -21,6 +21,10 @@ IDENTITY = "search.json"
 FINISHED = "finished"
 STOP = "stop"
 
+BESIDE = frozenset({"mlartifacts", "mlflow.db", "mlruns", "ray"})
+BESIDE_ENDINGS = (".log", "-journal", "-shm", "-wal")
+"""Of what else stands in a storage: MLflow's files, those that SQLite lays beside a database, and logs of launches."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -46,6 +50,20 @@ def create(spec: SearchSpec, identity: Identity) -> None:
 def exists(home: Path) -> bool:
     """Whether a search lives there."""
     return (home / SPEC).is_file()
+
+
+def check_name(name: str) -> None:
+    """See that a new search does not take the place of what else stands in the storage.
+
+    Raises:
+        RequestError: when it would.
+    """
+    if name.casefold() in BESIDE or name.casefold().endswith(BESIDE_ENDINGS):
+        others = ", ".join(sorted(BESIDE))
+        raise RequestError(
+            f"name = {name}: stands for something else beside the searches; "
+            f"allowed: a name other than {others} and those that end in {' or '.join(BESIDE_ENDINGS)}"
+        )
 
 
 def taken(name: str) -> RequestError:

@@ -34,6 +34,7 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
         WorkError: when the search does not begin.
     """
     spec = load_spec(spec_path, overrides)
+    search_home.check_name(spec.name)
     if server is not None:
         for option, value in (("--address", address), ("--tracking-uri", given)):
             if value is not None:
