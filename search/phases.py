@@ -135,6 +135,8 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
             )
         if run.interruption.ended is not None:
             break
+    if run.spec.confirm.top and run.recorder.front and not run.ledger.trials("confirmation"):
+        run.console.print("Nothing to confirm: no trial is known to beat the head alone.", highlight=False)
     on_front = {one.plan.trial for one in run.recorder.front}
     for one in summarise(run.ledger):
         run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test)
@@ -157,7 +159,8 @@ def _unconfirmed(run: Run) -> list[TrialPlan]:
     if plans:
         return plans
     recorder = run.recorder
-    plans = planned_round(recorder.ended, recorder.front, ledger, run.spec, len(run.prepared.validation))
+    rows, reference = len(run.prepared.validation), recorder.reference
+    plans = planned_round(recorder.ended, recorder.front, ledger, run.spec, rows, reference=reference)
     for plan in plans:
         ledger.trial(plan.trial).write_plan(plan)
     return plans

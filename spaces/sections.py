@@ -58,6 +58,9 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+TwoAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
+
+
 class DataSection(Section):
     """Where examples come from and which columns hold them."""
 
@@ -72,11 +75,8 @@ class DataSection(Section):
         lt=1,
         description="Part of the training split that becomes validation when none is given.",
     )
-    text: Annotated[tuple[str, ...], BeforeValidator(_as_list)] | None = Field(
-        default=None,
-        min_length=1,
-        max_length=2,
-        description="One text column, or two for pairs. Default: text.",
+    text: Annotated[TwoAtMost, BeforeValidator(_as_list, json_schema_input_type=str | TwoAtMost)] | None = Field(
+        default=None, description="One text column, or two for pairs. Default: text."
     )
     image: str | None = Field(
         default=None, description="Column with an image: a path within the folder of its file, or encoded bytes."
@@ -107,7 +107,7 @@ def _percent_or_count(value: Any) -> Any:
 
 
 Amount = Annotated[
-    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[0-9.eE+-]+%$")],
+    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[0-9_.eE+ -]+%$")],
     BeforeValidator(_percent_or_count),
 ]
 

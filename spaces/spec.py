@@ -60,7 +60,11 @@ def _check_knob(known: AnyMethod, knob: str, values: Knob) -> None:
         known.configuration(**{setting: value})
 
 
-Methods = Annotated[dict[str, dict[str, Any]], BeforeValidator(_knobs_by_method)]
+_Knobs = dict[str, dict[str, Any] | None]
+Methods = Annotated[
+    dict[str, dict[str, Any]],
+    BeforeValidator(_knobs_by_method, json_schema_input_type=str | _Knobs | list[str | _Knobs]),
+]
 
 
 def default_methods() -> dict[str, dict[str, Any]]:

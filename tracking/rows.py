@@ -163,8 +163,18 @@ def scan_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
     return _children(client, search, f"tags.`{tags.KIND}` != 'search'", _trial_or_flaw)
 
 
-def read_front(client: MlflowClient, search: SearchRow, *, mode: Mode, measure: str, size: str) -> list[TrialRow]:
+def read_front(
+    client: MlflowClient,
+    search: SearchRow,
+    *,
+    mode: Mode,
+    measure: str,
+    size: str,
+    counts: Callable[[TrialRow], bool] = lambda row: True,
+) -> list[TrialRow]:
     """The finished trials that no other beats on the metrics `measure` and `size`, among some that are beaten.
+
+    Those that only trials beat for which `counts` is false are among them as well.
 
     MLflow takes more than a millisecond for each run that it gives, so it is asked for few: for the best ones of those
     that are smaller than all that were found before.
@@ -174,15 +184,19 @@ def read_front(client: MlflowClient, search: SearchRow, *, mode: Mode, measure: 
     query = _of(search, f"tags.`{tags.KIND}` = 'trial'{others}")
     order = [f"metrics.{measure} {'DESC' if mode == 'max' else 'ASC'}", f"metrics.{size} ASC", _EARLIEST]
     found: list[TrialRow] = []
-    smaller = ""
+    smaller, token = "", None
     while True:
-        page = client.search_runs([search.experiment_id], query + smaller, order_by=order, max_results=_FRONT_PAGE)
+        page = client.search_runs(
+            [search.experiment_id], query + smaller, order_by=order, max_results=_FRONT_PAGE, page_token=token
+        )
         # Runs without the metric come last.
         best = [row for row in map(_trial, page) if measure in row.metrics]
         found += best
         if not page.token or not best:
             return found
-        smaller = f" and metrics.{size} < {int(min(row.metrics[size] for row in best))}"
+        sizes = [row.metrics[size] for row in best if counts(row)]
+        token = None if sizes else page.token
+        smaller = f" and metrics.{size} < {int(min(sizes))}" if sizes else smaller
 
 
 def read_reference(client: MlflowClient, search: SearchRow) -> list[TrialRow]:

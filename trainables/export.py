@@ -20,10 +20,20 @@ from spaces.scratch import clear_left_behind, scratch
 from trainables.attach import merged
 from trainables.data.splits import load_splits
 from trainables.export_facts import base_license, hide_paths, loading_code, save_preprocessor, versions
-from trainables.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, LABELS, check_base_of, load_export
+from trainables.loading import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BASE,
+    LABELS,
+    check_base_of,
+    load_export,
+    padding_of,
+    read_labels,
+)
 from trainables.low_rank import low_rank, score
 from trainables.stock import stock_form, verify_stock, write_adapter
 from trainables.verification import FILE, saved_dtype, saved_rows, verify
+from trainables.weights import load_config, own_dtype
 
 Format = Literal["peft", "merged", "lora", "stock"]
 
@@ -33,13 +43,14 @@ class Proof:
     """What an export was found to be, and `rows` of its model card that say so.
 
     `difference`: the largest between the saved logits and those of the export, loaded in a fresh process. A low-rank
-    stand-in has its quality on validation instead, `before` and `after`.
+    stand-in has its quality on validation instead, `before` and `after`. `weights`: the type of those of a whole model.
     """
 
     difference: float | None = None
     before: float | None = None
     after: float | None = None
     rows: tuple[tuple[str, str], ...] = ()
+    weights: str | None = None
 
 
 def export(
@@ -108,10 +119,21 @@ def _peft(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
 
 
 def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
-    """The whole model."""
+    """The whole model, in the type of the base's own weights."""
+    section = card.spec.model
     shutil.copy2(adapter / FILE, folder / FILE)
-    merged(load_export(adapter, card.spec.model, saved_dtype(adapter))).save_pretrained(folder)
-    return Proof(verify(folder, card.spec.model))
+    model = merged(load_export(adapter, section, saved_dtype(adapter)))
+    labels = read_labels(adapter)
+    own = own_dtype(section, load_config(section, labels)) or model.dtype
+    padding = padding_of(section, labels)
+    if padding is not None:
+        model.config.pad_token_id = padding
+        if model.can_generate() and model.generation_config.pad_token_id is None:
+            model.generation_config.pad_token_id = padding
+    model.to(own).save_pretrained(folder)
+    name = str(own).removeprefix("torch.")
+    rows = (("Weights", f"{name}, as those of the base; merged in {str(saved_dtype(adapter)).removeprefix('torch.')}"),)
+    return Proof(verify(folder, section), rows=rows, weights=name)
 
 
 def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:

@@ -18,9 +18,9 @@ from spaces.sections import ModelSection, Task
 from spaces.spec import SearchSpec
 from trainables.data.responses import begins
 from trainables.data.tokenizer import save_tokenizer
-from trainables.loading import ADAPTER_CONFIG, read_labels
+from trainables.loading import ADAPTER_CONFIG, loading_settings, read_labels
+from trainables.model_files import reading, source_of
 from trainables.verification import saved_dtype
-from trainables.weights import load_config, read_config
 
 _BASE_OF_ADAPTER = "base_model_name_or_path"
 
@@ -29,10 +29,10 @@ def save_preprocessor(spec: SearchSpec, folder: Path) -> Any:
     """Save the tokenizer, which cuts and pads as it did in the search, or the image processor; gives it."""
     model = spec.model
     if model.task is Task.IMAGE_CLASSIFICATION:
-        source = Path(model.path).expanduser()
-        processor = AutoImageProcessor.from_pretrained(
-            str(source) if source.is_dir() else model.path, revision=model.revision, trust_remote_code=False
-        )
+        with reading(model, "no image processor can be loaded", "a model with its preprocessor_config.json"):
+            processor = AutoImageProcessor.from_pretrained(
+                source_of(model), revision=model.revision, trust_remote_code=False
+            )
         processor.save_pretrained(folder)
         return processor
     return save_tokenizer(spec, folder)
@@ -41,8 +41,6 @@ def save_preprocessor(spec: SearchSpec, folder: Path) -> Any:
 def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> LoadingCode:
     """How the export is loaded."""
     spec, model = card.spec, card.spec.model
-    text = model.task is not Task.IMAGE_CLASSIFICATION
-    classifies = text and model.task is not Task.CAUSAL_LM
     return LoadingCode(
         task=model.task,
         form=form,
@@ -53,15 +51,9 @@ def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> Loadin
         max_length=spec.data.max_length,
         pair=len(spec.data.text or ()) == 2,
         own_tuner=card.own_tuner,
-        tells_padding=classifies and _padding_of(model, adapter) != read_config(model).pad_token_id,
+        tells_padding="pad_token_id" in loading_settings(model, read_labels(adapter)),
         begins=model.task is Task.CAUSAL_LM and bool(begins(processor)),
     )
-
-
-def _padding_of(model: ModelSection, adapter: Path) -> int | None:
-    """What the trained model took for padding."""
-    found: int | None = load_config(model, read_labels(adapter)).pad_token_id
-    return found
 
 
 def hide_paths(folder: Path, model: ModelSection) -> None:

@@ -250,6 +250,16 @@ def build(shared: SharedWeights, device: torch.device, dtype: torch.dtype | None
     return model
 
 
+def training_dtype(shared: SharedWeights, *, bf16: bool) -> torch.dtype | None:
+    """The type in which trainings hold the base; None: as it comes.
+
+    That is float32, or under bfloat16 autocast the base's own, if autocast brings it together with what it computes.
+    """
+    mixes = {"float32", "bfloat16"}
+    comes = {name for name in shared.types.values() if getattr(torch, name).is_floating_point}
+    return None if bf16 and comes <= mixes else torch.float32
+
+
 def _view(array: npt.NDArray[Any]) -> torch.Tensor:
     with warnings.catch_warnings():
         # torch warns of read-only arrays because it could write through them; `build` promises not to.

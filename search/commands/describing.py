@@ -21,7 +21,6 @@ from spaces.hints import meant_method
 from spaces.knobs import Choice, Knob, Range
 from spaces.methods.base import AnyMethod
 from spaces.registry import methods as all_methods
-from spaces.spec import SearchSpec
 
 
 class KnobDescription(BaseModel):
@@ -205,4 +204,6 @@ def _columns(*names: str) -> Table:
 
 def schema() -> None:
     """Print the JSON schema of a spec."""
-    print(json.dumps(SearchSpec.model_json_schema(), indent=2))
+    from spaces.schema import spec_schema
+
+    print(json.dumps(spec_schema(), indent=2))

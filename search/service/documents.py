@@ -38,7 +38,8 @@ class SearchStatus(_Document):
         "In a list, none of a search that was taken up again."
     )
     best: FrontPoint | None = Field(
-        default=None, description="Of the front so far; of one search alone, not of a list."
+        default=None,
+        description="As the front has it; none where no trial beats the head alone. Of one search, not of a list.",
     )
     knee: FrontPoint | None = Field(default=None, description="The point of best trade, likewise.")
     message: str | None = Field(default=None, description="Why it failed, or why it is tried again.")

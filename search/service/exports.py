@@ -73,7 +73,7 @@ def chosen(wanted: ExportRequest, found: Reading) -> Export:
         trial = wanted.trial
     else:
         choice = Choice(wanted.max_parameters, False, wanted.choice == "knee", None)
-        trial = choice.of(found.front_document(), found.front_document(confirmed=True)).trial
+        trial = choice.of(found.search, found.trials).plan.trial
     rows = wanted.verification_rows or wanted.format == "lora"  # which never has any
     return Export(trial, wanted.format, None if wanted.rank == RANK else wanted.rank, rows)
 

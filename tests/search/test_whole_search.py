@@ -25,6 +25,7 @@ pytestmark = pytest.mark.integration
 
 FRONT_KEYS = {
     "search", "base_model", "base_parameters", "budget", "objective", "reference", "hypervolume", "trials", "front",
+    "best", "knee",
 }  # fmt: skip
 POINT_KEYS = {
     "trial", "run_id", "method", "config", "quality", "confirmed_quality", "confirmed_std", "test_quality",
@@ -43,7 +44,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_da
     place = Workplace(tmp_path_factory.mktemp("place"), tiny_model, tiny_data)
     spec = place.spec(
         data={"test": str(tiny_data / "test.csv")},
-        training={"max_steps": 18},
+        training={"max_steps": 60},
         search={"trials": 8, "rungs": 2, "concurrent": "auto"},
         confirm={"top": 2, "seeds": 2},
     )
@@ -83,8 +84,8 @@ def test_front_json_is_the_contract(searched: Workplace) -> None:
     assert all(10 <= size <= 3000 for size in sizes)
     assert document["reference"]["quality"] is not None
     assert 0 <= document["hypervolume"] <= 1
-    assert points[-1]["confirmed_quality"] is not None
-    assert points[-1]["test_quality"] is not None
+    assert document["best"]["confirmed_quality"] is not None
+    assert document["best"]["test_quality"] is not None
 
 
 def test_no_trial_beats_the_front(searched: Workplace) -> None:
@@ -152,6 +153,20 @@ def test_every_trial_can_be_exported_and_verified(searched: Workplace) -> None:
         assert json.loads((out / "labels.json").read_text()) == ["bad", "good"]
 
 
+@pytest.mark.parametrize("mark", ["best", "knee"])
+def test_status_front_and_export_give_the_same_trial(searched: Workplace, mark: str) -> None:
+    point = read(searched, "front", "mine")[mark]
+    assert read(searched, "status", "mine")[mark] == point
+    head = read(searched, "trials", "mine")["reference"]["quality"]
+    assert point["confirmed_quality"] > head
+    done = searched.call("export", "mine", f"--{mark}", "--out", str(searched.folder / mark))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"exported trial {point['trial']} (")
+    assert f"it is the {mark} by confirmed accuracy, {point['confirmed_quality']:.4f}" in done.stdout
+    (row,) = [line for line in searched.call("front", "mine").stdout.splitlines() if mark in line.split()[-2:]]
+    assert row.split()[0] == point["trial"]
+
+
 def test_a_sparse_adapter_is_exported_for_plain_peft(searched: Workplace) -> None:
     trials = read(searched, "trials", "mine")["trials"]
     trial = next(one["trial"] for one in trials if one["method"] == "sparta")
@@ -164,7 +179,7 @@ def test_a_sparse_adapter_is_exported_for_plain_peft(searched: Workplace) -> Non
 
 
 def test_a_low_rank_stand_in_tells_its_loss_of_quality(searched: Workplace) -> None:
-    best = read(searched, "front", "mine", "--confirmed")["front"][-1]
+    best = read(searched, "front", "mine")["best"]
     out = searched.folder / "low-rank"
     done = searched.call("export", "mine", "--out", str(out), "--format", "lora", "--rank", "2")
     assert done.returncode == 0, done.stderr
@@ -176,7 +191,7 @@ def test_the_best_is_exported_merged_and_needs_no_adapter(searched: Workplace) -
     out = searched.folder / "merged"
     done = searched.call("export", "mine", "--out", str(out), "--format", "merged")
     assert done.returncode == 0, done.stderr
-    best = read(searched, "front", "mine", "--confirmed")["front"][-1]
+    best = read(searched, "front", "mine")["best"]
     assert best["trial"] in done.stdout
     assert not (out / "adapter_config.json").exists()
     assert json.loads((out / "config.json").read_text())["id2label"] == {"0": "bad", "1": "good"}
@@ -200,8 +215,8 @@ def test_a_damaged_adapter_is_noticed(searched: Workplace) -> None:
 
 
 def test_the_recipe_trains_the_same_again(searched: Workplace) -> None:
-    best = read(searched, "front", "mine", "--confirmed")["front"][-1]
-    out = searched.folder / "best"
+    best = read(searched, "front", "mine")["best"]
+    out = searched.folder / "again"
     assert searched.call("export", "mine", "--out", str(out)).returncode == 0
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
     assert (recipe["model"]["path"], recipe["storage"]) == (searched.model.name, "./paretune-runs")

@@ -169,6 +169,9 @@ def test_the_front_is_that_of_all_trials_though_few_are_read(
     generator = random.Random(f"{metric} {confirmed} {axis}")
     writer = SearchWriter(uri, spec, "id", spec.home / "id")
     writer.start_search(Budget(50_000, 50), 1_000_000, 770)
+    head = plan("reference", kind="reference", parameters=0)
+    writer.start_trial(head)
+    writer.end_trial(head, finished(0.5))
     for number in range(60):
         size = generator.randrange(1, 200)
         one = plan(f"{number:04d}", parameters=10 * size)
@@ -189,6 +192,8 @@ def test_the_front_is_that_of_all_trials_though_few_are_read(
     search = find_search(client, "demo")
     assert found == build_front(search, read_trials(client, search), confirmed=confirmed, axis=axis)
     assert len(found.front) > 1
+    assert found.best is not None
+    assert found.knee is not None
 
 
 @pytest.mark.parametrize("quality", [float("nan"), float("inf"), float("-inf")])

@@ -50,8 +50,9 @@ def save_tokenizer(spec: SearchSpec, folder: Path) -> Any:
     """
     tokenizer = load_tokenizer(spec)
     tokenizer.model_max_length = spec.data.max_length
-    tokenizer.padding_side = "right"
-    if spec.model.task is Task.CAUSAL_LM and tokenizer.chat_template:
+    if spec.model.task is not Task.CAUSAL_LM:
+        tokenizer.padding_side = "right"  # as trained; on the left it would move absolute positions
+    elif tokenizer.chat_template:
         tokenizer.split_special_tokens = False
     tokenizer.init_kwargs["split_special_tokens"] = tokenizer.split_special_tokens
     tokenizer.save_pretrained(folder)
