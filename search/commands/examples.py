@@ -37,7 +37,8 @@ VALIDATION: dict[str, Any] = {
     "trials": 40,
     "trainings": 56,
     "max_steps": 300,
-    "metric": "accuracy",
+    "metric": "f1",
+    "positive": "1",
 }
 
 METHODS: dict[str, Any] = {
