@@ -52,7 +52,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     with provisional(spec.home), search_home.held(spec.home):
         if search_home.exists(spec.home):  # since the name was looked up
             raise search_home.taken(spec.name)
-        with _cluster(spec, address, console) as gpus:
+        with _cluster(spec, address, console) as gpus, answering(spec):
             search_id = uuid.uuid4().hex
             kept = None if has_password(uri) else uri
             study = open_study(spec, search_id, spec.home)
@@ -79,7 +79,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
         check_storage(spec)
         if not Ledger(home).trials("trial"):  # killed before it began with what is known
             prepared = _with_earlier(prepared, uri)
-        with _cluster(spec, address, console, begun=True) as gpus:
+        with _cluster(spec, address, console, begun=True) as gpus, answering(spec):
             study = open_study(spec, identity.search_id, home)
             return _run(prepared, study, identity.search_id, uri, gpus, console)
 
@@ -138,7 +138,7 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
         recorder = Recorder(ledger, writer, prepared.budget, spec.metric, rejected=rejected_count(study))
         recorder.take_up()
         run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)
-        with interruption.watch(), answering(spec):
+        with interruption.watch():
             shared = share(prepared, ledger)
             search_phase(run, shared)
             if interruption.hopeless is None and interruption.ended is None:

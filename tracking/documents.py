@@ -185,6 +185,8 @@ class Compared(_Document):
     points: int = Field(description="Points of its front.")
     leading: int = Field(description="Those of them that no point of another front beats.")
     hypervolume: float | None = Field(description="Over the common range, above the common reference.")
+    best: LeadingPoint | None = Field(description="The point of its front with the best quality.")
+    steps: tuple[int, ...] = Field(description="Steps of the trials on its front.")
 
 
 class LeadingPoint(_Document):
@@ -208,3 +210,6 @@ class ComparisonDocument(_Document):
     reference: ReferenceQuality = Field(description="The worst of their references.")
     searches: tuple[Compared, ...]
     front: tuple[LeadingPoint, ...]
+    differences: tuple[str, ...] = Field(
+        description="What else differs between the searches, so that their qualities do not compare as they stand."
+    )

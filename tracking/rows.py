@@ -243,6 +243,9 @@ def _pages(page: Callable[..., Any]) -> Iterator[Any]:
 
 
 def _search(run: Run) -> SearchRow:
+    facts = _record(run, tags.FACTS, SearchFacts)
+    if not (0 <= facts.budget.at_least <= facts.budget.parameters and math.isfinite(facts.perfect)):
+        raise _spoiled(run, f"tag {tags.FACTS} is of no search")
     return SearchRow(
         run_id=run.info.run_id,
         experiment_id=run.info.experiment_id,
@@ -251,7 +254,7 @@ def _search(run: Run) -> SearchRow:
         metrics=_metrics(run),
         name=_text(run, tags.SEARCH, SEARCH_NAME),
         search_id=_text(run, tags.SEARCH_ID, _ANYTHING),
-        facts=_record(run, tags.FACTS, SearchFacts),
+        facts=facts,
         reason=run.data.tags.get(tags.REASON) or None,
     )
 
@@ -332,12 +335,13 @@ def _state(run: Run) -> State:
 
 
 def _metrics(run: Run) -> dict[str, float]:
-    """The finite ones. MLflow's databases keep an infinity as the largest float."""
-    return {
-        name: value
-        for name, value in run.data.metrics.items()
-        if math.isfinite(value) and abs(value) < sys.float_info.max
-    }
+    """The finite ones."""
+    return {name: value for name, value in run.data.metrics.items() if is_number(value)}
+
+
+def is_number(value: float) -> bool:
+    """Whether MLflow means a number: its databases keep an infinity as the largest float."""
+    return math.isfinite(value) and abs(value) < sys.float_info.max
 
 
 def _record(run: Run, tag: str, model: type[M]) -> M:

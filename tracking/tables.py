@@ -87,21 +87,33 @@ def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
     """The searches, and the front of all of them together."""
     percent = document.objective.metric in SHARES
     head = _number(document.reference.quality, percent)
-    budget = document.budget
-    title = f"{budget.at_least:,} to {budget.parameters:,} parameters, above a head alone of {head}"
+    budget, metric = document.budget, document.objective.metric
+    names = " and ".join(one.search for one in document.searches)
+    title = f"{names} by {metric}, from {budget.at_least:,} to {budget.parameters:,} parameters (head alone {head})"
     searches = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in ("search", "hypervolume", "points", "leading", "base model"):
-        searches.add_column(heading, justify="left" if heading in {"search", "base model"} else "right")
+    numbers = (f"best {metric}", "parameters", "hypervolume", "points", "leading", "steps")
+    for heading in ("search", *numbers, "base model"):
+        searches.add_column(heading, justify="right" if heading in numbers else "left")
     for one in document.searches:
         area = "–" if one.hypervolume is None else f"{one.hypervolume:.3f}"
-        searches.add_row(one.search, area, str(one.points), str(one.leading), one.base_model)
-    together = Table(title="together", title_justify="left", title_style="bold", box=None, pad_edge=False)
+        best = ("–", "–")
+        if one.best is not None:
+            best = (number(one.best.quality, percent), f"{one.best.trainable_parameters:,}")
+        counts = (str(one.points), str(one.leading), ", ".join(map(str, one.steps)) or "–")
+        searches.add_row(one.search, *best, area, *counts, one.base_model)
+    together = Table(title="The front of them all", title_justify="left", title_style="bold", box=None, pad_edge=False)
     for heading in ("search", "trial", "method", "trainable parameters", document.objective.metric):
         together.add_column(heading, justify="left" if heading in {"search", "trial", "method"} else "right")
     for point in document.front:
         quality = number(point.quality, percent)
         together.add_row(point.search, point.trial, point.method, f"{point.trainable_parameters:,}", quality)
     return searches, together
+
+
+def differences_note(document: ComparisonDocument) -> str:
+    """A warning of what else differs between the searches; empty where nothing does."""
+    told = "; ".join(document.differences)
+    return f"Not only their methods differ, so compare with care: {told}." if told else ""
 
 
 def answer_note(document: FrontDocument) -> str:

@@ -97,6 +97,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         self._plan = TrialPlan.model_validate(config["plan"])
         self._folder = self._shared.ledger.trial(self._plan.trial)
+        self._note: str | None = None
         self._folder.forget_progress()  # of a training that was cut off, further than its checkpoint
         self._progress_file = ProgressFile(self._folder)
         self._training = None
@@ -144,6 +145,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return self._folder.write_result(
             TrialResult(
                 state="finished",
+                reason=self._note,
                 quality=quality,
                 test_quality=test,
                 steps=training.step,
@@ -166,6 +168,20 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return rung_steps(spec.training.max_steps, 1 if self._plan.kind == "reference" else spec.search.rungs)
 
     def _prepare(self) -> Training:
+        """A training as its checkpoint has it; one whose checkpoint is damaged begins anew."""
+        training = self._assembled()
+        if not self._folder.checkpoint.is_file():
+            return training
+        try:
+            training.load(self._folder.checkpoint)
+        except Exception as error:  # whatever torch makes of a damaged file
+            self._folder.checkpoint.unlink(missing_ok=True)
+            named = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self._note = f"begun anew, for its checkpoint was damaged ({named})"
+            return self._assembled()
+        return training
+
+    def _assembled(self) -> Training:
         spec, plan = self._shared.spec, self._plan
         reset_peak(self._accelerator.device)
         model = copy_of(self._model)
@@ -185,8 +201,6 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         )
         adapter, _ = trained_parameters(training.model, self._shared.inventory)
         self._check_count(sum(parameter.numel() for parameter in adapter.values()))
-        if self._folder.checkpoint.is_file():
-            training.load(self._folder.checkpoint)
         return training
 
     def _check_count(self, found: int) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from search import home as search_home
 from search.commands import examples
 from search.terminal import print_json
 from spaces.errors import RequestError
@@ -150,6 +151,7 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
     from search.preflight import absolute, prepare
 
     spec = absolute(load_spec(spec_path, overrides))
+    search_home.check_name(spec.name)
     prepared = prepare(spec)
     budget, confirm = prepared.budget, spec.confirm
     document = ValidateDocument(
