@@ -75,6 +75,15 @@ class FrontPoint(_Document):
         return self.trainable_parameters if axis == "trainable" else self.stored_parameters
 
 
+class Ties(_Document):
+    """Neighbours on a confirmed front that are not told apart, and the trainings and rows by which that was asked."""
+
+    pairs: tuple[tuple[str, str], ...]
+    fewest: int = Field(description="Fresh trainings of the point that has the fewest.")
+    most: int = Field(description="Fresh trainings of the point that has the most.")
+    rows: int | None = Field(description="Validation rows; none where outcomes by row are not known.")
+
+
 class FrontDocument(_Document):
     """A search and its front, ascending in parameters."""
 
@@ -97,6 +106,11 @@ class FrontDocument(_Document):
         "once is clearly better. None where no point does.",
     )
     knee: FrontPoint | None = Field(default=None, description="The point of best trade among those, likewise.")
+    ties: Ties | None = Field(
+        default=None,
+        exclude_if=lambda ties: ties is None,
+        description="Of a confirmed front of several points alone.",
+    )
 
 
 class TrialEntry(_Document):

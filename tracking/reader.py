@@ -24,6 +24,7 @@ from tracking.rows import (
     SearchRow,
     SpoiledSearch,
     find_search,
+    read_confirmations,
     read_front,
     read_reference,
     read_trials,
@@ -47,7 +48,9 @@ def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis =
         search = find_search(client, name)
         read = partial(read_front, client, search, mode=search.facts.mode, size=f"{axis}_parameters")
         rows = read_reference(client, search) + read(measure=CONFIRMED)
-        if not confirmed:
+        if confirmed:
+            rows += read_confirmations(client, search)
+        else:
             # The best that was trained once may be beaten by the one quality of a trial whose confirmed one is lower.
             found = read(measure="quality", counts=lambda row: CONFIRMED not in row.metrics)
             rows += [row for row in found if row not in rows]

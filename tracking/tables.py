@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from spaces.confirming import LEVEL, ties
+from spaces.confirming import LEVEL
 from spaces.settings import shown_settings
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.picture import SHARES, number
@@ -126,21 +126,30 @@ def answer_note(document: FrontDocument) -> str:
                 "The head alone was not measured, so no trial is known to beat it: there is no best point and no knee."
             )
         head = number(document.reference.quality, document.objective.metric in SHARES)
-        return f"No trial beats the head alone ({head}), so there is no best point and no knee."
+        known = any(point.confirmed_quality is not None for point in document.front)
+        how = " by its confirmed quality" if known else ""
+        return f"No trial of this front beats the head alone ({head}){how}, so it has no best point and no knee."
     shown = {point.trial for point in document.front}
     beside = ", ".join(f"{trial} ({mark})" for trial, mark in _marks(document).items() if trial not in shown)
     return f"Not on this front, for trials on it did worse when they were confirmed: {beside}." if beside else ""
 
 
-def ties_note(document: FrontDocument, trials: TrialsDocument) -> str:
-    """Which neighbours on a confirmed front may well be in another order; empty where none are."""
-    scores: dict[str, list[float]] = {}
-    for one in trials.confirmations:
-        if one.quality is not None:
-            scores.setdefault(one.confirms, []).append(one.quality)
-    found = ties({point.trial: point.trainable_parameters for point in document.front}, scores)
-    pairs = ", ".join(f"{left} and {right}" for left, right in found)
-    return f"Not told apart with {LEVEL:.0%} confidence: {pairs}." if pairs else ""
+def ties_note(document: FrontDocument) -> str:
+    """Which neighbours on a confirmed front may well be in another order, and what that rests on."""
+    if (found := document.ties) is None:
+        return ""
+    pairs = ", ".join(f"{left} and {right}" for left, right in found.pairs)
+    apart = (
+        f"Not told apart with {LEVEL:.0%} confidence: {pairs}." if pairs else f"Told apart with {LEVEL:.0%} confidence."
+    )
+    rows = "" if found.rows is None else f"{found.rows:,} validation rows"
+    if found.most > 1:
+        trainings = f"{found.most}" if found.fewest == found.most else f"{found.fewest} to {found.most}"
+        known = f" and {rows}" if rows else "; the error of the validation rows is not known"
+        return f"{apart} This rests on {trainings} fresh trainings of each{known}."
+    if rows:
+        return f"{apart} This rests on {rows} of one fresh training each; another seed may change it."
+    return f"{apart} There is one fresh training of each, and its outcomes by row are not known."
 
 
 def front_csv(document: FrontDocument, path: Path) -> None:

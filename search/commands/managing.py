@@ -34,6 +34,7 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
         WorkError: when the search does not begin.
     """
     spec = load_spec(spec_path, overrides)
+    search_home.check_name(spec.name)
     if server is not None:
         for option, value in (("--address", address), ("--tracking-uri", given)):
             if value is not None:
@@ -47,7 +48,10 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
 
     spec = absolute(spec)
     if search_home.exists(spec.home):
-        if load_spec(spec.home / search_home.SPEC) != spec:
+        begun = load_spec(spec.home / search_home.SPEC)
+        if begun.objective.positive is not None and spec.objective.positive is None:  # it was looked up in the data
+            spec = spec.model_copy(update={"objective": begun.objective})
+        if begun != spec:
             raise search_home.taken(spec.name)
         print(f"search {spec.name} was launched before; `paretune status {spec.name}` says how it stands")
         return

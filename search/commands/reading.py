@@ -57,7 +57,7 @@ def front(
         print_json(document)
         return
     console.print(front_table(document, confirmed=confirmed, axis=axis))
-    for note in (answer_note(document), ties_note(document, source.trials(name)) if confirmed else ""):
+    for note in (answer_note(document), ties_note(document)):
         if note:
             console.print(note, highlight=False, soft_wrap=True)
     for _, path in files:
