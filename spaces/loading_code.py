@@ -135,7 +135,7 @@ class LoadingCode:
         return [
             'prompts = ["a first prompt", "a second prompt"]',
             "for prompt in prompts:",
-            '    tokens = tokenizer(prompt, add_special_tokens=False)["input_ids"]',
+            '    tokens = tokenizer(prompt, add_special_tokens=False, split_special_tokens=True)["input_ids"]',
             f"    inputs = torch.tensor([{begin}tokens[-{kept}:]])",
             "    with torch.inference_mode():",
             "        written = model.generate(",
