@@ -62,3 +62,4 @@ class TrialResult(BaseModel):
     reason: str | None = Field(
         default=None, description="Why it failed or was stopped, or what befell it, in one line."
     )
+    row_values: str | None = Field(default=None, description="Its quality by validation row; see spaces.row_values.")

@@ -145,6 +145,11 @@ class SearchSpec(Section):
             raise ValueError(
                 f"objective.metric = {name!r} does not fit task {self.model.task}; allowed: {', '.join(fitting)}"
             )
+        positive = self.objective.positive
+        if positive is not None and self.metric.name != "f1":
+            raise ValueError(
+                f"objective.positive = {positive!r}: says nothing of metric {self.metric.name}; allowed: with metric f1"
+            )
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from spaces.inventory import Inventory
 from spaces.ledger import Ledger, Superseded
 from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.registry import configuration as configuration_of
+from spaces.row_values import pack
 from spaces.rungs import rung_steps
 from spaces.spec import SearchSpec
 from trainables.assemble import assemble
@@ -26,8 +27,10 @@ from trainables.attach import trained_parameters
 from trainables.loading import write_base, write_labels
 from trainables.loop import Training, TrainingFailed
 from trainables.memory import peak_bytes, reset_peak, spare_bytes
+from trainables.metrics import positive_position, score
 from trainables.prefix_cache import PrefixCache
 from trainables.progress import ProgressFile
+from trainables.row_influence import row_values
 from trainables.verification import ROWS, save_verification
 from trainables.weights import build, copy_of, initialise_fresh, training_dtype
 
@@ -128,14 +131,16 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             target = training.step  # nothing to train: the reference is the base as it is
         training.train_to(target, self._progress_file)
         metric = self._shared.spec.metric
-        quality = training.evaluate(self._validation).score(metric.name)
+        positive = positive_position(self._shared.spec.objective.positive, self._weights.labels)
+        outputs = training.evaluate(self._validation).predictions()
+        quality = score(metric.name, outputs, positive)
         if quality != quality:
             raise TrainingFailed(f"{metric.name} on validation is not a number at step {training.step}")
         self._folder.add_rung(Rung(step=training.step, quality=quality))
         if target < settings.max_steps and target > 0:
             training.save(self._folder.checkpoint)
             return None
-        test = training.evaluate(self._test).score(metric.name) if self._test is not None else None
+        test = training.evaluate(self._test).score(metric.name, positive) if self._test is not None else None
         self._save_adapter(training.model)
         return self._folder.write_result(
             TrialResult(
@@ -147,6 +152,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 rungs=self._folder.rungs(),
                 train_seconds=training.seconds,
                 peak_memory_bytes=self._peak_bytes(),
+                row_values=pack(row_values(metric.name, outputs, positive)),
             )
         )
 

@@ -92,7 +92,12 @@ def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
     _say(answer_note(summary.front), console)
     if summary.confirmed.front:
         console.print(front_table(summary.confirmed, confirmed=True))
-        _say(ties_note(summary.confirmed, summary.trials), console)
+        _say(ties_note(summary.confirmed), console)
+    if summary.near_head:
+        _say(
+            "The best trial is not told apart from the head alone: more validation rows or seeds may turn them.",
+            console,
+        )
     if summary.waiting:
         console.print(
             f"MLflow does not answer: {summary.waiting} events wait in {spec.home}, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import socket
@@ -139,6 +141,10 @@ class TestSpec:
         ("sections", "expected"),
         [
             ({"budgets": 3}, "budgets: unknown field; allowed: budget, confirm, data,"),
+            (
+                {"objective": {"metric": "accuracy", "positive": "good"}},
+                "objective.positive = 'good': says nothing of metric accuracy; allowed: with metric f1",
+            ),
             ({"training": {"steps": 3}}, "training.steps: unknown field; allowed: bf16,"),
             ({"data": {"train": {"hub": "a/b", "part": 1}}}, "data.train.part: unknown field; allowed: hub, name,"),
             ({"training": {"max_steps": "many"}}, "training.max_steps = 'many': Input should be a valid integer"),
@@ -350,6 +356,14 @@ def test_what_is_cut_is_said_before_training(workplace: Workplace) -> None:
     )
     shown = " ".join(workplace.call("validate", spec).stdout.split())
     assert note in shown
+    printed = io.StringIO()
+    elsewhere = str(workplace.spec(data={"train": "rows.csv"}, search={"study_storage": "nosuch://127.0.0.1/db"}))
+    with (
+        contextlib.chdir(workplace.folder),
+        pytest.raises(RequestError, match="nosuch"),
+    ):  # the next thing to be checked
+        search_run.start(absolute(load_spec(Path(elsewhere))), "sqlite:///m.db", None, Console(file=printed, width=80))
+    assert f"note: {note}\n" in printed.getvalue()
 
 
 def test_what_may_not_be_meant_is_said_before_training(workplace: Workplace) -> None:
