@@ -15,6 +15,7 @@ from rich.console import Console
 from search.bridge import Bridge
 from search.confirm import planned_round, summarise
 from search.interruption import Interruption
+from search.outlook import Outlook
 from search.preflight import Prepared
 from search.progress import Display
 from search.recorder import Recorder
@@ -71,7 +72,7 @@ def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
 
 
 def search_phase(run: Run, shared: SharedSearch) -> None:
-    """Run the trials that are still to run."""
+    """Run the trials that are still to run, as long as there is hope for them."""
     spec, ledger = run.spec, run.ledger
     planned = [folder.plan() for folder in ledger.trials("trial")]
     waiting = [plan for plan in planned if ledger.trial(plan.trial).result() is None]
@@ -97,6 +98,8 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
         given=run.prepared.given,
         on_rejected=run.recorder.reject,
         waiting=waiting,
+        outlook=Outlook(spec, run.prepared.budget),
+        on_hopeless=run.interruption.give_up,
     )
     with run.display(spec.name, trainings) as display:
         run_stage(
@@ -132,9 +135,11 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
             )
         if run.interruption.ended is not None:
             break
+    if run.spec.confirm.top and run.recorder.front and not run.ledger.trials("confirmation"):
+        run.console.print("Nothing to confirm: no trial is known to beat the head alone.", highlight=False)
     on_front = {one.plan.trial for one in run.recorder.front}
     for one in summarise(run.ledger):
-        run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test)
+        run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test, one.seeds)
         if one.trial not in on_front:  # near it, and perhaps better: it can be exported as well
             run.writer.upload_adapter(one.trial, run.ledger.trial(one.trial).adapter)
 
@@ -154,7 +159,8 @@ def _unconfirmed(run: Run) -> list[TrialPlan]:
     if plans:
         return plans
     recorder = run.recorder
-    plans = planned_round(recorder.ended, recorder.front, ledger, run.spec, len(run.prepared.validation))
+    rows, reference = len(run.prepared.validation), recorder.reference
+    plans = planned_round(recorder.ended, recorder.front, ledger, run.spec, rows, reference=reference)
     for plan in plans:
         ledger.trial(plan.trial).write_plan(plan)
     return plans

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from transformers import PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from search.starts import given
 from spaces.budget import Budget, resolve_budget
+from spaces.errors import RequestError
 from spaces.inventory import Inventory
 from spaces.sections import ModelSection, Source
 from spaces.space import Space
@@ -17,14 +21,16 @@ from spaces.spec import SearchSpec
 from spaces.suggestions import Suggestion
 from tracking.uri import absolute_file
 from trainables.data.encoded import EncodedSplit, fingerprint
-from trainables.data.splits import check_test, load_splits
+from trainables.data.splits import Splits, check_test, load_splits
 from trainables.inventory import inventory_of, meta_model
+from trainables.model_files import reading
+from trainables.rehearsal import rehearse
 from trainables.weights import SharedWeights, fresh_parameters, load_config, load_weights, read_config
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spec that was checked against its model and its data."""
+    """A spec that was checked against its model and its data. `notes` are what its user should know of the two."""
 
     spec: SearchSpec
     inventory: Inventory
@@ -35,6 +41,7 @@ class Prepared:
     train: EncodedSplit
     validation: EncodedSplit
     given: tuple[Suggestion, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def fingerprints(self) -> dict[str, str]:
         """What tells the data of the trials from any other, by split."""
@@ -45,23 +52,36 @@ def inspect(spec: SearchSpec, labels: int) -> Inventory:
     """The inventory of the spec's model with a head for `labels` classes, without reading a weight."""
     transformers_logging.set_verbosity_error()
     config = load_config(spec.model, tuple(str(label) for label in range(labels)))
-    return inventory_of(meta_model(config, spec.model.task), fresh_parameters(spec.model, config))
+    return _inventory(spec, config, fresh_parameters(spec.model, config))
 
 
-def prepare(spec: SearchSpec) -> Prepared:
-    """Load and check model and data.
+def _inventory(spec: SearchSpec, config: PreTrainedConfig, fresh: Collection[str]) -> Inventory:
+    with reading(spec.model, "no model can be made of its config.json", "a whole config.json"):
+        model = meta_model(config, spec.model.task)
+    inventory = inventory_of(model, fresh)
+    text = inventory.text and replace(inventory.text, longest=spec.data.max_length)
+    return replace(inventory, text=text)
+
+
+def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) -> Prepared:
+    """Load and check model and data; what takes a while is `announced` before.
 
     Raises:
         RequestError: naming field, value and what is allowed.
     """
+    announced = announced or (lambda work: None)
     transformers_logging.set_verbosity_error()
     # Before the data, whose tokenizer comes from the same folder and would be missed first.
     read_config(spec.model)
+    announced("reading and encoding the data")
     check_test(spec)
     splits = load_splits(spec)
+    spec, about_f1 = with_positive(spec, splits)
+    announced("reading the model")
     config = load_config(spec.model, splits.labels)
     weights = load_weights(spec.model, config, splits.labels)
-    inventory = inventory_of(meta_model(config, spec.model.task), fresh=weights.fresh)
+    rehearse(weights, {"data.train": splits.train, "data.validation": splits.validation})
+    inventory = _inventory(spec, config, weights.fresh)
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
     space = Space(spec.methods, inventory, budget, spec.search.seed)
     space.check()
@@ -76,7 +96,34 @@ def prepare(spec: SearchSpec) -> Prepared:
         train=splits.train,
         validation=splits.validation,
         given=suggestions,
+        notes=(*weights.notes, *splits.notes, *about_f1),
     )
+
+
+def with_positive(spec: SearchSpec, splits: Splits) -> tuple[SearchSpec, tuple[str, ...]]:
+    """The spec with the label whose F1 is the metric, and a note where it was left out: of two labels the rarer one.
+
+    Raises:
+        RequestError: when the label is none of the data.
+    """
+    if spec.metric.name != "f1":
+        return spec, ()
+    labels, positive = splits.labels, spec.objective.positive
+    if positive is None and len(labels) != 2:
+        return spec, (f"objective.metric = f1: the mean over all {len(labels)} labels, as f1-macro",)
+    if positive is None:
+        counts = np.bincount(np.asarray(splits.train.targets), minlength=2)
+        rarer = labels[0] if counts[0] < counts[1] else labels[1]
+        note = f"objective.metric = f1: of the label {rarer!r}, the rarer one; objective.positive names another"
+        return _positive(spec, rarer), (note,)
+    if str(positive).strip() not in labels:
+        allowed = ", ".join(labels)
+        raise RequestError(f"objective.positive = {positive!r}: no label of the data; allowed: {allowed}")
+    return _positive(spec, str(positive).strip()), ()
+
+
+def _positive(spec: SearchSpec, label: str) -> SearchSpec:
+    return spec.model_copy(update={"objective": spec.objective.model_copy(update={"positive": label})})
 
 
 def absolute(spec: SearchSpec) -> SearchSpec:

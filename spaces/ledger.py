@@ -1,7 +1,8 @@
 """The durable record: one folder a trial, written so that a kill at any moment loses nothing finished.
 
 `plan.json` stands before the training starts, `result.json` from its end on, and between them `rungs.jsonl` and
-`checkpoint.pt`. Which trials exist and how they ended follows from these files alone.
+`checkpoint.pt`. Which trials exist and how they ended follows from these files alone; `progress.json`, which says how
+far a training is, is there to be looked at.
 
 `driver` beside the trials names the driver that writes. Workers of an earlier one may outlive it, for a minute when the
 Ray head was killed; what they still write is refused, so that they do not disturb the trials that were taken up.
@@ -19,7 +20,7 @@ from typing import BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from spaces.errors import WorkError
-from spaces.records import Kind, Rung, TrialPlan, TrialResult
+from spaces.records import Kind, Progress, Rung, TrialPlan, TrialResult
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -31,19 +32,30 @@ class Superseded(RuntimeError):
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one move that survives a crash of the machine."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    """Replace `path` by `text` in one move that survives a crash of the machine.
+
+    Raises:
+        OSError: naming `path`, when it cannot be written, as on a full disk; it is as it was then.
+    """
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,10 @@ class TrialFolder:
         """The traceback of an unexpected error."""
         return self.path / "error.txt"
 
+    @property
+    def _progress(self) -> Path:
+        return self.path / "progress.json"
+
     def plan(self) -> TrialPlan:
         """What was decided on.
 
@@ -91,6 +107,7 @@ class TrialFolder:
 
     def write_plan(self, plan: TrialPlan) -> None:
         self._check_driver()
+        self.path.mkdir(parents=True, exist_ok=True)
         write_durably(self.path / "plan.json", plan.model_dump_json(indent=1))
 
     def write_result(self, result: TrialResult) -> TrialResult:
@@ -101,7 +118,33 @@ class TrialFolder:
         self._check_driver()
         write_durably(self.path / "result.json", result.model_dump_json(indent=1))
         self.checkpoint.unlink(missing_ok=True)
+        self.forget_progress()
         return result
+
+    def begin_anew(self) -> None:
+        """Forget a failure, and what was trained until then: the training is to be tried again."""
+        self._check_driver()
+        for left in (self.path / "rungs.jsonl", self.checkpoint, self.error):
+            left.unlink(missing_ok=True)
+        (self.path / "result.json").unlink()  # last: until then the failure is known
+
+    def progress(self) -> Progress | None:
+        """How far the training is; nothing where that is not known at the moment."""
+        try:
+            return Progress.model_validate_json(self._progress.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def write_progress(self, progress: Progress) -> None:
+        """Replace what is known of how far the training is, without waiting for the disk."""
+        self._check_driver()
+        temporary = self._progress.with_suffix(".tmp")
+        temporary.write_text(progress.model_dump_json(), encoding="utf-8")
+        os.replace(temporary, self._progress)
+
+    def forget_progress(self) -> None:
+        """Nothing is known of how far the training is."""
+        self._progress.unlink(missing_ok=True)
 
     def rungs(self) -> tuple[Rung, ...]:
         """The evaluations so far, each step once; a line that a kill tore is passed over."""

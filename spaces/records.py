@@ -19,6 +19,15 @@ class Rung(BaseModel):
     quality: float
 
 
+class Progress(BaseModel):
+    """How far a training is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    loss: float = Field(description="Of training: the mean over the steps since this was written last.")
+
+
 class TrialPlan(BaseModel):
     """A training that was decided on. It is written before the training starts."""
 
@@ -50,4 +59,7 @@ class TrialResult(BaseModel):
     train_seconds: float = 0.0
     peak_memory_bytes: int = 0
     rungs: tuple[Rung, ...] = ()
-    reason: str | None = Field(default=None, description="Why it failed or was stopped, in one line.")
+    reason: str | None = Field(
+        default=None, description="Why it failed or was stopped, or what befell it, in one line."
+    )
+    row_values: str | None = Field(default=None, description="Its quality by validation row; see spaces.row_values.")

@@ -69,9 +69,9 @@ def anchors(page: Path) -> set[str]:
 
 
 def shell_lines(*pages: Path, section: str | None = None) -> list[str]:
-    """Lines of shell blocks, without comments."""
+    """Lines of shell blocks, without comments and without the variables that are set for a line."""
     return [
-        line
+        re.sub(r"^([A-Z_]+=\S+ )+", "", line)
         for block in blocks("sh", *pages, section=section)
         for line in block.text.replace("\\\n", " ").splitlines()
         if line.strip() and not line.startswith("#")

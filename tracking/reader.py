@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
+from spaces.errors import RequestError, WorkError
+from spaces.spec import SearchSpec
+from tracking.artifacts import fetch_spec
 from tracking.client import reading
 from tracking.comparison import compare
-from tracking.documents import Axis, ComparisonDocument, FrontDocument, SearchesDocument, TrialsDocument
+from tracking.documents import (
+    Axis,
+    ComparisonDocument,
+    FrontDocument,
+    SearchesDocument,
+    TrialsDocument,
+    UnreadableSearch,
+)
 from tracking.picture import Picture
-from tracking.rows import find_search, list_searches, read_front, read_reference, read_trials
-from tracking.views import build_front, build_search, build_trials, measure_of
+from tracking.rows import (
+    SearchRow,
+    SpoiledSearch,
+    find_search,
+    read_confirmations,
+    read_front,
+    read_reference,
+    read_trials,
+    scan_searches,
+)
+from tracking.views import CONFIRMED, build_front, build_search, build_trials
 
 
 def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis = "trainable") -> FrontDocument:
@@ -25,9 +46,15 @@ def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis =
     """
     with reading(uri) as client:
         search = find_search(client, name)
-        measure, size = measure_of(confirmed=confirmed), f"{axis}_parameters"
-        rows = read_front(client, search, mode=search.facts.mode, measure=measure, size=size)
-        return build_front(search, rows + read_reference(client, search), confirmed=confirmed, axis=axis)
+        read = partial(read_front, client, search, mode=search.facts.mode, size=f"{axis}_parameters")
+        rows = read_reference(client, search) + read(measure=CONFIRMED)
+        if confirmed:
+            rows += read_confirmations(client, search)
+        else:
+            # The best that was trained once may be beaten by the one quality of a trial whose confirmed one is lower.
+            found = read(measure="quality", counts=lambda row: CONFIRMED not in row.metrics)
+            rows += [row for row in found if row not in rows]
+        return build_front(search, rows, confirmed=confirmed, axis=axis)
 
 
 def trials_document(uri: str, name: str) -> TrialsDocument:
@@ -43,16 +70,24 @@ def trials_document(uri: str, name: str) -> TrialsDocument:
 
 
 def searches_document(uri: str) -> SearchesDocument:
-    """Every search, newest first.
+    """Every search, newest first; those that cannot be read are named apart.
 
     Raises:
         RequestError: when there is no MLflow at `uri`.
         WorkError: when MLflow fails.
     """
     with reading(uri) as client:
-        rows = list_searches(client)
+        found = scan_searches(client)
+        rows = [one for one in found if isinstance(one, SearchRow)]
         names = {one: client.get_experiment(one).name for one in {row.experiment_id for row in rows}}
-        return SearchesDocument(searches=tuple(build_search(row, names[row.experiment_id]) for row in rows))
+    return SearchesDocument(
+        searches=tuple(build_search(row, names[row.experiment_id]) for row in rows),
+        unreadable=tuple(
+            UnreadableSearch(search=one.name, run_id=one.run_id, reason=one.flaw)
+            for one in found
+            if isinstance(one, SpoiledSearch)
+        ),
+    )
 
 
 def comparison(uri: str, names: Sequence[str], *, confirmed: bool = False) -> tuple[ComparisonDocument, Picture]:
@@ -63,4 +98,15 @@ def comparison(uri: str, names: Sequence[str], *, confirmed: bool = False) -> tu
         WorkError: when MLflow fails.
     """
     fronts = [front_document(uri, name, confirmed=confirmed) for name in names]
-    return compare(fronts, confirmed=confirmed)
+    return compare(fronts, confirmed=confirmed, specs=_specs(uri, names))
+
+
+def _specs(uri: str, names: Sequence[str]) -> dict[str, SearchSpec]:
+    """Specs of searches by name, of those that kept theirs in MLflow and whose artifacts are at hand."""
+    with reading(uri) as client:
+        runs = {name: find_search(client, name).run_id for name in names}
+    found = {}
+    for name, run in runs.items():
+        with suppress(RequestError, WorkError):
+            found[name] = fetch_spec(uri, run)
+    return found

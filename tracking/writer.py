@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -48,9 +48,11 @@ class SearchWriter:
         for event in self._outbox.history():
             self._remember(event)
 
-    def start_search(self, budget: Budget, base_parameters: int, head_parameters: int) -> None:
-        """The search runs, for the first time or again."""
-        facts = tags.SearchFacts.of(self._spec, budget, base_parameters, head_parameters)
+    def start_search(
+        self, budget: Budget, base_parameters: int, head_parameters: int, rows: Mapping[str, int] | None = None
+    ) -> None:
+        """The search runs, for the first time or again. `rows`: of each split."""
+        facts = tags.SearchFacts.of(self._spec, budget, base_parameters, head_parameters, rows)
         named = self._tags("search") | {tags.FACTS: facts.model_dump_json()}
         settings = flat(self._spec.model_dump(mode="json", exclude={"name"}))
         self._record(
@@ -92,6 +94,8 @@ class SearchWriter:
         last = [] if result.quality is None else [Rung(step=result.steps, quality=result.quality)]
         numbers = result.model_dump(include={"train_seconds", "peak_memory_bytes", "steps", "test_quality"})
         named = {tags.STATE: result.state, tags.REASON: clean(result.reason or "")}
+        if result.row_values is not None:
+            named[tags.ROW_VALUES] = result.row_values
         self._record(
             *self._reports(plan.trial, [*result.rungs, *last]),
             metrics(plan.trial, numbers),
@@ -105,9 +109,9 @@ class SearchWriter:
         if self._on_front.get(trial) != value:
             self._record(Log(trial=trial, time=now(), tags={tags.ON_FRONT: value}))
 
-    def set_confirmed(self, trial: str, mean: float, std: float | None, test: float | None) -> None:
+    def set_confirmed(self, trial: str, mean: float, std: float | None, test: float | None, seeds: int = 1) -> None:
         """What its confirmations say of a trial: mean and standard deviation on validation, mean on test."""
-        numbers = {"confirmed_quality": mean, "confirmed_std": std, "test_quality": test}
+        numbers = {"confirmed_quality": mean, "confirmed_std": std, "test_quality": test, "confirmed_seeds": seeds}
         self._record(metrics(trial, numbers))
 
     def upload(self, path: Path) -> None:
@@ -125,10 +129,10 @@ class SearchWriter:
         counts = {"finished": finished, "stopped": stopped, "failed": failed, "rejected": rejected}
         self._record(metrics(None, counts | {"hypervolume": hypervolume}))
 
-    def end_search(self, state: SearchState) -> None:
-        """The search is over, until it is resumed."""
+    def end_search(self, state: SearchState, reason: str = "") -> None:
+        """The search is over, until it is resumed. `reason`: why it failed."""
         self._record(
-            Log(trial=None, time=now(), tags={tags.STATE: state}),
+            Log(trial=None, time=now(), tags={tags.STATE: state, tags.REASON: clean(reason)}),
             End(trial=None, time=now(), status=_STATUS[state]),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -15,13 +16,15 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from search import home as search_home
+from search.kept_adapters import missing
 from search.storage import check_storage, check_tracking
-from search.study import TRIAL, read_study
+from search.study import AGAIN, TRIAL, read_study
+from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
 from spaces.ledger import Ledger
-from spaces.records import State
+from spaces.records import State, TrialPlan
 from tracking.client import reading
-from tracking.rows import TrialRow, find_search, read_trials
+from tracking.rows import TrialRow, deleted_trials, find_search, read_trials
 from tracking.uri import probe, resolve_uri
 
 PACKAGES = ("paretune", "torch", "transformers", "peft", "ray", "optuna", "mlflow", "datasets", "pydantic")
@@ -45,7 +48,7 @@ def doctor(name: str | None, storage: Path, given: str | None, as_json: bool, co
     """Check, print, and return 1 when something is wrong."""
     document = _environment(storage, given) if name is None else _search(name, storage, given)
     if as_json:
-        print(document.model_dump_json(indent=2))
+        print_json(document)
     else:
         for fact, value in document.facts.items():
             console.print(f"{fact:<20} {value}", highlight=False)
@@ -77,7 +80,10 @@ def _environment(storage: Path, given: str | None) -> DoctorDocument:
 
 
 def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
-    """Ledger, Optuna and MLflow must hold the same trials in the same states, each once. Nothing is changed."""
+    """Ledger, Optuna and MLflow must hold the same trials in the same states, each once, and adapters be whole.
+
+    Nothing is changed.
+    """
     home = search_home.find("doctor", storage, name)
     spec, identity = search_home.read(home)
     uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
@@ -89,8 +95,10 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
     except RequestError as error:
         optuna_problems = [str(error)]
     with reading(uri) as client:
-        rows = read_trials(client, find_search(client, name))
-    problems = [*recorded.damage, *optuna_problems, *_mlflow_problems(recorded, rows)]
+        search = find_search(client, name)
+        rows, deleted = read_trials(client, search), deleted_trials(client, search)
+    adapters = missing(Ledger(home), recorded.finished)
+    problems = [*recorded.damage, *adapters, *optuna_problems, *_mlflow_problems(recorded, rows, deleted)]
     facts = {"search": name, "trainings": str(len(recorded.states))}
     facts |= {state: str(number) for state, number in Counter(recorded.states.values()).items()}
     return DoctorDocument(healthy=not problems, facts=facts, problems=problems)
@@ -100,17 +108,18 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
 class _Recorded:
     """What the ledger says: states by trial, which of them are trials of the search, and which files are damaged.
 
-    `unknown`: trials of damaged files, of which nothing can be said.
+    `unknown`: trials of damaged files, of which nothing can be said. `finished`: trials that must have an adapter.
     """
 
     states: dict[str, State]
     searched: set[str]
     damage: list[str]
     unknown: set[str]
+    finished: list[TrialPlan]
 
 
 def _recorded(ledger: Ledger) -> _Recorded:
-    found = _Recorded({}, set(), [], set())
+    found = _Recorded({}, set(), [], set(), [])
     for folder in ledger.trials():
         try:
             plan, result = folder.plan(), folder.result()
@@ -121,11 +130,14 @@ def _recorded(ledger: Ledger) -> _Recorded:
         found.states[plan.trial] = result.state if result is not None else "running"
         if plan.kind == "trial":
             found.searched.add(plan.trial)
+            if result is not None and result.state == "finished":
+                found.finished.append(plan)
     return found
 
 
 def _optuna_problems(recorded: _Recorded, told: list[FrozenTrial]) -> list[str]:
-    named = [(trial.user_attrs.get(TRIAL), trial) for trial in told]
+    replaced = {trial.user_attrs.get(AGAIN) for trial in told}
+    named = [(trial.user_attrs.get(TRIAL), trial) for trial in told if trial.number not in replaced]
     states = {name: trial.state.name for name, trial in named if name is not None and name not in recorded.unknown}
     zombies = [
         str(trial.number)
@@ -139,11 +151,19 @@ def _optuna_problems(recorded: _Recorded, told: list[FrozenTrial]) -> list[str]:
     ]
 
 
-def _mlflow_problems(recorded: _Recorded, rows: list[TrialRow]) -> list[str]:
+def _mlflow_problems(recorded: _Recorded, rows: list[TrialRow], deleted: Mapping[str, str]) -> list[str]:
     tracked = {row.plan.trial: str(row.state) for row in rows if row.plan.trial not in recorded.unknown}
     # A trial that was planned and not begun when the search was cut short has no run yet.
     begun = {one: str(state) for one, state in recorded.states.items() if state != "running" or one in tracked}
-    return [*_doubled("MLflow", [row.plan.trial for row in rows]), *_differing("MLflow", begun, tracked)]
+    gone = {trial: run for trial, run in deleted.items() if trial in begun and trial not in tracked}
+    return [
+        *_doubled("MLflow", [row.plan.trial for row in rows]),
+        *_differing("MLflow", {one: state for one, state in begun.items() if one not in gone}, tracked),
+        *(
+            f"the MLflow run of trial {trial} is deleted; restore it: `mlflow runs restore --run-id {run}`"
+            for trial, run in sorted(gone.items())
+        ),
+    ]
 
 
 def _doubled(where: str, trials: list[str]) -> list[str]:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from search import home as search_home
 from search.commands import examples
+from search.terminal import print_json
 from spaces.errors import RequestError
 from spaces.explain import explain
+from spaces.hints import meant_method
 from spaces.methods.base import Unfit
 from spaces.registry import methods as all_methods
 from spaces.sections import Task
 from spaces.spec import load_spec, parse_value
+
+if TYPE_CHECKING:
+    from search.preflight import Prepared
 
 
 class LayerRow(BaseModel):
@@ -43,6 +50,18 @@ class CountDocument(BaseModel):
     layers: list[LayerRow]
 
 
+class CutRows(BaseModel):
+    """Examples of one split with more tokens than `data.max_length`, which lose some.
+
+    `responses`: how many of them lose the end of their response; null for tasks without.
+    """
+
+    rows: int
+    share: float
+    responses: int | None
+    longest: int
+
+
 class ValidateDocument(BaseModel):
     """What `validate --json` prints."""
 
@@ -57,10 +76,13 @@ class ValidateDocument(BaseModel):
     dropped: list[str]
     labels: list[str]
     rows: dict[str, int]
+    cut: dict[str, CutRows]
+    notes: list[str]
     trials: int
     trainings: int
     max_steps: int
     metric: str
+    positive: str | None = Field(default=None, description="The label whose F1 is the metric f1.")
 
 
 def count(spec_path: Path, method: str, settings: list[str], as_json: bool, console: Console) -> None:
@@ -75,7 +97,8 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
 
     spec = absolute(load_spec(spec_path))
     if method not in all_methods():
-        raise RequestError(f"--method {method}: unknown; allowed: {', '.join(all_methods())}")
+        hint = meant_method(method, all_methods())
+        raise RequestError(f"--method {method}: unknown{hint}; allowed: {', '.join(all_methods())}")
     known = all_methods()[method]
     values = {}
     for setting in settings:
@@ -108,7 +131,7 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
         {"method": method, "config": configuration.model_dump(mode="json"), **fields}, extra="ignore"
     )
     if as_json:
-        print(document.model_dump_json(indent=2))
+        print_json(document)
         return
     table = Table(box=None, padding=(0, 2), show_header=False)
     for name in ("trainable_parameters", "stored_parameters", "adapter_bytes", "head_parameters", "base_parameters"):
@@ -128,6 +151,7 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
     from search.preflight import absolute, prepare
 
     spec = absolute(load_spec(spec_path, overrides))
+    search_home.check_name(spec.name)
     prepared = prepare(spec)
     budget, confirm = prepared.budget, spec.confirm
     document = ValidateDocument(
@@ -140,13 +164,16 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
         dropped=[name for name in spec.methods if name not in prepared.space.names],
         labels=list(prepared.labels),
         rows={"train": len(prepared.train), "validation": len(prepared.validation)},
+        cut=_cut(prepared),
+        notes=list(prepared.notes),
         trials=spec.search.trials,
         trainings=1 + spec.search.trials + confirm.top * confirm.seeds,
         max_steps=spec.training.max_steps,
         metric=spec.metric.name,
+        positive=prepared.spec.objective.positive,
     )
     if as_json:
-        print(document.model_dump_json(indent=2))
+        print_json(document)
         return
     console.print(f"[bold]{document.search}[/bold] is valid. It would search:")
     table = Table(box=None, padding=(0, 2), show_header=False)
@@ -156,5 +183,27 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
     if document.dropped:
         table.add_row("outside", f"{', '.join(document.dropped)}: no configuration within the budget")
     table.add_row("data", f"{document.rows['train']:,} rows to train, {document.rows['validation']:,} to validate")
-    table.add_row("trainings", f"at most {document.trainings} of {document.max_steps} steps, by {document.metric}")
+    table.add_row("trainings", f"at most {document.trainings} of {document.max_steps} steps, by {_measure(document)}")
+    for note in document.notes:
+        table.add_row("note", escape(note))
     console.print(table)
+
+
+def _measure(document: ValidateDocument) -> str:
+    return document.metric if document.positive is None else f"{document.metric} of the label {document.positive!r}"
+
+
+def _cut(prepared: Prepared) -> dict[str, CutRows]:
+    """What is cut of each split; nothing of images, which have no tokens."""
+    task = prepared.spec.model.task
+    if task is Task.IMAGE_CLASSIFICATION:
+        return {}
+    return {
+        name: CutRows(
+            rows=split.cut.rows,
+            share=split.cut.rows / len(split),
+            responses=split.cut.responses if task is Task.CAUSAL_LM else None,
+            longest=split.cut.longest,
+        )
+        for name, split in (("train", prepared.train), ("validation", prepared.validation))
+    }

@@ -18,8 +18,8 @@ from search.summary import HTML, PNG, Summary
 from spaces.errors import WorkError
 from spaces.spec import SearchSpec, load_spec
 from tracking.client import reading
-from tracking.rows import list_searches
-from tracking.tables import front_table, ties_note
+from tracking.rows import scan_searches
+from tracking.tables import answer_note, front_table, ties_note
 from tracking.uri import resolve_uri, sqlite_file
 
 
@@ -30,6 +30,7 @@ def search(spec_path: Path, overrides: list[str], address: str | None, given: st
         RequestError: when the request is wrong; nothing has been written then.
     """
     spec = absolute(load_spec(spec_path, overrides))
+    search_home.check_name(spec.name)
     storage = Path(spec.storage)
     check_storage(storage)
     check_storage(spec.home)
@@ -72,22 +73,31 @@ def take_up(home: Path, address: str | None, given: str | None, console: Console
 
 @contextmanager
 def _resumable(home: Path) -> Iterator[None]:
-    """Say how to go on after a second Ctrl-C, if there is a search to go on with."""
+    """Say how to go on after a second Ctrl-C, or when the disk is full, if there is a search to go on with."""
     try:
         yield
     except KeyboardInterrupt:
         if not search_home.exists(home):
             raise
         raise WorkError(f"interrupted; `paretune resume {home.name}` goes on") from None
+    except OSError as error:
+        told = f"{error.filename or home}: {error.strerror or error}"
+        more = f"; once that is mended, `paretune resume {home.name}` goes on" if search_home.exists(home) else ""
+        raise WorkError(f"{told}{more}") from error
 
 
 def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
     """Print the front and where its pictures are; 1 when no trial finished."""
     console.print(front_table(summary.front))
+    _say(answer_note(summary.front), console)
     if summary.confirmed.front:
         console.print(front_table(summary.confirmed, confirmed=True))
-        if note := ties_note(summary.confirmed, summary.trials):
-            console.print(note, highlight=False, soft_wrap=True)
+        _say(ties_note(summary.confirmed), console)
+    if summary.near_head:
+        _say(
+            "The best trial is not told apart from the head alone: more validation rows or seeds may turn them.",
+            console,
+        )
     if summary.waiting:
         console.print(
             f"MLflow does not answer: {summary.waiting} events wait in {spec.home}, "
@@ -110,6 +120,11 @@ def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
     return 0
 
 
+def _say(note: str, console: Console) -> None:
+    if note:
+        console.print(note, highlight=False, soft_wrap=True)
+
+
 def _shortage(summary: Summary, spec: SearchSpec) -> str | None:
     """Why a search that came to its end has fewer trials than it was to have, if it has."""
     trials, limit = summary.trials.trials, spec.search.max_total_steps
@@ -127,4 +142,4 @@ def _tracked(uri: str, name: str) -> bool:
     if file is not None and not file.is_file():
         return False
     with reading(uri) as client:
-        return bool(list_searches(client, name))
+        return bool(scan_searches(client, name))

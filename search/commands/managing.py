@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,9 @@ from search.commands.sources import uri
 from search.processes import command, last_complaint
 from search.service.client import Client
 from search.service.documents import SearchStatus
+from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
+from spaces.ledger import Ledger
 from spaces.spec import dump_spec, load_spec
 
 BEGIN_SECONDS = 300.0
@@ -31,6 +34,7 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
         WorkError: when the search does not begin.
     """
     spec = load_spec(spec_path, overrides)
+    search_home.check_name(spec.name)
     if server is not None:
         for option, value in (("--address", address), ("--tracking-uri", given)):
             if value is not None:
@@ -44,7 +48,10 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
 
     spec = absolute(spec)
     if search_home.exists(spec.home):
-        if load_spec(spec.home / search_home.SPEC) != spec:
+        begun = load_spec(spec.home / search_home.SPEC)
+        if begun.objective.positive is not None and spec.objective.positive is None:  # it was looked up in the data
+            spec = spec.model_copy(update={"objective": begun.objective})
+        if begun != spec:
             raise search_home.taken(spec.name)
         print(f"search {spec.name} was launched before; `paretune status {spec.name}` says how it stands")
         return
@@ -72,7 +79,10 @@ def _wait_until_it_begins(home: Path, process: subprocess.Popen[bytes], log: Pat
     while not search_home.exists(home):
         code = process.poll()
         if code is not None:
-            said = last_complaint(log.read_text(encoding="utf-8")) or f"the search ended at once; {log} says why"
+            said = (
+                last_complaint(log.read_text(encoding="utf-8", errors="replace"))
+                or f"the search ended at once; {log} says why"
+            )
             raise (RequestError if code == 2 else WorkError)(said)
         if time.monotonic() > deadline:
             raise WorkError(f"the search has not begun within {BEGIN_SECONDS:g} s; {log} may say why")
@@ -88,9 +98,19 @@ def status(name: str, server: str | None, given: str | None, storage: Path, as_j
 
         found = local_status(uri(given, storage), storage, name)
     if as_json:
-        print(found.model_dump_json(indent=2))
+        print_json(found)
         return
     console.print(_table(found))
+    if server is None and (running := list(_running(storage / name))):
+        console.print(f"running: {', '.join(running)}", highlight=False, soft_wrap=True)
+
+
+def _running(home: Path) -> Iterator[str]:
+    """Trials of a search in this storage that are being trained, and how far each is."""
+    for folder in Ledger(home).trials():
+        progress = folder.progress()
+        if progress is not None:
+            yield f"{folder.path.name} {folder.plan().method} step {progress.step} loss {progress.loss:.4g}"
 
 
 def stop(name: str, server: str | None, storage: Path) -> None:
@@ -133,7 +153,9 @@ def _table(status: SearchStatus) -> Table:
     for name, point in (("best", status.best), ("knee", status.knee)):
         if point is not None and status.objective is not None:
             size = f"{point.trainable_parameters:,} parameters"
-            table.add_row(
-                name, f"{point.quality:.4f} {status.objective.metric}, {size}: {point.method}, trial {point.trial}"
-            )
+            measured = status.objective.metric + (", confirmed" if point.confirmed_quality is not None else "")
+            score = point.score(confirmed=True)
+            table.add_row(name, f"{score:.4f} {measured}, {size}: {point.method}, trial {point.trial}")
+    if status.best is None and counts.finished:
+        table.add_row("best", "none: no trial is known to beat the head alone")
     return table

@@ -9,57 +9,123 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ray.exceptions import RayError, RayTaskError
+
 from search import home as search_home
 from search.cli import exit_code
 from search.commands.launching import search, take_up
-from search.options import console
-from spaces.errors import RequestError, Unreachable, WorkError
-from spaces.spec import dump_spec
-from tracking.client import reading
+from search.head import EXIT_CODE
+from search.processes import complaint
+from search.service.scheduling import AWAY, GIVEN_UP
+from search.storage import check_storage
+from search.terminal import console
+from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
+from spaces.spec import SearchSpec, dump_spec
+from tracking.client import one_line, reading
 from tracking.requests import Request, find_requests
+from tracking.rows import scan_searches
 from tracking.spool import Spool
 
 
 def main() -> int:
-    """Run the search on the cluster that the job belongs to; the exit code is that of the command."""
+    """Run the search on the cluster that the job belongs to.
+
+    The exit code is that of the command, but `AWAY` where something failed that is no matter of the search, and
+    `GIVEN_UP` of a search that another job would not help.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--storage", type=Path, required=True)
     parser.add_argument("--tracking-uri", required=True)
     given = parser.parse_args()
+    os.environ[EXIT_CODE] = str(AWAY)
     with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models and data are no folders
-        return exit_code(lambda: _drive(given.name, given.storage / given.name, given.tracking_uri))
+        return exit_code(lambda: _attended(given.name, given.storage / given.name, given.tracking_uri))
+
+
+def _attended(name: str, home: Path, uri: str) -> int:
+    """Drive, and tell an outage from what is wrong with the search: nothing of it is final."""
+    try:
+        return _drive(name, home, uri)
+    except Hopeless as error:
+        print(complaint(error), file=sys.stderr)
+        return GIVEN_UP
+    except (Unreachable, Away, OSError) as error:
+        print(complaint(error), file=sys.stderr)
+        return AWAY
+    except RayError as error:
+        if isinstance(error, RayTaskError):  # raised by what ran there
+            raise
+        print(complaint(f"Ray: {one_line(error)}"), file=sys.stderr)
+        return AWAY
 
 
 def _drive(name: str, home: Path, uri: str) -> int:
     # Ray gives its jobs the address of their cluster.
     address = os.environ.get("RAY_ADDRESS", "auto")
-    try:
-        request = _request(name, uri)
-        if request is not None and request.wanted == "stop":
-            # Nothing that ended: who wants the search again meanwhile is given another job.
-            raise WorkError(f"search {name!r} is to stop, and was not begun")
-        if search_home.exists(home):  # no `resume`, which would take back a stop that is asked for now
-            code = take_up(home, address, uri, console())
-        else:
-            code = _begin(name, request, address, uri)
-    except Unreachable as error:  # nobody's request is wrong: the next job may find it
-        raise WorkError(str(error)) from None
+    if not home.parent.is_dir():  # where it was mounted another folder may be, into which nobody shall write
+        raise Away(f"storage {home.parent}: is not there")
+    check_storage(home.parent)
+    request, tracked = _known(name, uri)
+    if request is not None and request.wanted == "stop":
+        # Nothing that ended: who wants the search again meanwhile is given another job.
+        raise WorkError(f"search {name!r} is to stop, and was not begun")
+    if search_home.exists(home):  # no `resume`, which would take back a stop that is asked for now
+        _check_sources(search_home.read(home)[0], begun=True)
+        code = take_up(home, address, uri, console())
+    elif tracked:
+        raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
+    else:
+        code = _begin(name, request, address, uri)
     if search_home.is_finished(home) and (waiting := Spool(home).unsent):
-        raise WorkError(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
+        raise Away(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
     return code
 
 
-def _request(name: str, uri: str) -> Request | None:
+def _known(name: str, uri: str) -> tuple[Request | None, bool]:
+    """What was asked for, and whether MLflow knows the search already."""
     with reading(uri) as client:
-        return next(iter(find_requests(client, name)), None)
+        return next(iter(find_requests(client, name)), None), bool(scan_searches(client, name))
+
+
+def _check_sources(spec: SearchSpec, *, begun: bool) -> None:
+    """See that the files which a spec names can be read, as far as that is no matter of the spec.
+
+    What a search began with was there, so that whatever is missing is away. Of one that is to begin, a file that is not
+    there is a wrong request, and so is one that may not be read.
+
+    Raises:
+        Away: naming what is not.
+    """
+    wrong = () if begun else (FileNotFoundError, NotADirectoryError, PermissionError)
+    data = spec.data
+    given = {"model.path": spec.model.path, "data.train": data.train, "data.validation": data.validation}
+    for field, path in given.items():
+        if isinstance(path, str) and os.path.isabs(path):
+            try:
+                _look_at(Path(path))
+            except wrong:
+                continue
+            except OSError as error:
+                raise Away(f"{field} = {path}: {error.strerror}") from None
+
+
+def _look_at(path: Path) -> None:
+    """Read the least of it; a file of a disk that fails may still have a name."""
+    if path.is_dir():
+        next(path.iterdir(), None)
+        return
+    with path.open("rb") as file:
+        file.read(1)
 
 
 def _begin(name: str, request: Request | None, address: str, uri: str) -> int:
     if request is None:
         raise RequestError(f"search {name!r}: nobody asked for it")
+    spec = request.readable()
+    _check_sources(spec, begun=False)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
-        file.write(dump_spec(request.readable()))
+        file.write(dump_spec(spec))
         file.flush()
         return search(Path(file.name), [], address, uri, console())
 

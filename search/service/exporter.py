@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from search.cli import run
-from search.service.exports import FOLDER, Export
+from search.service.exports import FOLDER, Export, tidy
+from search.service.jobs import APART
 
 
 def main() -> int:
@@ -25,11 +26,13 @@ def main() -> int:
     export = Export.of(given.identity)
     target = given.storage / given.name / FOLDER / given.identity
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
+    tidy(target.parent, given.identity)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{given.identity}{APART}") as folder:
         out = Path(folder) / f"{given.name}-{target.name}"
         places = ["--storage", str(given.storage), "--tracking-uri", given.tracking_uri]
         wanted = ["--out", str(out), "--trial", export.trial, "--format", export.form]
         wanted += ["--rank", str(export.rank)] if export.rank is not None else []
+        wanted += [] if export.rows else ["--no-verification-rows"]
         with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models are no folders
             code = run(["export", given.name, *wanted, *places])
         if code == 0:

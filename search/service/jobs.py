@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import requests
+from ray._private.authentication.authentication_token_setup import (
+    AUTH_MODE_ENV_VAR,
+    maybe_enable_token_auth_if_token_available,
+)
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from search.processes import last_complaint
@@ -24,6 +31,9 @@ APART = "~"
 # What a driver needs of the service's environment; it stands with the job, so that secrets do not belong here.
 _PASSED_ON = ("HF_HUB_OFFLINE", "OMP_NUM_THREADS")
 
+# What Ray's client raises when it cannot do what it was asked for; the last two when something else answers there.
+_FAILURES = (RuntimeError, ConnectionError, requests.RequestException, RayError, ValueError, LookupError)
+
 JobState = Literal["waiting", "running", "stopped", "succeeded", "failed"]
 _STATES: dict[JobStatus, JobState] = {
     JobStatus.PENDING: "waiting",
@@ -36,12 +46,13 @@ _STATES: dict[JobStatus, JobState] = {
 
 @dataclass(frozen=True)
 class Job:
-    """A job as Ray knows it. `code`: with which its command ended, if it did."""
+    """A job as Ray knows it. `code`: with which its command ended, and `ended`: when (seconds since the epoch)."""
 
     name: str
     state: JobState
     code: int | None = None
     message: str = ""
+    ended: float | None = None
 
     @property
     def alive(self) -> bool:
@@ -75,7 +86,7 @@ class Jobs:
             self._client().submit_job(
                 entrypoint=command, submission_id=PREFIX + name, runtime_env={"env_vars": environment}
             )
-        except (RuntimeError, ConnectionError, requests.RequestException) as error:
+        except _FAILURES as error:
             if self.find(name) is not None:  # of the name that exists, or this one, whose answer was lost
                 return False
             raise self._failed(error) from error
@@ -85,7 +96,7 @@ class Jobs:
         """Every job of ours that this cluster has had."""
         try:
             found = self._client().list_jobs()
-        except (RuntimeError, ConnectionError, requests.RequestException) as error:
+        except _FAILURES as error:
             raise self._failed(error) from error
         named = {one.submission_id: one for one in found if (one.submission_id or "").startswith(PREFIX)}
         return {key.removeprefix(PREFIX): _job(key.removeprefix(PREFIX), one) for key, one in named.items()}
@@ -98,26 +109,56 @@ class Jobs:
         """End a job that has not begun its work; one that has ended already is left as it is."""
         try:
             self._client().stop_job(PREFIX + name)
-        except (RuntimeError, ConnectionError, requests.RequestException) as error:
+        except _FAILURES as error:
             raise self._failed(error) from error
 
     def why(self, job: Job) -> str:
-        """Why a job failed: what it said last, or else what Ray says of it, which may have lost its words."""
+        """Why a job failed, in one line: what it said last, or else what Ray says, which may have lost its words."""
         try:
             said: str = self._client().get_job_logs(PREFIX + job.name)
-        except (RuntimeError, ConnectionError, requests.RequestException):
+        except _FAILURES:
             said = ""
-        return last_complaint(said) or job.message
+        return one_line(last_complaint(said) or _reason(job))
 
     def _client(self) -> JobSubmissionClient:
-        """Made once: it asks for Ray's version at its start, and keeps nothing open."""
+        """Made once: it asks for Ray's version at its start, and keeps nothing open.
+
+        Like `ray start`, it uses the token of this machine where there is one and `RAY_AUTH_MODE` says nothing else.
+        """
         if self._connected is None:
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
             self._connected = _Client(self._address)
         return self._connected
 
     def _failed(self, error: BaseException) -> WorkError:
+        if isinstance(error, AuthenticationError):
+            # The cluster may have been started anew with another token, or with one for the first time.
+            self._connected = None
+            AuthenticationTokenLoader.instance().reset_cache()
+            return WorkError(
+                f"Ray at {self._address}: takes another token than the service has; allowed: {AUTH_MODE_ENV_VAR}=token "
+                "with the cluster's token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
+            )
         return WorkError(f"Ray at {self._address}: {one_line(error)}")
 
 
 def _job(name: str, details: Any) -> Job:
-    return Job(name, _STATES[details.status], details.driver_exit_code, details.message or "")
+    # A state that a later Ray may have counts as one that runs: what it means, nobody here knows.
+    state = _STATES.get(details.status, "running")
+    ended = None if details.end_time is None else details.end_time / 1000
+    return Job(name, state, details.driver_exit_code, details.message or "", ended)
+
+
+def _reason(job: Job) -> str:
+    """What Ray says of a job without the end of its log, which comes after the first line."""
+    if job.code is not None and job.code < 0:
+        return f"its process was killed ({_signal(-job.code)})"
+    said, _, _ = job.message.partition("\n")
+    return said.partition(", last available logs")[0] or "it ended without a word"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from search import home as search_home
@@ -13,12 +14,13 @@ from search.service.marks import is_marked
 from search.service.pace import seconds_left, seconds_left_since
 from search.service.scheduling import Standing
 from spaces.errors import RequestError
-from spaces.fronts import knee
 from spaces.spec import SearchSpec, load_spec
 from tracking.documents import FrontDocument, ObjectiveName, TrialCounts
 from tracking.requests import Request
 from tracking.rows import SearchRow, TrialRow
 from tracking.views import build_search
+
+_SPEC_BYTES = 10_000_000
 
 NOTHING = TrialCounts(finished=0, stopped=0, failed=0, rejected=0)
 
@@ -46,19 +48,41 @@ def status_of(name: str, row: SearchRow | None, standing: Standing | None, stora
         planned=planned,
         progress=progress,
         eta_seconds=seconds_left_since(row, progress) if row is not None and _has_one_driver(row, standing) else None,
-        message=standing.message if standing is not None else None,
+        message=(standing.message if standing is not None else None) or _reason(phase, row),
+    )
+
+
+def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
+    """A search of which no more can be said than that its records cannot be read."""
+    return SearchStatus(
+        search=name,
+        state=phase,
+        submitted=None,
+        started=None,
+        base_model="",
+        budget=None,
+        objective=None,
+        hypervolume=None,
+        trials=NOTHING,
+        planned=None,
+        progress=0.0,
+        eta_seconds=None,
+        message=flaw,
     )
 
 
 def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRow]) -> SearchStatus:
     """With what its trials say."""
     left = seconds_left(trials, status.planned) if status.state == "running" and status.planned is not None else None
-    status = status.model_copy(update={"eta_seconds": left})
-    points = document.front
-    if not points:
-        return status
-    best = knee(points, lambda one: one.quality, lambda one: one.trainable_parameters, document.objective.mode)
-    return status.model_copy(update={"best": points[-1], "knee": best})
+    status = status.model_copy(update={"eta_seconds": left, "best": document.best, "knee": document.knee})
+    if spoiled := [one.reason for one in trials if one.spoiled]:
+        said = f"{len(spoiled)} of its trainings cannot be read; the first: {spoiled[0]}"
+        status = status.model_copy(update={"message": status.message or said})
+    return status
+
+
+def _reason(phase: Phase, row: SearchRow | None) -> str | None:
+    return row.reason if phase == "failed" and row is not None else None
 
 
 def _phase(row: SearchRow | None, home: Path) -> Phase:
@@ -84,10 +108,18 @@ def _objective(spec: SearchSpec | None) -> ObjectiveName | None:
 
 def _planned(home: Path) -> int | None:
     """Trials of a search whose spec is not in MLflow, where it is at hand and whole."""
+    file = home / search_home.SPEC
     try:
-        return load_spec(home / search_home.SPEC).search.trials if search_home.exists(home) else None
+        found = file.stat()
+        return _planned_in(file, found.st_mtime_ns, found.st_size) if found.st_size <= _SPEC_BYTES else None
     except (RequestError, OSError):
         return None
+
+
+@lru_cache(maxsize=1_000)
+def _planned_in(file: Path, changed: int, size: int) -> int:
+    """Read once, for as long as the file stays as it is: a list has those of all searches."""
+    return load_spec(file).search.trials
 
 
 def _moment(request: Request | None) -> str | None:

@@ -41,6 +41,7 @@ def make_token(file: Path, name: str, role: Role) -> str:
         raise RequestError(f"token {name}: has one already; allowed: another name, or take its line out of {file}")
     token = f"paretune_{secrets.token_urlsafe(32)}"
     added = Holder(name=name, role=role, digest=_digest(token))
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_durably(file, "".join(f"{one.model_dump_json()}\n" for one in (*holders, added)))
     return token
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import socket
@@ -139,6 +141,10 @@ class TestSpec:
         ("sections", "expected"),
         [
             ({"budgets": 3}, "budgets: unknown field; allowed: budget, confirm, data,"),
+            (
+                {"objective": {"metric": "accuracy", "positive": "good"}},
+                "objective.positive = 'good': says nothing of metric accuracy; allowed: with metric f1",
+            ),
             ({"training": {"steps": 3}}, "training.steps: unknown field; allowed: bf16,"),
             ({"data": {"train": {"hub": "a/b", "part": 1}}}, "data.train.part: unknown field; allowed: hub, name,"),
             ({"training": {"max_steps": "many"}}, "training.max_steps = 'many': Input should be a valid integer"),
@@ -203,12 +209,20 @@ class TestSpec:
     @pytest.mark.parametrize(
         ("content", "expected"),
         [
-            (b"name: [1,\n", "not YAML (while parsing a flow node"),
+            (b"name: [1,\n", "not YAML (line 2, column 1: "),
+            (b"name: a\n\tmodel: b\n", "not YAML (line 2, column 1: found character '\\t'"),
+            (b"name: a\nname: b\n", "not YAML (line 2, column 1: 'name' stands there twice)"),
+            (b"name: a\ndata: {train: b, train: c}\n", "not YAML (line 2, column 18: 'train' stands there twice)"),
             (b"name: 2024-13-45", "not YAML (month must be in 1..12)"),
             (b"name: " + b"[" * 3000, "not YAML (maximum recursion depth"),
-            (bytes(range(256)), "not YAML ('utf-8' codec can't decode"),
-            (b"", "spec: NoneType instead of fields"),
-            (b"- name", "spec: list instead of fields"),
+            (bytes(range(256)), "spec.yaml: is no text in UTF-8"),
+            (b"\x00\x01", "not YAML ("),
+            (b"", "spec.yaml: is empty"),
+            (b"# nothing yet\n", "spec.yaml: is empty"),
+            (b"- name", "spec.yaml: holds a list instead of fields"),
+            (b"a name", "spec.yaml: holds text instead of fields"),
+            (b"7", "spec.yaml: holds one value instead of fields"),
+            (b"name: a\n---\nname: b\n", "not YAML (line 2, column 1: but found another document"),
         ],
     )
     def test_a_file_that_is_no_spec(self, asker: Asker, content: bytes, expected: str) -> None:
@@ -218,10 +232,20 @@ class TestSpec:
             assert expected in line
             assert "allowed: " in line
 
+    @pytest.mark.parametrize("name", ["mlartifacts", "mlflow.db", "MLruns", "ray", "mlflow.db-wal", "other.log"])
+    def test_a_name_that_stands_for_something_else_in_the_storage(self, asker: Asker, name: str) -> None:
+        for command in ("search", "validate", "launch"):
+            line = asker.refused(command, str(asker.place.spec()), "--set", f"name={name}")
+            assert line.startswith(f"paretune: name = {name}: stands for something else beside the searches; allowed: ")
+
+    @pytest.mark.parametrize("name", [".mine", "..", ".", "", "-mine"])
+    def test_a_name_that_begins_with_no_letter_or_digit(self, asker: Asker, name: str) -> None:
+        assert "name = " in asker.refused("search", str(asker.place.spec()), "--set", f"name='{name}'")
+
     def test_a_list_stays_one_when_fields_are_set(self, asker: Asker) -> None:
         (asker.place.folder / "spec.yaml").write_text("- name: mine")
         line = asker.refused("validate", "spec.yaml", "--set", "name=other")
-        assert "spec: list instead of fields" in line
+        assert "spec.yaml: holds a list instead of fields" in line
 
     def test_a_file_that_is_absent_or_a_folder(self, asker: Asker) -> None:
         assert "absent.yaml: cannot be read (No such file or directory); allowed" in asker.refused(
@@ -270,6 +294,13 @@ class TestData:
             ("train", ["a film,good", "b film,good"], "every row has the label 'good'; allowed: two labels or more"),
             ("train", ["a film,good", "b film"], "cannot be read as csv (line 3: 1 fields under a header of 2)"),
             ("train", [], "has no rows"),
+            ("train", ["a film,7", "b film,007"], "row 2: column 'label' holds the label '007', and '7' elsewhere, wh"),
+            ("train", ['"a film,good', 'b film",bad'], "cannot be read as csv (lines 2 to 3 are one row within quotes"),
+            (
+                "train",
+                ["a film,good", "b film,b\u00fcd\0"],
+                "cannot be read as csv (line 3: a NUL byte); allowed: a whole csv",
+            ),
             (
                 "validation",
                 ["a film,awful"],
@@ -281,6 +312,69 @@ class TestData:
         path = asker.place.folder / "rows.csv"
         path.write_text("\n".join(["text,label", *rows]) + "\n")
         assert f"data.{split} = {path}: {expected}" in asker.search(data={split: "rows.csv"})
+
+
+class TestLength:
+    """What a length leaves of the examples."""
+
+    def test_none(self, asker: Asker) -> None:
+        line = asker.search(data={"max_length": 2})
+        assert (
+            "data.max_length = 2: no room for text beside 2 tokens of the tokenizer's own; allowed: at least 3" in line
+        )
+
+    def test_no_end_of_any_response(self, asker: Asker, minilm: Path) -> None:
+        from transformers import AutoTokenizer, GPT2Config
+
+        folder = asker.place.folder / "decoder"
+        tokenizer = AutoTokenizer.from_pretrained(minilm, eos_token="[SEP]")
+        tokenizer.save_pretrained(folder)
+        GPT2Config(vocab_size=len(tokenizer), n_positions=64).save_pretrained(folder)
+        (folder / "model.safetensors").touch()
+        rows = [{"ask": "one", "answer": "two " * 9} for _ in range(4)]
+        (asker.place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        given = {"prompt": "ask", "response": "answer", "max_length": 8, "train": "rows.jsonl", "validation": None}
+        data = {**given, "validation_fraction": 0.5}
+        line = asker.search(model={"path": "decoder", "task": "causal-lm"}, data=data)
+        assert "data.max_length = 8: every response of data.train loses its end; allowed: more, such as the 11" in line
+
+
+def test_what_is_cut_is_said_before_training(workplace: Workplace) -> None:
+    """By `validate`, as text and as JSON; rows and shares against the words of the file."""
+    texts = [("fine " * count, "good" if count % 2 else "bad") for count in range(1, 41)]
+    path = workplace.folder / "rows.csv"
+    path.write_text("\n".join(["text,label", *(f"{text.strip()},{label}" for text, label in texts)]))
+    spec = str(workplace.spec(data={"train": "rows.csv"}))  # 16 tokens: 14 words and two of the tokenizer's own
+    document = workplace.read("validate", spec)
+    assert document["cut"] == {
+        "train": {"rows": 26, "share": 26 / 40, "responses": None, "longest": 42},
+        "validation": {"rows": 0, "share": 0, "responses": None, "longest": document["cut"]["validation"]["longest"]},
+    }
+    (note,) = document["notes"]
+    assert note == (
+        "data.max_length = 16: 26 of 40 rows (65 %) of data.train have more tokens and are cut, the longest has 42"
+    )
+    shown = " ".join(workplace.call("validate", spec).stdout.split())
+    assert note in shown
+    printed = io.StringIO()
+    elsewhere = str(workplace.spec(data={"train": "rows.csv"}, search={"study_storage": "nosuch://127.0.0.1/db"}))
+    with (
+        contextlib.chdir(workplace.folder),
+        pytest.raises(RequestError, match="nosuch"),
+    ):  # the next thing to be checked
+        search_run.start(absolute(load_spec(Path(elsewhere))), "sqlite:///m.db", None, Console(file=printed, width=80))
+    assert f"note: {note}\n" in printed.getvalue()
+
+
+def test_what_may_not_be_meant_is_said_before_training(workplace: Workplace) -> None:
+    """Labels in two ways to write capitals, and rows that run over lines."""
+    path = workplace.folder / "rows.csv"
+    path.write_text('text,label\n"good\nfilm",Good\nbad film,bad\nfine film,good\n')
+    notes = workplace.read("validate", str(workplace.spec(data={"train": "rows.csv"})))["notes"]
+    assert notes == [
+        f"data.train = {path}: 1 rows run over line ends, within quotes; the first begins at line 2",
+        "data.label = label: 'Good' and 'good' differ in capitals alone and are two classes",
+    ]
 
 
 class TestBudget:

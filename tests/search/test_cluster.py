@@ -65,18 +65,23 @@ def family(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [*parent.children(recursive=True), parent]
 
 
-def start(folder: Path, *arguments: str, within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, *arguments: str, within: Sequence[str] = (), auth: str | None = "disabled"
+) -> subprocess.Popen[bytes]:
     """A Ray node, once it runs; only its own processes are ended later, for others may run on this machine.
 
-    `within`: a command that runs the command behind it somewhere else, such as in a network namespace.
+    `within`: a command that runs the command behind it somewhere else, such as in a network namespace. `auth`: Ray's
+    mode of authentication, which it chooses itself where that is None.
     """
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    mode = {} if auth is None else {"RAY_AUTH_MODE": auth}
     output = folder / f"node-{time.monotonic_ns()}.txt"
     with output.open("wb") as file:
         node = subprocess.Popen(
             [*within, RAY, "start", *arguments, *FIXED],
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "disabled"},
+            env={**environment, "PYTHONUNBUFFERED": "1", **mode},
             start_new_session=True,
         )
     try:
@@ -98,7 +103,10 @@ def test_a_search_runs_on_both_nodes_of_a_cluster(workplace: Workplace, address:
     # Long enough for the actor on the second node to start while the first one trains.
     steps = {"max_steps": 3000}
     spec = workplace.spec(
-        training=steps, search={"trials": 5, "rungs": 2, "concurrent": "auto"}, confirm={"top": 1, "seeds": 1}
+        training=steps,
+        objective={"metric": "loss"},
+        search={"trials": 5, "rungs": 2, "concurrent": "auto"},
+        confirm={"top": 1, "seeds": 1},
     )
     done = workplace.run("search", str(spec), "--address", address)
     assert done.returncode == 0, done.stderr

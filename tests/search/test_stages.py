@@ -25,7 +25,7 @@ from search.stoppers import make_stopper
 from spaces.draws import FixedDraw
 from spaces.ledger import Ledger
 from spaces.proposals import Proposal
-from spaces.records import TrialPlan, TrialResult
+from spaces.records import Progress, TrialPlan, TrialResult
 from spaces.spec import load_spec
 from tests.conftest import Workplace
 from tracking.reader import trials_document
@@ -62,11 +62,14 @@ class Watch(Bridge):
         self.processes: set[int] = set()
         self.most_at_once = 0
         self.most_cpus = 0.0
+        self.told: list[Progress | None] = []
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         self.processes.add(result["pid"])
+        if not result["done"]:
+            self.told.append(self._recorder.ledger.trial(result["trial"]).progress())
         self.most_at_once = max(self.most_at_once, len(self._recorder.running))
         taken = ray.cluster_resources()["CPU"] - ray.available_resources().get("CPU", 0)
         self.most_cpus = max(self.most_cpus, taken)
@@ -147,6 +150,7 @@ def test_two_trials_share_a_gpu(workplace: Workplace) -> None:
     watch = stage.run(plans, gpus=0.5)
     assert [stage.result(plan).state for plan in plans] == ["finished"] * 3
     assert watch.most_cpus == 2
+    assert [progress is not None and progress.step >= 1 for progress in watch.told] == [True] * len(watch.told) != []
 
 
 def test_what_fails_before_a_training_is_told(workplace: Workplace) -> None:
@@ -162,6 +166,18 @@ def test_what_fails_before_a_training_is_told(workplace: Workplace) -> None:
     kept = stage.ledger.trial(plan.trial).error.read_text()
     assert kept.startswith("Traceback")
     assert "in _load" in kept
+
+
+def test_a_training_whose_checkpoint_is_damaged_begins_anew(workplace: Workplace) -> None:
+    stage = Stage(workplace)
+    whole, torn = stage.plan("0000", "lora"), stage.plan("0001", "lora")
+    stage.ledger.trial(torn.trial).checkpoint.write_bytes(b"PK\x03\x04 the first bytes of one, and no more")
+    stage.run([whole, torn])
+    assert stage.result(whole).reason is None
+    anew = stage.result(torn)
+    assert (anew.state, anew.quality) == ("finished", stage.result(whole).quality)
+    assert (anew.reason or "").startswith("begun anew, for its checkpoint was damaged (")
+    assert [one.reason for one in trials_document(stage.uri, "mine").trials] == [None, anew.reason]
 
 
 def propose(prepared: Prepared, method: str) -> Proposal:

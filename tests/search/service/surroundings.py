@@ -60,9 +60,9 @@ class Running:
             f"{self.url}{path}", headers={"Authorization": f"Bearer {self.reader}"}, timeout=60, **options
         )
 
-    def begin(self) -> None:
-        """Start the service, and wait until it is ready."""
-        self.process = self._serve(self.url, self.arguments)
+    def begin(self, sign: str = "/readyz") -> None:
+        """Start the service, and wait until it is ready, or until another route answers."""
+        self.process = self._serve(self.url, self.arguments, sign)
 
     @contextlib.contextmanager
     def another(self) -> Iterator[Client]:
@@ -76,7 +76,7 @@ class Running:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(30)
 
-    def _serve(self, url: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _serve(self, url: str, arguments: list[str], sign: str = "/readyz") -> subprocess.Popen[bytes]:
         log = self.place.folder / f"service-{time.monotonic_ns()}.txt"
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -87,7 +87,7 @@ class Running:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_for(lambda: answers(f"{url}/readyz"), process)  # type: ignore[arg-type]
+        wait_for(lambda: answers(f"{url}{sign}"), process)  # type: ignore[arg-type]
         return process
 
     def kill_driver(self, name: str) -> None:

@@ -54,8 +54,8 @@ def test_what_a_command_reads_is_what_the_service_says(service: Running, finishe
     status = service.client.status(finished)
     assert (status.state, status.progress, status.planned, status.eta_seconds) == ("finished", 1.0, 3, None)
     front = service.client.front(finished)
-    assert status.best == front.front[-1]
-    assert status.knee in front.front
+    assert status.best is not None
+    assert (status.best, status.knee) == (front.best, front.knee)
     assert finished in [one.search for one in service.client.searches().searches]
 
 
@@ -327,6 +327,23 @@ def test_exports_are_listed(service: Running, second: str) -> None:
         client.export(second, ExportRequest(trial="9999"))
 
 
+def test_a_search_that_is_given_up_is_not_submitted_again(service: Running) -> None:
+    block = service.storage / "hopeless" / "trials" / "reference" / ".adapter"  # where its adapter is to be written
+    block.parent.mkdir(parents=True)
+    block.touch()
+    service.client.launch(parse_spec(service.values("hopeless", search={"trials": 2, "rungs": 1})))
+    status = service.client.wait("hopeless")
+    assert status.state == "failed"
+    assert "its reference, the task head alone, failed: FileExistsError: " in (status.message or "")
+    wait_for(lambda: recorded(service, "hopeless") is not None)
+    with reading(service.tracking_uri) as client:
+        assert [one.attempts for one in find_requests(client, "hopeless")] == [1]
+    block.unlink()
+    service.client.resume("hopeless")
+    assert service.client.wait("hopeless").state == "finished"
+    assert service.doctor("hopeless") == []
+
+
 def test_searches_are_counted_for_prometheus(service: Running, finished: str) -> None:
     page = service.client.searches(limit=200)
     said = dict(
@@ -339,7 +356,7 @@ def test_searches_are_counted_for_prometheus(service: Running, finished: str) ->
 
 
 def test_checks_are_those_of_the_commands(service: Running) -> None:
-    headers = {"Authorization": f"Bearer {service.reader}"}
+    headers = {"Authorization": f"Bearer {service.token}"}
     values = service.values("checked")
     valid = requests.post(f"{service.url}/v1/validate", json=values, headers=headers, timeout=300)
     assert valid.json() == service.place.read("validate", "checked.yaml")
