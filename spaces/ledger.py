@@ -35,18 +35,28 @@ def write_durably(path: Path, text: str) -> None:
     """Replace `path` by `text` in one move that survives a crash of the machine.
 
     The folder must be there: one that is made in the place of a storage that is away would take what is lost with it.
+
+    Raises:
+        OSError: naming `path`, when it cannot be written, as on a full disk; it is as it was then.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ class TrialFolder:
         self._check_driver()
         for left in (self.path / "rungs.jsonl", self.checkpoint, self.error):
             left.unlink(missing_ok=True)
+        self.forget_progress()
         (self.path / "result.json").unlink()  # last: until then the failure is known
 
     def progress(self) -> Progress | None:

@@ -18,6 +18,7 @@ from spaces.errors import Unknown
 from tracking.client import reading
 from tracking.comparison import compare as compare_fronts
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, TrialsDocument
+from tracking.rows import is_number
 
 router = APIRouter(prefix="/v1", tags=["fronts"])
 
@@ -79,7 +80,8 @@ def curve(name: Name, trial: TrialId, service: Service) -> CurveDocument:
     if run is None:
         raise Unknown(f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials")
     with reading(service.settings.tracking_uri) as client:
-        steps = {one.step: one.value for one in client.get_metric_history(run, "quality")}
+        history = client.get_metric_history(run, "quality")
+    steps = {one.step: one.value for one in history if is_number(one.value)}
     return CurveDocument(trial=trial, rungs=tuple(RungEntry(step=step, quality=steps[step]) for step in sorted(steps)))
 
 

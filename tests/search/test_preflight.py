@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import pytest
+
 from search.preflight import inspect, prepare
+from spaces.errors import RequestError
 from spaces.spec import load_spec
 from tests.conftest import Workplace
 
@@ -13,3 +19,58 @@ def test_counting_sees_the_same_model_as_searching(workplace: Workplace) -> None
     inventory = inspect(spec, labels=2)
     assert inventory == prepare(spec).inventory
     assert inventory.head_parameters == 32 * 32 + 32 + 2 * 32 + 2
+
+
+def test_what_takes_a_while_is_said_before_it_is_done(workplace: Workplace) -> None:
+    said: list[str] = []
+    prepare(load_spec(workplace.spec()), said.append)
+    assert said == ["reading and encoding the data", "reading the model"]
+
+
+def test_a_search_speaks_before_it_loads_anything(workplace: Workplace) -> None:
+    """In a process of its own, at the moment in which it comes to the libraries."""
+    script = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in ('torch', 'ray', 'mlflow', 'optuna'):\n"
+        "            raise SystemExit('came to ' + name)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from search.cli import run\n"
+        f"run(['search', {str(workplace.spec())!r}])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("came to ")
+    assert done.stdout == "loading torch, transformers and Ray …\n"
+
+
+def test_validate_says_what_it_does_unless_a_program_reads_it(workplace: Workplace) -> None:
+    spec = str(workplace.spec())
+    assert "reading the model …\n" in workplace.call("validate", spec).stdout
+    assert workplace.read("validate", spec)["search"] == "mine"
+
+
+def frauds(workplace: Workplace) -> dict[str, str]:
+    """Data in which the alphabetically first of two labels is the rarer one."""
+    for name, rows in (("train", 20), ("validation", 10)):
+        lines = [f"some words,{'legit' if row % 5 else 'fraud'}" for row in range(rows)]
+        (workplace.folder / f"{name}.csv").write_text("\n".join(["text,label", *lines]))
+    return {name: str(workplace.folder / f"{name}.csv") for name in ("train", "validation")}
+
+
+def test_f1_is_of_the_rarer_label_unless_one_is_named_and_it_is_said(workplace: Workplace) -> None:
+    spec = load_spec(workplace.spec(data=frauds(workplace), objective={"metric": "f1"}))
+    prepared = prepare(spec)
+    assert prepared.spec.objective.positive == "fraud"
+    note = "objective.metric = f1: of the label 'fraud', the rarer one; objective.positive names another"
+    assert note in prepared.notes
+    again = prepare(prepared.spec)
+    assert again.spec == prepared.spec
+    assert note not in again.notes
+    named = load_spec(workplace.spec(data=frauds(workplace), objective={"metric": "f1", "positive": "legit"}))
+    assert prepare(named).spec.objective.positive == "legit"
+    assert workplace.read("validate", "mine.yaml")["positive"] == "legit"
+    assert "by f1 of the label 'legit'" in workplace.call("validate", "mine.yaml").stdout
+    wrong = load_spec(workplace.spec(data=frauds(workplace), objective={"metric": "f1", "positive": 1}))
+    with pytest.raises(RequestError, match=r"objective\.positive = 1: no label of the data; allowed: fraud, legit"):
+        prepare(wrong)

@@ -66,13 +66,26 @@ class Case:
     given: str
 
 
-def texts(place: Workplace, task: Task, *, pair: bool) -> Case:
-    """Classification or regression of texts, the first one longer than the model may read."""
+def decoder(place: Workplace) -> Path:
+    """A decoder that knows of no padding, with a tokenizer that has none."""
+    tokenizer = AutoTokenizer.from_pretrained(place.model, eos_token="[SEP]")
+    tokenizer.pad_token = None
+    folder = place.folder / "tiny-decoder"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), pad_token_id=None, **sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def texts(place: Workplace, task: Task, *, pair: bool, model: Path | None = None) -> Case:
+    """Classification or regression of texts: the first longer than the model may read, one with a control token."""
     generator = random.Random(0)
-    words = ["fine", "great", "warm", "poor", "cold", "grey"]
+    words = ["fine", "great", "warm", "poor", "cold", "grey", "[SEP]"]  # the last is text as well
     rows = []
     for number in range(24):
         first, second = (" ".join(generator.choices(words, k=4 + 30 * (number == 0))) for _ in range(2))
+        first += " [SEP] the end" * (number == 1)
         label = generator.choice(["good | `bad`", "<b>bad</b>"]) if task is Task.SEQUENCE_CLASSIFICATION else number
         rows.append({"first": first, "second": second, "label": label})
     with (place.folder / "rows.csv").open("w", newline="") as file:
@@ -82,7 +95,7 @@ def texts(place: Workplace, task: Task, *, pair: bool) -> Case:
     columns = ["first", "second"] if pair else ["first"]
     spec = load_spec(
         place.spec(
-            model={"path": str(place.model), "task": task.value},
+            model={"path": str(model or place.model), "task": task.value},
             data={
                 "train": str(place.folder / "rows.csv"),
                 "validation": str(place.folder / "rows.csv"),
@@ -103,8 +116,9 @@ def language(place: Workplace) -> Case:
     ids = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
     config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **ids, **sizes)
     LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}[SEP]{% endfor %}"
     tokenizer.save_pretrained(folder)
-    prompts = ["after fine comes", "cold " * 40, "a lovely grey"]
+    prompts = ["after [SEP] fine comes", "cold " * 40, "a lovely grey"]
     rows = [{"prompt": one, "response": "warm and poor"} for one in prompts]
     (place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     spec = load_spec(
@@ -148,6 +162,7 @@ def images(place: Workplace) -> Case:
 
 CASES = {
     "text": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False),
+    "decoder": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False, model=decoder(place)),
     "pair": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=True),
     "regression": lambda place: texts(place, Task.REGRESSION, pair=False),
     "language": language,
@@ -255,7 +270,7 @@ def test_the_card_of_an_export_loads_it_and_predicts_as_the_trial_did(workplace:
                 (trial.inputs["labels"][0] == IGNORED_LABEL).sum() - (trial.inputs["attention_mask"][0] == 0).sum()
             )
             assert gave[0] == int(trial.logits[0, prompt - 1].argmax()), form
-            assert said.startswith("after fine comes ")
+            assert said.startswith("after [SEP] fine comes ")
         else:
             torch.testing.assert_close(torch.tensor(gave), trial.logits, atol=2e-4, rtol=0)
             assert len(said.splitlines()) == ROWS

@@ -81,6 +81,7 @@ def load_splits(spec: SearchSpec) -> Splits:
     encoded = encode.encode(train, targets), encode.encode(validation, checks)
     for field, split in zip(("data.train", "data.validation"), encoded, strict=True):
         notes += _cut_notes(field, split, spec.data.max_length)
+        notes += [f"{field}: {note}" for note in split.notes]
     return Splits(*encoded, labels, tuple(notes))
 
 
@@ -119,7 +120,7 @@ def _cut_notes(field: str, split: EncodedSplit, max_length: int) -> list[str]:
 
 
 def _share(part: int, split: EncodedSplit) -> str:
-    return f"{part:,} of {len(split):,} rows ({100 * part / len(split):.2g} %)"
+    return f"{part:,} of {len(split):,} rows ({100 * part / len(split):.3g} %)"
 
 
 def check_test(spec: SearchSpec) -> None:
