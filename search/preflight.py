@@ -16,6 +16,7 @@ from spaces.space import Space
 from spaces.spec import SearchSpec
 from spaces.suggestions import Suggestion
 from tracking.uri import absolute_file
+from trainables.allowed_folders import reading
 from trainables.data.encoded import EncodedSplit, fingerprint
 from trainables.data.splits import check_test, load_splits
 from trainables.inventory import inventory_of, meta_model
@@ -55,12 +56,13 @@ def prepare(spec: SearchSpec) -> Prepared:
         RequestError: naming field, value and what is allowed.
     """
     transformers_logging.set_verbosity_error()
-    # Before the data, whose tokenizer comes from the same folder and would be missed first.
-    read_config(spec.model)
-    check_test(spec)
-    splits = load_splits(spec)
-    config = load_config(spec.model, splits.labels)
-    weights = load_weights(spec.model, config, splits.labels)
+    with reading(spec):
+        # Before the data, whose tokenizer comes from the same folder and would be missed first.
+        read_config(spec.model)
+        check_test(spec)
+        splits = load_splits(spec)
+        config = load_config(spec.model, splits.labels)
+        weights = load_weights(spec.model, config, splits.labels)
     inventory = inventory_of(meta_model(config, spec.model.task), fresh=weights.fresh)
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
     space = Space(spec.methods, inventory, budget, spec.search.seed)

@@ -92,6 +92,7 @@ def export(
         raise RequestError(f"--trial {chosen}: no finished trial; allowed: {', '.join(finished[:20])}")
     spec, row = fetch_spec(uri, search.run_id), rows[chosen]
 
+    from trainables.allowed_folders import reading as reading_of
     from trainables.export import export as write_export
     from trainables.loading import needs_own_tuner, read_labels
 
@@ -99,7 +100,8 @@ def export(
         tracked = chosen in {point.trial for point in document.front} or "confirmed_quality" in row.metrics
         adapter = _fetch(uri, row, chosen, tracked, storage / name, Path(folder))
         card = _card(spec, row, document.base_parameters, read_labels(adapter), needs_own_tuner(adapter))
-        proof = write_export(adapter, out, card, form, RANK if rank is None else rank)
+        with reading_of(spec):
+            proof = write_export(adapter, out, card, form, RANK if rank is None else rank)
     print(f"exported trial {chosen} ({row.plan.method}, {row.plan.trainable_parameters:,} parameters) to {out}")
     if proof.before is not None and proof.after is not None:
         metric = spec.metric.name

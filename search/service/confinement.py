@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from search.service.settings import Settings
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec
+from trainables.allowed_folders import check_inside, local_places
+
+_LOOKED_AT = 10_000
+"""Files of a folder that are looked at while somebody waits; a job looks at all before it reads them."""
 
 # What matches may be a folder beside whoever reads it, so that commands of the service run where there is none.
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -34,7 +39,7 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
     for field, given in (("tracking.uri", spec.tracking.uri), ("search.study_storage", spec.search.study_storage)):
         if given is not None:
             raise RequestError(f"{field}: the service has its own; allowed: nothing")
-    return spec.model_copy(
+    found = spec.model_copy(
         update={
             "model": model,
             "data": spec.data.model_copy(update=data),
@@ -42,6 +47,40 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
             "search": spec.search.model_copy(update={"study_storage": settings.study_storage}),
         }
     )
+    for field, path in local_places(found).items():
+        if Path(path).is_absolute():
+            check_inside(field, path, settings.readable, _LOOKED_AT)
+    return found
+
+
+def confined_again(spec: SearchSpec, settings: Settings) -> SearchSpec:
+    """A spec that was confined when it was asked for, as it stands now: in MLflow others may have changed it.
+
+    Its places are those that the operator names now, which may be others than then.
+
+    Raises:
+        RequestError: when a path lies outside the roots.
+    """
+    places: dict[str, Any] = {
+        "tracking": spec.tracking.model_copy(update={"uri": None}),
+        "search": spec.search.model_copy(update={"study_storage": None}),
+    }
+    return confined(spec.model_copy(update=places), settings)
+
+
+def check_places(spec: SearchSpec, settings: Settings) -> None:
+    """See that a search which began in the storage has its records where the service has them.
+
+    Raises:
+        RequestError: when its spec names other places, which were not to be reached from here.
+    """
+    own = (
+        ("tracking.uri", spec.tracking.uri, settings.tracking_uri),
+        ("search.study_storage", spec.search.study_storage, settings.study_storage),
+    )
+    for field, given, known in own:
+        if given not in (None, known):
+            raise RequestError(f"{field}: is not that of the service; allowed: a search in the places of the service")
 
 
 def _found(path: str, settings: Settings) -> Path | None:

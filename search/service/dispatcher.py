@@ -12,7 +12,7 @@ from dataclasses import replace
 from search.service.jobs import Job, Jobs
 from search.service.marks import pass_on_stop
 from search.service.scheduling import due, job_name, standings
-from search.service.settings import Settings
+from search.service.settings import Settings, job_options
 from spaces.errors import RequestError, WorkError
 from tracking.client import reading
 from tracking.requests import End, count_attempt, find_requests, keep_end
@@ -72,8 +72,7 @@ def dispatch(settings: Settings, jobs: Jobs) -> None:
         known = standings(requests, jobs.all(), tracked)
         for one in due(known, settings.max_running):
             attempt = one.attempts + 1
-            arguments = [one.name, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
-            jobs.submit(job_name(one, attempt), MODULE, arguments)
+            jobs.submit(job_name(one, attempt), MODULE, [one.name, *job_options(settings)])
             count_attempt(client, one, attempt)
         for standing in known:
             if (end := standing.news) is not None:

@@ -12,7 +12,7 @@ from search.commands.exporting import RANK, Choice
 from search.service.documents import ExportRequest, ExportStatus, Format
 from search.service.jobs import APART, Job, Jobs
 from search.service.readings import Reading
-from search.service.settings import Settings
+from search.service.settings import Settings, job_options
 from spaces.errors import RequestError
 
 FOLDER = "exports"
@@ -70,8 +70,7 @@ def begin(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportSt
     known = _status(settings, jobs, name, identity, attempts)
     if known is not None and known.state != "failed":
         return known
-    arguments = [name, identity, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
-    jobs.submit(f"{_prefix(name, identity)}{len(attempts) + 1}", MODULE, arguments)
+    jobs.submit(f"{_prefix(name, identity)}{len(attempts) + 1}", MODULE, [name, identity, *job_options(settings)])
     return _document(name, export, "running")
 
 

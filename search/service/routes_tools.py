@@ -20,6 +20,7 @@ from search.commands.describing import MethodsDocument
 from search.commands.inspecting import CountDocument, ValidateDocument
 from search.processes import command, last_complaint
 from search.service import examples
+from search.service.checker import confined_command
 from search.service.confinement import confined
 from search.service.context import Context, Service, problems
 from search.service.guards import READ
@@ -74,18 +75,18 @@ def methods() -> MethodsDocument:
 
 @cache
 def _methods() -> MethodsDocument:
-    return MethodsDocument.model_validate(_run(("methods", "--json")))
+    return MethodsDocument.model_validate(_run(command(("methods", "--json")), "methods"))
 
 
 def _asked(service: Context, spec: dict[str, Any], name: str, arguments: Sequence[str]) -> Any:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(dump_spec(confined(parse_spec(spec), service.settings)))
         file.flush()
-        return _run((name, file.name, *arguments, "--json"))
+        return _run(confined_command(service.settings, (name, file.name, *arguments, "--json")), name)
 
 
-def _run(arguments: Sequence[str]) -> Any:
-    """What a command prints as JSON.
+def _run(command: Sequence[str], name: str) -> Any:
+    """What a command, called `name`, prints as JSON.
 
     Raises:
         RequestError: with its line, when it says that the request is wrong.
@@ -95,14 +96,12 @@ def _run(arguments: Sequence[str]) -> Any:
         raise Problem(503, "two checks at once are made already", {"Retry-After": "10"})
     try:
         with tempfile.TemporaryDirectory() as empty:  # names of models and data are no folders
-            done = subprocess.run(
-                command(arguments), cwd=empty, capture_output=True, text=True, timeout=SECONDS, check=False
-            )
+            done = subprocess.run(command, cwd=empty, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise WorkError(f"{arguments[0]}: took longer than {SECONDS:g} s") from None
+        raise WorkError(f"{name}: took longer than {SECONDS:g} s") from None
     finally:
         _PROCESSES.release()
     if done.returncode == 0:
         return json.loads(done.stdout)
-    line = last_complaint(done.stderr) or f"{arguments[0]}: ended with code {done.returncode}"
+    line = last_complaint(done.stderr) or f"{name}: ended with code {done.returncode}"
     raise (RequestError if done.returncode == 2 else WorkError)(line)

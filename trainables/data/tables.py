@@ -11,6 +11,7 @@ import pyarrow as arrow
 
 from spaces.errors import RequestError
 from spaces.sections import HubSource, Source
+from trainables.data.data_set_files import own_files
 from trainables.data.files import Columns, read_file
 from trainables.data.messages import one_line
 
@@ -48,7 +49,10 @@ def _read_hub(field: str, source: HubSource) -> Columns:
 
     datasets.disable_progress_bars()
     try:
-        split = datasets.load_dataset(source.hub, source.name, split=source.split)
+        with own_files(field, source):
+            split = datasets.load_dataset(source.hub, source.name, split=source.split)
+    except RequestError:
+        raise
     except Exception as error:  # the hub's client, its HTTP library and the builders share no base class
         raise RequestError(
             f"{field} = {_hub_name(source)}: cannot be loaded ({one_line(error)}); allowed: a data set of the hub"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from search.service.confinement import confined
-from search.service.settings import Settings, check_host, check_secrets
+from search.service import driver
+from search.service.confinement import confined, confined_again
+from search.service.settings import Settings, check_host, check_secrets, job_options, job_settings
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec, parse_spec
+from tests.search.service.alone import Alone
 
 
 @pytest.fixture
@@ -36,6 +40,7 @@ def test_a_spec_runs_in_the_places_of_the_service(settings: Settings) -> None:
 
 
 def test_what_lies_within_the_roots_is_read(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "data" / "link.csv").unlink()
     for place in ("data", "storage"):
         confined(spec(data={"train": f"{tmp_path}/{place}/train.csv"}, model={"path": f"{tmp_path}/{place}"}), settings)
 
@@ -118,3 +123,76 @@ def test_without_tokens_a_service_is_for_its_own_machine() -> None:
     check_host("0.0.0.0", Path("tokens"))
     with pytest.raises(RequestError, match=r"--host 0\.0\.0\.0: others could reach it without a token"):
         check_host("0.0.0.0", None)
+
+
+def test_a_folder_from_which_a_link_leads_out_is_refused(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "data" / "model").mkdir()
+    (tmp_path / "data" / "model" / "vocab.txt").symlink_to(tmp_path / "secret" / "train.csv")
+    for sections, field in (
+        ({"model": {"path": "model"}}, "model.path"),
+        ({"data": {"train": {"hub": f"{tmp_path}/data/model"}}}, "data.train.hub"),
+    ):
+        with pytest.raises(RequestError, match=rf"{field} = .*holds vocab\.txt, which leads elsewhere"):
+            confined(spec(**sections), settings)
+
+
+def test_a_spec_that_stands_in_mlflow_is_confined_anew(settings: Settings, tmp_path: Path) -> None:
+    stored = confined(spec(data={"train": "train.csv"}), settings)
+    assert confined_again(stored, settings) == stored
+    spoiled = stored.model_copy(
+        update={
+            "storage": "/etc",
+            "tracking": stored.tracking.model_copy(update={"uri": "http://elsewhere"}),
+            "search": stored.search.model_copy(update={"study_storage": "postgresql+psycopg://elsewhere/optuna"}),
+        }
+    )
+    assert confined_again(spoiled, settings) == stored
+    data = stored.data.model_copy(update={"train": str(tmp_path / "secret" / "train.csv")})
+    with pytest.raises(RequestError, match=r"data\.train = "):
+        confined_again(stored.model_copy(update={"data": data}), settings)
+
+
+def test_what_a_job_is_told_of_the_service(settings: Settings) -> None:
+    several = replace(settings, roots=(Path("/data"), Path("/a folder/--root")))
+    for told in (several, replace(settings, study_storage=None, roots=())):
+        assert job_settings(ArgumentParser(), job_options(told))[1] == told
+
+
+def test_a_driver_confines_what_stands_in_mlflow(alone: Alone, capsys: pytest.CaptureFixture[str]) -> None:
+    (root,) = alone.settings.roots
+    (root / "train.csv").touch()
+    assert alone.launch("mine").status_code == 201
+    alone.spoil("mine", lambda text: text.replace(str(root / "train.csv"), "/etc/passwd.csv"))
+    assert _driven("mine", alone.settings) == 2
+    assert "data.train = /etc/passwd.csv: nothing that the service may read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "uri"),
+    [
+        ("search", "study_storage", "postgresql+psycopg://elsewhere/optuna"),
+        ("tracking", "uri", "http://elsewhere:5000"),
+    ],
+)
+def test_a_driver_opens_no_other_places_than_the_operators(
+    alone: Alone, capsys: pytest.CaptureFixture[str], section: str, field: str, uri: str
+) -> None:
+    alone.begin(alone.spec("mine"))
+    file = alone.storage / "mine" / "spec.yaml"
+    values = yaml.safe_load(file.read_text())
+    values[section][field] = uri
+    file.write_text(yaml.safe_dump(values))
+    assert _driven("mine", alone.settings) == 2
+    assert f"{section}.{field}: is not that of the service" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../mine", "/etc", ".", "a/b", "a\n"])
+def test_a_driver_works_in_no_other_folder(alone: Alone, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert _driven(name, alone.settings) == 2
+    assert "no name of a search" in capsys.readouterr().err
+
+
+def _driven(name: str, settings: Settings) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["driver", name, *job_options(settings)])
+        return driver.main()
