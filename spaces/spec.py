@@ -13,8 +13,10 @@ from spaces.explain import explain
 from spaces.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base import AnyMethod
 from spaces.metrics import DEFAULT_METRIC, METRICS, Metric
+from spaces.plain_values import check_plain, shortened
 from spaces.registry import method, methods
 from spaces.sections import (
+    NAME,
     BudgetSection,
     ConfirmSection,
     DataSection,
@@ -70,9 +72,7 @@ def default_methods() -> dict[str, dict[str, Any]]:
 class SearchSpec(Section):
     """Everything that a search needs to be run, and run again."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of the search, unique where it runs."
-    )
+    name: str = Field(pattern=NAME, description="Name of the search, unique where it runs.")
     model: ModelSection
     data: DataSection
     budget: BudgetSection
@@ -165,10 +165,11 @@ def parse_spec(values: Any) -> SearchSpec:
     """
     if not isinstance(values, dict):
         raise RequestError(f"spec: {type(values).__name__} instead of fields; allowed: name: value, one a line")
+    check_plain(values)
     try:
         return SearchSpec.model_validate(values)
     except ValidationError as error:
-        raise RequestError(explain(error, SearchSpec)) from None
+        raise RequestError(shortened(explain(error, SearchSpec))) from None
 
 
 def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:

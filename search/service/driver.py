@@ -15,9 +15,9 @@ from search.cli import exit_code
 from search.commands.launching import search, take_up
 from search.options import console
 from search.service.confinement import check_places, confined_again
-from search.service.context import NAME
 from search.service.settings import Settings, job_settings
 from spaces.errors import RequestError, Unreachable, WorkError
+from spaces.sections import NAME
 from spaces.spec import dump_spec
 from tracking.client import reading
 from tracking.requests import Request, find_requests

@@ -27,6 +27,7 @@ from search.service.guards import READ
 from search.service.problems import Problem
 from search.service.spec_body import Spec, SpecValues
 from spaces.errors import RequestError, WorkError
+from spaces.plain_values import WHOLE
 from spaces.spec import dump_spec, parse_spec
 
 router = APIRouter(prefix="/v1", tags=["tools"])
@@ -41,7 +42,9 @@ _PROCESSES = BoundedSemaphore(2)
 _EXAMPLE: dict[str, Any] = {"spec": examples.SPEC, "method": "lora", "settings": {"rank": 4}}
 
 Knob = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
-Setting = Annotated[str, StringConstraints(max_length=1_000)] | int | float | bool
+Setting = (
+    Annotated[str, StringConstraints(max_length=1_000)] | Annotated[int, Field(gt=-WHOLE, lt=WHOLE)] | float | bool
+)
 
 
 class CountRequest(BaseModel):

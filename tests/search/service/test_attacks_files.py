@@ -9,11 +9,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from search.service.client import Client
-from search.service.documents import ExportRequest
+from search.service.documents import ExportRequest, SearchStatus
 from spaces.errors import RequestError
 from spaces.spec import parse_spec
 from tests.search.service.surroundings import Running
@@ -36,21 +37,22 @@ def own(service: Running) -> Iterator[Path]:
 
 
 def test_what_was_swapped_for_a_link_is_neither_trained_on_nor_exported(service: Running, own: Path) -> None:
-    outside = service.place.folder / "outside"
-    data = {"train": str(own / "train.csv"), "validation": str(own / "validation.csv"), "max_length": 16}
-    # Of two trials there is room for one, so that the search can be resumed.
-    limited = {"trials": 2, "max_total_steps": 9}
-    values = service.values("swapped", model={"path": str(own / "model")}, data=data, search=limited)
-    service.client.launch(parse_spec(values))
-    assert service.client.wait("swapped").state == "stopped"
-
     def swap(name: str) -> None:
         (own / name).unlink()
-        (own / name).symlink_to(outside / name)
+        (own / name).symlink_to(service.place.folder / "outside" / name)
+
+    def launched(name: str, **search: Any) -> SearchStatus:
+        data = {"train": str(own / "train.csv"), "validation": str(own / "validation.csv"), "max_length": 16}
+        sections = {"model": {"path": str(own / "model")}, "data": data, "search": {"trials": 1, **search}}
+        service.client.launch(parse_spec(service.values(name, **sections)))
+        return service.client.wait(name)
+
+    assert launched("swapped").state == "finished"
+    assert launched("swapped-later", time_limit=0.01).state == "stopped"  # and can be resumed
 
     swap("train.csv")
-    service.client.resume("swapped")
-    failed = service.client.wait("swapped")
+    service.client.resume("swapped-later")
+    failed = service.client.wait("swapped-later")
     assert failed.state == "failed"
     assert failed.message is not None
     assert "data.train = " in failed.message
