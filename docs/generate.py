@@ -12,6 +12,7 @@ from typing import Any
 
 from search.commands.describing import describe
 from spaces.errors import RequestError
+from spaces.field_kinds import kind
 from spaces.metrics import DEFAULT_METRIC, METRICS
 from spaces.registry import methods
 from spaces.sections import Task
@@ -21,16 +22,6 @@ DOCS = Path(__file__).resolve().parent
 BEGIN, END = "<!-- settings: written by docs/generate.py -->\n", "<!-- end of settings -->\n"
 
 SMALLEST = {"name": "smallest", "model": {"path": "MODEL"}, "data": {"train": "train.csv"}, "budget": {"parameters": 1}}
-
-TYPES = {
-    "string": "text",
-    "integer": "whole number",
-    "number": "number",
-    "boolean": "true or false",
-    "null": "null",
-    "object": "mapping",
-}
-BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 INTRODUCTION = """# The spec
 
@@ -85,27 +76,6 @@ METRIC_TABLE = """
 | metric | better | perfect | for tasks |
 |---|---|---|---|
 """
-
-
-def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """What a field takes, in words."""
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return kind(definitions[name], definitions) if "enum" in definitions[name] else "mapping"
-    if "anyOf" in schema:
-        return " or ".join(kind(one, definitions) for one in schema["anyOf"])
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    if schema["type"] == "array":
-        return f"list of {kind(schema['items'], definitions)}"
-    if schema["type"] == "string" and schema.get("pattern", "").endswith("%$"):
-        return "percentage"
-    if schema["type"] == "string" and r"(\w+)?" in schema.get("pattern", ""):
-        return "size with a unit"
-    bounds = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
-    return " ".join([TYPES[schema["type"]], " and ".join(bounds)]).strip()
 
 
 def not_built(field: str, schema: dict[str, Any]) -> list[str]:

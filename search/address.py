@@ -85,7 +85,13 @@ def _problem(address: str, shown: str, environment: Mapping[str, str]) -> str | 
     check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
         done = subprocess.run(
-            check, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False, env=dict(environment)
+            check,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=ANSWER_SECONDS,
+            check=False,
+            env=dict(environment),
         )
     except subprocess.TimeoutExpired:
         raise Unreachable(

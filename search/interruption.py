@@ -29,11 +29,12 @@ class Interruption:
 
     `time_limit`: seconds from now on after which it is to end. `mark`: a file that asks for the end, from wherever it
     is made. A first signal ends the search cleanly; a second one at once. `ended`: why a stage was cut short, if one
-    was.
+    was. `hopeless`: why nothing that is still to be trained could succeed, where that was found.
     """
 
     def __init__(self, time_limit: float | None = None, mark: Path | None = None) -> None:
         self.ended: str | None = None
+        self.hopeless: str | None = None
         self._mark = mark
         self._marked = False
         self._looked = -math.inf
@@ -45,11 +46,17 @@ class Interruption:
     @property
     def reason(self) -> str | None:
         """Why to end, in a few words; None: go on."""
+        if self.hopeless is not None:
+            return self.hopeless
         if self._signal is not None:
             return f"interrupted ({self._signal})"
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return f"search.time_limit = {self._limit:g} s has passed"
         return "it was asked to stop" if self._is_marked() else None
+
+    def give_up(self, reason: str) -> None:
+        """End the search: nothing that is still to be trained could succeed."""
+        self.hopeless = reason
 
     def _is_marked(self) -> bool:
         """Whether the mark was made; it may lie on another machine, so it is not looked for all the time."""

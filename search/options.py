@@ -1,14 +1,11 @@
-"""Arguments and options that several commands have, and where they print."""
+"""Arguments and options that several commands have."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 Spec = Annotated[Path, typer.Argument(help="A search spec in YAML.")]
 Name = Annotated[str, typer.Argument(help="Name of a search.")]
@@ -23,8 +20,3 @@ Server = Annotated[
 File = Annotated[Path | None, typer.Option(help="Write to this file as well.")]
 
 DEFAULT_STORAGE = Path("./paretune-runs")
-
-
-def console() -> Console:
-    """Tables and progress: as wide as the terminal, and wide enough for a table elsewhere."""
-    return Console(width=None if sys.stdout.isatty() else max(120, int(os.environ.get("COLUMNS", "0") or 0)))

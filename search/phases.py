@@ -15,6 +15,7 @@ from rich.console import Console
 from search.bridge import Bridge
 from search.confirm import planned_round, summarise
 from search.interruption import Interruption
+from search.outlook import Outlook
 from search.preflight import Prepared
 from search.progress import Display
 from search.recorder import Recorder
@@ -72,7 +73,7 @@ def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
 
 
 def search_phase(run: Run, shared: SharedSearch) -> None:
-    """Run the trials that are still to run."""
+    """Run the trials that are still to run, as long as there is hope for them."""
     spec, ledger = run.spec, run.ledger
     planned = [folder.plan() for folder in ledger.trials("trial")]
     waiting = [plan for plan in planned if ledger.trial(plan.trial).result() is None]
@@ -98,6 +99,8 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
         given=run.prepared.given,
         on_rejected=run.recorder.reject,
         waiting=waiting,
+        outlook=Outlook(spec, run.prepared.budget),
+        on_hopeless=run.interruption.give_up,
     )
     with run.display(spec.name, trainings) as display:
         run_stage(

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
+from search.outlook import WORKER_DIED
 from spaces.ledger import Ledger, TrialFolder
 from spaces.records import TrialPlan, TrialResult
 
@@ -74,4 +75,4 @@ def _why_it_died(folder: TrialFolder) -> str:
     try:
         return folder.error.read_text(encoding="utf-8").strip().splitlines()[-1][:300]
     except (OSError, IndexError):
-        return "its worker process died"
+        return WORKER_DIED

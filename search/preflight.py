@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,18 +50,21 @@ def inspect(spec: SearchSpec, labels: int) -> Inventory:
     return inventory_of(meta_model(config, spec.model.task), fresh_parameters(spec.model, config))
 
 
-def prepare(spec: SearchSpec) -> Prepared:
-    """Load and check model and data.
+def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) -> Prepared:
+    """Load and check model and data; what takes a while is `announced` before.
 
     Raises:
         RequestError: naming field, value and what is allowed.
     """
+    announced = announced or (lambda work: None)
     transformers_logging.set_verbosity_error()
     with reading(spec):
         # Before the data, whose tokenizer comes from the same folder and would be missed first.
         read_config(spec.model)
+        announced("reading and encoding the data")
         check_test(spec)
         splits = load_splits(spec)
+        announced("reading the model")
         config = load_config(spec.model, splits.labels)
         weights = load_weights(spec.model, config, splits.labels)
     inventory = inventory_of(meta_model(config, spec.model.task), fresh=weights.fresh)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 from optuna.trial import TrialState
 
-from search.study import GIVEN, TRIAL, numbers_by_trial, tell
+from search.study import AGAIN, GIVEN, TRIAL, numbers_by_trial, tell
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 
@@ -15,14 +15,29 @@ def reconcile(study: optuna.Study, ledger: Ledger, spec: SearchSpec) -> None:
     planned = {folder.plan().trial: folder for folder in ledger.trials("trial")}
     for lost in planned.keys() - numbers_by_trial(study).keys():  # the study's database is another one
         study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs={TRIAL: lost}))
-    numbers = numbers_by_trial(study)
+    numbers, told = numbers_by_trial(study), study.get_trials(deepcopy=False)
     for trial, folder in planned.items():
         result = folder.result()
         if result is not None:
             tell(study, numbers[trial], folder.plan(), result, spec.metric)
+        elif (ended := told[numbers[trial]]).state.is_finished():
+            _open_again(study, ended)
     for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if frozen.user_attrs.get(TRIAL) not in planned:
             _ask_again(study, frozen)
+
+
+def _open_again(study: optuna.Study, ended: optuna.trial.FrozenTrial) -> None:
+    """Add a trial that failed once more, for it is tried again."""
+    study.add_trial(
+        optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=ended.params,
+            distributions=ended.distributions,
+            user_attrs=ended.user_attrs | {AGAIN: ended.number},
+            system_attrs=ended.system_attrs,
+        )
+    )
 
 
 def _ask_again(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> None:

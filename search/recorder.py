@@ -89,6 +89,8 @@ class Recorder:
             plan, result = folder.plan(), folder.result()
             if result is None:
                 self._reported[plan.trial] = max((rung.step for rung in folder.rungs()), default=-1)
+                if self._writer.has_ended(plan.trial):  # it failed, and is to be tried again
+                    self._writer.start_trial(plan)
                 continue
             self._keep(plan, result)
             if not self._writer.has_ended(plan.trial):

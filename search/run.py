@@ -6,6 +6,7 @@ import dataclasses
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -16,6 +17,7 @@ from search import home as search_home
 from search.cluster import check_resources, connect, gpus_for, quiet_environment
 from search.head import watched_head
 from search.interruption import Interruption
+from search.outlook import hopeless
 from search.phases import Run, confirm_phase, search_phase, share
 from search.preflight import Prepared, prepare
 from search.reconcile import reconcile
@@ -24,6 +26,8 @@ from search.starts import earlier
 from search.storage import provisional
 from search.study import answering, check_storage, open_study, rejected_count
 from search.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
+from search.terminal import announce
+from spaces.errors import Hopeless
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 from tracking.uri import has_password
@@ -37,8 +41,9 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
 
     Raises:
         RequestError: when one of them does not.
+        Hopeless: when the reference fails, or all of the first trials do in the same way.
     """
-    prepared = prepare(spec)
+    prepared = prepare(spec, partial(announce, console))
     check_storage(spec)
     prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_home.held(spec.home):
@@ -55,19 +60,22 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
 def resume(home: Path, uri: str, address: str | None, console: Console) -> Summary:
     """Go on with a search, from wherever it stands; of a finished one, what MLflow lacks is sent.
 
+    Where it was given up, what failed is tried again.
+
     Raises:
         RequestError: when its model or data are gone or changed, or another driver runs it.
+        Hopeless: as `start` does.
     """
     spec, identity = search_home.read(home)
     with search_home.held(home):
         if search_home.is_finished(home):
             return _catch_up(spec, identity.search_id, uri)
-        prepared = prepare(spec)
+        prepared = prepare(spec, partial(announce, console))
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
         if not Ledger(home).trials("trial"):  # killed before it began with what is known
             prepared = _with_earlier(prepared, uri)
-        with _cluster(spec, address, console) as gpus:
+        with _cluster(spec, address, console, begun=True) as gpus:
             study = open_study(spec, identity.search_id, home)
             return _run(prepared, study, identity.search_id, uri, gpus, console)
 
@@ -78,19 +86,20 @@ def _with_earlier(prepared: Prepared, uri: str) -> Prepared:
 
 
 @contextmanager
-def _cluster(spec: SearchSpec, address: str | None, console: Console) -> Iterator[float]:
+def _cluster(spec: SearchSpec, address: str | None, console: Console, *, begun: bool = False) -> Iterator[float]:
     """Ray for the duration, or for longer where this process uses it already; gives the GPUs of one trial."""
     with ExitStack() as ending:
         quiet_environment()
         own = address is not None or not ray.is_initialized()
         if own:
             ending.callback(ray.shutdown)
+            announce(console, "starting Ray" if address is None else f"joining the Ray cluster at {address}")
             connect(address, spec.home)
         ending.enter_context(watched_head(spec.name, console))
         if own:
             ending.callback(ray.shutdown)  # while the head is watched, for without it this hangs as well
         gpus = gpus_for(spec.resources.gpus)
-        check_resources(spec.resources.cpus, gpus)
+        check_resources(spec.resources.cpus, gpus, had_them=begun)
         yield gpus
 
 
@@ -112,6 +121,8 @@ def _catch_up(spec: SearchSpec, search_id: str, uri: str) -> Summary:
 def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
     spec, inventory = prepared.spec, prepared.inventory
     ledger = Ledger(spec.home).taken_over()
+    for folder in hopeless(ledger, spec, prepared.budget):
+        folder.begin_anew()
     reconcile(study, ledger, spec)
     writer = SearchWriter(uri, spec, search_id, spec.home)
     interruption = Interruption(spec.search.time_limit, spec.home / search_home.STOP)
@@ -125,12 +136,12 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
         with interruption.watch(), answering(spec):
             shared = share(prepared, ledger)
             search_phase(run, shared)
-            if interruption.ended is None:
+            if interruption.hopeless is None and interruption.ended is None:
                 confirm_phase(run, shared)
             summary = summarise_run(prepared, recorder, uri, waiting=writer.drain(DRAIN_SECONDS))
             for picture in write_pictures(summary, spec.home):
                 writer.upload(picture)
-        finished = interruption.ended is None
+        finished = interruption.hopeless is None and interruption.ended is None
         if finished:
             search_home.mark_finished(spec.home)
         patience = 0 if summary.waiting else DRAIN_SECONDS
@@ -138,6 +149,14 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
         patience = 0  # asked for twice: what was not sent stays in the outbox
         raise
     finally:
-        writer.end_search("finished" if finished else "stopped")
+        if interruption.hopeless is not None:
+            writer.end_search("failed", interruption.hopeless)
+        else:
+            writer.end_search("finished" if finished else "stopped")
         writer.close(patience)
+    if interruption.hopeless is not None:
+        raise Hopeless(
+            f"search {spec.name!r} was given up: {interruption.hopeless}; "
+            f"once that is mended, `paretune resume {spec.name}` tries again"
+        )
     return dataclasses.replace(summary, ended_early=interruption.ended)

@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from search.asking import Asker
+from search.outlook import Outlook, steps_reached
 from search.plans import Plans
 from search.study import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
 from spaces.budget import Budget
@@ -23,7 +24,7 @@ from spaces.draws import RandomDraw
 from spaces.ledger import Ledger
 from spaces.metrics import Metric
 from spaces.proposals import Proposal, Rejected, signature
-from spaces.records import TrialPlan
+from spaces.records import TrialPlan, TrialResult
 from spaces.space import Space
 from spaces.suggestions import Suggestion, suggestion
 
@@ -57,6 +58,8 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         given: Iterable[Suggestion] = (),
         on_rejected: Callable[[], None] = lambda: None,
         waiting: Iterable[TrialPlan] = (),
+        outlook: Outlook | None = None,
+        on_hopeless: Callable[[str], None] = lambda reason: None,
     ) -> None:
         super().__init__(
             space=space.propose,
@@ -73,6 +76,9 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         self.plans = Plans(ledger, waiting, retries=max_failures)
         self._numbers = numbers_by_trial(study)
         self._on_rejected = on_rejected
+        self._outlook = outlook
+        self._on_hopeless = on_hopeless
+        self._hopeless = False
         self._lost: optuna.exceptions.StorageInternalError | None = None
         self._max_steps = max_steps
         self._max_total_steps = max_total_steps
@@ -99,6 +105,8 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
                 self._asker.begun(plan, asked.params, asked.distributions)
             if result is not None and (plan.kind == "reference" or plan.trial in self._numbers):
                 self._asker.ended(plan, result)
+            if result is not None and self._outlook is not None:
+                self._outlook.ended(plan, result)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing of it belongs into Tune's snapshot: the study and the ledger are durable themselves."""
@@ -110,6 +118,8 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next configuration; nothing while trials run from which more may follow; FINISHED when there is none."""
         self.check()
+        if self._hopeless:
+            return str(Searcher.FINISHED)
         plan = self.plans.next() or self._next()
         if plan is not None:
             return self.plans.hand_out(trial_id, plan)
@@ -133,6 +143,19 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
             except optuna.exceptions.StorageInternalError as error:
                 # Tune would take it for a failure of this trial, whose end is recorded.
                 self._lost = error
+        self._look_ahead(plan, ended)
+
+    def _look_ahead(self, plan: TrialPlan, ended: TrialResult) -> None:
+        """See whether, after this end, there is hope for what is still to be trained."""
+        if self._outlook is None or self._hopeless:
+            return
+        self._outlook.ended(plan, ended)
+        if ended.state == "failed":
+            reached = (steps_reached(self._ledger.trial(one.trial)) for one in self.plans.out.values())
+            reason = self._outlook.verdict(max(reached, default=0))
+            if reason is not None:
+                self._hopeless = True
+                self._on_hopeless(reason)
 
     def check(self) -> None:
         """See that Optuna was told of all that ended.

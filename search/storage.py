@@ -8,22 +8,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 from tracking.client import check_experiment, reading
 from tracking.uri import probe, sqlite_file
+
+_BLOCK = 4096
+_NEVER = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR)
+"""Errors of a path that no waiting mends."""
 
 
 def check_storage(storage: Path) -> None:
     """See that the storage can be written, without leaving anything there.
 
     Raises:
-        RequestError: when it cannot.
+        Unreachable: when it cannot for now, be it full, read-only or away.
+        RequestError: when it never can.
     """
     try:
         try_writing(_nearest(storage))
     except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
         reason = error.strerror if isinstance(error, OSError) else error
-        raise RequestError(f"storage = {storage}: cannot be written ({reason}); allowed: a writable folder") from None
+        kind = Unreachable if isinstance(error, OSError) and error.errno not in _NEVER else RequestError
+        raise kind(f"storage = {storage}: cannot be written ({reason}); allowed: a writable folder") from None
 
 
 def try_writing(folder: Path) -> None:
@@ -34,8 +40,8 @@ def try_writing(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "not a folder")
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        file.write(bytes(_BLOCK))  # a full disk may still take a name
 
 
 def _nearest(path: Path) -> Path:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 
 from search.samplers import make_sampler
 from search.storage import try_writing
-from spaces.errors import RequestError, Unreachable, WorkError
+from spaces.errors import Away, RequestError, Unreachable
 from spaces.metrics import Metric
 from spaces.records import TrialPlan, TrialResult
 from spaces.spec import SearchSpec
@@ -23,11 +23,17 @@ from tracking.uri import has_password
 
 CONNECT_SECONDS = 5
 
+_PASSING = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.TimeoutError, OSError)
+"""Of a database or a disk that is away, and may be there again."""
+
 # User attributes of an Optuna trial.
 TRIAL = "paretune.trial"
 REJECTED = "paretune.rejected"
 DUPLICATE = "paretune.duplicate"
 GIVEN = "paretune.given"
+AGAIN = "paretune.again"
+"""The number of the Optuna trial that failed and that this one tries again: what ended cannot be opened in Optuna."""
+
 PUBLISHED = "paretune.published"
 
 
@@ -129,7 +135,7 @@ def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
     ) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         reason = _reason(cause)
-        kind = Unreachable if isinstance(cause, sqlalchemy.exc.OperationalError) else RequestError
+        kind = Unreachable if isinstance(cause, _PASSING) else RequestError
         raise kind(
             f"search.study_storage = {spec.search.study_storage or home / 'optuna.db'}: cannot be opened ({reason}); "
             "allowed: a database that answers"
@@ -146,14 +152,14 @@ def answering(spec: SearchSpec) -> Iterator[None]:
     """While a search uses its study.
 
     Raises:
-        WorkError: when the database of the study fails.
+        Away: when the database of the study fails.
     """
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:
         reason = _reason(error.__cause__ or error)
         where = spec.search.study_storage or spec.home / "optuna.db"
-        raise WorkError(
+        raise Away(
             f"search.study_storage = {where}: failed ({reason}); `paretune resume {spec.name}` goes on"
         ) from error
 
@@ -174,7 +180,7 @@ def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult,
 
 
 def numbers_by_trial(study: optuna.Study) -> dict[str, int]:
-    """Optuna's number of each of our trials."""
+    """Optuna's number of each of our trials; of one that was tried again, the last."""
     return {
         trial.user_attrs[TRIAL]: trial.number
         for trial in study.get_trials(deepcopy=False)

@@ -17,3 +17,11 @@ class Unknown(RequestError):
 
 class WorkError(RuntimeError):
     """Work had begun and failed (exit code 1). The message is one line for the user."""
+
+
+class Hopeless(WorkError):
+    """Work was given up: tried again as things stand, it would fail again."""
+
+
+class Away(WorkError):
+    """Something that the work stands on fails for now: the same work may be done later."""

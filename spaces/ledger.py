@@ -1,7 +1,8 @@
 """The durable record: one folder a trial, written so that a kill at any moment loses nothing finished.
 
 `plan.json` stands before the training starts, `result.json` from its end on, and between them `rungs.jsonl` and
-`checkpoint.pt`. Which trials exist and how they ended follows from these files alone.
+`checkpoint.pt`. Which trials exist and how they ended follows from these files alone; `progress.json`, which says how
+far a training is, is there to be looked at.
 
 `driver` beside the trials names the driver that writes. Workers of an earlier one may outlive it, for a minute when the
 Ray head was killed; what they still write is refused, so that they do not disturb the trials that were taken up.
@@ -19,7 +20,7 @@ from typing import BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from spaces.errors import WorkError
-from spaces.records import Kind, Rung, TrialPlan, TrialResult
+from spaces.records import Kind, Progress, Rung, TrialPlan, TrialResult
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -70,6 +71,10 @@ class TrialFolder:
         """The traceback of an unexpected error."""
         return self.path / "error.txt"
 
+    @property
+    def _progress(self) -> Path:
+        return self.path / "progress.json"
+
     def plan(self) -> TrialPlan:
         """What was decided on.
 
@@ -101,7 +106,33 @@ class TrialFolder:
         self._check_driver()
         write_durably(self.path / "result.json", result.model_dump_json(indent=1))
         self.checkpoint.unlink(missing_ok=True)
+        self.forget_progress()
         return result
+
+    def begin_anew(self) -> None:
+        """Forget a failure, and what was trained until then: the training is to be tried again."""
+        self._check_driver()
+        for left in (self.path / "rungs.jsonl", self.checkpoint, self.error):
+            left.unlink(missing_ok=True)
+        (self.path / "result.json").unlink()  # last: until then the failure is known
+
+    def progress(self) -> Progress | None:
+        """How far the training is; nothing where that is not known at the moment."""
+        try:
+            return Progress.model_validate_json(self._progress.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def write_progress(self, progress: Progress) -> None:
+        """Replace what is known of how far the training is, without waiting for the disk."""
+        self._check_driver()
+        temporary = self._progress.with_suffix(".tmp")
+        temporary.write_text(progress.model_dump_json(), encoding="utf-8")
+        os.replace(temporary, self._progress)
+
+    def forget_progress(self) -> None:
+        """Nothing is known of how far the training is."""
+        self._progress.unlink(missing_ok=True)
 
     def rungs(self) -> tuple[Rung, ...]:
         """The evaluations so far, each step once; a line that a kill tore is passed over."""

@@ -19,6 +19,15 @@ class Rung(BaseModel):
     quality: float
 
 
+class Progress(BaseModel):
+    """How far a training is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    loss: float = Field(description="Of training: the mean over the steps since this was written last.")
+
+
 class TrialPlan(BaseModel):
     """A training that was decided on. It is written before the training starts."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from spaces.errors import RequestError, Unreachable, WorkError
+from spaces.errors import Away, RequestError, Unreachable
 from tracking.uri import probe, redact, sqlite_file
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def reading(uri: str) -> Iterator[MlflowClient]:
 
     Raises:
         RequestError: when no MLflow answers at `uri`.
-        WorkError: when MLflow fails while it is read, in one line.
+        Away: when MLflow fails while it is read, in one line.
     """
     probe(uri, write=False)
     _settle()
@@ -95,7 +95,7 @@ def reading(uri: str) -> Iterator[MlflowClient]:
     try:
         yield client
     except failures as error:
-        raise WorkError(f"MLflow at {redact(uri)}: {one_line(error)}") from error
+        raise Away(f"MLflow at {redact(uri)}: {one_line(error)}") from error
 
 
 def _ask(uri: str) -> None:
@@ -165,6 +165,6 @@ def artifact_root(uri: str, storage: Path) -> str | None:
     return ((file.parent if file else storage.expanduser().resolve()) / "mlartifacts").as_uri()
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks, cut at 300 characters."""
+def one_line(error: BaseException | str) -> str:
+    """The message of an error, or any text, without line breaks, cut at 300 characters."""
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -141,10 +141,19 @@ class SearchEntry(_Document):
     hypervolume: float | None
 
 
+class UnreadableSearch(_Document):
+    """A search whose record in MLflow somebody spoiled."""
+
+    search: str
+    run_id: str = Field(description="Its MLflow run.")
+    reason: str
+
+
 class SearchesDocument(_Document):
     """Every search, newest first."""
 
     searches: tuple[SearchEntry, ...]
+    unreadable: tuple[UnreadableSearch, ...] = ()
 
 
 class Compared(_Document):

@@ -6,9 +6,24 @@ from collections.abc import Sequence
 
 from tracking.client import reading
 from tracking.comparison import compare
-from tracking.documents import Axis, ComparisonDocument, FrontDocument, SearchesDocument, TrialsDocument
+from tracking.documents import (
+    Axis,
+    ComparisonDocument,
+    FrontDocument,
+    SearchesDocument,
+    TrialsDocument,
+    UnreadableSearch,
+)
 from tracking.picture import Picture
-from tracking.rows import find_search, list_searches, read_front, read_reference, read_trials
+from tracking.rows import (
+    SearchRow,
+    SpoiledSearch,
+    find_search,
+    read_front,
+    read_reference,
+    read_trials,
+    scan_searches,
+)
 from tracking.views import build_front, build_search, build_trials, measure_of
 
 
@@ -43,16 +58,24 @@ def trials_document(uri: str, name: str) -> TrialsDocument:
 
 
 def searches_document(uri: str) -> SearchesDocument:
-    """Every search, newest first.
+    """Every search, newest first; those that cannot be read are named apart.
 
     Raises:
         RequestError: when there is no MLflow at `uri`.
         WorkError: when MLflow fails.
     """
     with reading(uri) as client:
-        rows = list_searches(client)
+        found = scan_searches(client)
+        rows = [one for one in found if isinstance(one, SearchRow)]
         names = {one: client.get_experiment(one).name for one in {row.experiment_id for row in rows}}
-        return SearchesDocument(searches=tuple(build_search(row, names[row.experiment_id]) for row in rows))
+    return SearchesDocument(
+        searches=tuple(build_search(row, names[row.experiment_id]) for row in rows),
+        unreadable=tuple(
+            UnreadableSearch(search=one.name, run_id=one.run_id, reason=one.flaw)
+            for one in found
+            if isinstance(one, SpoiledSearch)
+        ),
+    )
 
 
 def comparison(uri: str, names: Sequence[str], *, confirmed: bool = False) -> tuple[ComparisonDocument, Picture]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from hashlib import sha256
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+from cachetools import LRUCache, cached
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec, parse_spec
 from tracking import tags
 from tracking.client import ensure_experiment, one_line
-from tracking.rows import runs
+from tracking.rows import SEARCH_NAME, name_of, runs, started_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +34,12 @@ ENDED = "paretune.ended"
 
 # A tag holds 8,000 characters at most, so that a long spec stands in several.
 _CHARACTERS = 4_000
+
+MAX_CHARACTERS = 200_000
+"""Of a spec as JSON: every listing reads those of all requests, for as long as MLflow keeps them."""
+
+_MANY = 10**9
+_PARSED = 256
 
 
 @dataclass(frozen=True)
@@ -76,9 +87,14 @@ def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[Request, bool]:
 
     The second value: whether it is the one that was made here. Whether another one asks for the same is for the caller
     to see.
+
+    Raises:
+        RequestError: when the spec is too long to be kept.
     """
-    experiment = ensure_experiment(client, EXPERIMENT, None)
     text = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    if len(text) > MAX_CHARACTERS:
+        raise RequestError(f"spec: {len(text):,} characters with its defaults; allowed: at most {MAX_CHARACTERS:,}")
+    experiment = ensure_experiment(client, EXPERIMENT, None)
     starts = range(0, len(text), _CHARACTERS)
     parts = {f"{SPEC}.{number}": text[start : start + _CHARACTERS] for number, start in enumerate(starts)}
     named = {tags.KIND: KIND, tags.SEARCH: spec.name, WANTED: "run", ATTEMPTS: "0", SINCE: "0"}
@@ -91,12 +107,12 @@ def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[Request, bool]:
 
 
 def find_requests(client: MlflowClient, name: str | None = None) -> list[Request]:
-    """Every request, or those under one name, in the order in which they were made."""
+    """Every request, or those under one name, in the order in which they were made; those with a flaw come last."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     experiments = [] if experiment is None else [experiment.experiment_id]
     named = f" and tags.`{tags.SEARCH}` = '{name}'" if name is not None else ""
     found = [_request(run) for run in runs(client, experiments, f"tags.`{tags.KIND}` = '{KIND}'{named}")]
-    return sorted(found, key=lambda one: (one.submitted, one.run_id))
+    return sorted(found, key=lambda one: (one.flaw != "", one.submitted, one.run_id))
 
 
 def want_stop(client: MlflowClient, request: Request) -> None:
@@ -120,26 +136,61 @@ def keep_end(client: MlflowClient, request: Request, end: End) -> None:
     client.set_tag(request.run_id, ENDED, json.dumps(asdict(end)))
 
 
+class _Held(BaseModel):
+    """What the tags of a request say beside its spec. Those that a later version adds are passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    wanted: Wanted = Field(default="run", alias=WANTED)
+    attempts: int = Field(default=0, ge=0, le=_MANY, alias=ATTEMPTS)
+    since: int = Field(default=0, ge=0, le=_MANY, alias=SINCE)
+    ended: Json[End] | None = Field(default=None, alias=ENDED)
+
+
 def _request(run: Run) -> Request:
-    held = run.data.tags
-    spec, flaw = _spec(held)
+    """What a run asks for; one that somebody spoiled has a flaw, and is of no consequence for others."""
+    tagged, name = run.data.tags, name_of(run)
+    held, flaw = _held(tagged)
+    spec, unread = _spec(tagged)
+    if not SEARCH_NAME.fullmatch(tagged.get(tags.SEARCH, "")):
+        flaw = f"its record in MLflow cannot be read (tag {tags.SEARCH}: is no name)"
+    elif spec is not None and spec.name != name:
+        flaw = f"its record in MLflow cannot be read (its spec is that of {spec.name})"
     return Request(
         run_id=run.info.run_id,
-        name=held[tags.SEARCH],
-        spec=spec,
-        submitted=run.info.start_time,
-        wanted=cast(Wanted, held[WANTED]),
-        attempts=int(held[ATTEMPTS]),
-        since=int(held[SINCE]),
-        ended=End(**json.loads(held[ENDED])) if ENDED in held else None,
-        flaw=flaw,
+        name=name,
+        spec=None if flaw else spec,
+        submitted=started_of(run),
+        wanted=held.wanted,
+        attempts=held.attempts,
+        since=held.since,
+        ended=held.ended,
+        flaw=flaw or unread,
     )
+
+
+def _held(tagged: Mapping[str, str]) -> tuple[_Held, str]:
+    """What can be read, and what is wrong with the rest."""
+    missing = next((f"tag {tag}: is missing" for tag in (WANTED, ATTEMPTS, SINCE) if tag not in tagged), "")
+    try:
+        held, reason = _Held.model_validate(tagged), missing
+    except ValidationError as error:
+        bad = {problem["loc"][0]: problem["msg"] for problem in error.errors()}
+        held = _Held.model_validate({tag: value for tag, value in tagged.items() if tag not in bad})
+        reason = next(f"tag {tag}: {said}" for tag, said in bad.items())
+    return held, f"its record in MLflow cannot be read ({reason})" if reason else ""
 
 
 def _spec(held: Mapping[str, str]) -> tuple[SearchSpec | None, str]:
     """The spec, or what is wrong with it: an earlier version may have taken what this one does not."""
     try:
         parts = sorted((int(key.rpartition(".")[2]), text) for key, text in held.items() if key.startswith(f"{SPEC}."))
-        return parse_spec(json.loads("".join(text for _, text in parts))), ""
-    except ValueError as error:
+        return _parsed("".join(text for _, text in parts)), ""
+    except (ValueError, ArithmeticError, RecursionError, TypeError) as error:
         return None, f"its spec cannot be read ({one_line(error)})"
+
+
+@cached(LRUCache(_PARSED), key=lambda text: sha256(text.encode()).digest(), lock=Lock())
+def _parsed(text: str) -> SearchSpec:
+    """The spec in a text; the same few are read every few seconds, those of searches that ended long ago as well."""
+    return parse_spec(json.loads(text))

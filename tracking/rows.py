@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,14 @@ _PAGE = 1000
 _FRONT_PAGE = 50
 _EARLIEST = "attributes.start_time ASC"
 
+SEARCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Of a search; names of folders and of jobs are made of it."""
+
+_TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
+_ANYTHING = re.compile(r".+")
+_SHOWN = 100  # characters of what somebody spoiled
+_LATEST = 253_402_300_799_000  # the end of the year 9999, in milliseconds
+
 
 @dataclass(frozen=True)
 class SearchRow:
@@ -41,6 +50,17 @@ class SearchRow:
     name: str
     search_id: str
     facts: SearchFacts
+    reason: str | None = None  # why it failed
+
+
+@dataclass(frozen=True)
+class SpoiledSearch:
+    """A search whose record cannot be read: `flaw` says why, in one line."""
+
+    run_id: str
+    name: str
+    started: int  # milliseconds since the epoch
+    flaw: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,7 @@ class TrialRow:
     plan: TrialPlan
     reason: str | None
     seconds: float | None = None  # from its start to its end, whatever lay between
+    spoiled: bool = False  # its record cannot be read, and `reason` says why
 
     @property
     def quality(self) -> float | None:
@@ -61,11 +82,24 @@ class TrialRow:
 
 
 def list_searches(client: MlflowClient, name: str | None = None) -> list[SearchRow]:
-    """Every search, or those called `name`, in all experiments; newest first."""
+    """Every search, or those called `name`, in all experiments; newest first.
+
+    Raises:
+        WorkError: when the record of one cannot be read.
+    """
+    return sorted(map(_search, _search_runs(client, name)), key=lambda row: row.started, reverse=True)
+
+
+def scan_searches(client: MlflowClient, name: str | None = None) -> list[SearchRow | SpoiledSearch]:
+    """The same, with those whose records cannot be read: a spoiled one hides no other."""
+    found = (_search_or_flaw(run) for run in _search_runs(client, name))
+    return sorted(found, key=lambda row: row.started, reverse=True)
+
+
+def _search_runs(client: MlflowClient, name: str | None) -> Iterator[Run]:
     named = f" and tags.`{tags.SEARCH}` = '{name}'" if name is not None else ""
     experiments = [one.experiment_id for one in _pages(client.search_experiments)]
-    found = runs(client, experiments, f"tags.`{tags.KIND}` = 'search'{named}")
-    return sorted((_search(run) for run in found), key=lambda row: row.started, reverse=True)
+    return runs(client, experiments, f"tags.`{tags.KIND}` = 'search'{named}")
 
 
 def find_search(client: MlflowClient, name: str) -> SearchRow:
@@ -76,15 +110,24 @@ def find_search(client: MlflowClient, name: str) -> SearchRow:
     """
     found = [] if "'" in name else list_searches(client, name)
     if not found:
-        names = {row.name for row in list_searches(client)}
+        names = {row.name for row in scan_searches(client)}
         nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, for there are no searches yet"
         raise Unknown(f"search {name!r}: not in MLflow at {redact(client.tracking_uri)}; nearest: {nearest}")
     return found[0]
 
 
 def read_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
-    """Every training of a search in the order of ids: trials, reference and confirmations."""
-    return _children(client, search, f"tags.`{tags.KIND}` != 'search'")
+    """Every training of a search in the order of ids: trials, reference and confirmations.
+
+    Raises:
+        WorkError: when the record of one cannot be read.
+    """
+    return _children(client, search, f"tags.`{tags.KIND}` != 'search'", _trial)
+
+
+def scan_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
+    """The same; a training whose record cannot be read is a failed one, for that reason."""
+    return _children(client, search, f"tags.`{tags.KIND}` != 'search'", _trial_or_flaw)
 
 
 def read_front(client: MlflowClient, search: SearchRow, *, mode: Mode, measure: str, size: str) -> list[TrialRow]:
@@ -111,13 +154,13 @@ def read_front(client: MlflowClient, search: SearchRow, *, mode: Mode, measure: 
 
 def read_reference(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
     """The task head trained alone, if it was."""
-    return _children(client, search, f"tags.`{tags.KIND}` = 'reference'")
+    return _children(client, search, f"tags.`{tags.KIND}` = 'reference'", _trial)
 
 
-def _children(client: MlflowClient, search: SearchRow, query: str) -> list[TrialRow]:
+def _children(client: MlflowClient, search: SearchRow, query: str, read: Callable[[Run], TrialRow]) -> list[TrialRow]:
     found = runs(client, [search.experiment_id], _of(search, query))
     # Ids are padded with zeros to four digits; the ten-thousandth is longer and comes after them.
-    return sorted((_trial(run) for run in found), key=lambda row: (len(row.plan.trial), row.plan.trial))
+    return sorted(map(read, found), key=lambda row: (len(row.plan.trial), row.plan.trial))
 
 
 def _of(search: SearchRow, query: str) -> str:
@@ -147,30 +190,87 @@ def _search(run: Run) -> SearchRow:
     return SearchRow(
         run_id=run.info.run_id,
         experiment_id=run.info.experiment_id,
-        started=run.info.start_time,
+        started=_moment(run),
         state=_state(run),
         metrics=_metrics(run),
-        name=run.data.tags[tags.SEARCH],
-        search_id=run.data.tags[tags.SEARCH_ID],
+        name=_text(run, tags.SEARCH, SEARCH_NAME),
+        search_id=_text(run, tags.SEARCH_ID, _ANYTHING),
         facts=_record(run, tags.FACTS, SearchFacts),
+        reason=run.data.tags.get(tags.REASON) or None,
     )
 
 
+def _search_or_flaw(run: Run) -> SearchRow | SpoiledSearch:
+    try:
+        return _search(run)
+    except WorkError as error:
+        return SpoiledSearch(run.info.run_id, name_of(run), started_of(run), str(error))
+
+
 def _trial(run: Run) -> TrialRow:
+    plan = _record(run, tags.PLAN, TrialPlan)
+    if not _TRIAL_ID.fullmatch(plan.trial) or plan.trainable_parameters < 0 or plan.stored_parameters < 0:
+        raise _spoiled(run, f"tag {tags.PLAN} is of no trial")
     return TrialRow(
         run_id=run.info.run_id,
         state=_state(run),
         metrics=_metrics(run),
-        plan=_record(run, tags.PLAN, TrialPlan),
+        plan=plan,
         reason=run.data.tags.get(tags.REASON) or None,
-        seconds=None if run.info.end_time is None else (run.info.end_time - run.info.start_time) / 1000,
+        seconds=None if run.info.end_time is None else (run.info.end_time - _moment(run)) / 1000,
     )
+
+
+def _trial_or_flaw(run: Run) -> TrialRow:
+    try:
+        return _trial(run)
+    except WorkError as error:
+        plan = TrialPlan(
+            trial=run.data.tags.get(tags.TRIAL, run.info.run_id)[:_SHOWN],
+            kind="trial",
+            method=run.data.tags.get(tags.METHOD, "")[:_SHOWN],
+            config={},
+            seed=0,
+            trainable_parameters=0,
+            stored_parameters=0,
+            adapter_bytes=0,
+            head_parameters=0,
+            peak_updated_parameters=0,
+        )
+        return TrialRow(run.info.run_id, "failed", {}, plan, str(error), spoiled=True)
+
+
+def name_of(run: Run) -> str:
+    """The name of what a run records, as its tag has it or the run itself; its id where both are no name."""
+    given = (run.data.tags.get(tags.SEARCH), run.info.run_name)
+    return next((one for one in given if one and SEARCH_NAME.fullmatch(one)), run.info.run_id)
+
+
+def started_of(run: Run) -> int:
+    """When a run began, in milliseconds since the epoch; 0 where that cannot be."""
+    started = run.info.start_time
+    return started if isinstance(started, int) and 0 <= started <= _LATEST else 0
+
+
+def _moment(run: Run) -> int:
+    if not started_of(run):
+        raise _spoiled(run, f"start_time = {run.info.start_time} is no moment")
+    return started_of(run)
+
+
+def _text(run: Run, tag: str, allowed: re.Pattern[str]) -> str:
+    value: str | None = run.data.tags.get(tag)
+    if value is None:
+        raise _spoiled(run, f"tag {tag} is missing")
+    if not allowed.fullmatch(value):
+        raise _spoiled(run, f"tag {tag} = {value[:_SHOWN]!r} is no name")
+    return value
 
 
 def _state(run: Run) -> State:
     state = run.data.tags.get(tags.STATE, "running")
     if state not in get_args(State):
-        raise WorkError(f"MLflow run {run.info.run_id}: tag {tags.STATE} = {state!r} is none of {get_args(State)}")
+        raise _spoiled(run, f"tag {tags.STATE} = {state[:_SHOWN]!r} is none of {get_args(State)}")
     return cast(State, state)
 
 
@@ -184,7 +284,12 @@ def _metrics(run: Run) -> dict[str, float]:
 
 
 def _record(run: Run, tag: str, model: type[M]) -> M:
+    """What a tag holds. A later version may have written fields of which this one does not know."""
     try:
-        return model.model_validate_json(run.data.tags.get(tag, ""))
+        return model.model_validate_json(run.data.tags.get(tag, ""), extra="ignore")
     except ValidationError as error:
-        raise WorkError(f"MLflow run {run.info.run_id}: tag {tag} is not a {model.__name__}") from error
+        raise _spoiled(run, f"tag {tag} is not a {model.__name__}") from error
+
+
+def _spoiled(run: Run, reason: str) -> WorkError:
+    return WorkError(f"MLflow run {run.info.run_id}: {reason}")

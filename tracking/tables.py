@@ -10,31 +10,77 @@ from rich.table import Table
 
 from spaces.confirming import LEVEL, ties
 from spaces.fronts import knee
+from spaces.settings import shown_settings
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.picture import SHARES, number
+from tracking.widths import Fitting
+
+PLACE, SETTINGS = "targets, layers", "settings"
+_SETTINGS_WIDTH = 24  # below it a line of settings is broken so often that it is left out
 
 
-def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis = "trainable") -> Table:
-    """The front for people, with its best point and its knee marked."""
+def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis = "trainable") -> Fitting:
+    """The front for people, with its best point and its knee marked, and settings where there is room for them."""
+    full, short = (_front_table(document, confirmed, axis, settings=settings) for settings in (True, False))
+    return Fitting(full, short)
+
+
+def _front_table(document: FrontDocument, confirmed: bool, axis: Axis, *, settings: bool) -> Table:
     percent = document.objective.metric in SHARES
     tested = any(point.confirmed_quality is not None for point in document.front)
     marks = _marks(document, confirmed, axis)
     table = Table(title=_title(document), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in ("trial", "method"):
-        table.add_column(heading)
+    for heading in ("trial", "method", *((PLACE,) if settings else ())):
+        table.add_column(heading, no_wrap=settings)
     for heading in (f"{axis} parameters", "of base", document.objective.metric):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=settings)
     if tested:
-        table.add_column("confirmed", justify="right")
-        table.add_column("test", justify="right")
-    table.add_column("adapter", justify="right")
-    table.add_column("")
+        table.add_column("confirmed", justify="right", no_wrap=settings)
+        table.add_column("test", justify="right", no_wrap=settings)
+    table.add_column("adapter", justify="right", no_wrap=settings)
+    if settings:
+        table.add_column(SETTINGS, min_width=_SETTINGS_WIDTH)
+    table.add_column("", no_wrap=settings)
     for point in document.front:
-        cells = [point.trial, point.method, f"{point.size(axis):,}"]
+        shown = shown_settings(point.method, point.config)
+        cells = [point.trial, point.method, *((shown.place,) if settings else ()), f"{point.size(axis):,}"]
         cells += [f"{point.size(axis) / document.base_parameters:.3%}", number(point.quality, percent)]
         if tested:
             cells += [_confirmed(point, percent), _number(point.test_quality, percent)]
-        table.add_row(*cells, _bytes(point.adapter_bytes), marks.get(point.trial, ""))
+        cells += [_bytes(point.adapter_bytes), *((shown.rest,) if settings else ())]
+        table.add_row(*cells, marks.get(point.trial, ""))
+    return table
+
+
+def trials_table(document: TrialsDocument) -> Fitting:
+    """Everything that a search trained for people, with settings where there is room for them."""
+    return Fitting(_trials_table(document, settings=True), _trials_table(document, settings=False))
+
+
+def _trials_table(document: TrialsDocument, *, settings: bool) -> Table:
+    table = Table(box=None, padding=(0, 2))
+    for heading in ("trial", "state", "method", *((PLACE,) if settings else ())):
+        table.add_column(heading, no_wrap=settings)
+    for heading in ("trainable", "quality", "steps", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=settings)
+    if settings:
+        table.add_column(SETTINGS, min_width=_SETTINGS_WIDTH)
+    table.add_column("reason", min_width=_SETTINGS_WIDTH if settings else None)
+    reference = (document.reference,) if document.reference is not None else ()
+    for entry in (*reference, *document.trials, *document.confirmations):
+        shown = shown_settings(entry.method, entry.config)
+        table.add_row(
+            entry.trial,
+            entry.state,
+            entry.method,
+            *((shown.place,) if settings else ()),
+            f"{entry.trainable_parameters:,}",
+            "" if entry.quality is None else f"{entry.quality:.4f}",
+            "" if entry.steps is None else str(entry.steps),
+            "" if entry.train_seconds is None else f"{entry.train_seconds:.1f}",
+            *((shown.rest,) if settings else ()),
+            entry.reason or "",
+        )
     return table
 
 
@@ -71,12 +117,25 @@ def ties_note(document: FrontDocument, trials: TrialsDocument) -> str:
 
 
 def front_csv(document: FrontDocument, path: Path) -> None:
-    """Write the front with the columns of the JSON form; `config` stays JSON."""
+    """Write the front with the columns of the JSON form, in which `config` stays JSON, and those of the settings."""
+    columns = [*FrontPoint.model_fields, "of_base", "targets", "layers", "size", "learning_rate", "other_settings"]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(FrontPoint.model_fields))
+        writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
         for point in document.front:
-            writer.writerow(point.model_dump(mode="json") | {"config": json.dumps(point.config)})
+            shown = shown_settings(point.method, point.config)
+            writer.writerow(
+                point.model_dump(mode="json")
+                | {
+                    "config": json.dumps(point.config),
+                    "of_base": point.trainable_parameters / document.base_parameters,
+                    "targets": shown.targets,
+                    "layers": shown.layers,
+                    "size": shown.size,
+                    "learning_rate": point.config.get("learning_rate"),
+                    "other_settings": ", ".join(shown.others),
+                }
+            )
 
 
 def _title(document: FrontDocument) -> str:

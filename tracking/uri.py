@@ -50,8 +50,9 @@ def probe(uri: str, *, write: bool) -> None:
         write: whether runs will be written, so that a SQLite file may come into being.
 
     Raises:
-        RequestError: for a file store, an unknown scheme, a missing driver, a server that does not accept a TCP
-            connection within 2 s, or a SQLite file that cannot be read or written.
+        Unreachable: for a server that does not accept a TCP connection within 2 s, or a SQLite file that is not there
+            or cannot be read or written.
+        RequestError: for a file store, an unknown scheme, a missing driver, or a file of something else.
     """
     url = _parse(uri)
     scheme = url.get_backend_name()
@@ -130,11 +131,11 @@ def _probe_sqlite(uri: str, file: Path | None, *, write: bool) -> None:
     assert file is not None
     if file.is_file():
         if not os.access(file, os.W_OK if write else os.R_OK):
-            raise RequestError(f"tracking.uri = {uri}: no permission; allowed: a SQLite file of your own")
+            raise Unreachable(f"tracking.uri = {uri}: no permission; allowed: a SQLite file of your own")
     elif not write:
-        raise RequestError(f"tracking.uri = {uri}: no such file; allowed: the tracking URI of an earlier search")
+        raise Unreachable(f"tracking.uri = {uri}: no such file; allowed: the tracking URI of an earlier search")
     if write and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
-        raise RequestError(f"tracking.uri = {uri}: {file.parent} is not a writable folder; allowed: one that is")
+        raise Unreachable(f"tracking.uri = {uri}: {file.parent} is not a writable folder; allowed: one that is")
     if file.exists() and not file.is_file():
         raise RequestError(f"tracking.uri = {uri}: not a file; allowed: sqlite:///FILE")
     try:

@@ -125,10 +125,10 @@ class SearchWriter:
         counts = {"finished": finished, "stopped": stopped, "failed": failed, "rejected": rejected}
         self._record(metrics(None, counts | {"hypervolume": hypervolume}))
 
-    def end_search(self, state: SearchState) -> None:
-        """The search is over, until it is resumed."""
+    def end_search(self, state: SearchState, reason: str = "") -> None:
+        """The search is over, until it is resumed. `reason`: why it failed."""
         self._record(
-            Log(trial=None, time=now(), tags={tags.STATE: state}),
+            Log(trial=None, time=now(), tags={tags.STATE: state, tags.REASON: clean(reason)}),
             End(trial=None, time=now(), status=_STATUS[state]),
         )
 

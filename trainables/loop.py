@@ -85,8 +85,8 @@ class Training:
         )
         torch.manual_seed(seed)
 
-    def train_to(self, last: int) -> None:
-        """Make optimizer steps until `last` have been made in all.
+    def train_to(self, last: int, made: Callable[[int, float], object] | None = None) -> None:
+        """Make optimizer steps until `last` have been made in all; `made` is told of each, and of its loss.
 
         Raises:
             TrainingFailed: when the loss is not finite, or memory does not hold a single example.
@@ -98,7 +98,9 @@ class Training:
         if self._prefix is not None:
             self._above = self._standing_in(self._split, self._visited(size), training=True)
         while self.step < last:
-            self._make_step(next(rows))
+            value = self._make_step(next(rows))
+            if made is not None:
+                made(self.step, value)
         self.seconds += time.perf_counter() - started
 
     def _visited(self, size: int) -> list[Indices]:
@@ -141,7 +143,8 @@ class Training:
                 evaluation.add(logits.float(), batch["labels"])
         return evaluation
 
-    def _make_step(self, rows: Indices) -> None:
+    def _make_step(self, rows: Indices) -> float:
+        """One step of the optimizer; returns its loss."""
         step = self.step + 1
         self.hooks.before_forward(step)
         while True:
@@ -169,6 +172,7 @@ class Training:
         self.hooks.after_step(step)
         self.optimizer.zero_grad(set_to_none=True)
         self.step = step
+        return value
 
     def _gradient(self, rows: Indices) -> float:
         """Add up the gradient of the mean loss over `rows`; returns that loss."""

@@ -77,7 +77,8 @@ def verify_stock(folder: Path, native: PeftModel, model: ModelSection) -> float:
         done = subprocess.run(
             [sys.executable, "-I", str(stock_verification.__file__), json.dumps(_request(folder, model, files))],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     if done.returncode:

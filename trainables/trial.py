@@ -27,6 +27,7 @@ from trainables.loading import write_base, write_labels
 from trainables.loop import Training, TrainingFailed
 from trainables.memory import peak_bytes, reset_peak, spare_bytes
 from trainables.prefix_cache import PrefixCache
+from trainables.progress import ProgressFile
 from trainables.verification import ROWS, save_verification
 from trainables.weights import build, copy_of, initialise_fresh
 
@@ -93,6 +94,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         self._plan = TrialPlan.model_validate(config["plan"])
         self._folder = self._shared.ledger.trial(self._plan.trial)
+        self._folder.forget_progress()  # of a training that was cut off, further than its checkpoint
+        self._progress_file = ProgressFile(self._folder)
         self._training = None
 
     def step(self) -> dict[str, Any]:
@@ -122,7 +125,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         target = next(step for step in self._rungs() if step > training.step or step == settings.max_steps)
         if self._plan.kind == "reference" and not self._plan.head_parameters:
             target = training.step  # nothing to train: the reference is the base as it is
-        training.train_to(target)
+        training.train_to(target, self._progress_file)
         metric = self._shared.spec.metric
         quality = training.evaluate(self._validation).score(metric.name)
         if quality != quality:

@@ -79,7 +79,8 @@ def verify(folder: Path, model: ModelSection) -> float:
     done = subprocess.run(
         [sys.executable, "-m", "trainables.verification", str(folder), model.model_dump_json()],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if done.returncode not in (0, 1) or not done.stdout.strip():

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from search import home as search_home
 from search.storage import check_storage, check_tracking
-from search.study import TRIAL, read_study
+from search.study import AGAIN, TRIAL, read_study
+from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
 from spaces.ledger import Ledger
 from spaces.records import State
@@ -45,7 +46,7 @@ def doctor(name: str | None, storage: Path, given: str | None, as_json: bool, co
     """Check, print, and return 1 when something is wrong."""
     document = _environment(storage, given) if name is None else _search(name, storage, given)
     if as_json:
-        print(document.model_dump_json(indent=2))
+        print_json(document)
     else:
         for fact, value in document.facts.items():
             console.print(f"{fact:<20} {value}", highlight=False)
@@ -125,7 +126,8 @@ def _recorded(ledger: Ledger) -> _Recorded:
 
 
 def _optuna_problems(recorded: _Recorded, told: list[FrozenTrial]) -> list[str]:
-    named = [(trial.user_attrs.get(TRIAL), trial) for trial in told]
+    replaced = {trial.user_attrs.get(AGAIN) for trial in told}
+    named = [(trial.user_attrs.get(TRIAL), trial) for trial in told if trial.number not in replaced]
     states = {name: trial.state.name for name, trial in named if name is not None and name not in recorded.unknown}
     zombies = [
         str(trial.number)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
@@ -11,7 +12,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from search.commands import examples
+from search.known_capabilities import CapabilitiesDescription, installed_versions, known, remember, tried
+from search.terminal import print_json
+from spaces.drawing import MULTIPLIER, SHARED_PLACES
 from spaces.errors import RequestError
+from spaces.field_kinds import kind
+from spaces.knobs import Choice, Knob, Range
 from spaces.methods.base import AnyMethod
 from spaces.registry import methods as all_methods
 from spaces.spec import SearchSpec
@@ -23,7 +29,9 @@ class KnobDescription(BaseModel):
     name: str
     default: Any
     description: str
+    takes: str = Field(description="The values that it may have.")
     searched: bool
+    drawn: str = Field(description="The values that a search tries unless its spec narrows them; empty: the default.")
 
 
 class MethodDescription(BaseModel):
@@ -32,30 +40,19 @@ class MethodDescription(BaseModel):
     name: str
     summary: str
     source: str
+    searched_by_default: bool = Field(description="Whether a search that names no methods tries it.")
     learning_rate: float
     size_knob: str | None
     knobs: list[KnobDescription]
 
 
-class CapabilitiesDescription(BaseModel):
-    """What a method was found to do when it was tried on tiny models."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    merge: bool = Field(description="Into plain weights that compute the same.")
-    several_adapters: bool = Field(description="Several on one base, switched.")
-    quantised_base: Literal["yes", "no", "unknown"] = Field(
-        description="Trains beside packed weights; unknown: PEFT may have layers for them that need bitsandbytes."
-    )
-    stock: str = Field(description="Settings with an equal adapter of PEFT's own: export --format stock.")
-    lora_conversion: bool = Field(description="To LoRA, equal at full rank: export --format lora.")
-    conv1d: bool = Field(description="On layers that store their weight transposed, as those of GPT-2.")
-
-
 class ProbedMethod(MethodDescription):
     """One method and what it can do."""
 
-    capabilities: CapabilitiesDescription
+    capabilities: CapabilitiesDescription | None = Field(
+        description="None: of a method that is not paretune's own, until `methods --probe` has tried it."
+    )
+    tried_with: dict[str, str] = Field(description="Versions of the packages with which its capabilities were found.")
 
 
 class MethodsDocument(BaseModel):
@@ -68,78 +65,130 @@ class MethodsDocument(BaseModel):
 
 def describe(method: AnyMethod) -> MethodDescription:
     """A method, its settings with their defaults, and which of them a search varies."""
-    places = {"targets", "layers"} if method.placed else set()
-    searched = {"learning_rate", *places, *method.knobs, *([method.size_knob] if method.size_knob else [])}
+    drawn = _drawn(method)
+    schema = method.configuration.model_json_schema()
+    definitions = schema.get("$defs", {})
     return MethodDescription(
         name=method.name,
         summary=method.summary,
         source=method.source,
+        searched_by_default=method.usual,
         learning_rate=method.learning_rate,
         size_knob=method.size_knob,
         knobs=[
             KnobDescription(
-                name=name, default=field.default, description=field.description or "", searched=name in searched
+                name=name,
+                default=field.default,
+                description=field.description or "",
+                takes=kind(schema["properties"][name], definitions).replace("`", ""),
+                searched=name in drawn,
+                drawn=drawn.get(name, ""),
             )
             for name, field in method.configuration.model_fields.items()
         ],
     )
 
 
-def methods(name: str | None, as_json: bool, console: Console) -> None:
-    """Print all methods, or one with its knobs, and what they can do, which is tried out.
+def _drawn(method: AnyMethod) -> dict[str, str]:
+    """What a search tries of each setting that it varies."""
+    low, high = (method.learning_rate * factor for factor in (MULTIPLIER.low, MULTIPLIER.high))
+    drawn = {"learning_rate": f"{_words(Range(low, high, log=True))}; higher for small adapters"}
+    if method.placed:
+        drawn |= {name: _words(knob) for name, knob in SHARED_PLACES.items()}
+    drawn |= {name: _words(knob) for name, knob in method.knobs.items()}
+    if method.size_knob is not None:
+        drawn[method.size_knob] = "as large as a share of the budget allows"
+    return drawn
+
+
+def _words(knob: Knob) -> str:
+    if isinstance(knob, Choice):
+        return ", ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in knob.values)
+    return f"{knob.low:.3g} to {knob.high:.3g}" + (", logarithmic" if knob.log else "")
+
+
+def methods(name: str | None, probe: bool, as_json: bool, console: Console) -> None:
+    """Print all methods, or one with its knobs, and what they can do: as it was found, or tried anew by `probe`.
 
     Raises:
         RequestError: when there is no such method.
     """
     if name is not None and name not in all_methods():
         raise RequestError(f"methods {name}: unknown; allowed: {', '.join(all_methods())}")
-    probed = _probed([method for method in all_methods().values() if name in (None, method.name)])
+    chosen = [method for method in all_methods().values() if name in (None, method.name)]
+    if probe:
+        _try(chosen)
+    found = known()
+    described = [_with_capabilities(method, found) for method in chosen]
     if as_json:
-        print(MethodsDocument(methods=probed).model_dump_json(indent=2))
+        print_json(MethodsDocument(methods=described))
         return
     if name is not None:
-        console.print(_knobs(probed[0]))
+        console.print(_knobs(described[0]))
         console.print()
     else:
-        console.print(_table(probed))
+        console.print(_table(described))
         console.print("\nWhat they can do, tried on tiny models:\n")
-    console.print(_matrix(probed))
+    console.print(_matrix(described))
+    for note in _notes(described):
+        console.print(note, highlight=False, soft_wrap=True)
 
 
-def _probed(chosen: list[AnyMethod]) -> list[ProbedMethod]:
-    progress = Progress(console=Console(stderr=True), transient=True)
-    with progress:
+def _try(chosen: list[AnyMethod]) -> None:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("trying what they can do", total=len(chosen))
-
-        from trainables.capabilities import probe
-
-        described = []
+        found = {}
         for method in chosen:
-            found = CapabilitiesDescription.model_validate(probe(method.name))
-            described.append(ProbedMethod(**describe(method).model_dump(), capabilities=found))
+            found[method.name] = tried(method.name)
             progress.advance(task)
-    return described
+    remember(found)
 
 
-def _table(probed: list[ProbedMethod]) -> Table:
-    table = _columns("method", "what it trains", "size knob", "learning rate", "source")
-    for one in probed:
-        table.add_row(one.name, one.summary, one.size_knob or "-", f"{one.learning_rate:g}", one.source)
+def _with_capabilities(
+    method: AnyMethod, found: Mapping[str, tuple[CapabilitiesDescription, dict[str, str]]]
+) -> ProbedMethod:
+    capabilities, versions = found.get(method.name, (None, {}))
+    return ProbedMethod(**describe(method).model_dump(), capabilities=capabilities, tried_with=versions)
+
+
+def _notes(described: list[ProbedMethod]) -> Iterator[str]:
+    """Of which methods it is not known what they can do here."""
+    if untried := [one.name for one in described if one.capabilities is None]:
+        yield f"Not tried yet: {', '.join(untried)}; `paretune methods --probe` tries."
+    installed = installed_versions()
+    others = {
+        f"{package} {version}, installed {installed[package]}"
+        for one in described
+        for package, version in one.tried_with.items()
+        if version != installed[package]
+    }
+    if others:
+        yield f"Tried with {'; '.join(sorted(others))}: `paretune methods --probe` tries anew."
+
+
+def _table(described: list[ProbedMethod]) -> Table:
+    table = _columns("method", "default", "what it trains", "size knob", "learning rate", "source")
+    for one in described:
+        default = "yes" if one.searched_by_default else ""
+        table.add_row(one.name, default, one.summary, one.size_knob or "-", f"{one.learning_rate:g}", one.source)
     return table
 
 
-def _knobs(probed: ProbedMethod) -> Table:
-    table = _columns("knob", "default", "searched", "meaning")
-    for knob in probed.knobs:
-        table.add_row(knob.name, str(knob.default), "yes" if knob.searched else "", knob.description)
+def _knobs(described: ProbedMethod) -> Table:
+    default = ", searched by default" if described.searched_by_default else ""
+    table = _columns("knob", "default", "takes", "searched", "meaning")
+    table.title = f"{described.name}: {described.summary}{default} ({described.source})"
+    table.title_justify, table.title_style = "left", "bold"
+    for knob in described.knobs:
+        table.add_row(knob.name, str(knob.default), knob.takes, knob.drawn, knob.description)
     return table
 
 
-def _matrix(probed: list[ProbedMethod]) -> Table:
+def _matrix(described: list[ProbedMethod]) -> Table:
     fields = CapabilitiesDescription.model_fields
     table = _columns("method", *(field.replace("_", " ") for field in fields))
-    for one in probed:
-        values = [getattr(one.capabilities, field) for field in fields]
+    for one in described:
+        values = [getattr(one.capabilities, field, "?") for field in fields]
         table.add_row(one.name, *(("yes" if value else "no") if isinstance(value, bool) else value for value in values))
     return table
 

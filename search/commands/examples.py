@@ -41,9 +41,19 @@ METHODS: dict[str, Any] = {
             "name": "lora",
             "summary": "a product of two thin matrices beside each weight",
             "source": "arXiv 2106.09685",
+            "searched_by_default": True,
             "learning_rate": 0.002,
             "size_knob": "rank",
-            "knobs": [{"name": "rank", "default": 8, "description": "Rank of the update.", "searched": True}],
+            "knobs": [
+                {
+                    "name": "rank",
+                    "default": 8,
+                    "description": "Rank of the update.",
+                    "takes": "whole number ≥ 1",
+                    "searched": True,
+                    "drawn": "as large as a share of the budget allows",
+                }
+            ],
             "capabilities": {
                 "merge": True,
                 "several_adapters": True,
@@ -52,6 +62,7 @@ METHODS: dict[str, Any] = {
                 "lora_conversion": True,
                 "conv1d": True,
             },
+            "tried_with": {"paretune": "0.1.0", "torch": "2.13.0", "transformers": "5.14.1", "peft": "0.21.0"},
         }
     ]
 }

@@ -131,7 +131,7 @@ def export_from(server: str, name: str, out: Path, choice: Choice, form: Format,
     )
     client = Client(server)
     status = client.export(name, wanted)
-    while status.state == "running":
+    while status.state in ("queued", "running"):
         time.sleep(EVERY_SECONDS)
         status = client.exported(name, status.id)
     if status.state == "failed":

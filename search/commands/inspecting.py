@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from search.commands import examples
+from search.terminal import print_json
 from spaces.errors import RequestError
 from spaces.explain import explain
 from spaces.methods.base import Unfit
@@ -111,7 +112,7 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
         {"method": method, "config": configuration.model_dump(mode="json"), **fields}, extra="ignore"
     )
     if as_json:
-        print(document.model_dump_json(indent=2))
+        print_json(document)
         return
     table = Table(box=None, padding=(0, 2), show_header=False)
     for name in ("trainable_parameters", "stored_parameters", "adapter_bytes", "head_parameters", "base_parameters"):
@@ -149,7 +150,7 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
         metric=spec.metric.name,
     )
     if as_json:
-        print(document.model_dump_json(indent=2))
+        print_json(document)
         return
     console.print(f"[bold]{document.search}[/bold] is valid. It would search:")
     table = Table(box=None, padding=(0, 2), show_header=False)

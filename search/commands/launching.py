@@ -18,7 +18,7 @@ from search.summary import HTML, PNG, Summary
 from spaces.errors import WorkError
 from spaces.spec import SearchSpec, load_spec
 from tracking.client import reading
-from tracking.rows import list_searches
+from tracking.rows import scan_searches
 from tracking.tables import front_table, ties_note
 from tracking.uri import resolve_uri, sqlite_file
 
@@ -127,4 +127,4 @@ def _tracked(uri: str, name: str) -> bool:
     if file is not None and not file.is_file():
         return False
     with reading(uri) as client:
-        return bool(list_searches(client, name))
+        return bool(scan_searches(client, name))

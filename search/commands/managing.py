@@ -15,6 +15,7 @@ from search.commands.sources import uri
 from search.processes import command, last_complaint
 from search.service.client import Client
 from search.service.documents import SearchStatus
+from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
 from spaces.spec import dump_spec, load_spec
 
@@ -72,7 +73,10 @@ def _wait_until_it_begins(home: Path, process: subprocess.Popen[bytes], log: Pat
     while not search_home.exists(home):
         code = process.poll()
         if code is not None:
-            said = last_complaint(log.read_text(encoding="utf-8")) or f"the search ended at once; {log} says why"
+            said = (
+                last_complaint(log.read_text(encoding="utf-8", errors="replace"))
+                or f"the search ended at once; {log} says why"
+            )
             raise (RequestError if code == 2 else WorkError)(said)
         if time.monotonic() > deadline:
             raise WorkError(f"the search has not begun within {BEGIN_SECONDS:g} s; {log} may say why")
@@ -88,7 +92,7 @@ def status(name: str, server: str | None, given: str | None, storage: Path, as_j
 
         found = local_status(uri(given, storage), storage, name)
     if as_json:
-        print(found.model_dump_json(indent=2))
+        print_json(found)
         return
     console.print(_table(found))
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
 from search.commands.sources import Source
 from search.storage import try_writing
+from search.terminal import print_json
 from spaces.errors import RequestError
 from tracking.plots import draw_html, draw_png, front_html, front_png
 from tracking.reader import comparison, searches_document
-from tracking.tables import comparison_tables, front_csv, front_table, ties_note
+from tracking.tables import comparison_tables, front_csv, front_table, ties_note, trials_table
 
 
 def front(
@@ -46,7 +46,7 @@ def front(
     if csv is not None:
         front_csv(document, csv)
     if as_json:
-        _print(document)
+        print_json(document)
         return
     console.print(front_table(document, confirmed=confirmed, axis=axis))
     if confirmed and (note := ties_note(document, source.trials(name))):
@@ -74,7 +74,7 @@ def compare(
     if png is not None:
         draw_png(picture, png)
     if as_json:
-        _print(document)
+        print_json(document)
         return
     for table in comparison_tables(document):
         console.print(table)
@@ -97,31 +97,16 @@ def trials(source: Source, name: str, as_json: bool, console: Console) -> None:
     """Print what a search trained."""
     document = source.trials(name)
     if as_json:
-        _print(document)
+        print_json(document)
         return
-    table = Table(box=None, padding=(0, 2))
-    for column in ("trial", "state", "method", "trainable", "quality", "steps", "seconds", "reason"):
-        table.add_column(column, justify="right" if column in {"trainable", "quality", "steps", "seconds"} else "left")
-    reference = (document.reference,) if document.reference is not None else ()
-    for entry in (*reference, *document.trials, *document.confirmations):
-        table.add_row(
-            entry.trial,
-            entry.state,
-            entry.method,
-            f"{entry.trainable_parameters:,}",
-            "" if entry.quality is None else f"{entry.quality:.4f}",
-            "" if entry.steps is None else str(entry.steps),
-            "" if entry.train_seconds is None else f"{entry.train_seconds:.1f}",
-            entry.reason or "",
-        )
-    console.print(table)
+    console.print(trials_table(document))
 
 
 def searches(uri: str, as_json: bool, console: Console) -> None:
     """Print what exists."""
     document = searches_document(uri)
     if as_json:
-        _print(document)
+        print_json(document)
         return
     table = Table(box=None, padding=(0, 2))
     for column in ("search", "state", "started", "trials", "hypervolume", "base model"):
@@ -137,7 +122,5 @@ def searches(uri: str, as_json: bool, console: Console) -> None:
             entry.base_model,
         )
     console.print(table)
-
-
-def _print(document: BaseModel) -> None:
-    print(document.model_dump_json(indent=2))
+    for spoiled in document.unreadable:
+        console.print(f"{spoiled.search}: cannot be read ({spoiled.reason})", highlight=False, soft_wrap=True)

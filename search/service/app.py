@@ -24,6 +24,7 @@ from search.service.context import Context
 from search.service.description import Described
 from search.service.dispatcher import Dispatcher
 from search.service.figures import registry
+from search.service.files import Files
 from search.service.guards import Limits
 from search.service.headers import add_headers
 from search.service.jobs import Jobs
@@ -31,6 +32,7 @@ from search.service.readings import Readings
 from search.service.searches import known_jobs, list_statuses, search_status
 from search.service.settings import Settings
 from search.service.shared import Shared
+from search.service.turns import Turns
 
 DESCRIPTION = "Searches over adaptation methods under a limit on trainable parameters, on one Ray cluster."
 
@@ -44,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
         jobs,
         dispatcher,
         readings,
+        Files(),
         Shared(lambda name: search_status(settings, readings, jobs, name)),
         Shared(lambda _: list_statuses(settings, readings, known_jobs(jobs))),
     )
@@ -67,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     for part in (health, routes_searches, routes_reading, routes_exports, routes_tools, routes_page):
         app.include_router(part.router)
     app.add_middleware(BaseHTTPMiddleware, dispatch=add_headers)
+    app.add_middleware(Turns)
     app.add_middleware(Limits, settings=settings)
     if settings.proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))

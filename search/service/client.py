@@ -121,7 +121,8 @@ class Client:
         return status
 
     def _as(self, kind: type[M], verb: str, path: str, **request: Any) -> M:
-        return kind.model_validate_json(self._asked(verb, path, **request).content)
+        # A service of a later version may say more.
+        return kind.model_validate_json(self._asked(verb, path, **request).content, extra="ignore")
 
     def _asked(self, verb: str, path: str, **request: Any) -> requests.Response:
         try:

@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Request
 from search.service.dispatcher import Dispatcher
 from search.service.documents import ProblemDocument, SearchStatus
 from search.service.examples import SEARCH
+from search.service.files import Files
 from search.service.jobs import Jobs
 from search.service.readings import Readings
 from search.service.settings import Settings
@@ -48,6 +49,7 @@ class Context:
     jobs: Jobs
     dispatcher: Dispatcher
     readings: Readings
+    files: Files
     status: Shared[str, SearchStatus]
     statuses: Shared[None, list[SearchStatus]]
 

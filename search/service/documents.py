@@ -42,7 +42,7 @@ class SearchStatus(_Document):
         default=None, description="Of the front so far; of one search alone, not of a list."
     )
     knee: FrontPoint | None = Field(default=None, description="The point of best trade, likewise.")
-    message: str | None = Field(default=None, description="Why it failed.")
+    message: str | None = Field(default=None, description="Why it failed, or why it is tried again.")
 
 
 class SearchPage(_Document):
@@ -125,7 +125,8 @@ class ExportStatus(_Document):
     trial: str
     format: Format
     rank: float | None = Field(description="Of format lora, where it is not the usual one.")
-    state: Literal["running", "finished", "failed"]
+    state: Literal["queued", "running", "finished", "failed"]
+    ahead: int | None = Field(default=None, description="Exports that come before it, while it is queued.")
     message: str | None = Field(description="Why it failed.")
 
 

@@ -13,31 +13,51 @@ from pathlib import Path
 from search import home as search_home
 from search.cli import exit_code
 from search.commands.launching import search, take_up
-from search.options import console
+from search.head import EXIT_CODE
+from search.processes import complaint
 from search.service.confinement import check_places, confined_again
+from search.service.scheduling import AWAY, GIVEN_UP
 from search.service.settings import Settings, job_settings
-from spaces.errors import RequestError, Unreachable, WorkError
+from search.storage import check_storage
+from search.terminal import console
+from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
 from spaces.sections import NAME
-from spaces.spec import dump_spec
+from spaces.spec import SearchSpec, dump_spec
 from tracking.client import reading
 from tracking.requests import Request, find_requests
+from tracking.rows import scan_searches
 from tracking.spool import Spool
 from trainables.allowed_folders import reading_only
 
 
 def main() -> int:
-    """Run the search on the cluster that the job belongs to; the exit code is that of the command."""
+    """Run the search on the cluster that the job belongs to.
+
+    The exit code is that of the command, but `AWAY` where something failed that is no matter of the search, and
+    `GIVEN_UP` of a search that another job would not help.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     given, settings = job_settings(parser)
+    os.environ[EXIT_CODE] = str(AWAY)
     with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models and data are no folders
-        return exit_code(lambda: _confined(given.name, settings))
+        return exit_code(lambda: _attended(given.name, settings))
 
 
-def _confined(name: str, settings: Settings) -> int:
-    """Drive, and read models and data where the operator allows it, whatever a spec has become since it was checked."""
-    with reading_only(settings.readable):
-        return _drive(name, settings)
+def _attended(name: str, settings: Settings) -> int:
+    """Drive, and tell an outage from what is wrong with the search: nothing of it is final.
+
+    Models and data are read where the operator allows it, whatever a spec has become since it was checked.
+    """
+    try:
+        with reading_only(settings.readable):
+            return _drive(name, settings)
+    except Hopeless as error:
+        print(complaint(error), file=sys.stderr)
+        return GIVEN_UP
+    except (Unreachable, Away, OSError) as error:
+        print(complaint(error), file=sys.stderr)
+        return AWAY
 
 
 def _drive(name: str, settings: Settings) -> int:
@@ -46,26 +66,47 @@ def _drive(name: str, settings: Settings) -> int:
     home, uri = settings.storage / name, settings.tracking_uri
     # Ray gives its jobs the address of their cluster.
     address = os.environ.get("RAY_ADDRESS", "auto")
-    try:
-        request = _request(name, uri)
-        if request is not None and request.wanted == "stop":
-            # Nothing that ended: who wants the search again meanwhile is given another job.
-            raise WorkError(f"search {name!r} is to stop, and was not begun")
-        if search_home.exists(home):  # no `resume`, which would take back a stop that is asked for now
-            check_places(search_home.read(home)[0], settings)
-            code = take_up(home, address, uri, console())
-        else:
-            code = _begin(name, request, address, settings)
-    except Unreachable as error:  # nobody's request is wrong: the next job may find it
-        raise WorkError(str(error)) from None
+    if not home.parent.is_dir():  # where it was mounted another folder may be, into which nobody shall write
+        raise Away(f"storage {home.parent}: is not there")
+    check_storage(home.parent)
+    request, tracked = _known(name, uri)
+    if request is not None and request.wanted == "stop":
+        # Nothing that ended: who wants the search again meanwhile is given another job.
+        raise WorkError(f"search {name!r} is to stop, and was not begun")
+    if search_home.exists(home):  # no `resume`, which would take back a stop that is asked for now
+        spec, _ = search_home.read(home)
+        check_places(spec, settings)
+        _check_sources(spec)
+        code = take_up(home, address, uri, console())
+    elif tracked:
+        raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
+    else:
+        code = _begin(name, request, address, settings)
     if search_home.is_finished(home) and (waiting := Spool(home).unsent):
-        raise WorkError(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
+        raise Away(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
     return code
 
 
-def _request(name: str, uri: str) -> Request | None:
+def _known(name: str, uri: str) -> tuple[Request | None, bool]:
+    """What was asked for, and whether MLflow knows the search already."""
     with reading(uri) as client:
-        return next(iter(find_requests(client, name)), None)
+        return next(iter(find_requests(client, name)), None), bool(scan_searches(client, name))
+
+
+def _check_sources(spec: SearchSpec) -> None:
+    """See that what a search began with is there: it was, so that what is missing is away.
+
+    Raises:
+        Away: naming what is not.
+    """
+    data = spec.data
+    given = {"model.path": spec.model.path, "data.train": data.train, "data.validation": data.validation}
+    for field, path in given.items():
+        if isinstance(path, str) and os.path.isabs(path):
+            try:
+                os.stat(path)
+            except OSError as error:
+                raise Away(f"{field} = {path}: {error.strerror}, and the search began with it") from None
 
 
 def _begin(name: str, request: Request | None, address: str, settings: Settings) -> int:

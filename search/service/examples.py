@@ -47,6 +47,7 @@ EXPORT: dict[str, Any] = {
     "format": "peft",
     "rank": None,
     "state": "finished",
+    "ahead": None,
     "message": None,
 }
 

@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from search.cli import run
-from search.service.exports import FOLDER, Export
+from search.service.exports import FOLDER, Export, tidy
+from search.service.jobs import APART
 from search.service.settings import job_settings
 from trainables.allowed_folders import reading_only
 
@@ -25,7 +26,8 @@ def main() -> int:
     export = Export.of(given.identity)
     target = settings.storage / given.name / FOLDER / given.identity
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
+    tidy(target.parent, given.identity)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{given.identity}{APART}") as folder:
         out = Path(folder) / f"{given.name}-{target.name}"
         places = ["--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
         wanted = ["--out", str(out), "--trial", export.trial, "--format", export.form]

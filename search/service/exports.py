@@ -1,24 +1,36 @@
-"""Exports over HTTP: each is a job that leaves one zip file, under a name that says what is in it."""
+"""Exports over HTTP: each is a job that leaves one zip file, under a name that says what is in it.
+
+A job holds the base twice, so that few run at a time; the others wait in MLflow, where every service sees them.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from search.commands.exporting import RANK, Choice
 from search.service.documents import ExportRequest, ExportStatus, Format
 from search.service.jobs import APART, Job, Jobs
+from search.service.problems import Problem
 from search.service.readings import Reading
 from search.service.settings import Settings, job_options
 from spaces.errors import RequestError
+from tracking.client import reading
+from tracking.export_orders import ExportOrder, add_order, drop_order, find_orders
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 FOLDER = "exports"
 MODULE = "search.service.exporter"
 PATTERN = r"^[0-9]{4,9}-(peft|merged|stock|lora(-[0-9]{1,18}([.][0-9]{1,18})?(e[+-][0-9]{1,3})?)?)$"
 """Of an identity."""
+
+_EXPORT = f"export{APART}"
 
 
 @dataclass(frozen=True)
@@ -64,46 +76,109 @@ def file_of(settings: Settings, name: str, identity: str) -> Path:
 
 
 def begin(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportStatus:
-    """Start an export, unless it was made or is being made; one that failed is tried again."""
+    """Ask for an export, unless it was made or is to be made; one that failed is tried again.
+
+    Raises:
+        Problem: when too many wait.
+    """
     identity = export.identity
-    attempts = _attempts(jobs.all(), name, identity)
-    known = _status(settings, jobs, name, identity, attempts)
-    if known is not None and known.state != "failed":
-        return known
-    jobs.submit(f"{_prefix(name, identity)}{len(attempts) + 1}", MODULE, [name, identity, *job_options(settings)])
-    return _document(name, export, "running")
+    with reading(settings.tracking_uri) as client:
+        work = _Work(jobs.all(), find_orders(client))
+        known = work.status(settings, jobs, name, export)
+        if known is not None and known.state != "failed":
+            return known
+        if len(work.orders) >= settings.max_queued:
+            detail = f"{len(work.orders)} exports wait; allowed: {settings.max_queued}"
+            raise Problem(429, detail, {"Retry-After": "60"})
+        add_order(client, name, identity, len(work.attempts(name, identity)) + 1)
+        submit_due(settings, jobs, client)
+        after = _Work(jobs.all(), find_orders(client)).status(settings, jobs, name, export)
+    return after or _document(name, export, "queued")
+
+
+def submit_due(settings: Settings, jobs: Jobs, client: MlflowClient) -> None:
+    """Submit exports that were ordered first, as far as there is room, and tidy up behind those that ended.
+
+    Any number of services may do so at once: a job has the same name for all of them.
+    """
+    known = jobs.all()
+    running = sum(job.alive for one, job in known.items() if one.startswith(_EXPORT))
+    for order in find_orders(client):
+        job = known.get(_job_name(order))
+        if (job is not None and not job.alive) or _is_made(settings, order):
+            tidy(settings.storage / order.name / FOLDER, order.identity)
+            drop_order(client, order)
+        elif job is None and running < settings.max_exports and re.fullmatch(PATTERN, order.identity):
+            jobs.submit(_job_name(order), MODULE, [order.name, order.identity, *job_options(settings)])
+            running += 1
+
+
+def tidy(folder: Path, identity: str) -> None:
+    """Remove what a killed exporter has left of an export, of which no other one is being made."""
+    for left in folder.glob(f".{identity}{APART}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def status(settings: Settings, jobs: Jobs, name: str, identity: str) -> ExportStatus | None:
     """How an export stands; None when nobody asked for it."""
-    return _status(settings, jobs, name, identity, _attempts(jobs.all(), name, identity))
+    return _work(settings, jobs).status(settings, jobs, name, Export.of(identity))
 
 
 def statuses(settings: Settings, jobs: Jobs, name: str) -> list[ExportStatus]:
     """Every export of a search that was asked for, by id."""
-    known = jobs.all()
-    prefix = APART.join(("export", name, ""))
-    asked = {one.removeprefix(prefix).partition(APART)[0] for one in known if one.startswith(prefix)}
-    files = {file.name.removesuffix(".zip") for file in (settings.storage / name / FOLDER).glob("*.zip")}
-    written = {one for one in files if re.fullmatch(PATTERN, one)}  # somebody may keep other files there
-    found = (_status(settings, jobs, name, one, _attempts(known, name, one)) for one in sorted(asked | written))
+    work = _work(settings, jobs)
+    prefix = f"{_EXPORT}{name}{APART}"
+    asked = {one.removeprefix(prefix).partition(APART)[0] for one in work.jobs if one.startswith(prefix)}
+    asked |= {one.identity for one in work.orders if one.name == name}
+    asked |= {file.name.removesuffix(".zip") for file in (settings.storage / name / FOLDER).glob("*.zip")}
+    known = sorted(one for one in asked if re.fullmatch(PATTERN, one))  # somebody may keep other files there
+    found = (work.status(settings, jobs, name, Export.of(one)) for one in known)
     return [one for one in found if one is not None]
 
 
-def _status(settings: Settings, jobs: Jobs, name: str, identity: str, attempts: list[Job]) -> ExportStatus | None:
-    export = Export.of(identity)
-    if file_of(settings, name, identity).is_file():
-        return _document(name, export, "finished")
-    if not attempts:
-        return None
-    job = attempts[-1]
-    if job.alive:
-        return _document(name, export, "running")
-    return _document(name, export, "failed", jobs.why(job))
+@dataclass(frozen=True)
+class _Work:
+    """What is known of exports: Ray's jobs, and what is ordered in MLflow."""
+
+    jobs: Mapping[str, Job]
+    orders: list[ExportOrder]
+
+    def attempts(self, name: str, identity: str) -> list[Job]:
+        """Jobs for an export, the first one first."""
+        prefix = _prefix(name, identity)
+        numbered = {one.removeprefix(prefix): job for one, job in self.jobs.items() if one.startswith(prefix)}
+        return [numbered[one] for one in sorted((one for one in numbered if one.isdigit()), key=int)]
+
+    def status(self, settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportStatus | None:
+        """How an export stands; None when nobody asked for it."""
+        if file_of(settings, name, export.identity).is_file():
+            return _document(name, export, "finished")
+        attempts = self.attempts(name, export.identity)
+        if attempts and attempts[-1].alive:
+            return _document(name, export, "running")
+        waiting = [one for one in self.orders if _job_name(one) not in self.jobs]
+        ahead = [(one.name, one.identity) for one in waiting]
+        if (name, export.identity) in ahead:
+            return _document(name, export, "queued", ahead=ahead.index((name, export.identity)))
+        return _document(name, export, "failed", jobs.why(attempts[-1])) if attempts else None
+
+
+def _work(settings: Settings, jobs: Jobs) -> _Work:
+    with reading(settings.tracking_uri) as client:
+        orders = find_orders(client)
+    return _Work(jobs.all(), orders)
+
+
+def _is_made(settings: Settings, order: ExportOrder) -> bool:
+    return file_of(settings, order.name, order.identity).is_file()
 
 
 def _document(
-    name: str, export: Export, state: Literal["running", "finished", "failed"], message: str | None = None
+    name: str,
+    export: Export,
+    state: Literal["queued", "running", "finished", "failed"],
+    message: str | None = None,
+    ahead: int | None = None,
 ) -> ExportStatus:
     return ExportStatus(
         id=export.identity,
@@ -112,18 +187,14 @@ def _document(
         format=export.form,
         rank=export.rank,
         state=state,
+        ahead=ahead,
         message=message,
     )
 
 
-def _attempts(jobs: Mapping[str, Job], name: str, identity: str) -> list[Job]:
-    """Jobs for an export, the first one first."""
-    prefix = _prefix(name, identity)
-    return sorted(
-        (job for one, job in jobs.items() if one.startswith(prefix)),
-        key=lambda job: int(job.name.removeprefix(prefix)),
-    )
+def _job_name(order: ExportOrder) -> str:
+    return f"{_prefix(order.name, order.identity)}{order.attempt}"
 
 
 def _prefix(name: str, identity: str) -> str:
-    return APART.join(("export", name, identity, ""))
+    return f"{_EXPORT}{name}{APART}{identity}{APART}"

@@ -11,8 +11,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from search.service.context import Context
-from search.service.documents import Phase
+from search.service.documents import Phase, SearchStatus
 from search.service.searches import list_statuses
+from search.service.shared import Shared
 from spaces.errors import RequestError, WorkError
 
 
@@ -20,13 +21,15 @@ class Searches(Collector):
     """How many searches are in each state, counted when Prometheus asks; nothing while MLflow or Ray is away."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
+        # Whoever asks needs no token: however many ask at once, they share a reading.
+        self._found: Shared[None, list[SearchStatus]] = Shared(
+            lambda _: list_statuses(context.settings, context.readings, context.jobs.all())
+        )
 
     def collect(self) -> Iterator[Metric]:
         """One gauge."""
-        context = self._context
         try:
-            found = list_statuses(context.settings, context.readings, context.jobs.all())
+            found = self._found(None)
         except (RequestError, WorkError):
             return
         counts = Counter(one.state for one in found)

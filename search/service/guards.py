@@ -87,6 +87,7 @@ class Limits:
         request.state.holder = holder
         # Who has a token is counted alone, for a team may share an address; a wrong token costs nothing to make up.
         client = f"holder {holder.name}" if holder else f"address {_network(request)}"
+        request.state.client = None if request.url.path == ALIVE else client
         if request.url.path != ALIVE and not self._limiter.hit(self._rate, client):
             refused = problem(request, 429, f"more than {self._rate.amount} requests a minute", {"Retry-After": "10"})
             await refused(scope, receive, send)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,12 +46,13 @@ _STATES: dict[JobStatus, JobState] = {
 
 @dataclass(frozen=True)
 class Job:
-    """A job as Ray knows it. `code`: with which its command ended, if it did."""
+    """A job as Ray knows it. `code`: with which its command ended, and `ended`: when (seconds since the epoch)."""
 
     name: str
     state: JobState
     code: int | None = None
     message: str = ""
+    ended: float | None = None
 
     @property
     def alive(self) -> bool:
@@ -111,12 +113,12 @@ class Jobs:
             raise self._failed(error) from error
 
     def why(self, job: Job) -> str:
-        """Why a job failed: what it said last, or else what Ray says of it, which may have lost its words."""
+        """Why a job failed, in one line: what it said last, or else what Ray says, which may have lost its words."""
         try:
             said: str = self._client().get_job_logs(PREFIX + job.name)
         except _FAILURES:
             said = ""
-        return last_complaint(said) or job.message
+        return one_line(last_complaint(said) or _reason(job))
 
     def _client(self) -> JobSubmissionClient:
         """Made once: it asks for Ray's version at its start, and keeps nothing open.
@@ -141,4 +143,22 @@ class Jobs:
 
 
 def _job(name: str, details: Any) -> Job:
-    return Job(name, _STATES[details.status], details.driver_exit_code, details.message or "")
+    # A state that a later Ray may have counts as one that runs: what it means, nobody here knows.
+    state = _STATES.get(details.status, "running")
+    ended = None if details.end_time is None else details.end_time / 1000
+    return Job(name, state, details.driver_exit_code, details.message or "", ended)
+
+
+def _reason(job: Job) -> str:
+    """What Ray says of a job without the end of its log, which comes after the first line."""
+    if job.code is not None and job.code < 0:
+        return f"its process was killed ({_signal(-job.code)})"
+    said, _, _ = job.message.partition("\n")
+    return said.partition(", last available logs")[0] or "it ended without a word"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

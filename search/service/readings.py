@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from search.service.shared import Shared
 from spaces.errors import RequestError, WorkError
 from spaces.records import State
-from tracking.client import reading
+from tracking.client import one_line, reading
 from tracking.documents import Axis, FrontDocument, TrialsDocument
-from tracking.rows import SearchRow, TrialRow, find_search, read_trials
+from tracking.rows import SearchRow, TrialRow, find_search, scan_trials
 from tracking.views import build_front, build_trials
 
 T = TypeVar("T")
@@ -34,6 +34,10 @@ ENDED_SECONDS = 60.0
 
 KEPT = 16
 """Searches whose trials are kept."""
+
+
+class Spoiled(WorkError):
+    """The records of a search hold what no search wrote."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +68,21 @@ class Reading:
     def _once(self, key: object, make: Callable[[], T]) -> T:
         with self._lock:
             if key not in self._made:
-                self._made[key] = make()
+                self._made[key] = self.guarded(make)
             return cast(T, self._made[key])
+
+    def guarded(self, make: Callable[[], T]) -> T:
+        """What is made of the records.
+
+        Raises:
+            Spoiled: when that cannot be.
+        """
+        try:
+            return make()
+        except RequestError:
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise Spoiled(f"search {self.search.name!r}: its records cannot be read ({one_line(error)})") from error
 
 
 class Readings:
@@ -139,7 +156,7 @@ class Readings:
             if kept is not None and _has_ended(kept, search) and began - kept.ended < ENDED_SECONDS:
                 found = replace(kept, checked=began)
             else:
-                trials = read_trials(client, search)
+                trials = scan_trials(client, search)
                 ended = time.monotonic()
                 found = Reading(search, trials, began, ended, checked=ended)
         with self._lock:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -14,14 +12,13 @@ from search.service.context import Name, Service, TrialId, problems
 from search.service.documents import CurveDocument, RungEntry
 from search.service.guards import READ
 from search.service.headers import STANDALONE
+from search.service.pieces import Pieces
 from search.service.problems import Problem
 from spaces.errors import Unknown
 from spaces.sections import NAME
 from tracking.client import reading
 from tracking.comparison import compare as compare_fronts
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, TrialsDocument
-from tracking.plots import front_html, front_png
-from tracking.tables import front_csv
 
 router = APIRouter(prefix="/v1", tags=["fronts"])
 
@@ -60,28 +57,20 @@ def front(
 ) -> Response:
     """The front, as a document or as a file."""
     found = service.readings.of(name)
-    document = found.front_document(confirmed=confirmed, axis=axis)
     if format == "json":
-        return Response(found.json(document), media_type=JSON)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"front.{format}"
-        if format == "csv":
-            front_csv(document, path)
-        elif format == "html":
-            front_html(document, found.trials_document(), path, confirmed=confirmed, axis=axis)
-        else:
-            front_png(document, found.trials_document(), path, confirmed=confirmed, axis=axis)
-        shown = {"Content-Disposition": f'inline; filename="{name}-front.{format}"'}
-        if format == "html":
-            shown["Content-Security-Policy"] = STANDALONE
-        return Response(path.read_bytes(), media_type=_MEDIA[format], headers=shown)
+        return Pieces(found.json(found.front_document(confirmed=confirmed, axis=axis)), media_type=JSON)
+    shown = {"Content-Disposition": f'inline; filename="{name}-front.{format}"'}
+    if format == "html":
+        shown["Content-Security-Policy"] = STANDALONE
+    content = service.files.of(found, format, confirmed=confirmed, axis=axis)
+    return Pieces(content, media_type=_MEDIA[format], headers=shown)
 
 
 @router.get("/searches/{name}/trials", dependencies=[READ], response_model=TrialsDocument, responses=problems(404))
 def trials(name: Name, service: Service) -> Response:
     """Everything that it trained."""
     found = service.readings.of(name)
-    return Response(found.json(found.trials_document()), media_type=JSON)
+    return Pieces(found.json(found.trials_document()), media_type=JSON)
 
 
 @router.get("/searches/{name}/trials/{trial}/curve", dependencies=[READ], responses=problems(404))

@@ -19,7 +19,7 @@ from spaces.spec import SearchSpec, parse_spec
 from tracking.artifacts import fetch_spec
 from tracking.client import reading
 from tracking.requests import add_request, find_requests
-from tracking.rows import list_searches
+from tracking.rows import scan_searches
 
 router = APIRouter(prefix="/v1/searches", tags=["searches"])
 
@@ -51,7 +51,7 @@ def _is_new(service: Context, asked: SearchSpec) -> bool:
     with reading(settings.tracking_uri) as client:
         known = find_requests(client, asked.name)
         if not known:
-            tracked = list_searches(client, asked.name)
+            tracked = scan_searches(client, asked.name)
             if tracked:  # by a command
                 _check_same(asked, fetch_spec(settings.tracking_uri, tracked[0].run_id))
                 return False
@@ -101,7 +101,7 @@ def spec(name: Name, service: Service) -> SearchSpec:
     """The spec that it runs by."""
     uri = service.settings.tracking_uri
     with reading(uri) as client:
-        requests, tracked = find_requests(client, name), list_searches(client, name)
+        requests, tracked = find_requests(client, name), scan_searches(client, name)
     if not requests and not tracked:
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
     return requests[0].readable() if requests else fetch_spec(uri, tracked[0].run_id)

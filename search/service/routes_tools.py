@@ -6,38 +6,28 @@ They load models, which a service that is to live for months should not do in it
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Sequence
-from functools import cache
-from threading import BoundedSemaphore
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from cachetools import cached
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from search.commands.describing import MethodsDocument
 from search.commands.inspecting import CountDocument, ValidateDocument
-from search.processes import command, last_complaint
+from search.processes import command
 from search.service import examples
 from search.service.checker import confined_command
+from search.service.checks import run_check
 from search.service.confinement import confined
 from search.service.context import Context, Service, problems
-from search.service.guards import READ
-from search.service.problems import Problem
+from search.service.guards import READ, RUN
 from search.service.spec_body import Spec, SpecValues
-from spaces.errors import RequestError, WorkError
 from spaces.plain_values import WHOLE
 from spaces.spec import dump_spec, parse_spec
 
 router = APIRouter(prefix="/v1", tags=["tools"])
-
-SECONDS = 300.0
-WAIT_SECONDS = 5.0
-"""Until who asks is told to come again: whoever waits here keeps others from being answered."""
-
-_PROCESSES = BoundedSemaphore(2)
-
 
 _EXAMPLE: dict[str, Any] = {"spec": examples.SPEC, "method": "lora", "settings": {"rank": 4}}
 
@@ -57,54 +47,40 @@ class CountRequest(BaseModel):
     settings: dict[Knob, Setting] = Field(default={}, max_length=100, description="Knobs of the method.")
 
 
-@router.post("/validate", dependencies=[READ], responses=problems(400))
-def validate(spec: Spec, service: Service) -> ValidateDocument:
-    """Check a spec with its model and its data, and say what it would search."""
-    return ValidateDocument.model_validate(_asked(service, spec, "validate", ()))
+@router.post("/validate", dependencies=[RUN], responses=problems(400))
+def validate(spec: Spec, service: Service, request: Request) -> ValidateDocument:
+    """Check a spec with its model and its data, and say what it would search. Nothing is downloaded for it."""
+    return ValidateDocument.model_validate(_asked(service, request, spec, "validate", ()))
 
 
-@router.post("/count", dependencies=[READ], responses=problems(400))
-def count(wanted: CountRequest, service: Service) -> CountDocument:
-    """Trainable and stored parameters and bytes of a configuration, exactly."""
+@router.post("/count", dependencies=[RUN], responses=problems(400))
+def count(wanted: CountRequest, service: Service, request: Request) -> CountDocument:
+    """Trainable and stored parameters and bytes of a configuration, exactly. Nothing is downloaded for it."""
     settings = [part for knob, value in wanted.settings.items() for part in ("--set", f"{knob}={json.dumps(value)}")]
-    return CountDocument.model_validate(_asked(service, wanted.spec, "count", ("--method", wanted.method, *settings)))
+    arguments = ("--method", wanted.method, *settings)
+    return CountDocument.model_validate(_asked(service, request, wanted.spec, "count", arguments))
 
 
 @router.get("/methods", dependencies=[READ], responses=problems())
-def methods() -> MethodsDocument:
+def methods(request: Request) -> MethodsDocument:
     """Methods, their knobs, and what each can do."""
-    return _methods()
+    return _methods(request)
 
 
-@cache
-def _methods() -> MethodsDocument:
-    return MethodsDocument.model_validate(_run(command(("methods", "--json")), "methods"))
+@cached({}, key=lambda _: "methods")
+def _methods(request: Request) -> MethodsDocument:
+    return MethodsDocument.model_validate_json(run_check(command(("methods", "--json")), "methods", _client(request)))
 
 
-def _asked(service: Context, spec: dict[str, Any], name: str, arguments: Sequence[str]) -> Any:
+def _asked(service: Context, request: Request, spec: dict[str, Any], name: str, arguments: Sequence[str]) -> Any:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(dump_spec(confined(parse_spec(spec), service.settings)))
         file.flush()
-        return _run(confined_command(service.settings, (name, file.name, *arguments, "--json")), name)
+        check = confined_command(service.settings, (name, file.name, *arguments, "--json"))
+        return json.loads(run_check(check, name, _client(request)))
 
 
-def _run(command: Sequence[str], name: str) -> Any:
-    """What a command, called `name`, prints as JSON.
-
-    Raises:
-        RequestError: with its line, when it says that the request is wrong.
-        WorkError: when it fails.
-    """
-    if not _PROCESSES.acquire(timeout=WAIT_SECONDS):
-        raise Problem(503, "two checks at once are made already", {"Retry-After": "10"})
-    try:
-        with tempfile.TemporaryDirectory() as empty:  # names of models and data are no folders
-            done = subprocess.run(command, cwd=empty, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise WorkError(f"{name}: took longer than {SECONDS:g} s") from None
-    finally:
-        _PROCESSES.release()
-    if done.returncode == 0:
-        return json.loads(done.stdout)
-    line = last_complaint(done.stderr) or f"{name}: ended with code {done.returncode}"
-    raise (RequestError if done.returncode == 2 else WorkError)(line)
+def _client(request: Request) -> str:
+    """Who asks, as `Limits` has noted."""
+    client: str = request.state.client
+    return client

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from search.service.documents import Phase
 from search.service.jobs import APART, Job
@@ -11,19 +14,34 @@ from spaces.records import State
 from tracking.requests import End, Request
 
 ATTEMPTS = 5
-"""Jobs that may fail in a row before a search is given up: a driver that died is followed by another one."""
+"""Jobs that may fail before a search is given up: a driver that died is followed by another one."""
 
 WRONG_REQUEST = 2
+GIVEN_UP = 3
+"""With which a driver ends whose search would only fail again."""
+
+AWAY = os.EX_TEMPFAIL
+"""With which a driver ends that found its storage, MLflow, Ray or the database away: it is followed by others until it
+finds them, however many that are."""
+
+FIRST_SECONDS, MOST_SECONDS = 5.0, 300.0
+"""Between a job that failed and the next one; twice as long after every further one that failed."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a search stands: its request, the job that was submitted last, which one that is, and what MLflow has."""
+    """How a search stands: its request, the job that was submitted last, which one that is, and what MLflow has.
+
+    `outages`: jobs since it was asked for that ended because something was away. `not_before`: when the next one may be
+    submitted, in seconds since the epoch.
+    """
 
     request: Request
     job: Job | None
     attempt: int
     tracked: State | None
+    outages: int = 0
+    not_before: float = 0.0
 
     @property
     def phase(self) -> Phase:
@@ -48,14 +66,17 @@ class Standing:
             return None
         if self.job.state == "succeeded":
             return End(self.attempt, "stopped")  # by a limit of its own: of time, or of steps
-        if self.job.code == WRONG_REQUEST or self.attempt - self.request.since >= ATTEMPTS:
+        if self.job.code == AWAY:
+            return None
+        spent = self.attempt - self.request.since - self.outages
+        if self.job.code in (WRONG_REQUEST, GIVEN_UP) or spent >= ATTEMPTS:
             return End(self.attempt, "failed")
         return None
 
     @property
     def news(self) -> End | None:
-        """An end that is to be recorded."""
-        told = self.request.wanted == "run" and self.phase in ("stopped", "failed")
+        """An end that is to be recorded; none of what this version cannot read, for another one may."""
+        told = not self.request.flaw and self.request.wanted == "run" and self.phase in ("stopped", "failed")
         return self.end if told and self.end != self.request.ended else None
 
     @property
@@ -83,12 +104,40 @@ def standings(requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Map
         job = jobs.get(job_name(one, attempt))
         if job is not None and not job.alive and attempt <= one.since:
             job = None
-        found.append(Standing(one, job, attempt, tracked.get(one.name)))
+        past = _past(one, attempt, jobs)
+        outages = sum(earlier.code == AWAY for earlier in past)
+        found.append(Standing(one, job, attempt, tracked.get(one.name), outages, _not_before(past)))
     return found
 
 
-def due(of: Iterable[Standing], max_running: int) -> list[Request]:
-    """The requests to submit now, those that were made first before others, as far as there is room."""
+def _past(request: Request, attempt: int, jobs: Mapping[str, Job]) -> list[Job]:
+    """The jobs since it was last asked for that Ray knows, the last one first."""
+    names = (job_name(request, number) for number in range(attempt, request.since, -1))
+    return [jobs[name] for name in names if name in jobs]
+
+
+def _not_before(past: Sequence[Job]) -> float:
+    """When another job may follow those that failed one after the other."""
+    failed = list(takewhile(lambda one: one.state == "failed", past))
+    if not failed or failed[0].ended is None:
+        return 0.0
+    return failed[0].ended + min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(len(failed) - 1, 30))
+
+
+def left_alone(requests: Iterable[Request], spoiled: Mapping[str, str]) -> list[Request]:
+    """The requests, of which those are not run whose searches MLflow has with a record that cannot be read.
+
+    `spoiled`: what is wrong, by the name of a search.
+    """
+    return [
+        replace(one, spec=None, flaw=one.flaw or spoiled[one.name]) if one.name in spoiled else one for one in requests
+    ]
+
+
+def due(of: Iterable[Standing], max_running: int, now: float = math.inf) -> list[Request]:
+    """The requests to submit at a moment, those that were made first before others, as far as there is room."""
     known = list(of)
     room = max_running - sum(one.phase in ("running", "stopping") for one in known)
-    return [one.request for one in known if one.phase == "queued"][: max(0, room)]
+    # Ray's clock may be another one: nobody waits for longer than the longest pause.
+    ready = [one for one in known if not now < one.not_before <= now + MOST_SECONDS]
+    return [one.request for one in ready if one.phase == "queued"][: max(0, room)]

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search.service.documents import SearchStatus
 from search.service.jobs import Job, Jobs
-from search.service.readings import Readings
-from search.service.scheduling import standings
+from search.service.readings import Readings, Spoiled
+from search.service.scheduling import Standing, left_alone, standings
 from search.service.settings import Settings
-from search.service.statuses import status_of, with_trials
+from search.service.statuses import status_of, unreadable, with_trials
 from spaces.errors import Unknown, WorkError
-from tracking.client import reading
-from tracking.requests import find_requests
-from tracking.rows import SearchRow, find_search, list_searches, read_trials
+from tracking.client import one_line, reading
+from tracking.requests import Request, find_requests
+from tracking.rows import SearchRow, find_search, read_trials, scan_searches
 from tracking.views import build_front
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 
 def local_status(uri: str, storage: Path, name: str) -> SearchStatus:
@@ -39,6 +47,30 @@ def known_jobs(jobs: Jobs) -> Mapping[str, Job] | None:
         return None
 
 
+@dataclass(frozen=True)
+class Known:
+    """What MLflow has: of searches of one name the newest, and requests; `spoiled`: what is wrong with the rest."""
+
+    rows: dict[str, SearchRow]
+    spoiled: dict[str, str]
+    requests: list[Request]
+
+
+def known_to(client: MlflowClient, name: str | None = None) -> Known:
+    """Every search and request, or those of a name. A spoiled record costs its own search, and no other."""
+    rows: dict[str, SearchRow] = {}
+    spoiled: dict[str, str] = {}
+    for row in scan_searches(client, name):
+        if row.name in rows or row.name in spoiled:
+            continue
+        if isinstance(row, SearchRow):
+            rows[row.name] = row
+        else:
+            spoiled[row.name] = f"its record in MLflow cannot be read ({row.flaw})"
+    first = {one.name: one for one in reversed(find_requests(client, name))}
+    return Known(rows, spoiled, left_alone(first.values(), spoiled))
+
+
 def list_statuses(
     settings: Settings, readings: Readings, jobs: Mapping[str, Job] | None, name: str | None = None
 ) -> list[SearchStatus]:
@@ -47,14 +79,13 @@ def list_statuses(
     Where Ray does not answer, a search stands as MLflow has it.
     """
     with reading(settings.tracking_uri) as client:
-        rows: dict[str, SearchRow] = {}
-        for row in list_searches(client, name):
-            rows.setdefault(row.name, row)
-        requests = {one.name: one for one in reversed(find_requests(client, name))}
+        known = known_to(client, name)
+    rows, requests = known.rows, known.requests
     readings.saw(rows.values())
     tracked = {one: row.state for one, row in rows.items()}
-    asked = {one.request.name: one for one in standings(requests.values(), jobs or {}, tracked)}
-    found = [status_of(one, rows.get(one), asked.get(one), settings.storage) for one in {**asked, **rows}]
+    asked = {one.request.name: one for one in standings(requests, jobs or {}, tracked)}
+    found = [_status(one, rows.get(one), asked.get(one), settings.storage) for one in {**asked, **rows}]
+    found += [unreadable(one, "failed", flaw) for one, flaw in known.spoiled.items() if one not in asked]
     if jobs is None:
         found = [
             one.model_copy(update={"state": tracked.get(one.search, one.state)})
@@ -63,6 +94,16 @@ def list_statuses(
             for one in found
         ]
     return sorted(found, key=lambda one: one.started or one.submitted or "", reverse=True)
+
+
+def _status(name: str, row: SearchRow | None, standing: Standing | None, storage: Path) -> SearchStatus:
+    """How one search stands; what nobody thought of in its records is said of it, and of no other."""
+    try:
+        return status_of(name, row, standing, storage)
+    except (ArithmeticError, LookupError, OSError, TypeError, ValueError, WorkError) as error:
+        logger.warning("search %r cannot be read: %s", name, error)
+        phase = standing.phase if standing is not None else "failed"
+        return unreadable(name, phase, f"its records cannot be read ({one_line(error)})")
 
 
 def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str) -> SearchStatus:
@@ -75,17 +116,23 @@ def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str)
     found = list_statuses(settings, readings, known, name)
     if not found:
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
-    (status,) = found
+    status = found[0]  # where a name was spoiled, two may seem to have it
     if status.started is not None:
         reading_of = readings.of(name)
-        status = with_trials(status, reading_of.front_document(), reading_of.trials)
-    if status.state == "failed" and status.message is None and known is not None:
-        return status.model_copy(update={"message": _why(settings, jobs, known, name)})
+        try:
+            status = with_trials(status, reading_of.front_document(), reading_of.trials)
+        except Spoiled as error:
+            status = status.model_copy(update={"message": status.message or str(error)})
+    if status.state in ("failed", "queued") and status.message is None and known is not None:
+        return status.model_copy(update={"message": _why(settings, jobs, known, name) or None})
     return status
 
 
 def _why(settings: Settings, jobs: Jobs, known: Mapping[str, Job], name: str) -> str:
-    """Of a failure that was not recorded yet."""
+    """Of a failure that was not recorded, or the one after which a job is tried again."""
     with reading(settings.tracking_uri) as client:
-        (standing,) = standings(find_requests(client, name)[:1], known, {})
-    return jobs.why(standing.job) if standing.job is not None else ""
+        standing = next(iter(standings(find_requests(client, name)[:1], known, {})), None)
+    if standing is None or standing.job is None or standing.job.state != "failed":
+        return ""
+    said = jobs.why(standing.job)
+    return said if standing.phase == "failed" else f"is tried again: {said}"

@@ -33,6 +33,7 @@ class Settings:
     roots: tuple[Path, ...] = field(default=())
     max_running: int = 1
     max_queued: int = 100
+    max_exports: int = 1
     max_body: int = 1_000_000
     requests_per_minute: int = 600
     request_seconds: float = 30.0

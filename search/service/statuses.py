@@ -46,7 +46,26 @@ def status_of(name: str, row: SearchRow | None, standing: Standing | None, stora
         planned=planned,
         progress=progress,
         eta_seconds=seconds_left_since(row, progress) if row is not None and _has_one_driver(row, standing) else None,
-        message=standing.message if standing is not None else None,
+        message=(standing.message if standing is not None else None) or _reason(phase, row),
+    )
+
+
+def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
+    """A search of which no more can be said than that its records cannot be read."""
+    return SearchStatus(
+        search=name,
+        state=phase,
+        submitted=None,
+        started=None,
+        base_model="",
+        budget=None,
+        objective=None,
+        hypervolume=None,
+        trials=NOTHING,
+        planned=None,
+        progress=0.0,
+        eta_seconds=None,
+        message=flaw,
     )
 
 
@@ -54,11 +73,18 @@ def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[
     """With what its trials say."""
     left = seconds_left(trials, status.planned) if status.state == "running" and status.planned is not None else None
     status = status.model_copy(update={"eta_seconds": left})
+    if spoiled := [one.reason for one in trials if one.spoiled]:
+        said = f"{len(spoiled)} of its trainings cannot be read; the first: {spoiled[0]}"
+        status = status.model_copy(update={"message": status.message or said})
     points = document.front
     if not points:
         return status
     best = knee(points, lambda one: one.quality, lambda one: one.trainable_parameters, document.objective.mode)
     return status.model_copy(update={"best": points[-1], "knee": best})
+
+
+def _reason(phase: Phase, row: SearchRow | None) -> str | None:
+    return row.reason if phase == "failed" and row is not None else None
 
 
 def _phase(row: SearchRow | None, home: Path) -> Phase:

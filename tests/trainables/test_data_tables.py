@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import datasets
+import pandas
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 
 from spaces.errors import RequestError
 from spaces.sections import HubSource
-from trainables.data.tables import read_table
+from trainables.data.columns import class_names, numbers, texts
+from trainables.data.tables import Table, read_table
 
 COLUMNS = [("data.text", "text"), ("data.label", "label")]
 # Words and numbers that readers like to take for something else.
@@ -87,9 +91,20 @@ def test_typed_files_keep_numbers_and_gaps(tmp_path: Path) -> None:
         assert read_table("data.train", str(tmp_path / name), COLUMNS).columns["label"] == [1, None]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_bytes("\ufefftext,label\nä,0\n".encode())
-    assert read_table("data.train", str(tmp_path / "x.csv"), COLUMNS).columns["text"] == ["ä"]
+@pytest.mark.parametrize("name", ["x.json", "x.jsonl"])
+def test_blank_lines_and_a_byte_order_mark_are_no_part_of_json(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes('\ufeff\n{"text": "ä", "label": 0}\r\n\n{"label": 1, "text": "b"}\n'.encode())
+    assert read_table("data.train", str(tmp_path / name), COLUMNS).columns == {"text": ["ä", "b"], "label": [0, 1]}
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split"])
+def test_what_pandas_writes_as_json_by_default_is_refused_in_one_short_line(tmp_path: Path, orient: Any) -> None:
+    frame = pandas.DataFrame({"text": ["a film"] * 3000, "label": [0, 1] * 1500})
+    frame.to_json(tmp_path / "x.json", orient=orient)
+    with pytest.raises(RequestError) as error:
+        texts(read_table("data.train", str(tmp_path / "x.json"), COLUMNS), "text")
+    assert len(str(error.value)) < 300 + len(str(tmp_path))
+    assert "; allowed: " in str(error.value)
 
 
 def test_a_csv_field_may_be_longer_than_the_default_limit(tmp_path: Path) -> None:
@@ -108,11 +123,26 @@ def test_a_csv_field_may_be_longer_than_the_default_limit(tmp_path: Path) -> Non
         ("x.jsonl", b"\n", "has no rows"),
         ("x.json", b"[]", "has no rows"),
         ("x.csv", b"text,label\na,1\nb\n", "cannot be read as csv (line 3: 1 fields under a header of 2)"),
-        ("x.csv", b'text,label\n"open,1\n', "cannot be read as csv (unexpected end of data)"),
-        ("x.csv", b"text,text\na,1\n", "cannot be read as csv (a column is named twice); allowed: a whole csv file"),
-        ("x.csv", b"text,label\n\xff\xfe,1\n", "cannot be read as csv ("),
         ("x.jsonl", b'{"text": "a"}\n{"text"\n', "cannot be read as jsonl (line 2: "),
         ("x.jsonl", b"[1]\n", "cannot be read as jsonl (row 1 is not an object with named values)"),
+        ("x.jsonl", b'{"text": "a", "label": 0, "text": "b"}', "cannot be read as jsonl (line 1: a column is named 't"),
+        (
+            "x.jsonl",
+            b'{"text": "a"},\n',
+            "cannot be read as jsonl (line 1: Extra data); allowed: a whole jsonl file in U",
+        ),
+        ("x.jsonl", b'{"text": "a"}\n[{"text": "a"}]\n', "cannot be read as jsonl (row 2 is not an object with nam"),
+        ("x.jsonl", b'{"text": "a"}\n{"text": "\xfc"}\n', "cannot be read as jsonl (line 2: byte 0xfc is not UTF-8)"),
+        ("x.jsonl", '{"text": "a"}'.encode("utf-16"), "cannot be read as jsonl (line 1: UTF-16 instead of UTF-8)"),
+        (
+            "x.jsonl",
+            b'{"text": "a", "label": ' + b"1" * 5000 + b"}",
+            "cannot be read as jsonl (line 1: Exceeds the lim",
+        ),
+        ("x.json", b'[{"text": "a", "text": "b"}]', "cannot be read as json (a column is named 'text' twice)"),
+        ("x.json", b'{\n "text": "a"\n}', "cannot be read as json (line 1: Expecting property name"),
+        ("x.json", b'[["a", 1]]', "cannot be read as json (row 1 is not an object with named values)"),
+        ("x.json", b'[{"text": "a"},]', "cannot be read as json ("),
         ("x.json", b"[{", "cannot be read as json ("),
         ("x.json", b"[" * 200_000, "cannot be read as json ("),
         (
@@ -133,10 +163,75 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, name: str, content: bytes 
     assert "\n" not in str(error.value)
 
 
+def test_values_of_parquet_are_python_s_own(tmp_path: Path) -> None:
+    columns = {
+        "text": arrow.array(["a", "b"], arrow.large_string()).dictionary_encode(),
+        "label": arrow.array([Decimal("1.00"), None]),
+        "time": arrow.array([2**62, -(2**62)], arrow.timestamp("us")),  # beyond what Python has, and not asked for
+    }
+    parquet.write_table(arrow.table(columns), tmp_path / "x.parquet")
+    table = read_table("data.train", str(tmp_path / "x.parquet"), COLUMNS)
+    assert table.columns == {"text": ["a", "b"], "label": [Decimal("1.00"), None]}
+    with pytest.raises(
+        RequestError, match=r"column 'time' of type timestamp\[us\] cannot be read \(.*allowed: text or"
+    ):
+        read_table("data.train", str(tmp_path / "x.parquet"), [("data.text", "time")])
+
+
+def classes_of(table: Table) -> list[str]:
+    return class_names(table, "label")
+
+
+@pytest.mark.parametrize("source", ["file", "hub"])
+def test_classes_of_the_datasets_library_have_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Parquet has their positions alone; the names stand beside them. As a number for regression a position stays."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "positive"])}
+    )
+    made = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, 1]}, features=features)
+    (tmp_path / "set").mkdir()
+    path = tmp_path / "set" / "train.parquet"
+    made.to_parquet(path)
+    given = str(path) if source == "file" else HubSource(hub=str(path.parent))
+    table = read_table("data.train", given, COLUMNS)
+    assert (
+        classes_of(table) == ["positive", "negative", "positive"] == [features["label"].int2str(i) for i in (1, 0, 1)]
+    )
+    assert classes_of(table.take([1])) == ["negative"]
+    assert numbers(table, "label").tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(-1, "row 2: column 'label' has no label"), (2, "row 2: column 'label' holds 2; allowed: 0 to 1, places of clas")],
+)
+def test_a_position_of_no_class_is_named(tmp_path: Path, value: int, expected: str) -> None:
+    """The library writes -1 where a label is withheld."""
+    features = {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}, "text": {"dtype": "string", "_type": "Value"}}
+    table = arrow.table({"text": ["a", "b"], "label": [0, value]})
+    kept = {"huggingface": json.dumps({"info": {"features": features}})}
+    parquet.write_table(table.replace_schema_metadata(kept), tmp_path / "x.parquet")
+    with pytest.raises(RequestError) as error:
+        classes_of(read_table("data.train", str(tmp_path / "x.parquet"), COLUMNS))
+    assert expected in str(error.value)
+
+
+def test_what_the_library_wrote_of_no_class_is_passed_over(tmp_path: Path) -> None:
+    table = arrow.table({"text": ["a", "b"], "label": [0, 1]})
+    for kept in ("{", '{"info": {}}', '{"info": {"features": {"label": {"_type": "Value"}, "tags": [{}]}}}'):
+        parquet.write_table(table.replace_schema_metadata({"huggingface": kept}), tmp_path / "x.parquet")
+        assert classes_of(read_table("data.train", str(tmp_path / "x.parquet"), COLUMNS)) == ["0", "1"]
+
+
 def test_a_parquet_file_may_name_a_column_once(tmp_path: Path) -> None:
     columns = [arrow.array(["a"]), arrow.array(["b"]), arrow.array([0])]
     parquet.write_table(arrow.Table.from_arrays(columns, ["text", "text", "label"]), tmp_path / "x.parquet")
-    with pytest.raises(RequestError, match=r"cannot be read as parquet \(a column is named twice\); allowed: a whole"):
+    with pytest.raises(
+        RequestError, match=r"cannot be read as parquet \(a column is named 'text' twice\); allowed: a whole"
+    ):
         read_table("data.train", str(tmp_path / "x.parquet"), COLUMNS)
 
 

@@ -91,6 +91,14 @@ def test_an_interrupted_training_goes_on_to_the_bit(
     assert any(not torch.equal(before[name], tensor) for name, tensor in expected.items() if name in before)
 
 
+def test_every_step_is_told_with_its_loss(parts: tuple[SharedWeights, Splits]) -> None:
+    told: list[tuple[int, float]] = []
+    make(parts).train_to(3, lambda step, loss: told.append((step, loss)))
+    assert [step for step, _ in told] == [1, 2, 3]
+    # Two classes and a fresh head: the first loss is near that of a guess.
+    assert told[0][1] == pytest.approx(np.log(2), abs=0.3)
+
+
 def test_a_checkpoint_of_other_tensors_is_refused(parts: tuple[SharedWeights, Splits], tmp_path: Path) -> None:
     make(parts, "lora").save(tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="is of another training"):

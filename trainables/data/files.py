@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,97 +11,94 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from spaces.errors import RequestError
+from trainables.data.content import Content, decoded, distinct
+from trainables.data.delimited import read_delimited, read_header
 from trainables.data.messages import one_line
 
 R = TypeVar("R")
-Columns = Mapping[str, Any]
-"""Sequences of one length by column name: lists, or arrow's chunked arrays where a file is typed."""
 
-# The default limit of 131,072 characters is shorter than a long document.
-_LONGEST_CSV_FIELD = 2**31 - 1
+# Where the `datasets` library keeps what the types of arrow cannot say.
+_FEATURES = b"huggingface"
 
 
-def _delimited(path: Path, delimiter: str) -> Columns:
-    csv.field_size_limit(_LONGEST_CSV_FIELD)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        header = _distinct(next(reader, []))
-        rows = []
-        for row in reader:
-            if row and len(row) != len(header):
-                raise ValueError(f"line {reader.line_num}: {len(row)} fields under a header of {len(header)}")
-            if row:
-                rows.append(row)
-    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
-
-
-def _delimited_names(path: Path, delimiter: str) -> list[str]:
-    csv.field_size_limit(_LONGEST_CSV_FIELD)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return _distinct(next(csv.reader(file, delimiter=delimiter, strict=True), []))
-
-
-def _distinct(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        raise ValueError("a column is named twice")
-    return names
-
-
-def _records(records: Sequence[Any]) -> Columns:
+def _records(records: Sequence[Any]) -> Content:
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise ValueError(f"row {number} is not an object with named values")
     names = dict.fromkeys(name for record in records for name in record)
-    return {name: [record.get(name) for record in records] for name in names}
+    return Content({name: [record.get(name) for record in records] for name in names})
 
 
-def _json_lines(path: Path) -> Columns:
-    records = []
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                records += [json.loads(line)] if line.strip() else []
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number}: {error.msg}") from None
-            except RecursionError:
-                raise ValueError(f"line {number}: nested too deeply") from None
-    return _records(records)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One object; of a name that comes twice JSON does not say which value holds."""
+    distinct([name for name, _ in pairs])
+    return dict(pairs)
+
+
+def _json_lines(text: str) -> Iterator[Any]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield json.loads(line, object_pairs_hook=_object)
+        except RecursionError:
+            raise ValueError(f"line {number}: nested too deeply") from None
+        except ValueError as error:
+            problem = error.msg if isinstance(error, json.JSONDecodeError) else error
+            raise ValueError(f"line {number}: {problem}") from None
 
 
 def _json_line_names(path: Path) -> list[str]:
     """Those of the first line, for a row that lacks a column is refused when it is read."""
     with path.open(encoding="utf-8-sig") as file:
         first = next((line for line in file if line.strip()), "{}")
-    return list(_records([json.loads(first)]))
+    return list(_records(list(_json_lines(first))).columns)
 
 
-def _json(path: Path) -> Columns:
+def _json(path: Path) -> Content:
     """A file that holds one list of objects, or else one object a line."""
-    text = path.read_text(encoding="utf-8-sig")
-    return _records(json.loads(text)) if text.lstrip().startswith("[") else _json_lines(path)
+    text = decoded(path.read_bytes())
+    if text.lstrip().startswith("["):
+        return _records(json.loads(text, object_pairs_hook=_object))
+    return _records(list(_json_lines(text)))
 
 
-def _parquet(path: Path) -> Columns:
+def _parquet(path: Path) -> Content:
     table = parquet.ParquetFile(path).read()
-    _distinct(table.column_names)
-    return dict(zip(table.column_names, table.columns, strict=True))
+    distinct(table.column_names)
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    return Content(columns, class_names=_class_names(table.schema))
 
 
-_READERS: Mapping[str, Callable[[Path], Columns]] = {
-    ".csv": lambda path: _delimited(path, ","),
+def _class_names(schema: arrow.Schema) -> dict[str, tuple[str, ...]]:
+    """The classes of columns of positions, which the `datasets` library writes beside them; other notes say nothing."""
+    kept = (schema.metadata or {}).get(_FEATURES)
+    try:
+        features = json.loads(kept)["info"]["features"] if kept else {}
+        return {
+            name: tuple(map(str, feature["names"]))
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+_READERS: Mapping[str, Callable[[Path], Content]] = {
+    ".csv": lambda path: read_delimited(path, ","),
     ".json": _json,
-    ".jsonl": _json_lines,
+    ".jsonl": lambda path: _records(list(_json_lines(decoded(path.read_bytes())))),
     ".parquet": _parquet,
-    ".tsv": lambda path: _delimited(path, "\t"),
+    ".tsv": lambda path: read_delimited(path, "\t"),
 }
 
 
 # What is known of the columns before a value is read; a list in JSON tells nothing until it ends.
 _NAMES: Mapping[str, Callable[[Path], list[str]]] = {
-    ".csv": lambda path: _delimited_names(path, ","),
+    ".csv": lambda path: read_header(path, ","),
     ".jsonl": _json_line_names,
-    ".parquet": lambda path: _distinct(parquet.read_schema(path).names),
-    ".tsv": lambda path: _delimited_names(path, "\t"),
+    ".parquet": lambda path: list(distinct(parquet.read_schema(path).names)),
+    ".tsv": lambda path: read_header(path, "\t"),
 }
 
 
@@ -121,7 +117,7 @@ def find_file(field: str, source: str) -> Path:
     return path
 
 
-def read_file(field: str, source: str) -> Columns:
+def read_file(field: str, source: str) -> Content:
     """Every column of the file `source`, which the spec names in `field`.
 
     Raises:
@@ -145,8 +141,9 @@ def column_names(field: str, source: str) -> list[str] | None:
 def _read(readers: Mapping[str, Callable[[Path], R]], field: str, source: str, path: Path) -> R:
     try:
         return readers[path.suffix.lower()](path)
-    except (OSError, ValueError, RecursionError, csv.Error, arrow.ArrowException) as error:
+    except (OSError, ValueError, RecursionError, arrow.ArrowException) as error:
         form = path.suffix[1:]
+        encoding = "" if form.lower() == "parquet" else " in UTF-8"
         raise RequestError(
-            f"{field} = {source}: cannot be read as {form} ({one_line(error)}); allowed: a whole {form} file"
+            f"{field} = {source}: cannot be read as {form} ({one_line(error)}); allowed: a whole {form} file{encoding}"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +12,10 @@ import pyarrow as arrow
 
 from spaces.errors import RequestError
 from spaces.sections import HubSource, Source
+from trainables.data.content import Content
 from trainables.data.data_set_files import own_files
-from trainables.data.files import Columns, read_file
-from trainables.data.messages import one_line
+from trainables.data.files import read_file
+from trainables.data.messages import listed, one_line
 
 Column = tuple[str, str]
 """A field of the spec and the column that it names, such as ("data.label", "label")."""
@@ -22,13 +24,15 @@ Column = tuple[str, str]
 @dataclass(frozen=True)
 class Table:
     """Examples of one split. `rows` are their numbers in the source from 1, a header not counted; image paths lie
-    within `folder`, or where the hub's library put them."""
+    within `folder`, or where the hub's library put them. `notes` and `class_names` are those of its `Content`."""
 
     field: str
     source: str
     columns: Mapping[str, list[Any]]
     rows: Sequence[int]
     folder: Path | None
+    notes: tuple[str, ...] = ()
+    class_names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,7 +48,7 @@ class Table:
         return RequestError(f"{self.field} = {self.source}: row {self.rows[position]}: {message}")
 
 
-def _read_hub(field: str, source: HubSource) -> Columns:
+def _read_hub(field: str, source: HubSource) -> Content:
     import datasets  # slow to import, and files do without it
 
     datasets.disable_progress_bars()
@@ -59,7 +63,12 @@ def _read_hub(field: str, source: HubSource) -> Columns:
         ) from None
     # In arrow format images stay encoded, and no value is turned into a tensor.
     table = split.with_format("arrow")[:]
-    return dict(zip(table.column_names, table.columns, strict=True))
+    named = {
+        name: tuple(feature.names)
+        for name, feature in split.features.items()
+        if isinstance(feature, datasets.ClassLabel) and feature.names
+    }
+    return Content(dict(zip(table.column_names, table.columns, strict=True)), class_names=named)
 
 
 def _hub_name(source: HubSource) -> str:
@@ -75,7 +84,7 @@ def check_columns(name: str, columns: Sequence[Column], found: Iterable[str]) ->
     there = list(found)
     for asked, column in columns:
         if column not in there:
-            raise RequestError(f"{asked} = {column}: no such column in {name}; allowed: {', '.join(there)}")
+            raise RequestError(f"{asked} = {column}: no such column in {name}; allowed: {listed(there)}")
 
 
 def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
@@ -85,18 +94,27 @@ def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
         RequestError: the source is absent, unreadable or empty, or lacks a column.
     """
     if isinstance(source, HubSource):
-        name, found = _hub_name(source), _read_hub(field, source)
+        name, content = _hub_name(source), _read_hub(field, source)
         folder: Path | None = None
     else:
-        name, found = source, read_file(field, source)
+        name, content = source, read_file(field, source)
         folder = Path(source).expanduser().parent
-    size = max(map(len, found.values()), default=0)
+    size = max(map(len, content.columns.values()), default=0)
     if size == 0:
         raise RequestError(f"{field} = {name}: has no rows; allowed: at least one")
-    check_columns(name, columns, found)
-    kept = {column: found[column] for _, column in columns}
-    plain = {
-        column: values.to_pylist() if isinstance(values, arrow.ChunkedArray) else values
-        for column, values in kept.items()
-    }
-    return Table(field, name, plain, range(1, size + 1), folder)
+    check_columns(name, columns, content.columns)
+    plain = {column: _plain(field, name, column, content.columns[column]) for _, column in columns}
+    return Table(field, name, plain, range(1, size + 1), folder, content.notes, content.class_names)
+
+
+def _plain(field: str, name: str, column: str, values: Any) -> list[Any]:
+    """The values as Python's own, which not every type of arrow can be."""
+    if not isinstance(values, arrow.ChunkedArray):
+        return list(values)
+    try:
+        return list(values.to_pylist())
+    except (ValueError, OverflowError, arrow.ArrowException) as error:
+        raise RequestError(
+            f"{field} = {name}: column {column!r} of type {values.type} cannot be read ({one_line(error)}); "
+            "allowed: text or numbers"
+        ) from None

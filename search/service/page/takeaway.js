@@ -75,13 +75,14 @@ export class Takeaway {
 
   #show() {
     const known = this.#known();
-    const running = known?.state === "running";
+    const queued = known?.state === "queued";
+    const running = queued || known?.state === "running";
     const finished = known?.state === "finished";
     this.ranks.hidden = this.format.value !== "lora";
     this.button.hidden = running || finished;
     this.save.hidden = !finished;
     if (known?.state === "failed") this.line.report(new Error(known.message ?? "The export failed."));
-    else this.line.say(running ? "Exporting." : finished ? DONE[this.format.value] : "");
+    else this.line.say(queued ? "Waits for another export." : running ? "Exporting." : finished ? DONE[this.format.value] : "");
     this.#explain();
   }
 
@@ -109,7 +110,7 @@ export class Takeaway {
       const update = async () => {
         const status = await get(searchPath(this.name, "exports", id), this.signal);
         learn(status);
-        return status.state === "running";
+        return ["queued", "running"].includes(status.state);
       };
       repeat(update, (problem) => problem && this.line.report(problem), this.signal);
     } catch (problem) {

@@ -53,7 +53,6 @@ def test_what_lies_within_the_roots_is_read(settings: Settings, tmp_path: Path) 
         "{0}/data/../secret/train.csv",
         "{0}/data/link.csv",
         "{0}/dataset.csv",
-        "{0}/data\0/train.csv",
         "absent.csv",
         "../secret/train.csv",
         "link.csv",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.service.jobs import Job, JobState
-from search.service.scheduling import ATTEMPTS, WRONG_REQUEST, Standing, due, job_name, standings
+from search.service.scheduling import ATTEMPTS, GIVEN_UP, WRONG_REQUEST, Standing, due, job_name, standings
 from spaces.records import State
 from spaces.spec import parse_spec
 from tracking.requests import End, Request, Wanted
@@ -52,6 +52,9 @@ def job(state: JobState, code: int | None = None) -> Job:
         (request("a", attempts=1), job("failed"), "running", "queued"),  # the driver was killed
         (request("a", attempts=1), None, "running", "queued"),  # the cluster was lost
         (request("a", attempts=1), job("failed", WRONG_REQUEST), None, "failed"),
+        (request("a", attempts=1), job("failed", GIVEN_UP), "failed", "failed"),
+        (request("a", attempts=1, ended=FAILED), None, "failed", "failed"),
+        (request("a", attempts=1, since=1, ended=FAILED), None, "failed", "queued"),  # it was mended
         (request("a", attempts=ATTEMPTS), job("failed", 1), "stopped", "failed"),
         (request("a", attempts=ATTEMPTS + 1, since=ATTEMPTS), job("failed", 1), "stopped", "queued"),
         (

@@ -329,6 +329,23 @@ def test_exports_are_listed(service: Running, second: str) -> None:
         client.export(second, ExportRequest(trial="9999"))
 
 
+def test_a_search_that_is_given_up_is_not_submitted_again(service: Running) -> None:
+    block = service.storage / "hopeless" / "trials" / "reference" / ".adapter"  # where its adapter is to be written
+    block.parent.mkdir(parents=True)
+    block.touch()
+    service.client.launch(parse_spec(service.values("hopeless", search={"trials": 2, "rungs": 1})))
+    status = service.client.wait("hopeless")
+    assert status.state == "failed"
+    assert "its reference, the task head alone, failed: FileExistsError: " in (status.message or "")
+    wait_for(lambda: recorded(service, "hopeless") is not None)
+    with reading(service.tracking_uri) as client:
+        assert [one.attempts for one in find_requests(client, "hopeless")] == [1]
+    block.unlink()
+    service.client.resume("hopeless")
+    assert service.client.wait("hopeless").state == "finished"
+    assert service.doctor("hopeless") == []
+
+
 def test_searches_are_counted_for_prometheus(service: Running, finished: str) -> None:
     page = service.client.searches(limit=200)
     said = dict(
@@ -341,7 +358,7 @@ def test_searches_are_counted_for_prometheus(service: Running, finished: str) ->
 
 
 def test_checks_are_those_of_the_commands(service: Running) -> None:
-    headers = {"Authorization": f"Bearer {service.reader}"}
+    headers = {"Authorization": f"Bearer {service.token}"}
     values = service.values("checked")
     valid = requests.post(f"{service.url}/v1/validate", json=values, headers=headers, timeout=300)
     assert valid.json() == service.place.read("validate", "checked.yaml")

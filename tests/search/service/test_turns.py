@@ -1,0 +1,118 @@
+"""One client keeps no other from being answered, and what is large is held once and sent in pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from search.service.files import Files
+from search.service.pieces import BYTES, Pieces
+from search.service.readings import Reading
+from search.service.turns import AT_ONCE, MOST, Turns
+from tests.tracking.examples import REFERENCE, search_row, trial_row
+
+
+class Work:
+    """An application that works on a request until it is let go."""
+
+    def __init__(self) -> None:
+        self.running: list[str] = []
+        self.most = 0
+        self.go = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.running.append(scope["state"]["client"])
+        self.most = max(self.most, len(self.running))
+        await self.go.wait()
+        self.running.remove(scope["state"]["client"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+async def ask(app: Turns, client: str | None) -> int:
+    statuses = []
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    scope = {"type": "http", "state": {"client": client}, "path": "/v1/searches", "headers": []}
+    await app(scope, lambda: asyncio.sleep(0), send)
+    return int(statuses[0])
+
+
+def test_requests_of_a_client_wait_for_their_turn_and_others_do_not() -> None:
+    async def run() -> None:
+        work = Work()
+        app = Turns(work)
+        greedy = [asyncio.create_task(ask(app, "greedy")) for _ in range(MOST + 5)]
+        await asyncio.sleep(0.05)
+        assert work.running == ["greedy"] * AT_ONCE
+        other = asyncio.create_task(ask(app, "other"))
+        await asyncio.sleep(0.05)
+        assert work.running.count("other") == 1
+        work.go.set()
+        assert sorted(await asyncio.gather(*greedy)) == [200] * MOST + [429] * 5
+        assert await other == 200
+        assert work.most <= AT_ONCE + 1
+        assert await ask(app, "greedy") == 200
+        assert app._lines == {}
+
+    asyncio.run(run())
+
+
+def test_who_goes_away_while_it_waits_takes_no_turn() -> None:
+    async def run() -> None:
+        work = Work()
+        app = Turns(work)
+        first = [asyncio.create_task(ask(app, "one")) for _ in range(AT_ONCE)]
+        gone = [asyncio.create_task(ask(app, "one")) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        for one in gone:
+            one.cancel()
+        last = asyncio.create_task(ask(app, "one"))
+        work.go.set()
+        assert await asyncio.gather(*first, last) == [200] * (AT_ONCE + 1)
+
+    asyncio.run(run())
+
+
+def test_a_large_answer_is_sent_in_pieces_as_fast_as_it_is_taken() -> None:
+    body = bytes(range(256)) * 2_000
+    answer = Pieces(body, media_type="image/png")
+    sent: list[dict[str, Any]] = []
+    taken = asyncio.Event()
+
+    async def run() -> None:
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+            if len(sent) > 3:
+                await taken.wait()
+
+        sending: Callable[..., Awaitable[None]] = answer.__call__
+        task = asyncio.create_task(sending({"type": "http"}, None, send))  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert len(sent) == 4  # what the client has not taken is not made
+        taken.set()
+        await task
+
+    asyncio.run(run())
+    assert dict(sent[0]["headers"])[b"content-length"] == str(len(body)).encode()
+    assert b"".join(one["body"] for one in sent[1:]) == body
+    assert max(len(one["body"]) for one in sent[1:]) <= BYTES
+    assert [one["more_body"] for one in sent[1:]] == [True] * (len(sent) - 2) + [False]
+
+
+def test_a_file_is_made_once_of_a_reading() -> None:
+    trials = [REFERENCE, trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 900)]
+
+    def read() -> Reading:
+        now = time.monotonic()
+        return Reading(search_row(), trials, now, now, now)
+
+    files, first = Files(), read()
+    for form in ("csv", "html", "png"):
+        made = files.of(first, form, confirmed=False, axis="trainable")
+        assert files.of(first, form, confirmed=False, axis="trainable") is made
+        assert files.of(read(), form, confirmed=False, axis="trainable") is not made
+        assert files.of(first, form, confirmed=False, axis="stored") is not made
