@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from search.service.settings import Settings
 from spaces.errors import RequestError
+from spaces.sections import HubSource
 from spaces.spec import SearchSpec
 from trainables.allowed_folders import check_inside, local_places
 
@@ -15,6 +17,7 @@ _LOOKED_AT = 10_000
 """Files of a folder that are looked at while somebody waits; a job looks at all before it reads them."""
 
 # What matches may be a folder beside whoever reads it, so that commands of the service run where there is none.
+_WORD = re.compile(r"[\w+-][\w+.-]*(/[\w+-][\w+.-]*)*")
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -36,6 +39,9 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
         elif source is not None and not _HUB.fullmatch(source.hub):  # folders are read by the same function
             path = _readable(f"data.{name}.hub", source.hub, settings)
             data[name] = source.model_copy(update={"hub": path})
+    for field, word in _words(spec):
+        if word is not None and not _WORD.fullmatch(word):
+            raise RequestError(f"{field} = {word!r}: may be a path; allowed: letters, digits, and . _ - + / within")
     for field, given in (("tracking.uri", spec.tracking.uri), ("search.study_storage", spec.search.study_storage)):
         if given is not None:
             raise RequestError(f"{field}: the service has its own; allowed: nothing")
@@ -51,6 +57,15 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
         if Path(path).is_absolute():
             check_inside(field, path, settings.readable, _LOOKED_AT)
     return found
+
+
+def _words(spec: SearchSpec) -> Iterator[tuple[str, str | None]]:
+    """What libraries make names of files of, in the cache of the hub."""
+    yield "model.revision", spec.model.revision
+    for split in ("train", "validation", "test"):
+        source = getattr(spec.data, split)
+        if isinstance(source, HubSource):
+            yield f"data.{split}.name", source.name
 
 
 def confined_again(spec: SearchSpec, settings: Settings) -> SearchSpec:

@@ -104,11 +104,13 @@ def submit_due(settings: Settings, jobs: Jobs, client: MlflowClient) -> None:
     known = jobs.all()
     running = sum(job.alive for one, job in known.items() if one.startswith(_EXPORT))
     for order in find_orders(client):
+        if not re.fullmatch(PATTERN, order.identity):
+            continue  # it would be a path
         job = known.get(_job_name(order))
         if (job is not None and not job.alive) or _is_made(settings, order):
             tidy(settings.storage / order.name / FOLDER, order.identity)
             drop_order(client, order)
-        elif job is None and running < settings.max_exports and re.fullmatch(PATTERN, order.identity):
+        elif job is None and running < settings.max_exports:
             jobs.submit(_job_name(order), MODULE, [order.name, order.identity, *job_options(settings)])
             running += 1
 

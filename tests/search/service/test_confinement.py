@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from search.service import driver
 from search.service.confinement import confined, confined_again
 from search.service.settings import Settings, check_host, check_secrets, job_options, job_settings
 from spaces.errors import RequestError
+from spaces.sections import HubSource
 from spaces.spec import SearchSpec, parse_spec
 from tests.search.service.alone import Alone
 
@@ -57,6 +59,12 @@ def test_what_lies_within_the_roots_is_read(settings: Settings, tmp_path: Path) 
         "../secret/train.csv",
         "link.csv",
         "~/train.csv",
+        "file://{0}/data/train.csv",
+        "http://127.0.0.1:9/train.csv",
+        "s3://bucket/train.csv",
+        "hf://datasets/org/data/train.csv",
+        "/proc/self/root{0}/secret/train.csv",
+        "/proc/self/fd/0",
     ],
 )
 def test_what_lies_outside_is_refused(settings: Settings, tmp_path: Path, path: str) -> None:
@@ -82,7 +90,10 @@ def test_a_name_too_long_for_a_file_may_be_one_of_the_hub(settings: Settings) ->
         confined(spec(data={"train": "t" * 5_000}), settings)
 
 
-@pytest.mark.parametrize("path", ["/etc", "../secret", "{0}/secret", "./data", "a/b/c"])
+@pytest.mark.parametrize(
+    "path",
+    ["/etc", "../secret", "{0}/secret", "./data", "a/b/c", "https://hub/model", "hf://org/model", "file:///etc"],
+)
 def test_models_and_data_sets_outside_are_refused(settings: Settings, tmp_path: Path, path: str) -> None:
     given = path.format(tmp_path)
     with pytest.raises(RequestError, match=r"model\.path = "):
@@ -195,3 +206,59 @@ def _driven(name: str, settings: Settings) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["driver", name, *job_options(settings)])
         return driver.main()
+
+
+@pytest.mark.parametrize("word", ["../../etc", "/etc/passwd", "a/../../b", "..", ".hidden", "a\\b", "a\nb", ""])
+def test_words_of_which_paths_are_made_hold_none(settings: Settings, word: str) -> None:
+    confined(spec(model={"path": "org/model", "revision": "refs/pr/1"}), settings)
+    confined(spec(data={"train": {"hub": "org/data", "name": "en-de.v1"}}), settings)
+    with pytest.raises(RequestError, match=r"model\.revision = .*: may be a path"):
+        confined(spec(model={"path": "org/model", "revision": word}), settings)
+    with pytest.raises(RequestError, match=r"data\.train\.name = .*: may be a path"):
+        confined(spec(data={"train": {"hub": "org/data", "name": word}}), settings)
+
+
+READ, REPLACED, CHECKED, WORDS = "read within the roots", "the operator's", "a word without a path", "text"
+FIELDS = {
+    **dict.fromkeys(("model.path", "data.train", "data.validation", "data.test"), READ),
+    **dict.fromkeys(("storage", "tracking.uri", "search.study_storage"), REPLACED),
+    **dict.fromkeys(("model.revision", "hub.name"), CHECKED),
+    **dict.fromkeys(("data.text", "data.image", "data.prompt", "data.response", "data.label"), WORDS),
+    **dict.fromkeys(("name", "objective.metric", "search.start_from", "tracking.experiment", "hub.split"), WORDS),
+    **dict.fromkeys(("methods", "search.start_with", "budget.parameters", "budget.at_least", "budget.bytes"), WORDS),
+    "hub.hub": READ,
+}
+"""Each field of a spec that holds text, with how it is kept from leading anywhere."""
+
+
+def test_it_is_known_of_every_field_that_holds_text_where_it_may_lead() -> None:
+    """A new field may name a file, an address or a module: then it is to be confined, and named here."""
+    found = {f"hub.{name}" for name in HubSource.model_fields if _holds_text(HubSource, name)}
+    for name, field in SearchSpec.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            found |= {f"{name}.{inner}" for inner in section.model_fields if _holds_text(section, inner)}
+        elif _holds_text(SearchSpec, name):
+            found.add(name)
+    assert found - set(FIELDS) == set()
+
+
+def _holds_text(section: type[BaseModel], name: str) -> bool:
+    """Whether text of any kind is taken, be it within lists and mappings; an enumeration is none."""
+    schema = section.model_json_schema()
+    waiting, seen = [schema["properties"][name]], set[str]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if one.get("type") == "string" and "enum" not in one and "const" not in one:
+                return True
+            if one == {} or one.get("additionalProperties") is True:
+                return True
+            if (reference := one.get("$ref")) and reference not in seen:
+                seen.add(reference)
+                if not reference.endswith("/HubSource"):  # whose fields stand apart
+                    waiting.append(schema["$defs"][reference.rpartition("/")[2]])
+            waiting += [inner for key, inner in one.items() if key not in ("default", "examples")]
+        elif isinstance(one, list):
+            waiting += one
+    return False
