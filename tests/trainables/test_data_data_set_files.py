@@ -121,11 +121,11 @@ def test_no_address_is_asked(folder: Path) -> None:
     assert asked == []
 
 
-@pytest.mark.parametrize("name", ["a.tar", "a.h5", "a.eval", "a.xml"])
+@pytest.mark.parametrize("name", ["a.h5", "a.hdf5", "a.eval", "a.toml"])
 def test_formats_whose_files_name_others_are_refused(folder: Path, name: str) -> None:
     (folder / "parts" / "one.csv").unlink()
     (folder / name).write_bytes(b"x")
-    with pytest.raises(RequestError, match=r"data\.train\.hub = .*: files of \w+; allowed: arrow, csv"):
+    with pytest.raises(RequestError, match=r"data\.train\.hub = .*: files of \w+; allowed: arrow, conll"):
         read(folder)
 
 

@@ -12,8 +12,8 @@ from spaces.errors import RequestError
 from spaces.sections import HubSource
 from trainables.allowed_folders import is_confined
 
-BUILDERS = frozenset({"arrow", "csv", "imagefolder", "json", "parquet", "text"})
-"""Of the `datasets` library, those whose files name no others, and are not made of archives or of Python's objects."""
+BUILDERS = frozenset({"arrow", "conll", "csv", "imagefolder", "json", "parquet", "text", "webdataset", "xml"})
+"""Of the `datasets` library, those whose files have no others opened, as HDF5 has, and hold no pickled objects."""
 
 
 @contextmanager
