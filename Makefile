@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cluster unit lint format bench bench-trials bench-search bench-faults bench-load \
+.PHONY: help install demo test test-cluster unit lint format bench bench-trials bench-search bench-faults bench-load bench-attack \
 	reproduce clean
 
 help:  ## Say what can be made
@@ -64,6 +64,10 @@ bench-faults: install  ## Have parts of the deployment fail in the middle of a s
 
 bench-load: install  ## Let 50 clients look at a search of 2,000 trials through the service; writes load.json, takes 15 minutes
 	$(BIN)/python -m tests.bench.load
+
+bench-attack: install  ## Attack the service: its tests, then what one client can do to the others; writes attack.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/search/service
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.attack
 
 reproduce: install  ## Measure what docs/results.md says of the methods; needs ../shared/data, takes hours
 	$(BIN)/python -m tests.bench.surm_psd

@@ -203,6 +203,13 @@ def export(
         float | None,
         typer.Option(help="Of --format lora (8); below 1: the part of the squared singular values to keep."),
     ] = None,
+    verification_rows: Annotated[
+        bool,
+        typer.Option(
+            "--verification-rows/--no-verification-rows",
+            help="Keep the few rows of the validation split that it was verified with.",
+        ),
+    ] = True,
     storage: Storage = DEFAULT_STORAGE,
     tracking_uri: TrackingUri = None,
     server: Server = None,
@@ -212,9 +219,10 @@ def export(
 
     choice = exporting.Choice(max_parameters, best, knee, trial)
     if server is not None:
-        exporting.export_from(server, name, out, choice, form, rank)
+        exporting.export_from(server, name, out, choice, form, rank, verification_rows)
     else:
-        exporting.export(sources.uri(tracking_uri, storage), name, out, choice, form, storage, rank)
+        uri = sources.uri(tracking_uri, storage)
+        exporting.export(uri, name, out, choice, form, storage, rank, verification_rows)
 
 
 @app.command()

@@ -6,29 +6,49 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from search.recorder import Ended
+from spaces.answers import above
 from spaces.confirming import Candidate, near_front, next_round
+from spaces.fronts import knee
 from spaces.ledger import Ledger
-from spaces.metrics import standard_error
+from spaces.metrics import Mode, standard_error
 from spaces.records import TrialPlan
 from spaces.spec import SearchSpec
 
 
-def choose_points(front: Sequence[Ended], top: int) -> list[Ended]:
-    """At most `top` points of a front given ascending in size: the best, and others evenly spaced in log parameters."""
-    if top <= 0 or not front:
+def choose_points(front: Sequence[Ended], top: int, *, reference: float | None, mode: Mode) -> list[Ended]:
+    """At most `top` points of a front given ascending in size, where decisions are: among those that beat the head
+    alone the best, the knee, and others evenly spaced in log parameters."""
+    able = above(front, lambda one: one.quality, reference, mode)
+    if top <= 0 or not able:
         return []
-    best = front[-1]
-    others = list(front[:-1])
-    chosen = [best]
-    lowest, highest = (math.log10(one.plan.trainable_parameters) for one in (front[0], best))
-    for position in range(min(top, len(front)) - 1):
-        wanted = lowest + (highest - lowest) * position / max(1, min(top, len(front)) - 1)
-        nearest = min(others, key=lambda one: abs(math.log10(one.plan.trainable_parameters) - wanted))
+    best, bend = able[-1], knee(able, lambda one: one.quality, _parameters, mode)
+    chosen = [best] if bend is best or top == 1 else [best, bend]
+    wanted = _evenly(able[0], best, min(top, len(able)))
+    for one in chosen:
+        wanted.remove(min(wanted, key=partial(_distance, one)))
+    others = [one for one in able if one not in chosen]
+    for place in wanted:
+        nearest = min(others, key=partial(_distance, place=place))
         others.remove(nearest)
         chosen.append(nearest)
-    return sorted(chosen, key=lambda one: one.plan.trainable_parameters)
+    return sorted(chosen, key=_parameters)
+
+
+def _evenly(first: Ended, last: Ended, count: int) -> list[float]:
+    """So many powers of ten, at equal distances from the size of the first to that of the last."""
+    low, high = (math.log10(max(1, _parameters(one))) for one in (first, last))
+    return [low + (high - low) * position / max(1, count - 1) for position in range(count)]
+
+
+def _distance(one: Ended, place: float) -> float:
+    return abs(math.log10(max(1, _parameters(one))) - place)
+
+
+def _parameters(one: Ended) -> int:
+    return one.plan.trainable_parameters
 
 
 def candidates(ended: Iterable[Ended], points: Sequence[Ended]) -> list[Candidate]:
@@ -42,20 +62,27 @@ def candidates(ended: Iterable[Ended], points: Sequence[Ended]) -> list[Candidat
 
 
 def planned_round(
-    ended: Mapping[str, Ended], front: Sequence[Ended], ledger: Ledger, spec: SearchSpec, validation_rows: int
+    ended: Mapping[str, Ended],
+    front: Sequence[Ended],
+    ledger: Ledger,
+    spec: SearchSpec,
+    validation_rows: int,
+    *,
+    reference: float | None,
 ) -> list[TrialPlan]:
     """Plans of the next round of confirm; none when the order is settled or `top` times `seeds` trainings are spent.
 
-    Follows from the ledger alone, so that a resume goes on with the same candidates.
+    Nor is there one where no point of the front beats the head alone, whose quality is `reference`. All this follows
+    from the ledger, so that a resume goes on with the same candidates.
     """
-    points = choose_points(front, spec.confirm.top)
+    metric = spec.metric
+    points = choose_points(front, spec.confirm.top, reference=reference, mode=metric.mode)
     scores = scores_by_trial(ledger)
     made = {folder.plan().trial for folder in ledger.trials("confirmation")}
     left = len(points) * spec.confirm.seeds - len(made)
     if left <= 0:
         return []
-    metric = spec.metric
-    all_of_them = candidates(ended.values(), points)
+    all_of_them = candidates(above(ended.values(), lambda one: one.quality, reference, metric.mode), points)
     on_front = [one for one in all_of_them if one.on_front]
     # As many as leave every candidate a second seed, without which it has no spread.
     affordable = len(points) * spec.confirm.seeds // 2 - len(points)

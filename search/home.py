@@ -37,6 +37,7 @@ class Identity:
 
 def create(spec: SearchSpec, identity: Identity) -> None:
     """Make the folder of a new search."""
+    spec.home.mkdir(parents=True, exist_ok=True)
     write_durably(spec.home / IDENTITY, json.dumps(dataclasses.asdict(identity)))
     # The spec comes last: a folder without one is not a search yet.
     write_durably(spec.home / SPEC, dump_spec(spec))

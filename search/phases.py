@@ -29,7 +29,7 @@ from spaces.metrics import standard_error
 from spaces.records import TrialPlan
 from spaces.spec import SearchSpec
 from tracking.writer import SearchWriter
-from trainables.allowed_folders import reading
+from trainables.allowed_folders import confined_reading
 from trainables.data.splits import load_test
 from trainables.trial import SharedSearch
 
@@ -136,6 +136,8 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
             )
         if run.interruption.ended is not None:
             break
+    if run.spec.confirm.top and run.recorder.front and not run.ledger.trials("confirmation"):
+        run.console.print("Nothing to confirm: no trial is known to beat the head alone.", highlight=False)
     on_front = {one.plan.trial for one in run.recorder.front}
     for one in summarise(run.ledger):
         run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test)
@@ -145,7 +147,7 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
 
 def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:
     try:
-        with reading(run.spec):
+        with confined_reading(run.spec):
             test = load_test(run.spec, run.prepared.labels)
     except RequestError as error:
         raise WorkError(f"{error}; `paretune resume {run.spec.name}` confirms once that is mended") from None
@@ -159,7 +161,8 @@ def _unconfirmed(run: Run) -> list[TrialPlan]:
     if plans:
         return plans
     recorder = run.recorder
-    plans = planned_round(recorder.ended, recorder.front, ledger, run.spec, len(run.prepared.validation))
+    rows, reference = len(run.prepared.validation), recorder.reference
+    plans = planned_round(recorder.ended, recorder.front, ledger, run.spec, rows, reference=reference)
     for plan in plans:
         ledger.trial(plan.trial).write_plan(plan)
     return plans

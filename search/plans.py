@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from search.outlook import WORKER_DIED
+from search.storage import try_writing
 from spaces.ledger import Ledger, TrialFolder
 from spaces.records import TrialPlan, TrialResult
 
@@ -36,11 +37,17 @@ class Plans:
     def take_back(
         self, trial_id: str, result: dict[str, Any] | None, error: bool
     ) -> tuple[TrialPlan, TrialResult] | None:
-        """How a trial ended, recorded durably; nothing when it is not out, or is to begin again."""
+        """How a trial ended, recorded durably; nothing when it is not out, or is to begin again.
+
+        Raises:
+            OSError: when the storage is away, which is no fault of the trial: it goes on once that is there.
+        """
         plan = self.out.pop(trial_id, None)
         if plan is None:
             return None
         ended = self._ledger.trial(plan.trial).result()
+        if ended is None and error:
+            try_writing(self._ledger.home)
         if ended is None and error and self._deaths[plan.trial] < self._retries:
             self._deaths[plan.trial] += 1
             self._waiting.append(plan)

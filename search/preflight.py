@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from transformers import PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from search.starts import given
@@ -17,16 +18,18 @@ from spaces.space import Space
 from spaces.spec import SearchSpec
 from spaces.suggestions import Suggestion
 from tracking.uri import absolute_file
-from trainables.allowed_folders import reading
+from trainables.allowed_folders import confined_reading
 from trainables.data.encoded import EncodedSplit, fingerprint
 from trainables.data.splits import check_test, load_splits
 from trainables.inventory import inventory_of, meta_model
+from trainables.model_files import reading
+from trainables.rehearsal import rehearse
 from trainables.weights import SharedWeights, fresh_parameters, load_config, load_weights, read_config
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spec that was checked against its model and its data."""
+    """A spec that was checked against its model and its data. `notes` are what its user should know of the two."""
 
     spec: SearchSpec
     inventory: Inventory
@@ -37,6 +40,7 @@ class Prepared:
     train: EncodedSplit
     validation: EncodedSplit
     given: tuple[Suggestion, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def fingerprints(self) -> dict[str, str]:
         """What tells the data of the trials from any other, by split."""
@@ -47,7 +51,15 @@ def inspect(spec: SearchSpec, labels: int) -> Inventory:
     """The inventory of the spec's model with a head for `labels` classes, without reading a weight."""
     transformers_logging.set_verbosity_error()
     config = load_config(spec.model, tuple(str(label) for label in range(labels)))
-    return inventory_of(meta_model(config, spec.model.task), fresh_parameters(spec.model, config))
+    return _inventory(spec, config, fresh_parameters(spec.model, config))
+
+
+def _inventory(spec: SearchSpec, config: PreTrainedConfig, fresh: Collection[str]) -> Inventory:
+    with reading(spec.model, "no model can be made of its config.json", "a whole config.json"):
+        model = meta_model(config, spec.model.task)
+    inventory = inventory_of(model, fresh)
+    text = inventory.text and replace(inventory.text, longest=spec.data.max_length)
+    return replace(inventory, text=text)
 
 
 def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) -> Prepared:
@@ -58,7 +70,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     """
     announced = announced or (lambda work: None)
     transformers_logging.set_verbosity_error()
-    with reading(spec):
+    with confined_reading(spec):
         # Before the data, whose tokenizer comes from the same folder and would be missed first.
         read_config(spec.model)
         announced("reading and encoding the data")
@@ -67,7 +79,8 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         announced("reading the model")
         config = load_config(spec.model, splits.labels)
         weights = load_weights(spec.model, config, splits.labels)
-    inventory = inventory_of(meta_model(config, spec.model.task), fresh=weights.fresh)
+    rehearse(weights, {"data.train": splits.train, "data.validation": splits.validation})
+    inventory = _inventory(spec, config, weights.fresh)
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
     space = Space(spec.methods, inventory, budget, spec.search.seed)
     space.check()
@@ -82,6 +95,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         train=splits.train,
         validation=splits.validation,
         given=suggestions,
+        notes=(*weights.notes, *splits.notes),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from spaces.answers import head_level
 from spaces.budget import Budget
 from spaces.fronts import front, hypervolume
 from spaces.ledger import Ledger
@@ -28,7 +29,8 @@ class Ended:
 class Recorder:
     """Takes events of trials in the order in which they happen, from the driver's thread alone.
 
-    `front`: the front so far, ascending in trainable parameters. `rejected`: suggestions that lay outside the budget.
+    `front`: the front so far, ascending in trainable parameters. `reference`: the quality of the head alone, infinite
+    where it has no finite one, None until it is known. `rejected`: suggestions that lay outside the budget.
     What an event costs does not grow with the trials that there are.
     """
 
@@ -113,8 +115,8 @@ class Recorder:
                     size=lambda one: one.plan.trainable_parameters,
                     mode=self.metric.mode,
                 )
-        if plan.kind == "reference" and result.quality is not None:
-            self.reference = result.quality
+        if plan.kind == "reference" and result.state == "finished":
+            self.reference = head_level(result.quality, self.metric.mode)
         return ended
 
     def reject(self) -> None:

@@ -44,6 +44,8 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
         Hopeless: when the reference fails, or all of the first trials do in the same way.
     """
     prepared = prepare(spec, partial(announce, console))
+    for note in prepared.notes:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     check_storage(spec)
     prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_home.held(spec.home):
@@ -129,7 +131,8 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
     patience = DRAIN_SECONDS
     finished = False
     try:
-        writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters)
+        rows = {"train": len(prepared.train), "validation": len(prepared.validation)}
+        writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters, rows)
         recorder = Recorder(ledger, writer, prepared.budget, spec.metric, rejected=rejected_count(study))
         recorder.take_up()
         run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)

@@ -25,3 +25,7 @@ class Hopeless(WorkError):
 
 class Away(WorkError):
     """Something that the work stands on fails for now: the same work may be done later."""
+
+
+class NoAnswer(WorkError):
+    """A search found nothing that could be handed over unasked."""

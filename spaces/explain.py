@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from spaces.hints import fields_of, meant_field, meant_knob
+from spaces.methods.base import Configuration
+
+_NAMED = 5  # further problems of which the line names the fields
 
 # Where pydantic speaks of Python's types or does not say what is allowed.
 _MESSAGES = {
@@ -16,40 +21,30 @@ _MESSAGES = {
 }
 
 
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the (nested) model that `location` leads to."""
-    for part in location:
-        field = model.model_fields.get(str(part))
-        annotation: Any = field.annotation if field else None
-        sections = [one for one in (annotation, *get_args(annotation)) if _is_model(one)]
-        if not sections:
-            break
-        model = sections[0]
-    return sorted(model.model_fields)
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem in one line, and how many more there are."""
+    """The first problem in one line, an unknown field before all others, and the fields of the rest.
+
+    An unknown field comes first because it often is the field that is missed elsewhere.
+    """
     problems = [(_field(problem["loc"]), problem) for problem in error.errors(include_url=False)]
+    problems.sort(key=lambda one: one[1]["type"] != "extra_forbidden")
     first = problems[0][0]
     here = [(field, problem) for field, problem in problems if field[: len(first)] == first]
     # Every branch of a union complains; the one that came deepest is the one that was meant.
     depth = max(len(field) for field, _ in here)
     meant = next(field for field, _ in here if len(field) == depth)
     causes = [problem for field, problem in here if field == meant]
-    others = {field for field, _ in problems} - {field for field, _ in here}
-    more = f" (and {len(others)} more)" if others else ""
+    of_this = {field for field, _ in here}
+    others = list(dict.fromkeys(".".join(field) or "spec" for field, _ in problems if field not in of_this))
+    shown = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+    more = f" (and {len(others)} more: {shown})" if others else ""
     return _line(".".join(meant), causes, model, meant) + more
 
 
 def _line(field: str, causes: list[Any], model: type[BaseModel], location: tuple[str, ...]) -> str:
     kind, value = causes[0]["type"], causes[0]["input"]
     if kind == "extra_forbidden":
-        return f"{field}: unknown field; allowed: {', '.join(_fields_at(model, location[:-1]))}"
+        return f"{field}: unknown field{_hint(location, model)}; allowed: {', '.join(fields_of(model, location[:-1]))}"
     if kind == "missing":
         return f"{field}: missing"
     message = " or ".join(dict.fromkeys(_message(cause) for cause in causes)).replace(" or Input should be ", " or ")
@@ -57,6 +52,13 @@ def _line(field: str, causes: list[Any], model: type[BaseModel], location: tuple
         # A validator of a whole section names its field itself.
         return message if not field or message.startswith(field) else f"{field}: {message}"
     return f"{field} = {value!r}: {message}"
+
+
+def _hint(location: tuple[str, ...], model: type[BaseModel]) -> str:
+    """The field that may be meant by the one at the location."""
+    if issubclass(model, Configuration):
+        return meant_knob(location[-1], model.model_fields)
+    return meant_field(location[-1], location[:-1], model)
 
 
 def _message(problem: Any) -> str:

@@ -70,9 +70,9 @@ class TextInput:
 
     `embedding`: the module of the token embeddings, `vocabulary` × `width`, `tied` to the output's. `special_tokens`:
     ids that the config names (begin, end, separation …) or that are known of BERT's uncased ones, padding left out.
-    `positions`: the longest input that the model has positions for; None where they are relative. `takes_embeddings`:
-    embeddings may stand in the place of ids, and the head still reads the right ones. `takes_cache`: the forward may
-    start from keys and values of `key_value_heads` heads.
+    `positions`: the longest input that the model has positions for; None where they are relative. `longest`: tokens
+    that a text of the data may have. `takes_embeddings`: embeddings may stand in the place of ids, and the head still
+    reads the right ones. `takes_cache`: the forward may start from keys and values of `key_value_heads` heads.
     """
 
     embedding: str
@@ -84,6 +84,12 @@ class TextInput:
     key_value_heads: int
     takes_embeddings: bool
     takes_cache: bool
+    longest: int = 0
+
+    @property
+    def room(self) -> int | None:
+        """The most tokens that fit beside a text of the data; None where any number does."""
+        return None if self.positions is None else self.positions - self.longest
 
 
 @dataclass(frozen=True)

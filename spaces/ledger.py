@@ -32,8 +32,10 @@ class Superseded(RuntimeError):
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one move that survives a crash of the machine."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace `path` by `text` in one move that survives a crash of the machine.
+
+    The folder must be there: one that is made in the place of a storage that is away would take what is lost with it.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
@@ -96,6 +98,7 @@ class TrialFolder:
 
     def write_plan(self, plan: TrialPlan) -> None:
         self._check_driver()
+        self.path.mkdir(parents=True, exist_ok=True)
         write_durably(self.path / "plan.json", plan.model_dump_json(indent=1))
 
     def write_result(self, result: TrialResult) -> TrialResult:

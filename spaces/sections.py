@@ -59,6 +59,9 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+TwoAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
+
+
 class DataSection(Section):
     """Where examples come from and which columns hold them."""
 
@@ -73,11 +76,8 @@ class DataSection(Section):
         lt=1,
         description="Part of the training split that becomes validation when none is given.",
     )
-    text: Annotated[tuple[str, ...], BeforeValidator(_as_list)] | None = Field(
-        default=None,
-        min_length=1,
-        max_length=2,
-        description="One text column, or two for pairs. Default: text.",
+    text: Annotated[TwoAtMost, BeforeValidator(_as_list, json_schema_input_type=str | TwoAtMost)] | None = Field(
+        default=None, description="One text column, or two for pairs. Default: text."
     )
     image: str | None = Field(
         default=None, description="Column with an image: a path within the folder of its file, or encoded bytes."
@@ -85,7 +85,12 @@ class DataSection(Section):
     prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
     response: str | None = Field(default=None, description="Column with the response to learn (causal-lm).")
     label: str = Field(default="label", description="Column with the label.")
-    max_length: int = Field(default=128, ge=2, le=10**8, description="Tokens an example may have; longer ones are cut.")
+    max_length: int = Field(
+        default=128,
+        ge=2,
+        le=10**8,
+        description="Tokens an example may have; longer ones are cut, which `paretune validate` counts.",
+    )
 
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -114,7 +119,7 @@ def _percent_or_count(value: Any) -> Any:
 
 
 Amount = Annotated[
-    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[0-9.eE+-]+%$")],
+    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[0-9_.eE+ -]+%$")],
     BeforeValidator(_percent_or_count),
 ]
 

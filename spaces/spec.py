@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from spaces.errors import RequestError
 from spaces.explain import explain
+from spaces.hints import meant_knob, meant_method
 from spaces.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base import AnyMethod
 from spaces.metrics import DEFAULT_METRIC, METRICS, Metric
@@ -61,7 +62,11 @@ def _check_knob(known: AnyMethod, knob: str, values: Knob) -> None:
         known.configuration(**{setting: value})
 
 
-Methods = Annotated[dict[str, dict[str, Any]], BeforeValidator(_knobs_by_method)]
+_Knobs = dict[str, dict[str, Any] | None]
+Methods = Annotated[
+    dict[str, dict[str, Any]],
+    BeforeValidator(_knobs_by_method, json_schema_input_type=str | _Knobs | list[str | _Knobs]),
+]
 
 
 def default_methods() -> dict[str, dict[str, Any]]:
@@ -104,17 +109,20 @@ class SearchSpec(Section):
     @model_validator(mode="after")
     def _methods_and_knobs_exist(self) -> Self:
         for name, knobs in self.methods.items():
-            try:
-                known = method(name)
-            except ValueError as error:
-                raise ValueError(f"methods: {error}") from error
+            if name not in methods():
+                hint = meant_method(name, methods())
+                raise ValueError(f"methods: unknown method {name!r}{hint}; allowed: {', '.join(methods())}")
+            known = method(name)
             shared = SHARED_KNOBS if known.placed else SHARED_KNOBS[2:]
             allowed = {*known.configuration.model_fields, *shared}
             if rates := [f"{knob} = {knobs[knob]}" for knob in SHARED_KNOBS[2:] if knob in knobs][1:]:
                 raise ValueError(f"methods.{name}.{rates[0]}: beside learning_rate; allowed: one of the two")
             for knob, value in knobs.items():
                 if knob not in allowed:
-                    raise ValueError(f"methods.{name}: unknown knob {knob!r}; allowed: {', '.join(sorted(allowed))}")
+                    hint = meant_knob(knob, allowed)
+                    raise ValueError(
+                        f"methods.{name}: unknown knob {knob!r}{hint}; allowed: {', '.join(sorted(allowed))}"
+                    )
                 try:
                     _check_knob(known, knob, parse_knob(value))
                 except ValidationError as error:

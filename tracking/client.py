@@ -17,7 +17,7 @@ from spaces.errors import Away, RequestError, Unreachable
 from tracking.uri import probe, redact, sqlite_file
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient as MlflowClient  # for whoever takes one
     from mlflow.entities import Experiment
 
 _ANSWER_SECONDS = 5
@@ -39,7 +39,7 @@ _ENVIRONMENT = {
 def connect(uri: str) -> MlflowClient:
     """A client of the MLflow at `uri`. A SQLite file is made where there is none: `probe` before reading."""
     _settle()
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient as MlflowClient  # for whoever takes one
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # It writes whole tracebacks of errors that it raises as well; those are reported where they are caught.

@@ -91,6 +91,12 @@ class FrontDocument(_Document):
     )
     trials: TrialCounts
     front: tuple[FrontPoint, ...]
+    best: FrontPoint | None = Field(
+        default=None,
+        description="The best point that beats the head alone: of the confirmed front, unless one that was trained "
+        "once is clearly better. None where no point does.",
+    )
+    knee: FrontPoint | None = Field(default=None, description="The point of best trade among those, likewise.")
 
 
 class TrialEntry(_Document):

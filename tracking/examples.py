@@ -41,6 +41,8 @@ FRONT: dict[str, Any] = {
     "hypervolume": 0.42,
     "trials": COUNTS,
     "front": [POINT],
+    "best": POINT,
+    "knee": POINT,
 }
 
 TRIAL: dict[str, Any] = {

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spaces.fronts import knee
 from tracking.documents import Axis, FrontDocument, FrontPoint, TrialsDocument
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers, without yellow; shapes tell the rest apart.
@@ -91,10 +90,12 @@ def compose(document: FrontDocument, trials: TrialsDocument, *, confirmed: bool,
     front = tuple(_dot(point, confirmed, axis) for point in document.front)
     methods = sorted({dot.method for dot in (*finished, *front)})
     area = "" if document.hypervolume is None else f" · hypervolume {document.hypervolume:.3f}"
-    low, high = _bounds(document, (*finished, *front))
+    beaten = " · none beats the head alone" if document.best is None and document.reference.quality is not None else ""
+    knee = _dot(document.knee, confirmed, axis) if document.knee is not None else None
+    low, high = _bounds(document, (*finished, *front, *([] if knee is None else [knee])))
     return Picture(
         title=document.search,
-        subtitle=f"{_short(document.base_model)} · {counts.finished} finished, {counts.stopped} stopped{area}",
+        subtitle=f"{_short(document.base_model)} · {counts.finished} finished, {counts.stopped} stopped{area}{beaten}",
         across=f"{axis} parameters of the adapter",
         up=f"{metric} on validation" + (", confirmed" if confirmed else ""),
         percent=metric in SHARES,
@@ -103,7 +104,7 @@ def compose(document: FrontDocument, trials: TrialsDocument, *, confirmed: bool,
         reference=document.reference.quality,
         trials=finished,
         front=front,
-        knee=knee(front, lambda dot: dot.quality, lambda dot: dot.size, document.objective.mode) if front else None,
+        knee=knee,
         styles={method: _style(number) for number, method in enumerate(methods)},
         low=low,
         high=high,

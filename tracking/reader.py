@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from tracking.client import reading
 from tracking.comparison import compare
@@ -24,7 +25,7 @@ from tracking.rows import (
     read_trials,
     scan_searches,
 )
-from tracking.views import build_front, build_search, build_trials, measure_of
+from tracking.views import CONFIRMED, build_front, build_search, build_trials
 
 
 def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis = "trainable") -> FrontDocument:
@@ -40,9 +41,13 @@ def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis =
     """
     with reading(uri) as client:
         search = find_search(client, name)
-        measure, size = measure_of(confirmed=confirmed), f"{axis}_parameters"
-        rows = read_front(client, search, mode=search.facts.mode, measure=measure, size=size)
-        return build_front(search, rows + read_reference(client, search), confirmed=confirmed, axis=axis)
+        read = partial(read_front, client, search, mode=search.facts.mode, size=f"{axis}_parameters")
+        rows = read_reference(client, search) + read(measure=CONFIRMED)
+        if not confirmed:
+            # The best that was trained once may be beaten by the one quality of a trial whose confirmed one is lower.
+            found = read(measure="quality", counts=lambda row: CONFIRMED not in row.metrics)
+            rows += [row for row in found if row not in rows]
+        return build_front(search, rows, confirmed=confirmed, axis=axis)
 
 
 def trials_document(uri: str, name: str) -> TrialsDocument:

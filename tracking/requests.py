@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from cachetools import LRUCache, cached
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, WorkError
 from spaces.spec import SearchSpec, parse_spec
 from tracking import tags
 from tracking.client import ensure_experiment, one_line
@@ -107,8 +107,17 @@ def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[Request, bool]:
 
 
 def find_requests(client: MlflowClient, name: str | None = None) -> list[Request]:
-    """Every request, or those under one name, in the order in which they were made; those with a flaw come last."""
+    """Every request, or those under one name, in the order in which they were made; those with a flaw come last.
+
+    Raises:
+        WorkError: when their experiment was deleted.
+    """
     experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None and experiment.lifecycle_stage != "active":
+        raise WorkError(
+            f"MLflow experiment {EXPERIMENT}, which holds what was asked for, is deleted; restore it: "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+        )
     experiments = [] if experiment is None else [experiment.experiment_id]
     named = f" and tags.`{tags.SEARCH}` = '{name}'" if name is not None else ""
     found = [_request(run) for run in runs(client, experiments, f"tags.`{tags.KIND}` = '{KIND}'{named}")]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -27,6 +28,7 @@ M = TypeVar("M", bound=BaseModel)
 
 _PAGE = 1000
 _FRONT_PAGE = 50
+_DELETED = "deleted"  # a run's or an experiment's stage of life
 _EARLIEST = "attributes.start_time ASC"
 
 SEARCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -106,14 +108,45 @@ def find_search(client: MlflowClient, name: str) -> SearchRow:
     """The search called `name`; of several, the newest.
 
     Raises:
-        RequestError: when there is none, naming the nearest.
+        RequestError: when there is none, naming the nearest; of one that was deleted, saying how to restore it.
     """
     found = [] if "'" in name else list_searches(client, name)
     if not found:
+        if reason := deleted_search(client, name):
+            raise Unknown(f"search {name!r}: {reason}")
         names = {row.name for row in scan_searches(client)}
         nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, for there are no searches yet"
         raise Unknown(f"search {name!r}: not in MLflow at {redact(client.tracking_uri)}; nearest: {nearest}")
     return found[0]
+
+
+def deleted_search(client: MlflowClient, name: str) -> str | None:
+    """Why the search called `name` is not found though MLflow has it: it, or its experiment, was deleted."""
+    from mlflow.entities import ViewType
+
+    if "'" in name:
+        return None
+    every = partial(client.search_experiments, view_type=ViewType.ALL)
+    experiments = {one.experiment_id: one for one in _pages(every)}
+    query = f"tags.`{tags.KIND}` = 'search' and tags.`{tags.SEARCH}` = '{name}'"
+    found = list(runs(client, list(experiments), query, deleted=True))
+    if not found:
+        return None
+    run = found[-1].info
+    experiment = experiments[run.experiment_id]
+    if experiment.lifecycle_stage == _DELETED:
+        return (
+            f"its experiment {experiment.name} is deleted in MLflow; restore it: "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+        )
+    return f"its run is deleted in MLflow; restore it: `mlflow runs restore --run-id {run.run_id}`"
+
+
+def deleted_trials(client: MlflowClient, search: SearchRow) -> dict[str, str]:
+    """Trainings of a search whose runs were deleted, and the ids of these."""
+    query = _of(search, f"tags.`{tags.KIND}` != 'search'")
+    found = runs(client, [search.experiment_id], query, deleted=True)
+    return {run.data.tags.get(tags.TRIAL, ""): run.info.run_id for run in found}
 
 
 def read_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
@@ -130,8 +163,18 @@ def scan_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
     return _children(client, search, f"tags.`{tags.KIND}` != 'search'", _trial_or_flaw)
 
 
-def read_front(client: MlflowClient, search: SearchRow, *, mode: Mode, measure: str, size: str) -> list[TrialRow]:
+def read_front(
+    client: MlflowClient,
+    search: SearchRow,
+    *,
+    mode: Mode,
+    measure: str,
+    size: str,
+    counts: Callable[[TrialRow], bool] = lambda row: True,
+) -> list[TrialRow]:
     """The finished trials that no other beats on the metrics `measure` and `size`, among some that are beaten.
+
+    Those that only trials beat for which `counts` is false are among them as well.
 
     MLflow takes more than a millisecond for each run that it gives, so it is asked for few: for the best ones of those
     that are smaller than all that were found before.
@@ -141,15 +184,19 @@ def read_front(client: MlflowClient, search: SearchRow, *, mode: Mode, measure: 
     query = _of(search, f"tags.`{tags.KIND}` = 'trial'{others}")
     order = [f"metrics.{measure} {'DESC' if mode == 'max' else 'ASC'}", f"metrics.{size} ASC", _EARLIEST]
     found: list[TrialRow] = []
-    smaller = ""
+    smaller, token = "", None
     while True:
-        page = client.search_runs([search.experiment_id], query + smaller, order_by=order, max_results=_FRONT_PAGE)
+        page = client.search_runs(
+            [search.experiment_id], query + smaller, order_by=order, max_results=_FRONT_PAGE, page_token=token
+        )
         # Runs without the metric come last.
         best = [row for row in map(_trial, page) if measure in row.metrics]
         found += best
         if not page.token or not best:
             return found
-        smaller = f" and metrics.{size} < {int(min(row.metrics[size] for row in best))}"
+        sizes = [row.metrics[size] for row in best if counts(row)]
+        token = None if sizes else page.token
+        smaller = f" and metrics.{size} < {int(min(sizes))}" if sizes else smaller
 
 
 def read_reference(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
@@ -167,11 +214,14 @@ def _of(search: SearchRow, query: str) -> str:
     return f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and {query}"
 
 
-def runs(client: MlflowClient, experiments: list[str], query: str) -> Iterator[Run]:
-    """Every run of these experiments that the query finds, the earliest first."""
+def runs(client: MlflowClient, experiments: list[str], query: str, *, deleted: bool = False) -> Iterator[Run]:
+    """Every run of these experiments that the query finds, the earliest first; or every one that was deleted."""
+    from mlflow.entities import ViewType
+
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
 
     def page(**token: Any) -> Any:
-        return client.search_runs(experiments, query, order_by=[_EARLIEST], **token)
+        return client.search_runs(experiments, query, run_view_type=view, order_by=[_EARLIEST], **token)
 
     return _pages(page) if experiments else iter(())
 

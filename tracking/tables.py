@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.table import Table
 
 from spaces.confirming import LEVEL, ties
-from spaces.fronts import knee
 from spaces.settings import shown_settings
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.picture import SHARES, number
@@ -28,7 +27,7 @@ def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis 
 def _front_table(document: FrontDocument, confirmed: bool, axis: Axis, *, settings: bool) -> Table:
     percent = document.objective.metric in SHARES
     tested = any(point.confirmed_quality is not None for point in document.front)
-    marks = _marks(document, confirmed, axis)
+    marks = _marks(document)
     table = Table(title=_title(document), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for heading in ("trial", "method", *((PLACE,) if settings else ())):
         table.add_column(heading, no_wrap=settings)
@@ -105,6 +104,22 @@ def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
     return searches, together
 
 
+def answer_note(document: FrontDocument) -> str:
+    """A line on the best point and the knee: that there is none, or that they are not where the table has its marks."""
+    if not document.front:
+        return ""
+    if document.best is None or document.knee is None:
+        if document.reference.quality is None:
+            return (
+                "The head alone was not measured, so no trial is known to beat it: there is no best point and no knee."
+            )
+        head = number(document.reference.quality, document.objective.metric in SHARES)
+        return f"No trial beats the head alone ({head}), so there is no best point and no knee."
+    shown = {point.trial for point in document.front}
+    beside = ", ".join(f"{trial} ({mark})" for trial, mark in _marks(document).items() if trial not in shown)
+    return f"Not on this front, for trials on it did worse when they were confirmed: {beside}." if beside else ""
+
+
 def ties_note(document: FrontDocument, trials: TrialsDocument) -> str:
     """Which neighbours on a confirmed front may well be in another order; empty where none are."""
     scores: dict[str, list[float]] = {}
@@ -145,18 +160,13 @@ def _title(document: FrontDocument) -> str:
     return f"{document.search}: up to {document.budget.parameters:,} parameters, head alone {head}{area}"
 
 
-def _marks(document: FrontDocument, confirmed: bool, axis: Axis) -> dict[str, str]:
-    """What is special of a trial. The front ascends, so its last point is the best."""
-    if not document.front:
-        return {}
-    bend = knee(
-        document.front,
-        lambda point: point.score(confirmed=confirmed),
-        lambda point: point.size(axis),
-        document.objective.mode,
-    )
-    best = document.front[-1]
-    return {bend.trial: "knee", best.trial: "best" if bend is not best else "best, knee"}
+def _marks(document: FrontDocument) -> dict[str, str]:
+    """Marks of the best trial and of the knee, by trial."""
+    marks: dict[str, str] = {}
+    for mark, point in (("best", document.best), ("knee", document.knee)):
+        if point is not None:
+            marks[point.trial] = f"{marks[point.trial]}, {mark}" if point.trial in marks else mark
+    return marks
 
 
 def _confirmed(point: FrontPoint, percent: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
@@ -40,10 +41,19 @@ class SearchFacts(BaseModel):
     metric: str
     mode: Mode
     perfect: float
+    rows: dict[str, int] = {}
+    """Of each split; an earlier version did not say."""
 
     @classmethod
-    def of(cls, spec: SearchSpec, budget: Budget, base_parameters: int, head_parameters: int) -> Self:
-        """The facts of a search with `spec` on a model of these counts."""
+    def of(
+        cls,
+        spec: SearchSpec,
+        budget: Budget,
+        base_parameters: int,
+        head_parameters: int,
+        rows: Mapping[str, int] | None = None,
+    ) -> Self:
+        """The facts of a search with `spec` on a model of these counts, and data of so many rows."""
         metric = spec.metric
         return cls(
             base_model=spec.model.path,
@@ -53,6 +63,7 @@ class SearchFacts(BaseModel):
             metric=metric.name,
             mode=metric.mode,
             perfect=metric.perfect,
+            rows=dict(rows or {}),
         )
 
     def numbers(self) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+from spaces.answers import Answer, Point, above, head_level, trusted_answer
 from spaces.fronts import front, hypervolume
 from spaces.records import Kind
 from tracking.documents import (
@@ -35,16 +36,16 @@ _PLANNED = {
 }
 
 
-def measure_of(*, confirmed: bool) -> str:
-    """The metric of a trial by which a front compares it."""
-    return "confirmed_quality" if confirmed else "quality"
+CONFIRMED = "confirmed_quality"
+"""The metric of a trial by which a front compares confirmed ones."""
 
 
 def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool, axis: Axis) -> FrontDocument:
     """The document of a search, from all trials that its front can hold and the reference."""
-    facts, trials = search.facts, [row for row in rows if row.plan.kind == "trial"]
+    facts, trials = search.facts, _trials(rows)
     reference = next((row.quality for row in rows if row.plan.kind == "reference"), None)
-    measure = measure_of(confirmed=confirmed)
+    found = build_answer(search, rows, confirmed=confirmed, axis=axis)
+    measure = CONFIRMED if confirmed else "quality"
     points = front(
         [row for row in trials if row.quality is not None and measure in row.metrics],
         quality=lambda row: row.metrics[measure],
@@ -70,7 +71,58 @@ def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool,
         hypervolume=area,
         trials=_counts(search.metrics),
         front=tuple(_point(row) for row in points),
+        best=_point(found.best) if found.best is not None else None,
+        knee=_point(found.knee) if found.knee is not None else None,
     )
+
+
+def build_answer(
+    search: SearchRow,
+    rows: Sequence[TrialRow],
+    *,
+    confirmed: bool = False,
+    axis: Axis = "trainable",
+    at_most: int | None = None,
+) -> Answer[TrialRow]:
+    """The best trial of a search and its knee.
+
+    Args:
+        rows: the reference, and all trials that the front, the confirmed front, or the front of those that were not
+            confirmed can hold.
+        confirmed: by confirmed points alone.
+        at_most: the largest size that is wanted.
+    """
+    finished = {row.plan.trial: row for row in _trials(rows) if row.quality is not None}
+    points = [_contender(row, axis) for row in finished.values() if not confirmed or CONFIRMED in row.metrics]
+    mode = search.facts.mode
+    found = trusted_answer(
+        points,
+        reference=_level_of_the_head(search, rows),
+        mode=mode,
+        clearly_better=lambda left, right: left.known > right.known if mode == "max" else left.known < right.known,
+        at_most=at_most,
+    )
+    best, bend = found.best, found.knee
+    return Answer(finished[best.trial] if best else None, finished[bend.trial] if bend else None)
+
+
+def smallest_answer(search: SearchRow, rows: Sequence[TrialRow]) -> int | None:
+    """The fewest parameters within which there is a best trial; None where no trial beats the head alone."""
+    points = [_contender(row, "trainable") for row in _trials(rows) if row.quality is not None]
+    able = above(points, lambda point: point.known, _level_of_the_head(search, rows), search.facts.mode)
+    return min((point.size for point in able), default=None)
+
+
+def _contender(row: TrialRow, axis: Axis) -> Point:
+    return Point(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
+
+
+def _level_of_the_head(search: SearchRow, rows: Sequence[TrialRow]) -> float | None:
+    """The quality of the reference; infinitely bad where it finished without a finite one, None until it finished."""
+    row = next((row for row in rows if row.plan.kind == "reference"), None)
+    if row is None or row.state != "finished":
+        return None
+    return head_level(row.quality, search.facts.mode)
 
 
 def build_trials(search: SearchRow, rows: Sequence[TrialRow]) -> TrialsDocument:
@@ -103,6 +155,13 @@ def build_search(row: SearchRow, experiment: str) -> SearchEntry:
     )
 
 
+def _trials(rows: Sequence[TrialRow]) -> list[TrialRow]:
+    """In the order of ids, for of several with the same quality and count the earliest counts."""
+    return sorted(
+        (row for row in rows if row.plan.kind == "trial"), key=lambda row: (len(row.plan.trial), row.plan.trial)
+    )
+
+
 def _size(row: TrialRow, axis: Axis) -> int:
     """The count on the axis; where the budget counts the head, the plan's counts hold it."""
     return row.plan.trainable_parameters if axis == "trainable" else row.plan.stored_parameters
@@ -123,7 +182,7 @@ def _point(row: TrialRow) -> FrontPoint:
         **row.plan.model_dump(include=_PLANNED),
         run_id=row.run_id,
         quality=row.metrics["quality"],
-        confirmed_quality=row.metrics.get("confirmed_quality"),
+        confirmed_quality=row.metrics.get(CONFIRMED),
         confirmed_std=row.metrics.get("confirmed_std"),
         test_quality=row.metrics.get("test_quality"),
         steps=int(row.metrics.get("steps", 0)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -48,9 +48,11 @@ class SearchWriter:
         for event in self._outbox.history():
             self._remember(event)
 
-    def start_search(self, budget: Budget, base_parameters: int, head_parameters: int) -> None:
-        """The search runs, for the first time or again."""
-        facts = tags.SearchFacts.of(self._spec, budget, base_parameters, head_parameters)
+    def start_search(
+        self, budget: Budget, base_parameters: int, head_parameters: int, rows: Mapping[str, int] | None = None
+    ) -> None:
+        """The search runs, for the first time or again. `rows`: of each split."""
+        facts = tags.SearchFacts.of(self._spec, budget, base_parameters, head_parameters, rows)
         named = self._tags("search") | {tags.FACTS: facts.model_dump_json()}
         settings = flat(self._spec.model_dump(mode="json", exclude={"name"}))
         self._record(

@@ -55,7 +55,7 @@ def is_confined() -> bool:
 
 
 @contextmanager
-def reading(spec: SearchSpec) -> Iterator[None]:
+def confined_reading(spec: SearchSpec) -> Iterator[None]:
     """Around whatever reads the model and the data of a spec: see before that they lie in the folders, and afterwards
     that they are what was seen; from a process that may read everywhere nothing is asked.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -32,6 +33,32 @@ def check_complete(model: ModelSection, loaded: PreTrainedModel, fresh: Collecti
             f"model.path = {model.path}: {len(missing)} weights of the base are missing or have another shape, such as "
             f"{missing[0]}; allowed: a model folder whose weights fit its config.json"
         )
+
+
+_TYPES = {torch.float32, torch.float16, torch.bfloat16, torch.float64}
+
+
+def check_numbers(model: ModelSection, loaded: PreTrainedModel) -> None:
+    """Refuse weights that were loaded as anything but finite numbers of the usual types.
+
+    Raises:
+        RequestError: naming one of the parameters.
+    """
+    for name, parameter in loaded.named_parameters():
+        if parameter.is_meta or parameter.dtype not in _TYPES:
+            kind = "of another model" if parameter.is_meta else str(parameter.dtype).removeprefix("torch.")
+            raise RequestError(
+                f"model.path = {model.path}: its weights are {kind}, such as {name}; allowed: weights in float32, "
+                "float16, bfloat16 or float64"
+            )
+        # A sum is finite in one pass and without a copy; one that is not may have overflowed.
+        if not torch.isfinite(parameter.detach().sum(dtype=torch.float64)):
+            if torch.isfinite(parameter.detach()).all():
+                continue
+            raise RequestError(
+                f"model.path = {model.path}: its weights are not all numbers, such as those of {name}; allowed: finite "
+                "weights"
+            )
 
 
 def _is_base(model: PreTrainedModel, name: str) -> bool:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import peft
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer
 
-from spaces.card import Card
+from spaces.card import Card, Written
 from spaces.errors import RequestError
 from spaces.registry import configuration
-from spaces.sections import ModelSection, Task
+from spaces.scratch import clear_left_behind, scratch
 from trainables.attach import merged
 from trainables.data.splits import load_splits
-from trainables.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, LABELS, check_base_of, load_export
+from trainables.export_facts import base_license, hide_paths, loading_code, save_preprocessor, versions
+from trainables.loading import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BASE,
+    LABELS,
+    check_base_of,
+    load_export,
+    padding_of,
+    read_labels,
+)
 from trainables.low_rank import low_rank, score
 from trainables.stock import stock_form, verify_stock, write_adapter
-from trainables.verification import FILE, saved_dtype, verify
+from trainables.verification import FILE, saved_dtype, saved_rows, verify
+from trainables.weights import load_config, own_dtype
 
 Format = Literal["peft", "merged", "lora", "stock"]
 
@@ -33,50 +43,71 @@ class Proof:
     """What an export was found to be, and `rows` of its model card that say so.
 
     `difference`: the largest between the saved logits and those of the export, loaded in a fresh process. A low-rank
-    stand-in has its quality on validation instead, `before` and `after`.
+    stand-in has its quality on validation instead, `before` and `after`. `weights`: the type of those of a whole model.
     """
 
     difference: float | None = None
     before: float | None = None
     after: float | None = None
     rows: tuple[tuple[str, str], ...] = ()
+    weights: str | None = None
 
 
-def export(adapter: Path, out: Path, card: Card, form: Format, rank: float = 8) -> Proof:
+def export(
+    adapter: Path, out: Path, card: Card, form: Format, rank: float = 8, *, verification_rows: bool = True
+) -> Proof:
     """Export the trained `adapter` (the artifact folder of a trial) to `out`; `rank` is that of `lora`.
+
+    `verification_rows`: whether it keeps the rows of the validation split that it was verified with.
 
     Raises:
         RequestError: when `out` exists and is not an empty folder, or cannot be written; when the adapter has no such
             form, or the model is not its base; for `lora`, when the validation split is missing.
         WorkError: when the export does not give the saved logits; nothing is left at `out`.
     """
+    if out.is_dir():
+        clear_left_behind(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RequestError(f"--out {out}: exists already; allowed: a new or empty folder")
     # An empty folder stays the one that it is: it may be the current one, or a mounted one.
     existing = out.exists()
     near = out if existing else out.parent
-    try:
-        near.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=near))
-    except OSError as error:
-        raise RequestError(f"--out {out}: cannot be written ({error.strerror})") from None
-    try:
-        check_base_of(adapter, card.spec.model)
-        shutil.copy2(adapter / LABELS, temporary / LABELS)
-        proof = _WRITERS[form](adapter, temporary, card, rank)
-        _save_preprocessor(card.spec.model, temporary)
-        (temporary / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
-        (temporary / "README.md").write_text(card.markdown(form, proof.rows), encoding="utf-8")
+    with ExitStack() as ending:
+        try:
+            near.mkdir(parents=True, exist_ok=True)
+            clear_left_behind(near)
+            temporary = ending.enter_context(scratch(near))
+        except OSError as error:
+            raise RequestError(f"--out {out}: cannot be written ({error.strerror})") from None
+        proof = _write(adapter, temporary, card, form, rank, verification_rows)
         if existing:
             for path in temporary.iterdir():
                 path.rename(out / path.name)
-            temporary.rmdir()
         else:
             temporary.chmod(0o755)
             os.replace(temporary, out)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    return proof
+
+
+def _write(adapter: Path, folder: Path, card: Card, form: Format, rank: float, verification_rows: bool) -> Proof:
+    model = card.spec.model
+    check_base_of(adapter, model)
+    shutil.copy2(adapter / LABELS, folder / LABELS)
+    proof = _WRITERS[form](adapter, folder, card, rank)
+    if not verification_rows:
+        (folder / FILE).unlink(missing_ok=True)
+    processor = save_preprocessor(card.spec, folder)
+    hide_paths(folder, model)
+    written = Written(
+        form=form,
+        code=loading_code(card, form, adapter, processor),
+        rows=proof.rows,
+        verification_rows=saved_rows(folder) if (folder / FILE).is_file() else 0,
+        versions=versions(form),
+        license=base_license(model),
+    )
+    (folder / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
+    (folder / "README.md").write_text(card.markdown(written), encoding="utf-8")
     return proof
 
 
@@ -88,10 +119,21 @@ def _peft(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
 
 
 def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
-    """The whole model."""
+    """The whole model, in the type of the base's own weights."""
+    section = card.spec.model
     shutil.copy2(adapter / FILE, folder / FILE)
-    merged(load_export(adapter, card.spec.model, saved_dtype(adapter))).save_pretrained(folder)
-    return Proof(verify(folder, card.spec.model))
+    model = merged(load_export(adapter, section, saved_dtype(adapter)))
+    labels = read_labels(adapter)
+    own = own_dtype(section, load_config(section, labels)) or model.dtype
+    padding = padding_of(section, labels)
+    if padding is not None:
+        model.config.pad_token_id = padding
+        if model.can_generate() and model.generation_config.pad_token_id is None:
+            model.generation_config.pad_token_id = padding
+    model.to(own).save_pretrained(folder)
+    name = str(own).removeprefix("torch.")
+    rows = (("Weights", f"{name}, as those of the base; merged in {str(saved_dtype(adapter)).removeprefix('torch.')}"),)
+    return Proof(verify(folder, section), rows=rows, weights=name)
 
 
 def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
@@ -132,11 +174,3 @@ _WRITERS: Mapping[Format, Callable[[Path, Path, Card, float], Proof]] = {
     "lora": _lora,
     "stock": _stock,
 }
-
-
-def _save_preprocessor(model: ModelSection, folder: Path) -> None:
-    source = Path(model.path).expanduser()
-    kind = AutoImageProcessor if model.task is Task.IMAGE_CLASSIFICATION else AutoTokenizer
-    kind.from_pretrained(
-        str(source) if source.is_dir() else model.path, revision=model.revision, trust_remote_code=False
-    ).save_pretrained(folder)

@@ -15,6 +15,7 @@ from spaces.errors import RequestError
 from spaces.inventory import BaseParameter, Inventory, LinearLayer, Role, TextInput
 from spaces.sections import Task
 from trainables.layer_kinds import kind_of
+from trainables.positions import longest_input
 from trainables.weights import task_class
 
 _BLOCK = re.compile(r"(.*?\.\d+)\.(.+)")  # the first numbered part of a path ends the name of its block
@@ -158,7 +159,7 @@ def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | N
         width=embedding.embedding_dim,
         tied=output is not None and output.weight is embedding.weight,
         special_tokens=tuple(sorted(one for one in special if isinstance(one, int))),
-        positions=getattr(config, "max_position_embeddings", None),
+        positions=longest_input(type(model), model.config),
         key_value_heads=getattr(config, "num_key_value_heads", None)
         or getattr(config, "num_attention_heads", None)
         or 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
@@ -11,11 +12,12 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from spaces.errors import RequestError
-from spaces.sections import ModelSection
+from spaces.sections import ModelSection, Task
 from trainables.base_identity import base_identity, check_base
 from trainables.inventory import meta_model
+from trainables.model_files import read_tokenizer, reading, source_of
 from trainables.registry import adapters
-from trainables.weights import load_config, task_class
+from trainables.weights import load_config, read_config, task_class
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -41,16 +43,41 @@ def load_export(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTra
 
 def load_base(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrainedModel:
     """The base with the head that the adapter in `folder` was trained with."""
-    base: PreTrainedModel = task_class(model.task).from_pretrained(
-        str(Path(model.path).expanduser()) if Path(model.path).expanduser().is_dir() else model.path,
-        config=load_config(model, read_labels(folder)),
-        revision=model.revision,
-        dtype=dtype,
-        use_safetensors=True,
-        ignore_mismatched_sizes=True,
-        trust_remote_code=False,
-    )
+    config = load_config(model, read_labels(folder))
+    with reading(model, "weights cannot be read", "a model with whole safetensors"):
+        base: PreTrainedModel = task_class(model.task).from_pretrained(
+            source_of(model),
+            config=config,
+            revision=model.revision,
+            dtype=dtype,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+        )
     return base
+
+
+def loading_settings(model: ModelSection, labels: tuple[str, ...]) -> dict[str, Any]:
+    """What transformers must be told, beside the path, to load the base of an adapter: its head and its padding."""
+    settings: dict[str, Any] = {}
+    if model.task is Task.REGRESSION:
+        settings["num_labels"] = 1
+    elif labels:
+        settings["num_labels"] = len(labels)
+    padding = padding_of(model, labels)
+    if padding is not None and padding != read_config(model).get_text_config().pad_token_id:
+        settings["pad_token_id"] = padding
+    return settings
+
+
+def padding_of(model: ModelSection, labels: tuple[str, ...]) -> int | None:
+    """The token that the config of an adapted model names for padding; None for images."""
+    if model.task is Task.IMAGE_CLASSIFICATION:
+        return None
+    config = load_config(model, labels)
+    known: int | None = config.get_text_config().pad_token_id
+    padding: int = read_tokenizer(model, config).pad_token_id if known is None else known
+    return padding
 
 
 def check_base_of(folder: Path, model: ModelSection) -> None:

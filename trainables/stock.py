@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from spaces.errors import RequestError, WorkError
 from spaces.methods.base import Configuration
-from spaces.sections import ModelSection, Task
+from spaces.sections import ModelSection
 from trainables import stock_verification
 from trainables.inventory import inside
-from trainables.loading import ADAPTER_WEIGHTS, read_labels
+from trainables.loading import ADAPTER_WEIGHTS, loading_settings, read_labels
 from trainables.methods.base import NoStockForm, StockForm
 from trainables.registry import adapters
 from trainables.verification import FILE, TOLERANCE, save_verification, saved_dtype, saved_inputs
@@ -97,13 +97,12 @@ def verify_stock(folder: Path, native: PeftModel, model: ModelSection) -> float:
 
 def _request(folder: Path, model: ModelSection, references: tuple[Path, ...]) -> dict[str, object]:
     path = Path(model.path).expanduser()
-    labels = 1 if model.task is Task.REGRESSION else len(read_labels(folder))
     return {
         "blocked": OURS,
         "folder": str(folder.absolute()),
         "base": str(path.absolute()) if path.is_dir() else model.path,
         "revision": model.revision,
         "model_class": task_class(model.task).__name__,
-        "settings": {"num_labels": labels} if labels else {},
+        "settings": loading_settings(model, read_labels(folder)),
         "references": [str(one.absolute()) for one in references],
     }

@@ -29,7 +29,7 @@ from trainables.memory import peak_bytes, reset_peak, spare_bytes
 from trainables.prefix_cache import PrefixCache
 from trainables.progress import ProgressFile
 from trainables.verification import ROWS, save_verification
-from trainables.weights import build, copy_of, initialise_fresh
+from trainables.weights import build, copy_of, initialise_fresh, training_dtype
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         bf16 = spec.training.bf16
         wanted = (on_gpu and torch.cuda.is_bf16_supported()) if bf16 == "auto" else bf16
         self._accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if wanted else "no")
-        dtype = None if wanted else torch.float32
+        dtype = training_dtype(self._weights, bf16=bool(wanted))
         self._model = build(self._weights, self._accelerator.device, dtype)
         self._cache = PrefixCache(
             self._model, shared.inventory, self._accelerator, self._validation, limit=spare_bytes()

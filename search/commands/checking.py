@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +23,7 @@ from spaces.errors import RequestError, WorkError
 from spaces.ledger import Ledger
 from spaces.records import State
 from tracking.client import reading
-from tracking.rows import TrialRow, find_search, read_trials
+from tracking.rows import TrialRow, deleted_trials, find_search, read_trials
 from tracking.uri import probe, resolve_uri
 
 PACKAGES = ("paretune", "torch", "transformers", "peft", "ray", "optuna", "mlflow", "datasets", "pydantic")
@@ -90,8 +91,9 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
     except RequestError as error:
         optuna_problems = [str(error)]
     with reading(uri) as client:
-        rows = read_trials(client, find_search(client, name))
-    problems = [*recorded.damage, *optuna_problems, *_mlflow_problems(recorded, rows)]
+        search = find_search(client, name)
+        rows, deleted = read_trials(client, search), deleted_trials(client, search)
+    problems = [*recorded.damage, *optuna_problems, *_mlflow_problems(recorded, rows, deleted)]
     facts = {"search": name, "trainings": str(len(recorded.states))}
     facts |= {state: str(number) for state, number in Counter(recorded.states.values()).items()}
     return DoctorDocument(healthy=not problems, facts=facts, problems=problems)
@@ -141,11 +143,19 @@ def _optuna_problems(recorded: _Recorded, told: list[FrozenTrial]) -> list[str]:
     ]
 
 
-def _mlflow_problems(recorded: _Recorded, rows: list[TrialRow]) -> list[str]:
+def _mlflow_problems(recorded: _Recorded, rows: list[TrialRow], deleted: Mapping[str, str]) -> list[str]:
     tracked = {row.plan.trial: str(row.state) for row in rows if row.plan.trial not in recorded.unknown}
     # A trial that was planned and not begun when the search was cut short has no run yet.
     begun = {one: str(state) for one, state in recorded.states.items() if state != "running" or one in tracked}
-    return [*_doubled("MLflow", [row.plan.trial for row in rows]), *_differing("MLflow", begun, tracked)]
+    gone = {trial: run for trial, run in deleted.items() if trial in begun and trial not in tracked}
+    return [
+        *_doubled("MLflow", [row.plan.trial for row in rows]),
+        *_differing("MLflow", {one: state for one, state in begun.items() if one not in gone}, tracked),
+        *(
+            f"the MLflow run of trial {trial} is deleted; restore it: `mlflow runs restore --run-id {run}`"
+            for trial, run in sorted(gone.items())
+        ),
+    ]
 
 
 def _doubled(where: str, trials: list[str]) -> list[str]:

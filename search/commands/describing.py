@@ -17,10 +17,10 @@ from search.terminal import print_json
 from spaces.drawing import MULTIPLIER, SHARED_PLACES
 from spaces.errors import RequestError
 from spaces.field_kinds import kind
+from spaces.hints import meant_method
 from spaces.knobs import Choice, Knob, Range
 from spaces.methods.base import AnyMethod
 from spaces.registry import methods as all_methods
-from spaces.spec import SearchSpec
 
 
 class KnobDescription(BaseModel):
@@ -114,7 +114,9 @@ def methods(name: str | None, probe: bool, as_json: bool, console: Console) -> N
         RequestError: when there is no such method.
     """
     if name is not None and name not in all_methods():
-        raise RequestError(f"methods {name}: unknown; allowed: {', '.join(all_methods())}")
+        raise RequestError(
+            f"methods {name}: unknown{meant_method(name, all_methods())}; allowed: {', '.join(all_methods())}"
+        )
     chosen = [method for method in all_methods().values() if name in (None, method.name)]
     if probe:
         _try(chosen)
@@ -202,4 +204,6 @@ def _columns(*names: str) -> Table:
 
 def schema() -> None:
     """Print the JSON schema of a spec."""
-    print(json.dumps(SearchSpec.model_json_schema(), indent=2))
+    from spaces.schema import spec_schema
+
+    print(json.dumps(spec_schema(), indent=2))

@@ -5,22 +5,21 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from search.service.client import Client
 from search.service.documents import ExportRequest, Format, check_rank
 from spaces.card import Card
-from spaces.errors import RequestError, WorkError
-from spaces.fronts import knee
+from spaces.errors import NoAnswer, RequestError, WorkError
 from spaces.ledger import Ledger
 from spaces.spec import SearchSpec
 from tracking.artifacts import fetch_adapter, fetch_spec
 from tracking.client import reading
-from tracking.documents import FrontDocument, FrontPoint
-from tracking.reader import front_document
-from tracking.rows import TrialRow, find_search, read_trials
+from tracking.rows import SearchRow, TrialRow, find_search, read_trials
+from tracking.tags import SearchFacts
+from tracking.views import build_answer, build_front, smallest_answer
 
 RANK = 8  # of a low-rank stand-in, unless another is asked for
 EVERY_SECONDS = 1.0
@@ -46,34 +45,40 @@ class Choice:
         if self.trial is not None and self.max_parameters is not None:
             raise RequestError("export: --trial and --max-parameters exclude each other; allowed: one of them")
 
-    def of(self, document: FrontDocument, confirmed: FrontDocument) -> FrontPoint:
-        """The chosen point: of the confirmed front, where it has one small enough, for there luck is averaged out.
+    def of(self, search: SearchRow, rows: Sequence[TrialRow]) -> TrialRow:
+        """The chosen trial of all that a search trained.
 
         Raises:
-            RequestError: when the front has none.
+            NoAnswer: when none beats the head alone.
+            RequestError: when none that does is small enough.
         """
-        if not document.front:
-            raise RequestError(f"export {document.search}: its front is empty; allowed: a search with a finished trial")
-        limit = self.max_parameters
-        for trusted, one in ((True, confirmed), (False, document)):
-            points = [point for point in one.front if limit is None or point.trainable_parameters <= limit]
-            if points and not self.knee:
-                return points[-1]
-            if points:
-                return knee(
-                    points,
-                    quality=partial(FrontPoint.score, confirmed=trusted),
-                    size=lambda point: point.trainable_parameters,
-                    mode=document.objective.mode,
-                )
-        smallest = document.front[0].trainable_parameters
-        raise RequestError(f"--max-parameters {self.max_parameters}: nothing so small; allowed: at least {smallest:,}")
+        found = build_answer(search, rows, at_most=self.max_parameters)
+        chosen = found.knee if self.knee else found.best
+        if chosen is not None:
+            return chosen
+        smallest = smallest_answer(search, rows)
+        if smallest is None:
+            raise NoAnswer(
+                f"export {search.name}: no trial is known to beat the head alone, so none is exported unasked; "
+                f"`paretune trials {search.name}` lists them, and --trial exports one"
+            )
+        raise RequestError(
+            f"--max-parameters {self.max_parameters}: no trial so small beats the head alone; "
+            f"allowed: at least {smallest:,}"
+        )
 
 
 def export(
-    uri: str, name: str, out: Path, choice: Choice, form: Format, storage: Path, rank: float | None = None
+    uri: str,
+    name: str,
+    out: Path,
+    choice: Choice,
+    form: Format,
+    storage: Path,
+    rank: float | None = None,
+    verification_rows: bool = True,
 ) -> None:
-    """Write the chosen adapter and verify it.
+    """Write the chosen adapter and verify it, with the rows that it was verified with or without.
 
     Raises:
         RequestError: when the request is wrong.
@@ -81,37 +86,51 @@ def export(
     """
     choice.check()
     _check_rank(rank, form)
-    document = front_document(uri, name)
-    confirmed = front_document(uri, name, confirmed=True)
-    chosen = choice.trial if choice.trial is not None else choice.of(document, confirmed).trial
     with reading(uri) as client:
         search = find_search(client, name)
-        rows = {row.plan.trial: row for row in read_trials(client, search)}
+        every = read_trials(client, search)
+    chosen = choice.trial if choice.trial is not None else choice.of(search, every).plan.trial
+    rows = {row.plan.trial: row for row in every}
     if chosen not in rows or rows[chosen].quality is None or rows[chosen].plan.kind != "trial":
         finished = [trial for trial, row in rows.items() if row.quality is not None and row.plan.kind == "trial"]
         raise RequestError(f"--trial {chosen}: no finished trial; allowed: {', '.join(finished[:20])}")
     spec, row = fetch_spec(uri, search.run_id), rows[chosen]
 
-    from trainables.allowed_folders import reading as reading_of
+    from trainables.allowed_folders import confined_reading
     from trainables.export import export as write_export
     from trainables.loading import needs_own_tuner, read_labels
 
     with tempfile.TemporaryDirectory() as folder:
-        tracked = chosen in {point.trial for point in document.front} or "confirmed_quality" in row.metrics
+        front = build_front(search, every, confirmed=False, axis="trainable").front
+        tracked = chosen in {point.trial for point in front} or "confirmed_quality" in row.metrics
         adapter = _fetch(uri, row, chosen, tracked, storage / name, Path(folder))
-        card = _card(spec, row, document.base_parameters, read_labels(adapter), needs_own_tuner(adapter))
-        with reading_of(spec):
-            proof = write_export(adapter, out, card, form, RANK if rank is None else rank)
+        card = _card(spec, row, search.facts, read_labels(adapter), needs_own_tuner(adapter))
+        kept = RANK if rank is None else rank
+        with confined_reading(spec):
+            proof = write_export(adapter, out, card, form, kept, verification_rows=verification_rows)
     print(f"exported trial {chosen} ({row.plan.method}, {row.plan.trainable_parameters:,} parameters) to {out}")
+    if choice.trial is None:
+        print(choice_note(choice, spec.metric.name, row, every))
     if proof.before is not None and proof.after is not None:
         metric = spec.metric.name
         print(f"{metric} on validation: {proof.before:.4f} as trained, {proof.after:.4f} as LoRA of low rank")
     else:
         alone = ", by PEFT alone" if form == "stock" else ""
-        print(f"verified in a fresh process{alone}: the largest difference of its logits is {proof.difference:.2g}")
+        kind = "" if proof.weights is None else f", its weights are {proof.weights}"
+        print(
+            f"verified in a fresh process{alone}: the largest difference of its logits is {proof.difference:.2g}{kind}"
+        )
 
 
-def export_from(server: str, name: str, out: Path, choice: Choice, form: Format, rank: float | None) -> None:
+def export_from(
+    server: str,
+    name: str,
+    out: Path,
+    choice: Choice,
+    form: Format,
+    rank: float | None,
+    verification_rows: bool = True,
+) -> None:
     """Have a service write the chosen adapter, and unpack it here.
 
     Raises:
@@ -128,6 +147,7 @@ def export_from(server: str, name: str, out: Path, choice: Choice, form: Format,
         choice="knee" if choice.knee else "best",
         format=form,
         rank=rank,
+        verification_rows=verification_rows,
     )
     client = Client(server)
     status = client.export(name, wanted)
@@ -143,6 +163,17 @@ def export_from(server: str, name: str, out: Path, choice: Choice, form: Format,
         (written,) = (one for one in Path(folder).iterdir() if one.is_dir())
         shutil.move(written, out)
     print(f"exported trial {status.trial} of {name} to {out}, verified by the service")
+
+
+def choice_note(choice: Choice, metric: str, row: TrialRow, rows: Sequence[TrialRow]) -> str:
+    """Of which front the chosen trial is."""
+    title = "the knee" if choice.knee else "the best"
+    within = "" if choice.max_parameters is None else f" within {choice.max_parameters:,} parameters"
+    if "confirmed_quality" in row.metrics:
+        return f"it is {title}{within} by confirmed {metric}, {row.metrics['confirmed_quality']:.4f}"
+    confirmed = any("confirmed_quality" in one.metrics for one in rows)
+    why = ", for no confirmed point there is as good" if confirmed else ""
+    return f"it is {title}{within} by {metric} of one training, {row.metrics['quality']:.4f}{why}"
 
 
 def _check_rank(rank: float | None, form: Format) -> None:
@@ -163,8 +194,8 @@ def _fetch(uri: str, row: TrialRow, trial: str, tracked: bool, home: Path, folde
     return Path(shutil.copytree(kept, folder / "adapter"))
 
 
-def _card(spec: SearchSpec, row: TrialRow, base_parameters: int, labels: tuple[str, ...], own: bool) -> Card:
-    plan = row.plan
+def _card(spec: SearchSpec, row: TrialRow, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
+    plan, steps = row.plan, row.metrics.get("steps")
     return Card(
         spec=spec,
         trial=plan.trial,
@@ -177,8 +208,10 @@ def _card(spec: SearchSpec, row: TrialRow, base_parameters: int, labels: tuple[s
         test_quality=row.metrics.get("test_quality"),
         trainable_parameters=plan.trainable_parameters,
         head_parameters=plan.head_parameters,
-        base_parameters=base_parameters,
+        base_parameters=facts.base_parameters,
         adapter_bytes=plan.adapter_bytes,
         labels=labels,
         own_tuner=own,
+        steps=None if steps is None else int(steps),
+        split_rows=facts.rows,
     )

@@ -5,20 +5,25 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from search.commands import examples
 from search.terminal import print_json
 from spaces.errors import RequestError
 from spaces.explain import explain
+from spaces.hints import meant_method
 from spaces.methods.base import Unfit
 from spaces.registry import methods as all_methods
 from spaces.sections import Task
 from spaces.spec import load_spec, parse_value
+
+if TYPE_CHECKING:
+    from search.preflight import Prepared
 
 
 class LayerRow(BaseModel):
@@ -44,6 +49,18 @@ class CountDocument(BaseModel):
     layers: list[LayerRow]
 
 
+class CutRows(BaseModel):
+    """Examples of one split with more tokens than `data.max_length`, which lose some.
+
+    `responses`: how many of them lose the end of their response; null for tasks without.
+    """
+
+    rows: int
+    share: float
+    responses: int | None
+    longest: int
+
+
 class ValidateDocument(BaseModel):
     """What `validate --json` prints."""
 
@@ -58,6 +75,8 @@ class ValidateDocument(BaseModel):
     dropped: list[str]
     labels: list[str]
     rows: dict[str, int]
+    cut: dict[str, CutRows]
+    notes: list[str]
     trials: int
     trainings: int
     max_steps: int
@@ -71,13 +90,14 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
         RequestError: for an unknown method or knob, or a configuration that cannot exist on the model.
     """
     from search.preflight import absolute, inspect
-    from trainables.allowed_folders import reading
+    from trainables.allowed_folders import confined_reading
     from trainables.data.splits import load_splits
     from trainables.weights import read_config
 
     spec = absolute(load_spec(spec_path))
     if method not in all_methods():
-        raise RequestError(f"--method {method}: unknown; allowed: {', '.join(all_methods())}")
+        hint = meant_method(method, all_methods())
+        raise RequestError(f"--method {method}: unknown{hint}; allowed: {', '.join(all_methods())}")
     known = all_methods()[method]
     values = {}
     for setting in settings:
@@ -90,7 +110,7 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
     except ValidationError as error:
         raise RequestError(f"--set {explain(error, known.configuration)}") from None
     labels, note = 2, None
-    with reading(spec):
+    with confined_reading(spec):
         read_config(spec.model)
         if spec.model.task not in (Task.CAUSAL_LM, Task.REGRESSION):
             try:
@@ -144,6 +164,8 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
         dropped=[name for name in spec.methods if name not in prepared.space.names],
         labels=list(prepared.labels),
         rows={"train": len(prepared.train), "validation": len(prepared.validation)},
+        cut=_cut(prepared),
+        notes=list(prepared.notes),
         trials=spec.search.trials,
         trainings=1 + spec.search.trials + confirm.top * confirm.seeds,
         max_steps=spec.training.max_steps,
@@ -161,4 +183,22 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
         table.add_row("outside", f"{', '.join(document.dropped)}: no configuration within the budget")
     table.add_row("data", f"{document.rows['train']:,} rows to train, {document.rows['validation']:,} to validate")
     table.add_row("trainings", f"at most {document.trainings} of {document.max_steps} steps, by {document.metric}")
+    for note in document.notes:
+        table.add_row("note", escape(note))
     console.print(table)
+
+
+def _cut(prepared: Prepared) -> dict[str, CutRows]:
+    """What is cut of each split; nothing of images, which have no tokens."""
+    task = prepared.spec.model.task
+    if task is Task.IMAGE_CLASSIFICATION:
+        return {}
+    return {
+        name: CutRows(
+            rows=split.cut.rows,
+            share=split.cut.rows / len(split),
+            responses=split.cut.responses if task is Task.CAUSAL_LM else None,
+            longest=split.cut.longest,
+        )
+        for name, split in (("train", prepared.train), ("validation", prepared.validation))
+    }

@@ -19,7 +19,7 @@ from spaces.errors import WorkError
 from spaces.spec import SearchSpec, load_spec
 from tracking.client import reading
 from tracking.rows import scan_searches
-from tracking.tables import front_table, ties_note
+from tracking.tables import answer_note, front_table, ties_note
 from tracking.uri import resolve_uri, sqlite_file
 
 
@@ -84,10 +84,10 @@ def _resumable(home: Path) -> Iterator[None]:
 def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
     """Print the front and where its pictures are; 1 when no trial finished."""
     console.print(front_table(summary.front))
+    _say(answer_note(summary.front), console)
     if summary.confirmed.front:
         console.print(front_table(summary.confirmed, confirmed=True))
-        if note := ties_note(summary.confirmed, summary.trials):
-            console.print(note, highlight=False, soft_wrap=True)
+        _say(ties_note(summary.confirmed, summary.trials), console)
     if summary.waiting:
         console.print(
             f"MLflow does not answer: {summary.waiting} events wait in {spec.home}, "
@@ -108,6 +108,11 @@ def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
     for picture in (HTML, PNG):
         console.print(f"wrote {spec.home / picture}", highlight=False, soft_wrap=True)
     return 0
+
+
+def _say(note: str, console: Console) -> None:
+    if note:
+        console.print(note, highlight=False, soft_wrap=True)
 
 
 def _shortage(summary: Summary, spec: SearchSpec) -> str | None:

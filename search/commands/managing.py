@@ -137,7 +137,9 @@ def _table(status: SearchStatus) -> Table:
     for name, point in (("best", status.best), ("knee", status.knee)):
         if point is not None and status.objective is not None:
             size = f"{point.trainable_parameters:,} parameters"
-            table.add_row(
-                name, f"{point.quality:.4f} {status.objective.metric}, {size}: {point.method}, trial {point.trial}"
-            )
+            measured = status.objective.metric + (", confirmed" if point.confirmed_quality is not None else "")
+            score = point.score(confirmed=True)
+            table.add_row(name, f"{score:.4f} {measured}, {size}: {point.method}, trial {point.trial}")
+    if status.best is None and counts.finished:
+        table.add_row("best", "none: no trial is known to beat the head alone")
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -96,8 +97,13 @@ class Client:
         return self._as(ComparisonDocument, "GET", "/v1/compare", params=chosen)
 
     def export(self, name: str, wanted: ExportRequest) -> ExportStatus:
-        """Have an adapter written."""
-        return self._as(ExportStatus, "POST", f"{_path(name)}/exports", json=wanted.model_dump(mode="json"))
+        """Have an adapter written.
+
+        Raises:
+            WorkError: also when no trial of the search beats the head alone, and none was named.
+        """
+        path, sent = f"{_path(name)}/exports", wanted.model_dump(mode="json")
+        return self._as(ExportStatus, "POST", path, conflict=WorkError, json=sent)
 
     def exports(self, name: str) -> tuple[ExportStatus, ...]:
         """Every export of a search."""
@@ -124,7 +130,9 @@ class Client:
         # A service of a later version may say more.
         return kind.model_validate_json(self._asked(verb, path, **request).content, extra="ignore")
 
-    def _asked(self, verb: str, path: str, **request: Any) -> requests.Response:
+    def _asked(
+        self, verb: str, path: str, conflict: type[RequestError | WorkError] = RequestError, **request: Any
+    ) -> requests.Response:
         try:
             answer = self._session.request(verb, f"{self._url}{path}", timeout=self._timeout, **request)
         except requests.RequestException as error:
@@ -135,6 +143,8 @@ class Client:
             said = str(answer.json()["detail"])
         except (ValueError, KeyError, TypeError):
             said = f"HTTP {answer.status_code}; allowed: the address of a paretune service"
+        if answer.status_code == HTTPStatus.CONFLICT:
+            raise conflict(said)
         raise (WorkError if answer.status_code >= 500 else RequestError)(said)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.service.settings import Settings
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 from spaces.sections import HubSource
 from spaces.spec import SearchSpec
 from trainables.allowed_folders import check_inside, local_places
@@ -107,13 +107,20 @@ def _found(path: str, settings: Settings) -> Path | None:
 
 
 def _readable(field: str, path: str, settings: Settings) -> str:
-    """The path within the roots."""
+    """The path within the roots.
+
+    Raises:
+        Unreachable: when it may lie in a root that is away.
+        RequestError: when it lies in none.
+    """
     allowed = ", ".join(str(one) for one in settings.readable)
     try:
         given = Path(path) if Path(path).is_absolute() else _found(path, settings)
         inside = given is not None and any(given.resolve().is_relative_to(root) for root in settings.readable)
     except (OSError, ValueError, RuntimeError):  # a null byte, or links in a circle
         inside = False
+    if not inside and (away := [root for root in settings.readable if not root.is_dir()]):
+        raise Unreachable(f"{field} = {path}: {away[0]} is not there for now")
     if not inside:
         raise RequestError(
             f"{field} = {path}: nothing that the service may read; allowed: paths in {allowed}, absolute or relative"

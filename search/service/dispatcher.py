@@ -24,7 +24,7 @@ from tracking.client import reading
 from tracking.requests import End, Request, count_attempt, keep_end
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from tracking.client import MlflowClient
 
 SECONDS, MOST_SECONDS = 5.0, 40.0
 """Between two looks; at most, while MLflow or Ray is away."""

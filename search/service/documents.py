@@ -39,7 +39,8 @@ class SearchStatus(_Document):
         "In a list, none of a search that was taken up again."
     )
     best: FrontPoint | None = Field(
-        default=None, description="Of the front so far; of one search alone, not of a list."
+        default=None,
+        description="As the front has it; none where no trial beats the head alone. Of one search, not of a list.",
     )
     knee: FrontPoint | None = Field(default=None, description="The point of best trade, likewise.")
     message: str | None = Field(default=None, description="Why it failed, or why it is tried again.")
@@ -87,6 +88,9 @@ class ExportRequest(_Document):
         le=10**6,
         description="Of format lora; below 1: the part of the squared singular values to keep.",
     )
+    verification_rows: bool = Field(
+        default=True, description="Whether to keep the few rows of the validation split that it was verified with."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -125,6 +129,7 @@ class ExportStatus(_Document):
     trial: str
     format: Format
     rank: float | None = Field(description="Of format lora, where it is not the usual one.")
+    verification_rows: bool = Field(default=True, description="Whether it has the rows that it was verified with.")
     state: Literal["queued", "running", "finished", "failed"]
     ahead: int | None = Field(default=None, description="Exports that come before it, while it is queued.")
     message: str | None = Field(description="Why it failed.")

@@ -32,6 +32,7 @@ def main() -> int:
         places = ["--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
         wanted = ["--out", str(out), "--trial", export.trial, "--format", export.form]
         wanted += ["--rank", str(export.rank)] if export.rank is not None else []
+        wanted += [] if export.rows else ["--no-verification-rows"]
         with (
             tempfile.TemporaryDirectory() as empty,
             contextlib.chdir(empty),  # names of models are no folders

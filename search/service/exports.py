@@ -23,34 +23,41 @@ from tracking.client import reading
 from tracking.export_orders import ExportOrder, add_order, drop_order, find_orders
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from tracking.client import MlflowClient
 
 FOLDER = "exports"
 MODULE = "search.service.exporter"
-PATTERN = r"^[0-9]{4,9}-(peft|merged|stock|lora(-[0-9]{1,18}([.][0-9]{1,18})?(e[+-][0-9]{1,3})?)?)$"
+PATTERN = r"^[0-9]{4,9}-(peft|merged|stock|lora(-[0-9]{1,18}([.][0-9]{1,18})?(e[+-][0-9]{1,3})?)?)(-no-rows)?$"
 """Of an identity."""
 
+_NO_ROWS = "-no-rows"
 _EXPORT = f"export{APART}"
 
 
 @dataclass(frozen=True)
 class Export:
-    """Which adapter, in which form; `rank` of a low-rank stand-in, None where it is the usual one."""
+    """Which adapter, in which form; `rank` of a low-rank stand-in, None where it is the usual one.
+
+    `rows`: with those of the validation split that it was verified with.
+    """
 
     trial: str
     form: Format
     rank: float | None
+    rows: bool = True
 
     @property
     def identity(self) -> str:
         """The same for the same export, and a name of a file."""
-        return f"{self.trial}-{self.form}" + (f"-{self.rank:.15g}" if self.rank is not None else "")
+        rank = f"-{self.rank:.15g}" if self.rank is not None else ""
+        return f"{self.trial}-{self.form}{rank}{'' if self.rows else _NO_ROWS}"
 
     @classmethod
     def of(cls, identity: str) -> Export:
         """The export of an identity."""
-        trial, form, *rank = identity.split("-", 2)
-        return cls(trial, cast("Format", form), float(rank[0]) if rank else None)
+        trial, form, *rank = identity.removesuffix(_NO_ROWS).split("-", 2)
+        rows = not identity.endswith(_NO_ROWS)
+        return cls(trial, cast("Format", form), float(rank[0]) if rank else None, rows)
 
 
 def chosen(wanted: ExportRequest, found: Reading) -> Export:
@@ -66,8 +73,9 @@ def chosen(wanted: ExportRequest, found: Reading) -> Export:
         trial = wanted.trial
     else:
         choice = Choice(wanted.max_parameters, False, wanted.choice == "knee", None)
-        trial = choice.of(found.front_document(), found.front_document(confirmed=True)).trial
-    return Export(trial, wanted.format, None if wanted.rank == RANK else wanted.rank)
+        trial = choice.of(found.search, found.trials).plan.trial
+    rows = wanted.verification_rows or wanted.format == "lora"  # which never has any
+    return Export(trial, wanted.format, None if wanted.rank == RANK else wanted.rank, rows)
 
 
 def file_of(settings: Settings, name: str, identity: str) -> Path:
@@ -188,6 +196,7 @@ def _document(
         trial=export.trial,
         format=export.form,
         rank=export.rank,
+        verification_rows=export.rows,
         state=state,
         ahead=ahead,
         message=message,

@@ -13,7 +13,7 @@ from starlette.routing import Match
 
 from search.service.documents import ProblemDocument
 from search.service.headers import HEADERS
-from spaces.errors import RequestError, Unknown, Unreachable, WorkError
+from spaces.errors import NoAnswer, RequestError, Unknown, Unreachable, WorkError
 from spaces.plain_values import shortened
 from tracking.values import clean
 
@@ -64,6 +64,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestError)
     async def wrong(request: Request, error: RequestError) -> JSONResponse:
         return problem(request, 404 if isinstance(error, Unknown) else 422, str(error))
+
+    @app.exception_handler(NoAnswer)
+    async def unanswered(request: Request, error: NoAnswer) -> JSONResponse:
+        return problem(request, 409, " ".join(str(error).split()))
 
     @app.exception_handler(Unreachable)
     @app.exception_handler(WorkError)

@@ -29,7 +29,7 @@ def exports(name: Name, service: Service) -> list[ExportStatus]:
 
 
 @router.post(
-    "", status_code=202, dependencies=[RUN], responses={202: {"headers": located("export")}, **problems(400, 404)}
+    "", status_code=202, dependencies=[RUN], responses={202: {"headers": located("export")}, **problems(400, 404, 409)}
 )
 def export(name: Name, wanted: ExportRequest, service: Service, response: Response) -> ExportStatus:
     """Have an adapter written and verified. It takes about as long as loading the base twice."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from operator import itemgetter
 
 from search.service.documents import Phase
 from search.service.jobs import APART, Job
@@ -23,6 +24,8 @@ GIVEN_UP = 3
 AWAY = os.EX_TEMPFAIL
 """With which a driver ends that found its storage, MLflow, Ray or the database away: it is followed by others until it
 finds them, however many that are."""
+
+_DIGITS = 10
 
 FIRST_SECONDS, MOST_SECONDS = 5.0, 300.0
 """Between a job that failed and the next one; twice as long after every further one that failed."""
@@ -99,21 +102,26 @@ def standings(requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Map
     asked for again says nothing.
     """
     found = []
+    numbered = _numbered(jobs)
     for one in requests:
         attempt = one.attempts + (job_name(one, one.attempts + 1) in jobs)
         job = jobs.get(job_name(one, attempt))
         if job is not None and not job.alive and attempt <= one.since:
             job = None
-        past = _past(one, attempt, jobs)
+        past = [known for number, known in numbered.get(one.name, ()) if one.since < number <= attempt]
         outages = sum(earlier.code == AWAY for earlier in past)
         found.append(Standing(one, job, attempt, tracked.get(one.name), outages, _not_before(past)))
     return found
 
 
-def _past(request: Request, attempt: int, jobs: Mapping[str, Job]) -> list[Job]:
-    """The jobs since it was last asked for that Ray knows, the last one first."""
-    names = (job_name(request, number) for number in range(attempt, request.since, -1))
-    return [jobs[name] for name in names if name in jobs]
+def _numbered(jobs: Mapping[str, Job]) -> dict[str, list[tuple[int, Job]]]:
+    """The jobs of each search with the numbers of their attempts, the last one first."""
+    found: dict[str, list[tuple[int, Job]]] = {}
+    for key, job in jobs.items():
+        name, _, number = key.rpartition(APART)
+        if number.isascii() and number.isdigit() and len(number) <= _DIGITS:
+            found.setdefault(name, []).append((int(number), job))
+    return {name: sorted(of, key=itemgetter(0), reverse=True) for name, of in found.items()}
 
 
 def _not_before(past: Sequence[Job]) -> float:

@@ -17,11 +17,11 @@ from search.service.statuses import status_of, unreadable, with_trials
 from spaces.errors import Unknown, WorkError
 from tracking.client import one_line, reading
 from tracking.requests import Request, find_requests
-from tracking.rows import SearchRow, find_search, read_trials, scan_searches
+from tracking.rows import SearchRow, deleted_search, find_search, read_trials, scan_searches
 from tracking.views import build_front
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from tracking.client import MlflowClient
 
 logger = logging.getLogger(__name__)
 
@@ -114,9 +114,14 @@ def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str)
     """
     known = known_jobs(jobs)
     found = list_statuses(settings, readings, known, name)
+    deleted = _deleted(settings, name) if not found or found[0].started is None else None
     if not found:
+        if deleted is not None:
+            raise Unknown(f"search {name!r}: {deleted}")
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
     status = found[0]  # where a name was spoiled, two may seem to have it
+    if deleted is not None:
+        return status.model_copy(update={"message": deleted})
     if status.started is not None:
         reading_of = readings.of(name)
         try:
@@ -126,6 +131,11 @@ def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str)
     if status.state in ("failed", "queued") and status.message is None and known is not None:
         return status.model_copy(update={"message": _why(settings, jobs, known, name) or None})
     return status
+
+
+def _deleted(settings: Settings, name: str) -> str | None:
+    with reading(settings.tracking_uri) as client:
+        return deleted_search(client, name)
 
 
 def _why(settings: Settings, jobs: Jobs, known: Mapping[str, Job], name: str) -> str:

@@ -13,7 +13,6 @@ from search.service.marks import is_marked
 from search.service.pace import seconds_left, seconds_left_since
 from search.service.scheduling import Standing
 from spaces.errors import RequestError
-from spaces.fronts import knee
 from spaces.spec import SearchSpec, load_spec
 from tracking.documents import FrontDocument, ObjectiveName, TrialCounts
 from tracking.requests import Request
@@ -72,15 +71,11 @@ def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
 def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRow]) -> SearchStatus:
     """With what its trials say."""
     left = seconds_left(trials, status.planned) if status.state == "running" and status.planned is not None else None
-    status = status.model_copy(update={"eta_seconds": left})
+    status = status.model_copy(update={"eta_seconds": left, "best": document.best, "knee": document.knee})
     if spoiled := [one.reason for one in trials if one.spoiled]:
         said = f"{len(spoiled)} of its trainings cannot be read; the first: {spoiled[0]}"
         status = status.model_copy(update={"message": status.message or said})
-    points = document.front
-    if not points:
-        return status
-    best = knee(points, lambda one: one.quality, lambda one: one.trainable_parameters, document.objective.mode)
-    return status.model_copy(update={"best": points[-1], "knee": best})
+    return status
 
 
 def _reason(phase: Phase, row: SearchRow | None) -> str | None:

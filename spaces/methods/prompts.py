@@ -15,10 +15,14 @@ from spaces.methods.base import Configuration, Method, Unfit
 class VirtualTokensConfiguration(Configuration):
     """Training does not begin at the pretrained model: a prompt, however it is initialised, changes the output.
 
-    Virtual tokens take positions as others do: the data's texts must leave room for them.
+    Virtual tokens take positions as others do: those that data.max_length leaves.
     """
 
-    virtual_tokens: int = Field(default=20, ge=1, description="Length of the prompt; at most half of all positions.")
+    virtual_tokens: int = Field(
+        default=20,
+        ge=1,
+        description="Length of the prompt; at most half of all positions, and those that data.max_length leaves.",
+    )
 
 
 class PromptTuningConfiguration(VirtualTokensConfiguration):
@@ -53,9 +57,7 @@ class Prompt(Method[V]):
         width, longest = self._limits(inventory)
         tokens = configuration.virtual_tokens
         if longest is not None and tokens > longest:
-            reason = (
-                f"virtual_tokens = {tokens} exceeds half the positions of {inventory.model_type}; allowed: {longest}"
-            )
+            reason = f"virtual_tokens = {tokens} exceeds the room in {inventory.model_type}; allowed: {longest}"
             raise Unfit(reason, smallest=width)
         total = tokens * width
         return Count(total, total, 4 * total, inventory.head_parameters, inventory.base_parameters, total, layers=())
@@ -72,7 +74,15 @@ class Prompt(Method[V]):
         reason = "it takes no tokens" if text is None else self.obstacle(text)
         if text is None or reason is not None:
             raise Unfit(f"{self.name}: impossible with this {inventory.model_type}: {reason}", smallest=0)
-        return self.width(inventory, text), text.positions // 2 if text.positions is not None else None
+        if text.positions is None or text.room is None:
+            return self.width(inventory, text), None
+        if text.room < 1:
+            raise Unfit(
+                f"{self.name}: data.max_length = {text.longest} leaves no room among the {text.positions} positions of "
+                f"this {inventory.model_type}",
+                smallest=0,
+            )
+        return self.width(inventory, text), min(text.positions // 2, text.room)
 
 
 class PromptTuning(Prompt[PromptTuningConfiguration]):

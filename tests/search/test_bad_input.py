@@ -270,6 +270,13 @@ class TestData:
             ("train", ["a film,good", "b film,good"], "every row has the label 'good'; allowed: two labels or more"),
             ("train", ["a film,good", "b film"], "cannot be read as csv (line 3: 1 fields under a header of 2)"),
             ("train", [], "has no rows"),
+            ("train", ["a film,7", "b film,007"], "row 2: column 'label' holds the label '007', and '7' elsewhere, wh"),
+            ("train", ['"a film,good', 'b film",bad'], "cannot be read as csv (lines 2 to 3 are one row within quotes"),
+            (
+                "train",
+                ["a film,good", "b film,b\u00fcd\0"],
+                "cannot be read as csv (line 3: a NUL byte); allowed: a whole csv",
+            ),
             (
                 "validation",
                 ["a film,awful"],
@@ -281,6 +288,61 @@ class TestData:
         path = asker.place.folder / "rows.csv"
         path.write_text("\n".join(["text,label", *rows]) + "\n")
         assert f"data.{split} = {path}: {expected}" in asker.search(data={split: "rows.csv"})
+
+
+class TestLength:
+    """What a length leaves of the examples."""
+
+    def test_none(self, asker: Asker) -> None:
+        line = asker.search(data={"max_length": 2})
+        assert (
+            "data.max_length = 2: no room for text beside 2 tokens of the tokenizer's own; allowed: at least 3" in line
+        )
+
+    def test_no_end_of_any_response(self, asker: Asker, minilm: Path) -> None:
+        from transformers import AutoTokenizer, GPT2Config
+
+        folder = asker.place.folder / "decoder"
+        tokenizer = AutoTokenizer.from_pretrained(minilm, eos_token="[SEP]")
+        tokenizer.save_pretrained(folder)
+        GPT2Config(vocab_size=len(tokenizer), n_positions=64).save_pretrained(folder)
+        (folder / "model.safetensors").touch()
+        rows = [{"ask": "one", "answer": "two " * 9} for _ in range(4)]
+        (asker.place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        given = {"prompt": "ask", "response": "answer", "max_length": 8, "train": "rows.jsonl", "validation": None}
+        data = {**given, "validation_fraction": 0.5}
+        line = asker.search(model={"path": "decoder", "task": "causal-lm"}, data=data)
+        assert "data.max_length = 8: every response of data.train loses its end; allowed: more, such as the 11" in line
+
+
+def test_what_is_cut_is_said_before_training(workplace: Workplace) -> None:
+    """By `validate`, as text and as JSON; rows and shares against the words of the file."""
+    texts = [("fine " * count, "good" if count % 2 else "bad") for count in range(1, 41)]
+    path = workplace.folder / "rows.csv"
+    path.write_text("\n".join(["text,label", *(f"{text.strip()},{label}" for text, label in texts)]))
+    spec = str(workplace.spec(data={"train": "rows.csv"}))  # 16 tokens: 14 words and two of the tokenizer's own
+    document = workplace.read("validate", spec)
+    assert document["cut"] == {
+        "train": {"rows": 26, "share": 26 / 40, "responses": None, "longest": 42},
+        "validation": {"rows": 0, "share": 0, "responses": None, "longest": document["cut"]["validation"]["longest"]},
+    }
+    (note,) = document["notes"]
+    assert note == (
+        "data.max_length = 16: 26 of 40 rows (65 %) of data.train have more tokens and are cut, the longest has 42"
+    )
+    shown = " ".join(workplace.call("validate", spec).stdout.split())
+    assert note in shown
+
+
+def test_what_may_not_be_meant_is_said_before_training(workplace: Workplace) -> None:
+    """Labels in two ways to write capitals, and rows that run over lines."""
+    path = workplace.folder / "rows.csv"
+    path.write_text('text,label\n"good\nfilm",Good\nbad film,bad\nfine film,good\n')
+    notes = workplace.read("validate", str(workplace.spec(data={"train": "rows.csv"})))["notes"]
+    assert notes == [
+        f"data.train = {path}: 1 rows run over line ends, within quotes; the first begins at line 2",
+        "data.label = label: 'Good' and 'good' differ in capitals alone and are two classes",
+    ]
 
 
 class TestBudget:

@@ -103,7 +103,10 @@ def test_a_search_runs_on_both_nodes_of_a_cluster(workplace: Workplace, address:
     # Long enough for the actor on the second node to start while the first one trains.
     steps = {"max_steps": 3000}
     spec = workplace.spec(
-        training=steps, search={"trials": 5, "rungs": 2, "concurrent": "auto"}, confirm={"top": 1, "seeds": 1}
+        training=steps,
+        objective={"metric": "loss"},
+        search={"trials": 5, "rungs": 2, "concurrent": "auto"},
+        confirm={"top": 1, "seeds": 1},
     )
     done = workplace.run("search", str(spec), "--address", address)
     assert done.returncode == 0, done.stderr

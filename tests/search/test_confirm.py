@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from search.confirm import choose_points, confirmation_plan, planned_round, summarise
 from search.recorder import Ended
-from spaces.fronts import front
+from spaces.fronts import front, knee
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan, TrialResult
 from spaces.spec import parse_spec
@@ -33,21 +33,45 @@ def ended(trial: int, size: int, quality: float, method: str = "sparta") -> Ende
     return Ended(plan, TrialResult(state="finished", quality=quality, steps=1))
 
 
-@given(st.sets(st.integers(1, 10**6), min_size=1, max_size=12), st.integers(0, 15))
-def test_the_best_is_always_among_them(sizes: set[int], top: int) -> None:
-    points = [ended(i, size, i / 100) for i, size in enumerate(sorted(sizes))]
-    chosen = choose_points(points, top)
-    assert len(chosen) == min(top, len(points))
+@given(st.sets(st.integers(1, 10**6), min_size=1, max_size=12), st.integers(0, 15), st.integers(-1, 12))
+def test_best_and_knee_are_among_them_and_nothing_that_does_not_beat_the_head(
+    sizes: set[int], top: int, head: int
+) -> None:
+    points = [ended(i, size, (i + 1) ** 0.5) for i, size in enumerate(sorted(sizes))]
+    able = [one for one in points if one.quality > head / 4]
+    chosen = choose_points(points, top, reference=head / 4, mode="max")
+    assert len(chosen) == min(top, len(able))
     assert len({one.plan.trial for one in chosen}) == len(chosen)
-    if top:
-        assert chosen[-1] == points[-1]
-    if top >= 2 and len(points) >= 2:
-        assert chosen[0] == points[0]
+    assert all(one in able for one in chosen)
+    if chosen:
+        assert chosen[-1] == able[-1]
+    if len(chosen) > 1:
+        assert knee(able, lambda one: one.quality, lambda one: one.plan.trainable_parameters, "max") in chosen
 
 
 def test_the_others_are_evenly_spaced_in_log_parameters() -> None:
-    points = [ended(i, size, i / 100) for i, size in enumerate((10, 12, 14, 100, 900, 1000))]
-    assert [one.plan.trainable_parameters for one in choose_points(points, 3)] == [10, 100, 1000]
+    sizes = (10, 12, 40, 100, 130, 900, 1000)
+    points = [
+        ended(i, size, quality) for i, (size, quality) in enumerate(zip(sizes, (1, 2, 3, 4, 50, 60, 61), strict=True))
+    ]
+
+    def chosen(top: int, reference: float = 0.0) -> list[int]:
+        return [one.plan.trainable_parameters for one in choose_points(points, top, reference=reference, mode="max")]
+
+    assert [chosen(top) for top in (1, 2, 3, 4)] == [[1000], [130, 1000], [10, 130, 1000], [10, 40, 130, 1000]]
+    assert chosen(3, reference=2) == [40, 130, 1000]
+    assert chosen(3, reference=61) == []
+
+
+def test_without_a_head_that_is_known_nothing_is_confirmed(tmp_path: Path) -> None:
+    assert run(tmp_path, FRONT, lambda trial, seed: 0.5, 3, 4, reference=None) == []
+    assert run(tmp_path, FRONT, lambda trial, seed: 0.5, 3, 4, reference=0.99) == []
+
+
+def test_what_is_near_the_front_beats_the_head_as_well(tmp_path: Path) -> None:
+    points = [ended(0, 100, 0.501), ended(1, 1_000, 0.7)]
+    rounds = run(tmp_path, [*points, ended(2, 110, 0.499)], lambda trial, seed: 0.5, top=2, seeds=4, reference=0.5)
+    assert {trial for one in rounds for trial in one} == {"0000", "0001"}
 
 
 def test_everything_random_follows_the_fresh_seed() -> None:
@@ -60,7 +84,12 @@ def test_everything_random_follows_the_fresh_seed() -> None:
 
 
 def run(
-    tmp_path: Path, trials: Sequence[Ended], qualities: Callable[[str, int], float], top: int, seeds: int
+    tmp_path: Path,
+    trials: Sequence[Ended],
+    qualities: Callable[[str, int], float],
+    top: int,
+    seeds: int,
+    reference: float | None = 0.1,
 ) -> list[list[str]]:
     """Confirm as a search would, with made-up qualities; gives the trials of each round."""
     spec = parse_spec(
@@ -76,7 +105,7 @@ def run(
     by_trial = {one.plan.trial: one for one in trials}
     of = front(trials, lambda one: one.quality, lambda one: one.plan.trainable_parameters, "max")
     rounds = []
-    while plans := planned_round(by_trial, of, ledger, spec, validation_rows=1_000):
+    while plans := planned_round(by_trial, of, ledger, spec, validation_rows=1_000, reference=reference):
         for plan in plans:
             assert plan.confirms is not None
             ledger.trial(plan.trial).write_plan(plan)

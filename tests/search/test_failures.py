@@ -36,7 +36,8 @@ def test_a_dead_worker_is_replaced_and_its_trial_goes_on(workplace: Workplace) -
 def test_the_test_split_is_not_read_before_confirm(workplace: Workplace) -> None:
     broken = workplace.folder / "test.csv"
     broken.write_text("text,label\nfine words,unheard of\n")
-    spec = workplace.spec(data={"test": str(broken)}, confirm={"top": 1, "seeds": 1})
+    confirm = {"top": 1, "seeds": 1}
+    spec = workplace.spec(data={"test": str(broken)}, objective={"metric": "loss"}, confirm=confirm)
     done = workplace.call("search", str(spec))
     assert done.returncode == 1
     assert "data.test" in done.stderr

@@ -58,7 +58,10 @@ def workers(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     steps = {"max_steps": 540}
     spec = workplace.spec(
-        training=steps, search={"trials": 4, "rungs": 3, "concurrent": 2}, confirm={"top": 1, "seeds": 1}
+        training=steps,
+        objective={"metric": "loss"},
+        search={"trials": 4, "rungs": 3, "concurrent": 2},
+        confirm={"top": 1, "seeds": 1},
     )
     driver = workplace.start("search", str(spec))
     wait_for(lambda: len(results(workplace)) >= 2, driver)
@@ -85,7 +88,10 @@ def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
 @pytest.mark.cluster
 def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workplace) -> None:
     steps = {"max_steps": 540}
-    spec = workplace.spec(training=steps, search={"trials": 4, "rungs": 3}, confirm={"top": 1, "seeds": 1})
+    confirm = {"top": 1, "seeds": 1}
+    spec = workplace.spec(
+        training=steps, objective={"metric": "loss"}, search={"trials": 4, "rungs": 3}, confirm=confirm
+    )
     driver = workplace.start("search", str(spec))
     wait_for(lambda: len(results(workplace)) >= 1, driver)
     driver.send_signal(signal.SIGINT)

@@ -112,7 +112,10 @@ def test_every_split_is_encoded_once_a_search(workplace: Workplace, monkeypatch:
 
     monkeypatch.setattr(TextEncoder, "encode", counted)
     spec = workplace.spec(
-        data={"test": str(workplace.data / "test.csv")}, search={"trials": 2}, confirm={"top": 1, "seeds": 2}
+        data={"test": str(workplace.data / "test.csv")},
+        objective={"metric": "loss"},
+        search={"trials": 2},
+        confirm={"top": 1, "seeds": 2},
     )
     done = workplace.call("search", str(spec))
     assert done.returncode == 0, done.stderr

@@ -22,16 +22,17 @@ WORDS = ["fine", "great", "lovely", "warm", "bright", "poor", "awful", "cold", "
 
 
 def search_and_export(workplace: Workplace, form: str, **sections: Any) -> dict[str, Any]:
-    """Search with a few trials and export the best; gives the front."""
+    """Search with a few trials and export the one of best quality; gives the front."""
     usual = {"search": {"trials": 3, "rungs": 1}, "confirm": {"top": 1, "seeds": 1}}
     done = workplace.call("search", str(workplace.spec(**{**usual, **sections})))
     assert done.returncode == 0, done.stderr
     trials = workplace.read("trials", "mine")
     assert {trial["state"] for trial in trials["trials"]} == {"finished"}, trials
     assert trials["reference"]["state"] == "finished"
-    exported = workplace.call("export", "mine", "--out", form, "--format", form)
-    assert exported.returncode == 0, exported.stderr
     front: dict[str, Any] = workplace.read("front", "mine")
+    trial = front["front"][-1]["trial"]
+    exported = workplace.call("export", "mine", "--out", form, "--format", form, "--trial", trial)
+    assert exported.returncode == 0, exported.stderr
     return front
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.integration
 
 FRONT_KEYS = {
     "search", "base_model", "base_parameters", "budget", "objective", "reference", "hypervolume", "trials", "front",
+    "best", "knee",
 }  # fmt: skip
 POINT_KEYS = {
     "trial", "run_id", "method", "config", "quality", "confirmed_quality", "confirmed_std", "test_quality",
@@ -42,7 +44,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_da
     place = Workplace(tmp_path_factory.mktemp("place"), tiny_model, tiny_data)
     spec = place.spec(
         data={"test": str(tiny_data / "test.csv")},
-        training={"max_steps": 18},
+        training={"max_steps": 60},
         search={"trials": 8, "rungs": 2, "concurrent": "auto"},
         confirm={"top": 2, "seeds": 2},
     )
@@ -82,8 +84,8 @@ def test_front_json_is_the_contract(searched: Workplace) -> None:
     assert all(10 <= size <= 3000 for size in sizes)
     assert document["reference"]["quality"] is not None
     assert 0 <= document["hypervolume"] <= 1
-    assert points[-1]["confirmed_quality"] is not None
-    assert points[-1]["test_quality"] is not None
+    assert document["best"]["confirmed_quality"] is not None
+    assert document["best"]["test_quality"] is not None
 
 
 def test_no_trial_beats_the_front(searched: Workplace) -> None:
@@ -151,6 +153,20 @@ def test_every_trial_can_be_exported_and_verified(searched: Workplace) -> None:
         assert json.loads((out / "labels.json").read_text()) == ["bad", "good"]
 
 
+@pytest.mark.parametrize("mark", ["best", "knee"])
+def test_status_front_and_export_give_the_same_trial(searched: Workplace, mark: str) -> None:
+    point = read(searched, "front", "mine")[mark]
+    assert read(searched, "status", "mine")[mark] == point
+    head = read(searched, "trials", "mine")["reference"]["quality"]
+    assert point["confirmed_quality"] > head
+    done = searched.call("export", "mine", f"--{mark}", "--out", str(searched.folder / mark))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"exported trial {point['trial']} (")
+    assert f"it is the {mark} by confirmed accuracy, {point['confirmed_quality']:.4f}" in done.stdout
+    (row,) = [line for line in searched.call("front", "mine").stdout.splitlines() if mark in line.split()[-2:]]
+    assert row.split()[0] == point["trial"]
+
+
 def test_a_sparse_adapter_is_exported_for_plain_peft(searched: Workplace) -> None:
     trials = read(searched, "trials", "mine")["trials"]
     trial = next(one["trial"] for one in trials if one["method"] == "sparta")
@@ -163,7 +179,7 @@ def test_a_sparse_adapter_is_exported_for_plain_peft(searched: Workplace) -> Non
 
 
 def test_a_low_rank_stand_in_tells_its_loss_of_quality(searched: Workplace) -> None:
-    best = read(searched, "front", "mine", "--confirmed")["front"][-1]
+    best = read(searched, "front", "mine")["best"]
     out = searched.folder / "low-rank"
     done = searched.call("export", "mine", "--out", str(out), "--format", "lora", "--rank", "2")
     assert done.returncode == 0, done.stderr
@@ -175,7 +191,7 @@ def test_the_best_is_exported_merged_and_needs_no_adapter(searched: Workplace) -
     out = searched.folder / "merged"
     done = searched.call("export", "mine", "--out", str(out), "--format", "merged")
     assert done.returncode == 0, done.stderr
-    best = read(searched, "front", "mine", "--confirmed")["front"][-1]
+    best = read(searched, "front", "mine")["best"]
     assert best["trial"] in done.stdout
     assert not (out / "adapter_config.json").exists()
     assert json.loads((out / "config.json").read_text())["id2label"] == {"0": "bad", "1": "good"}
@@ -199,11 +215,15 @@ def test_a_damaged_adapter_is_noticed(searched: Workplace) -> None:
 
 
 def test_the_recipe_trains_the_same_again(searched: Workplace) -> None:
-    best = read(searched, "front", "mine", "--confirmed")["front"][-1]
-    out = searched.folder / "best"
+    best = read(searched, "front", "mine")["best"]
+    out = searched.folder / "again"
     assert searched.call("export", "mine", "--out", str(out)).returncode == 0
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
-    done = searched.call("search", str(out / "recipe.yaml"))
+    assert (recipe["model"]["path"], recipe["storage"]) == (searched.model.name, "./paretune-runs")
+    files = {"model.path": searched.model, "data.train": searched.data / recipe["data"]["train"]}
+    files |= {f"data.{split}": searched.data / recipe["data"][split] for split in ("validation", "test")}
+    places = [word for field, path in files.items() for word in ("--set", f"{field}={path}")]
+    done = searched.call("search", str(out / "recipe.yaml"), *places)
     assert done.returncode == 0, done.stderr
     (again,) = read(searched, "front", recipe["name"])["front"]
     assert again["config"] == best["config"]
@@ -251,6 +271,52 @@ def test_resume_of_a_finished_search_does_what_a_killed_driver_left_undone(searc
     assert json.loads(kept.read_text()) == front
     uploaded = [json.loads(path.read_text()) for path in Path(spec.storage).glob("mlartifacts/*/artifacts/front.json")]
     assert [one for one in uploaded if one["search"] == "mine"] == [front]
+
+
+SPOILED_FILES = (
+    "spec.yaml",
+    "search.json",
+    "finished",
+    "stop",
+    "driver",
+    "optuna.db",
+    "outbox.jsonl",
+    "outbox.offset",
+    "outbox.lock",
+    "front.json",
+    "front.html",
+    "front.png",
+    "trials/0000/plan.json",
+    "trials/0000/result.json",
+    "trials/0000/rungs.jsonl",
+    "trials/0000/adapter/adapter_config.json",
+    "trials/0000/adapter/adapter_model.safetensors",
+)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\0junk" * 300, None], ids=["empty", "junk", "a folder"])
+@pytest.mark.parametrize("name", SPOILED_FILES)
+def test_a_spoiled_file_is_said_in_one_line_and_costs_nothing_else(
+    searched: Workplace, name: str, content: bytes | None
+) -> None:
+    file = searched.home / name
+    kept = file.read_bytes() if file.is_file() else None
+    file.unlink(missing_ok=True)
+    file.mkdir() if content is None else file.write_bytes(content)
+    try:
+        for command in ("doctor", "front", "trials"):
+            done = searched.call(command, "mine")
+            said = [line for line in done.stderr.splitlines() if line]
+            assert done.returncode in (0, 1, 2)
+            assert len(said) == (done.returncode != 0 and bool(said))
+            assert "please report" not in done.stderr
+            if command != "doctor":  # what MLflow has is read from there
+                assert done.returncode == 0, done.stderr
+    finally:
+        shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
+        if kept is not None:
+            file.write_bytes(kept)
+    assert read(searched, "doctor", "mine")["healthy"]
 
 
 def test_count_says_what_was_trained(searched: Workplace) -> None:

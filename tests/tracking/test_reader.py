@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +19,7 @@ from tracking import rows
 from tracking.client import connect
 from tracking.documents import Axis, SearchesDocument
 from tracking.reader import front_document, searches_document, trials_document
-from tracking.rows import find_search, list_searches, read_trials
+from tracking.rows import deleted_trials, find_search, list_searches, read_trials
 from tracking.views import build_front
 from tracking.writer import SearchWriter
 
@@ -117,7 +118,7 @@ def test_deleted_runs_and_foreign_runs_are_not_seen(uri: str, spec: SearchSpec) 
     client.delete_run(front_document(uri, "demo").front[-1].run_id)
     assert [point.trial for point in front_document(uri, "demo").front] == ["0000"]
     client.delete_run(list_searches(client)[0].run_id)
-    with pytest.raises(RequestError, match="there are no searches yet"):
+    with pytest.raises(RequestError, match="its run is deleted in MLflow"):
         front_document(uri, "demo")
 
 
@@ -168,6 +169,9 @@ def test_the_front_is_that_of_all_trials_though_few_are_read(
     generator = random.Random(f"{metric} {confirmed} {axis}")
     writer = SearchWriter(uri, spec, "id", spec.home / "id")
     writer.start_search(Budget(50_000, 50), 1_000_000, 770)
+    head = plan("reference", kind="reference", parameters=0)
+    writer.start_trial(head)
+    writer.end_trial(head, finished(0.5))
     for number in range(60):
         size = generator.randrange(1, 200)
         one = plan(f"{number:04d}", parameters=10 * size)
@@ -188,6 +192,8 @@ def test_the_front_is_that_of_all_trials_though_few_are_read(
     search = find_search(client, "demo")
     assert found == build_front(search, read_trials(client, search), confirmed=confirmed, axis=axis)
     assert len(found.front) > 1
+    assert found.best is not None
+    assert found.knee is not None
 
 
 @pytest.mark.parametrize("quality", [float("nan"), float("inf"), float("-inf")])
@@ -196,3 +202,44 @@ def test_a_quality_that_is_not_finite_is_none(uri: str, spec: SearchSpec, qualit
     write(uri, spec, "id", [quality, 0.6])
     assert [point.trial for point in front_document(uri, "demo").front] == ["0001"]
     assert [one.quality for one in trials_document(uri, "demo").trials] == [None, 0.6]
+
+
+def test_a_search_of_a_deleted_experiment_is_told_from_none(uri: str, spec: SearchSpec) -> None:
+    write(uri, spec, "id", [0.6])
+    client = connect(uri)
+    experiment = client.get_experiment_by_name("paretune")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    restoring = f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+    told = f"its experiment paretune is deleted in MLflow; restore it: {restoring}"
+    for read in (front_document, trials_document):
+        with pytest.raises(RequestError, match=f"search 'demo': {re.escape(told)}$"):
+            read(uri, "demo")
+    with pytest.raises(RequestError, match="search 'other': not in MLflow"):
+        front_document(uri, "other")
+    with pytest.raises(RequestError, match="not in MLflow"):
+        front_document(uri, "it's")
+    client.restore_experiment(experiment.experiment_id)
+    assert [point.trial for point in front_document(uri, "demo").front] == ["0000"]
+
+
+def test_a_search_whose_run_was_deleted_says_how_to_restore_it(uri: str, spec: SearchSpec) -> None:
+    write(uri, spec, "first", [0.6])
+    write(uri, spec, "second", [0.7])
+    client = connect(uri)
+    earlier, later = (row.run_id for row in reversed(list_searches(client)))
+    client.delete_run(later)
+    assert front_document(uri, "demo").front[0].quality == 0.6  # the one that is left
+    client.delete_run(earlier)
+    with pytest.raises(RequestError, match=f"`mlflow runs restore --run-id {later}`"):
+        front_document(uri, "demo")
+
+
+def test_deleted_trials_are_known(uri: str, spec: SearchSpec) -> None:
+    write(uri, spec, "id", [0.6, 0.7])
+    client = connect(uri)
+    search = find_search(client, "demo")
+    gone = front_document(uri, "demo").front[-1]
+    client.delete_run(gone.run_id)
+    assert deleted_trials(client, search) == {gone.trial: gone.run_id}
+    assert [one.trial for one in trials_document(uri, "demo").trials] == ["0000"]

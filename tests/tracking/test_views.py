@@ -57,7 +57,10 @@ def test_the_front_says_what_the_contract_says() -> None:
     ]
     document = build_front(search_row(), trials, confirmed=False, axis="trainable").model_dump(mode="json")
     area = hypervolume([(0.75, 1000)], at_least=50, budget=50_000, reference=0.5, perfect=1.0)
+    (point,) = document["front"]
     assert document == {
+        "best": point,
+        "knee": point,
         "search": "demo",
         "base_model": "some/model",
         "base_parameters": 1_000_000,

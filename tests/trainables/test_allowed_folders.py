@@ -13,7 +13,7 @@ import pytest
 
 from spaces.errors import RequestError, WorkError
 from spaces.spec import SearchSpec, parse_spec
-from trainables.allowed_folders import check_inside, open_inside, reading, reading_only
+from trainables.allowed_folders import check_inside, confined_reading, open_inside, reading_only
 
 SECRET = "root:x:0:0"
 
@@ -46,7 +46,7 @@ def test_what_lies_in_the_folder_is_read_through_links_as_well(root: Path) -> No
     (root / "current").symlink_to(root / "model")
     (root / "model" / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00001.safetensors"}}')
     for given in (spec(root), spec(root, model={"path": str(root / "current")}), spec(root, model={"path": "org/hub"})):
-        with reading(given):
+        with confined_reading(given):
             pass
 
 
@@ -104,7 +104,7 @@ def test_a_folder_from_which_something_leads_out_is_refused(
     root: Path, prepare: Callable[[Path], None], message: str
 ) -> None:
     prepare(root)
-    with pytest.raises(RequestError, match=rf"model\.path = {root}/model: {message}"), reading(spec(root)):
+    with pytest.raises(RequestError, match=rf"model\.path = {root}/model: {message}"), confined_reading(spec(root)):
         raise AssertionError("was read")
     with pytest.raises(RequestError, match=message):
         check_inside("model.path", str(root / "model"), [root], most=100)
@@ -117,14 +117,14 @@ def test_a_file_that_lies_elsewhere_is_refused(root: Path, path: str) -> None:
     (root / "link").symlink_to("../secret")
     given = path.format(root.parent)
     for data in ({"train": given}, {"train": {"hub": given}}, {"train": str(root / "train.csv"), "test": given}):
-        with pytest.raises(RequestError, match=f"= {given}: leads elsewhere"), reading(spec(root, data=data)):
+        with pytest.raises(RequestError, match=f"= {given}: leads elsewhere"), confined_reading(spec(root, data=data)):
             raise AssertionError("was read")
 
 
 def test_a_pipe_that_is_named_as_data_is_refused(root: Path) -> None:
     os.mkfifo(root / "pipe.csv")
     given = spec(root, data={"train": str(root / "pipe.csv")})
-    with pytest.raises(RequestError, match="neither a file nor a folder"), reading(given):
+    with pytest.raises(RequestError, match="neither a file nor a folder"), confined_reading(given):
         raise AssertionError("was read")
 
 
@@ -172,7 +172,7 @@ def test_what_was_swapped_while_it_was_read_counts_for_nothing(
     root: Path, swap: Callable[[Path], Iterator[None]], failing: bool
 ) -> None:
     def read() -> None:
-        with reading(spec(root)):
+        with confined_reading(spec(root)):
             swapping = swap(root)
             next(swapping)
             said = (root / "train.csv").read_text()
@@ -187,12 +187,12 @@ def test_what_was_swapped_while_it_was_read_counts_for_nothing(
 
 def test_a_file_that_was_missing_and_came_while_it_was_read_counts_for_nothing(root: Path) -> None:
     given = spec(root, data={"train": str(root / "late.csv")})
-    with pytest.raises(WorkError, match="was changed while it was read"), reading(given):
+    with pytest.raises(WorkError, match="was changed while it was read"), confined_reading(given):
         (root / "late.csv").symlink_to("../secret/words.txt")
 
 
 def test_what_others_do_beside_it_does_not_matter(root: Path) -> None:
-    with reading(spec(root)):
+    with confined_reading(spec(root)):
         (root / "more.csv").write_text("text,label\n")
         (root / "set" / "more.csv").write_text("text,label\n")
 
@@ -210,5 +210,5 @@ def test_a_file_is_opened_by_what_it_is(root: Path) -> None:
 
 def test_a_command_reads_whatever_its_user_may(tmp_path: Path) -> None:
     (tmp_path / "model").symlink_to("/etc")
-    with reading(spec(tmp_path)), open_inside(Path("/etc/passwd")) as file:
+    with confined_reading(spec(tmp_path)), open_inside(Path("/etc/passwd")) as file:
         assert file.read(5)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from peft import PeftModel
 
 from spaces.knobs import Choice
 from spaces.registry import method, methods
+from trainables import capabilities
 from trainables.capabilities import Capabilities, probe
 from trainables.methods.base import Adapter, NoStockForm, StockForm
 from trainables.methods.sparta import Sparta, SpartaLayer
@@ -76,6 +80,8 @@ def test_every_method_is_tried(name: str) -> None:
     found = probe(name)
     assert torch.equal(torch.get_rng_state(), random)
     assert found == KNOWN[name]
+    shipped = json.loads((Path(capabilities.__file__).parent / "capabilities.json").read_text())["methods"]
+    assert shipped[name] == asdict(found), "python -m search.known_capabilities writes the file anew"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, CLIPImageProcessorPil, GPT2Config, PreTr
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec, parse_spec
 from trainables.data.encode import encoder
-from trainables.data.encoded import EncodedImages, EncodedSplit, EncodedTokens
+from trainables.data.encoded import Cut, EncodedImages, EncodedSplit, EncodedTokens
 from trainables.data.images import ImageEncoder, open_image
 from trainables.data.responses import cut
 from trainables.data.tables import Table
@@ -80,6 +80,31 @@ def test_a_long_pair_is_cut_where_it_is_longest() -> None:
     assert len(tokens(split)[0]) == 16
 
 
+def test_rows_that_are_cut_are_counted() -> None:
+    """Against the tokenizer alone: those with more tokens than their room, not those that just fit."""
+    texts = ["word " * count for count in (1, 13, 14, 15, 50)]
+    split = encoder(spec(MODEL)).encode(table(text=texts), None)
+    lengths = [len(row) for row in AutoTokenizer.from_pretrained(MODEL)(texts)["input_ids"]]
+    assert lengths == [3, 15, 16, 17, 52]
+    assert split.cut == Cut(rows=2, longest=52)
+    pairs = encoder(spec(MODEL, text=["a", "b"])).encode(table(a=texts, b=["x"] * 5), None)
+    assert pairs.cut == Cut(rows=4, longest=54)
+    assert encoder(spec(MODEL)).encode(table(text=texts[:2]), None).cut == Cut(longest=15)
+
+
+@pytest.mark.parametrize(("columns", "least"), [(["text"], 3), (["text", "text"], 5)])
+def test_a_length_without_room_for_text_is_refused(columns: list[str], least: int) -> None:
+    with pytest.raises(RequestError, match=rf"data\.max_length = {least - 1}: no room .*; allowed: at least {least}$"):
+        encoder(spec(MODEL, text=columns, max_length=least - 1))
+    split = encoder(spec(MODEL, text=columns, max_length=least)).encode(table(text=["one two"]), None)
+    assert len(tokens(split)[0]) == least
+
+
+def test_a_text_of_nothing_that_the_tokenizer_keeps_is_named() -> None:
+    with pytest.raises(RequestError, match=r"row 2: .* has no tokens; allowed: text with any"):
+        encoder(spec(MODEL)).encode(table(text=["a", "\u200b"]), None)
+
+
 def test_a_model_without_tokenizer_files_is_refused(tmp_path: Path) -> None:
     shutil.copy(MODEL / "config.json", tmp_path)
     with pytest.raises(RequestError, match="has no tokenizer; allowed: a model with its tokenizer files"):
@@ -89,8 +114,8 @@ def test_a_model_without_tokenizer_files_is_refused(tmp_path: Path) -> None:
 def test_an_absent_model_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as error:
         encoder(spec(tmp_path / "absent"))
-    assert str(error.value).startswith(f"model.path = {tmp_path / 'absent'}: no tokenizer can be loaded (")
-    assert str(error.value).endswith("); allowed: a model with its tokenizer files")
+    assert str(error.value).startswith(f"model.path = {tmp_path / 'absent'}: cannot be read (")
+    assert str(error.value).endswith("); allowed: a model folder or a hub id")
     assert "\n" not in str(error.value)
 
 
@@ -145,6 +170,16 @@ def test_a_long_prompt_loses_its_beginning_and_keeps_the_special_token(decoder: 
     tokenizer = AutoTokenizer.from_pretrained(decoder)
     split = encoder(causal(decoder, 8)).encode(table(ask=["abcdefghijkl"], answer=["xy"]), None)
     assert tokenizer.convert_ids_to_tokens(tokens(split)[0]) == ["<s>", "i", "j", "k", "l", "x", "y", "</s>"]
+
+
+def test_responses_that_lose_their_end_are_counted(decoder: Path) -> None:
+    asks = ["abcd", "abcdefghijkl", "a", "abcdefgh"]
+    answers = ["xy", "xy", "klmnopqrst", "klmnopqrst"]
+    split = encoder(causal(decoder, 10)).encode(table(ask=asks, answer=answers), None)
+    end = AutoTokenizer.from_pretrained(decoder).eos_token_id
+    assert [row[-1] == end for row in tokens(split)] == [True, True, False, False]
+    assert [len(row) for row in tokens(split)] == [8, 10, 10, 10]
+    assert split.cut == Cut(rows=3, responses=2, longest=1 + 8 + 10 + 1)
 
 
 row = st.lists(st.integers(), min_size=1, max_size=12)

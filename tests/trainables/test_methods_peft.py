@@ -182,7 +182,7 @@ def test_blocks_that_do_not_divide_are_refused_with_the_layer(name: str) -> None
         (
             "prompt-tuning",
             {"virtual_tokens": 11},
-            "virtual_tokens = 11 exceeds half the positions of bert; allowed: 10",
+            "virtual_tokens = 11 exceeds the room in bert; allowed: 10",
         ),
         ("trainable-tokens", {"tokens": 41, "first_token": 0}, "tokens = 41 exceeds the 40 that there are: 1 special "),
         ("trainable-tokens", {"tokens": 2}, "tokens = 2 exceeds the 1 that there are: 1 special tokens of bert"),

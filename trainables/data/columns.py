@@ -99,7 +99,7 @@ def check_twins(table: Table, column: str, names: Sequence[str]) -> None:
         RequestError: two do.
     """
     first: dict[Hashable, str] = {}
-    for name in label_order(names):
+    for name in dict.fromkeys(names):
         twin = first.setdefault(label_key(name), name)
         if twin != name:
             raise table.problem(

@@ -9,10 +9,11 @@ makes one row of all lines between.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from trainables.data.content import Content, decoded, distinct
 
@@ -23,8 +24,7 @@ _OTHER_DELIMITERS = ";\t|,"
 _DELIMITER_NAMES = {",": "commas", "\t": "tabs"}
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     """The fields of one row, and the numbers of its first and last line."""
 
     fields: list[str]
@@ -82,18 +82,19 @@ def _names(fields: Sequence[str], delimiter: str) -> dict[int, str]:
 def _lines(text: str) -> list[str]:
     """The lines with their ends, which are those of Unix, Windows, or the first Macs."""
     end = "\n" if "\n" in text else "\r"
-    return [line for line in re.split(f"(?<={end})", text) if line]
+    return list(io.StringIO(text, newline=end))
 
 
 def _rows(lines: Sequence[str], delimiter: str) -> list[_Row]:
-    plain = _plain(lines, delimiter)
-    if not plain:
-        return []
     quotes = any('"' in line for line in lines)
-    if quotes and _quotes(plain[0].fields):  # whoever quotes a header quotes what needs it
+    header = next((line for line in lines if line.strip("\r\n")), "")
+    if quotes and _quotes(header.split(delimiter)):  # whoever quotes a header quotes what needs it
         return list(_quoted(lines, delimiter))
-    if quotes and (delimiter == "," or not _is_even(plain)):
-        return _told_apart(lines, plain, delimiter)
+    if quotes and delimiter == ",":
+        return _told_apart(lines, delimiter)
+    plain = _plain(lines, delimiter)
+    if quotes and not _is_even(plain):
+        return _told_apart(lines, delimiter)
     for row in plain:
         if any("\r" in field for field in row.fields):
             raise ValueError(f"line {row.first}: a carriage return within the line")
@@ -151,7 +152,7 @@ def _unquoted(rows: Sequence[_Row]) -> list[_Row]:
     return [_Row([content(field) for field in row.fields], row.first, row.last) for row in rows]
 
 
-def _told_apart(lines: Sequence[str], plain: Sequence[_Row], delimiter: str) -> list[_Row]:
+def _told_apart(lines: Sequence[str], delimiter: str) -> list[_Row]:
     """The rows as quotes enclose them, where these are sure to enclose.
 
     Raises:
@@ -161,7 +162,7 @@ def _told_apart(lines: Sequence[str], plain: Sequence[_Row], delimiter: str) -> 
         rows = list(_quoted(lines, delimiter))
     except ValueError:
         if delimiter == "\t":  # then the quotes are text, and a line is at fault
-            _check_widths(plain)
+            _check_widths(_plain(lines, delimiter))
         raise
     width = len(rows[0].fields)
     running = [row for row in rows if row.last > row.first]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -32,13 +32,27 @@ def offsets_of(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """How many examples had more tokens than `data.max_length` and lost some, and how long the longest was.
+
+    `responses`: how many of them lost the end of their response, from which a model would learn to stop.
+    """
+
+    rows: int = 0
+    responses: int = 0
+    longest: int = 0
+
+
+@dataclass(frozen=True)
 class EncodedSplit(ABC):
     """Examples ready for a model. The arrays may be read-only and shared, so batches never alias them.
 
-    `targets`: int64 classes or float32 numbers, shape (examples,); None where the inputs bring `labels` of their own.
+    `targets`: int64 classes or numbers, in float32 unless that would blur them, shape (examples,); None where the
+    inputs bring `labels` of their own.
     """
 
     targets: Array | None
+    cut: Cut = field(default=Cut(), kw_only=True)
 
     @abstractmethod
     def __len__(self) -> int:

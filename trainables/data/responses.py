@@ -9,7 +9,8 @@ from typing import Any
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec
 from trainables.data.columns import texts
-from trainables.data.encoded import IGNORED_LABEL, Array, EncodedTokens, end_to_end, offsets_of
+from trainables.data.control_tokens import check_control_tokens, encode
+from trainables.data.encoded import IGNORED_LABEL, Array, Cut, EncodedTokens, end_to_end, offsets_of
 from trainables.data.tables import Column, Table
 from trainables.data.tokenizer import load_tokenizer
 
@@ -23,6 +24,12 @@ def cut(prompt: Sequence[int], response: Sequence[int], room: int) -> tuple[list
     kept = list(response[: max(room - len(prompt), room - room // 2)])
     left = room - len(kept)
     return list(prompt[max(0, len(prompt) - left) :]), kept
+
+
+def begins(tokenizer: Any) -> list[int]:
+    """The beginning token, if the tokenizer has the habit of setting it before a text."""
+    special: list[int] = tokenizer("")["input_ids"][:1]
+    return special if tokenizer.bos_token_id in special else []
 
 
 @dataclass(frozen=True)
@@ -43,23 +50,26 @@ class ResponseEncoder:
             RequestError: a prompt or response is missing, blank or not a text.
         """
         prompts, responses = (self._tokens(table, column) for _, column in self.columns)
-        special = self.tokenizer("")["input_ids"]
-        beginning = special[:1] if self.tokenizer.bos_token_id in special[:1] else []
+        beginning = begins(self.tokenizer)
         end = [self.tokenizer.eos_token_id]
-        inputs, labels = [], []
+        inputs, labels, lengths, ends_lost = [], [], [], 0
         for prompt, response in zip(prompts, responses, strict=True):
             before, after = cut(prompt, response + end, self.max_length - len(beginning))
             inputs.append(beginning + before + after)
             labels.append([IGNORED_LABEL] * (len(beginning) + len(before)) + after)
+            lengths.append(len(beginning) + len(prompt) + len(response) + len(end))
+            ends_lost += len(after) <= len(response)
         padding = {"input_ids": self.tokenizer.pad_token_id, "labels": IGNORED_LABEL}
         columns = {"input_ids": end_to_end(inputs), "labels": end_to_end(labels)}
-        return EncodedTokens(targets, columns, offsets_of(inputs), padding)
+        found = Cut(sum(length > self.max_length for length in lengths), ends_lost, max(lengths, default=0))
+        return EncodedTokens(targets, columns, offsets_of(inputs), padding, cut=found)
 
     def _tokens(self, table: Table, column: str) -> list[list[int]]:
-        encoded = self.tokenizer(texts(table, column), add_special_tokens=False, verbose=False)["input_ids"]
+        encoded = encode(self.tokenizer, texts(table, column), add_special_tokens=False)["input_ids"]
         for position, tokens in enumerate(encoded):
             if not tokens:
                 raise table.problem(position, f"column {column!r} has no tokens; allowed: text with any")
+        check_control_tokens(self.tokenizer, table, encoded, own=0)
         rows: list[list[int]] = encoded
         return rows
 

@@ -12,7 +12,16 @@ from sklearn.model_selection import train_test_split
 from spaces.errors import RequestError
 from spaces.sections import Source, Task
 from spaces.spec import SearchSpec
-from trainables.data.columns import check_distinct, class_names, class_positions, label_order, numbers
+from trainables.data.columns import (
+    check_distinct,
+    check_twins,
+    class_names,
+    class_positions,
+    is_blurred,
+    label_order,
+    near_twins,
+    numbers,
+)
 from trainables.data.encode import Encoder, encoder
 from trainables.data.encoded import Array, EncodedSplit
 from trainables.data.files import column_names
@@ -26,11 +35,15 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Splits:
-    """What trials train and are compared on. `labels`: class names by position, empty where there are no classes."""
+    """What trials train and are compared on. `labels`: class names by position, empty where there are no classes.
+
+    `notes`: what is no fault of the data, and may not be what was meant.
+    """
 
     train: EncodedSplit
     validation: EncodedSplit
     labels: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def load_splits(spec: SearchSpec) -> Splits:
@@ -44,8 +57,14 @@ def load_splits(spec: SearchSpec) -> Splits:
     """
     encode = encoder(spec)
     train = _read("data.train", spec.data.train, spec, encode)
-    labels = label_order(class_names(train, spec.data.label)) if spec.model.task in _CLASSES else ()
+    notes = _reading_notes(train)
+    labels: tuple[str, ...] = ()
+    if spec.model.task in _CLASSES:
+        names = class_names(train, spec.data.label)
+        check_twins(train, spec.data.label, names)
+        labels = label_order(names)
     given = _targets(train, spec, labels)
+    notes += _label_notes(spec, labels, given)
     if given is not None:
         check_distinct(train, spec.data.label, given)
     if spec.data.validation is None:
@@ -54,11 +73,53 @@ def load_splits(spec: SearchSpec) -> Splits:
         train, validation = train.take(kept), train.take(held_out)
     else:
         validation = _read("data.validation", spec.data.validation, spec, encode)
+        notes += _reading_notes(validation)
     # All labels are checked before the first text or image is encoded, which takes longer.
     targets, checks = (_targets(table, spec, labels) for table in (train, validation))
     if checks is not None and spec.data.validation is not None:
         check_distinct(validation, spec.data.label, checks)
-    return Splits(encode.encode(train, targets), encode.encode(validation, checks), labels)
+    encoded = encode.encode(train, targets), encode.encode(validation, checks)
+    for field, split in zip(("data.train", "data.validation"), encoded, strict=True):
+        notes += _cut_notes(field, split, spec.data.max_length)
+    return Splits(*encoded, labels, tuple(notes))
+
+
+def _reading_notes(table: Table) -> list[str]:
+    return [f"{table.field} = {table.source}: {note}" for note in table.notes]
+
+
+def _label_notes(spec: SearchSpec, labels: Sequence[str], given: Array | None) -> list[str]:
+    named = f"data.label = {spec.data.label}"
+    notes = [
+        f"{named}: {one!r} and {other!r} differ in capitals alone and are two classes"
+        for one, other in near_twins(labels)
+    ]
+    if spec.model.task is Task.REGRESSION and given is not None and is_blurred(given):
+        notes.append(f"{named}: targets differ by less than a model computes with (float32); shift or scale them")
+    return notes
+
+
+def _cut_notes(field: str, split: EncodedSplit, max_length: int) -> list[str]:
+    """How many examples are cut, which a score alone would not tell.
+
+    Raises:
+        RequestError: every response is, so that none could be learnt to its end.
+    """
+    cut, named = split.cut, f"data.max_length = {max_length}"
+    if cut.responses == len(split):
+        raise RequestError(
+            f"{named}: every response of {field} loses its end; "
+            f"allowed: more, such as the {cut.longest:,} tokens of the longest example"
+        )
+    if not cut.rows:
+        return []
+    ends = f"; {_share(cut.responses, split)} lose the end of their response" if cut.responses else ""
+    rows = f"{_share(cut.rows, split)} of {field} have more tokens and are cut, the longest has {cut.longest:,}"
+    return [f"{named}: {rows}{ends}"]
+
+
+def _share(part: int, split: EncodedSplit) -> str:
+    return f"{part:,} of {len(split):,} rows ({100 * part / len(split):.2g} %)"
 
 
 def check_test(spec: SearchSpec) -> None:

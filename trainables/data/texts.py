@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spaces.errors import RequestError
 from spaces.spec import SearchSpec
 from trainables.data.columns import texts
-from trainables.data.encoded import Array, EncodedTokens, end_to_end, offsets_of
+from trainables.data.control_tokens import check_control_tokens, encode
+from trainables.data.encoded import Array, Cut, EncodedTokens, end_to_end, offsets_of
+from trainables.data.messages import shown
 from trainables.data.tables import Column, Table
 from trainables.data.tokenizer import load_tokenizer
 
@@ -27,17 +31,42 @@ class TextEncoder:
             RequestError: a text is missing, blank or not a text.
         """
         inputs = [texts(table, column) for _, column in self.columns]
-        encoded = self.tokenizer(*inputs, truncation=True, max_length=self.max_length, return_attention_mask=False)
+        encoded = encode(
+            self.tokenizer, *inputs, truncation=True, max_length=self.max_length, return_attention_mask=False
+        )
         rows = encoded["input_ids"]
+        own = self.tokenizer.num_special_tokens_to_add(pair=len(inputs) > 1)
         for position, row in enumerate(rows):
-            if not row:
-                raise table.problem(position, f"{inputs[0][position]!r} has no tokens; allowed: text with any")
+            if len(row) <= own:
+                raise table.problem(position, f"{shown(inputs[0][position])} has no tokens; allowed: text with any")
+        check_control_tokens(self.tokenizer, table, rows, own)
         padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
         columns = {name: end_to_end(encoded[name]) for name in padding if name in encoded}
-        return EncodedTokens(targets, columns, offsets_of(rows), {name: padding[name] for name in columns})
+        kept = {name: padding[name] for name in columns}
+        return EncodedTokens(targets, columns, offsets_of(rows), kept, cut=self._cut(inputs, rows))
+
+    def _cut(self, inputs: Sequence[Sequence[str]], rows: Sequence[Sequence[int]]) -> Cut:
+        """How many rows are longer uncut; only those that fill their room can be."""
+        full = [position for position, row in enumerate(rows) if len(row) >= self.max_length]
+        if not full:
+            return Cut(longest=max(map(len, rows), default=0))
+        chosen = ([column[position] for position in full] for column in inputs)
+        lengths = [len(row) for row in encode(self.tokenizer, *chosen, return_attention_mask=False)["input_ids"]]
+        return Cut(rows=sum(length > self.max_length for length in lengths), longest=max(lengths))
 
 
 def text_encoder(spec: SearchSpec) -> TextEncoder:
-    """The encoder of `data.text`."""
+    """The encoder of `data.text`.
+
+    Raises:
+        RequestError: `data.max_length` leaves no room for a token of each text.
+    """
     columns = tuple(("data.text", column) for column in spec.data.text or ("text",))
-    return TextEncoder(load_tokenizer(spec), columns, spec.data.max_length)
+    tokenizer = load_tokenizer(spec)
+    own = tokenizer.num_special_tokens_to_add(pair=len(columns) > 1)
+    if spec.data.max_length < own + len(columns):
+        raise RequestError(
+            f"data.max_length = {spec.data.max_length}: no room for text beside {own} tokens of the tokenizer's own; "
+            f"allowed: at least {own + len(columns)}"
+        )
+    return TextEncoder(tokenizer, columns, spec.data.max_length)

@@ -2,41 +2,69 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoTokenizer
 
 from spaces.errors import RequestError
+from spaces.sections import Task
 from spaces.spec import SearchSpec
-from trainables.data.messages import one_line
+from trainables.data.control_tokens import read_as_text
+from trainables.model_files import read_tokenizer, reading
+from trainables.positions import longest_input
+from trainables.weights import config_alone, model_class, tell_padding
 
 
 def load_tokenizer(spec: SearchSpec) -> Any:
-    """The tokenizer at `model.path`, with a padding token.
+    """The tokenizer at `model.path`, with a padding token; it reads the names of its control tokens as text.
 
     Raises:
-        RequestError: there is none, it has no token to pad with, or `data.max_length` exceeds what the model takes.
+        RequestError: there is none, it has no token to pad with or ids that the model lacks, or `data.max_length`
+            exceeds what the model takes.
     """
-    path, revision = spec.model.path, spec.model.revision
-    try:
-        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    model = spec.model
+    config = config_alone(model)
+    tokenizer = read_tokenizer(model, config)
+    tell_padding(model, config, tokenizer.pad_token_id)
+    with reading(model, "no model can be made of its config.json", "a whole config.json"):
+        positions = longest_input(model_class(config, model.task), config)
+    # Without positions that end, a tokenizer's length is that of its makers' training alone.
+    if positions is not None and spec.data.max_length > (longest := min(positions, tokenizer.model_max_length)):
         raise RequestError(
-            f"model.path = {path}: no tokenizer can be loaded ({one_line(error)}); "
-            "allowed: a model with its tokenizer files"
-        ) from None
-    # From a folder without tokenizer files transformers makes one whose vocabulary is its special tokens.
-    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
-        raise RequestError(f"model.path = {path}: has no tokenizer; allowed: a model with its tokenizer files")
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token_id is None:
-            raise RequestError(
-                f"model.path = {path}: its tokenizer has neither a padding nor an end token; allowed: one with either"
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-    longest = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
-    if spec.data.max_length > longest:
-        raise RequestError(f"data.max_length = {spec.data.max_length}: too long for {path}; allowed: at most {longest}")
+            f"data.max_length = {spec.data.max_length}: too long for {model.path}; allowed: at most {longest}"
+        )
+    read_as_text(tokenizer)
     return tokenizer
+
+
+def save_tokenizer(spec: SearchSpec, folder: Path) -> Any:
+    """Write the tokenizer as the spec's trials used it, its length too, so that it loads back as it is; gives it.
+
+    A language model's that has a chat template is not told to take the names of control tokens for text, for it would
+    take the template's as well; there it is for who writes a prompt to say so.
+
+    Raises:
+        RequestError: as `load_tokenizer` does.
+    """
+    tokenizer = load_tokenizer(spec)
+    tokenizer.model_max_length = spec.data.max_length
+    if spec.model.task is not Task.CAUSAL_LM:
+        tokenizer.padding_side = "right"  # as trained; on the left it would move absolute positions
+    elif tokenizer.chat_template:
+        tokenizer.split_special_tokens = False
+    tokenizer.init_kwargs["split_special_tokens"] = tokenizer.split_special_tokens
+    tokenizer.save_pretrained(folder)
+    if tokenizer.is_fast and not _loads_back(tokenizer, folder):
+        # The class of a family may make its pre-tokenizer anew; the general one takes what was written.
+        path = folder / "tokenizer_config.json"
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        general = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": tokenizer.model_input_names}
+        path.write_text(json.dumps({**settings, **general}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return tokenizer
+
+
+def _loads_back(tokenizer: Any, folder: Path) -> bool:
+    loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return str(loaded.backend_tokenizer.pre_tokenizer) == str(tokenizer.backend_tokenizer.pre_tokenizer)

@@ -7,15 +7,16 @@ export function scored(dot, picture) {
 }
 
 export function summary(picture) {
-  const best = picture.front.at(-1);
-  if (!best) return "Front without points.";
-  const points = `Front of ${count(picture.front.length)} points`;
+  const { best, front } = picture;
+  if (!front.length) return "Front without points.";
+  const points = `Front of ${count(front.length)} points`;
+  if (!best) return `${points}.`;
   return `${points}, best quality ${scored(best, picture)} with ${count(best.size)} parameters.`;
 }
 
 /** Why no point is chosen. */
-export function absence({ front, partial }) {
-  if (front.length) return "No point is this small";
+export function absence({ front, partial, answered }) {
+  if (front.length) return answered ? "No point this small beats the head alone" : "No trial beats the head alone";
   return partial ? "No point is of the chosen methods" : "No point was confirmed";
 }
 

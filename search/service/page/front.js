@@ -6,7 +6,7 @@ import { Drawing } from "./drawing.js";
 import { Line, make, toggle, turn } from "./elements.js";
 import { frontFigure } from "./figures.js";
 import { Limit } from "./limit.js";
-import { bestWithin, compose } from "./picture.js";
+import { beatsHead, bestWithin, compose } from "./picture.js";
 import { download, searchPath } from "./service.js";
 
 const FILES = ["csv", "json", "png", "html"];
@@ -135,7 +135,7 @@ export class FrontView {
 
   #onPlot(trial, pressed) {
     const dot = this.#picture.front.find((one) => one.trial === trial);
-    if (!dot) return pressed(trial);
+    if (!dot || !beatsHead(dot, this.#picture)) return pressed(trial);
     this.limit.want(dot.size);
     return this.#show();
   }

@@ -15,7 +15,7 @@ export function compose({ document, trials, confirmed, axis, methods }) {
   const front = partial && comparable ? frontOf(beside, document.objective.mode) : given.filter(wanted);
   // What lies under a dot of the front is not seen, and would answer to the mouse in its place.
   const covered = (one) => front.some((best) => best.size === one.size && best.score === one.score);
-  const complete = !partial || comparable;
+  const marked = (one) => (one && wanted(one) ? dot(one, confirmed, axis) : null);
   const sizes = [...beside, ...given].map((one) => one.size);
   const budget = axis === "trainable" ? document.budget.parameters : Math.max(1, ...sizes);
   return {
@@ -25,10 +25,12 @@ export function compose({ document, trials, confirmed, axis, methods }) {
     confirmed,
     methods,
     partial,
-    complete,
+    complete: !partial || comparable,
     beside: beside.filter((one) => !covered(one)),
     front,
-    knee: complete ? kneeOf(front) : null,
+    best: marked(document.best),
+    knee: marked(document.knee),
+    answered: Boolean(document.best),
     budget,
     atLeast: axis === "trainable" ? document.budget.at_least : null,
     reference: document.reference.quality,
@@ -60,17 +62,6 @@ function frontOf(dots, mode) {
     .filter((one) => sign * one.score > best && ((best = sign * one.score), true));
 }
 
-/** The dot of best trade: farthest above the line from the first to the last; null of a front without dots. */
-function kneeOf(front) {
-  if (front.length < 3) return front.at(-1) ?? null;
-  const [first, last] = [front[0], front.at(-1)];
-  const across = (one) => Math.log10(Math.max(1, one.size));
-  const above = (one) =>
-    (one.score - first.score) / (last.score - first.score) -
-    (across(one) - across(first)) / (across(last) - across(first));
-  return front.reduce((best, one) => (above(one) > above(best) ? one : best));
-}
-
 /** What is shown of both axes. Trials worse than the head alone stay outside: one that diverged would flatten all. */
 export function bounds(dots, document, budget, axis) {
   const reference = document.reference.quality;
@@ -89,7 +80,13 @@ export function bounds(dots, document, budget, axis) {
   return { low: [left / air, lowest - margin], high: [budget * air, highest + margin] };
 }
 
-/** The best of the front within `limit` parameters. */
+/** Whether a dot beats the head alone. Where no trial does, or the head was not measured, the service names no best. */
+export function beatsHead(one, { answered, reference, mode }) {
+  return answered && (reference === null || (mode === "max" ? one.score > reference : one.score < reference));
+}
+
+/** The best within `limit` parameters, of those that beat the head alone. */
 export function bestWithin(picture, limit) {
-  return picture.front.findLast((one) => one.size <= limit) ?? null;
+  if (picture.best && picture.best.size <= limit) return picture.best;
+  return picture.front.findLast((one) => one.size <= limit && beatsHead(one, picture)) ?? null;
 }

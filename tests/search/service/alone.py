@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,35 @@ from starlette.testclient import TestClient
 
 from search import home as search_home
 from search.service.app import create_app
+from search.service.jobs import Job, Jobs
 from search.service.settings import Settings
 from spaces.budget import Budget
+from spaces.errors import WorkError
 from spaces.spec import SearchSpec, parse_spec
 from tracking.client import connect, reading
 from tracking.requests import SPEC, Request, find_requests
 from tracking.writer import SearchState, SearchWriter
 
 TAG = f"{SPEC}.0"
+
+
+class Kept(Jobs):
+    """Ray's jobs, kept here: none of them runs."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9")
+        self.known: dict[str, Job] = {}
+
+    def submit(self, name: str, module: str, arguments: Sequence[str]) -> bool:
+        if name.startswith("cursed"):
+            raise WorkError("Ray at http://127.0.0.1:9: takes no such job")
+        if name in self.known:
+            return False
+        self.known[name] = Job(name, "running")
+        return True
+
+    def all(self) -> dict[str, Job]:
+        return dict(self.known)
 
 
 @dataclass(frozen=True)

@@ -28,14 +28,17 @@ def service(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_dat
 @pytest.fixture(scope="session")
 def finished(service: Running) -> str:
     """A search that was launched and ran to its end, confirmation and all."""
-    return ended(service, "first", confirm={"top": 1, "seeds": 1}, search={"trials": 3})
+    sections = {"objective": {"metric": "loss"}, "confirm": {"top": 1, "seeds": 1}, "search": {"trials": 3}}
+    return ended(service, "first", **sections)
 
 
 @pytest.fixture(scope="session")
 def second(service: Running) -> str:
     """Another one, whose front has several points."""
     name = ended(service, "second", search={"trials": 8, "seed": 1}, training={"max_steps": 60})
-    assert len(service.client.front(name).front) > 1
+    front = service.client.front(name)
+    assert len(front.front) > 1
+    assert front.best is not None
     return name
 
 

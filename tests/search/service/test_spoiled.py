@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,11 @@ import pytest
 
 from search import home as search_home
 from search.service.dispatcher import dispatch
-from search.service.jobs import Job, Jobs
+from search.service.jobs import Job
 from search.service.scheduling import standings
 from spaces.budget import Budget
-from spaces.errors import RequestError, WorkError
-from tests.search.service.alone import TAG, Alone
+from spaces.errors import RequestError
+from tests.search.service.alone import TAG, Alone, Kept
 from tests.tracking.examples import finished, plan
 from tracking import tags
 from tracking.client import connect, reading
@@ -46,23 +46,6 @@ SEARCHES: list[tuple[str, str | None]] = [
     *((tags.SEARCH, value) for value in ("../../up", "a b", GONE)),
     *((tags.SEARCH_ID, value) for value in ("", GONE)),
 ]
-
-
-class Kept(Jobs):
-    """Ray's jobs, kept here: none of them runs."""
-
-    def __init__(self) -> None:
-        super().__init__("http://127.0.0.1:9")
-        self.known: dict[str, Job] = {}
-
-    def submit(self, name: str, module: str, arguments: Sequence[str]) -> bool:
-        if name.startswith("cursed"):
-            raise WorkError("Ray at http://127.0.0.1:9: takes no such job")
-        self.known[name] = Job(name, "running")
-        return True
-
-    def all(self) -> dict[str, Job]:
-        return dict(self.known)
 
 
 def spoilt(alone: Alone, run: str, values: list[tuple[str, str | None]]) -> Iterator[tuple[str, str | None]]:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from search.home import is_finished
 from search.service.documents import ExportRequest
+from search.service.scheduling import AWAY
 from spaces.errors import RequestError
 from spaces.spec import parse_spec
 from tests.conftest import Workplace
@@ -133,6 +134,30 @@ def test_a_search_that_ends_while_mlflow_is_away_is_told_to_it_later(deployed: T
     assert client.status("untold").trials.finished == 4
     assert client.front("untold").front
     assert service.doctor("untold") == []
+
+
+def test_a_storage_that_is_away_is_waited_for(deployed: Topology) -> None:
+    """In the middle of a search: its driver ends, others follow it in vain, and nothing is made in its place."""
+    service, client = deployed.service, deployed.client
+    client.launch(parse_spec(service.values("patient", training={"max_steps": 400})))
+    wait_for(lambda: deployed.results("patient"))
+    before = deployed.results("patient")
+    away = service.storage.with_name("away")
+    service.storage.rename(away)
+    try:
+        wait_for(lambda: deployed.submissions("patient") >= 3)
+        jobs = {name: job for name, job in service.jobs.all().items() if name.startswith("patient~") and not job.alive}
+        assert {job.code for job in jobs.values()} == {AWAY}
+        status = client.status("patient")
+        assert status.state in ("queued", "running")
+        assert not service.storage.exists()
+    finally:
+        away.rename(service.storage)
+    assert client.wait("patient").state == "finished"
+    after = deployed.results("patient")
+    assert {path: after[path] for path in before} == before
+    assert [one.state for one in client.trials("patient").trials] == ["finished"] * 4
+    assert service.doctor("patient") == []
 
 
 def test_a_network_is_cut_and_mended_and_taken_away(tmp_path: Path) -> None:

@@ -1,0 +1,222 @@
+"""Models as their makers ship them: each passes `validate` and trains, or is refused with one line that says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from peft import LoraConfig, get_peft_model
+
+from search.preflight import Prepared, prepare
+from spaces.errors import RequestError
+from spaces.registry import configuration
+from spaces.sections import Task
+from spaces.spec import SearchSpec
+from tests.trainables.shipped_models import (
+    change_config,
+    make_images,
+    make_texts,
+    model_of,
+    ship,
+    spec_of,
+    tokenizer,
+)
+from tests.trainables.tiny_models import FAMILIES
+from trainables.assemble import assemble
+from trainables.loop import Training
+from trainables.weights import build, initialise_fresh
+
+DECODERS = tuple(family for family in FAMILIES if family not in ("bert", "roberta", "distilbert", "vit", "t5"))
+LIMITS = {"roberta": 19, "gpt2": 20, "bert": 20, "distilbert": 20}  # of 20 positions, RoBERTa's first is at 1
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_texts(tmp_path_factory.mktemp("texts"))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("images"))
+
+
+def task_of(family: str) -> Task:
+    return Task.IMAGE_CLASSIFICATION if family == "vit" else Task.SEQUENCE_CLASSIFICATION
+
+
+def training_of(prepared: Prepared, rate: float = 1e-3) -> Training:
+    """As a trial makes it, in this process."""
+    spec = prepared.spec
+    model = build(prepared.weights, torch.device("cpu"), torch.float32)
+    initialise_fresh(model, prepared.weights.fresh, seed=0)
+    settings = configuration("lora", {"rank": 1, "targets": "all", "learning_rate": rate})
+    return assemble(
+        model,
+        "lora",
+        settings,
+        prepared.inventory,
+        prepared.train,
+        Accelerator(cpu=True),
+        task=spec.model.task,
+        settings=spec.training,
+        seed=0,
+    )
+
+
+def trains(spec: SearchSpec) -> Prepared:
+    """See that what passes is trained and evaluated."""
+    prepared = prepare(spec)
+    training = training_of(prepared)
+    training.train_to(2)
+    quality = training.evaluate(prepared.validation).score(spec.metric.name)
+    assert quality == quality
+    return prepared
+
+
+def refused(spec: SearchSpec) -> str:
+    """The one line with which the search is refused."""
+    with pytest.raises(RequestError) as caught:
+        prepare(spec)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert "; allowed: " in line
+    assert "report" not in line
+    return line
+
+
+Shipment = Callable[[Path, str], None]
+
+
+def _whole(folder: Path, family: str) -> None:
+    ship(folder, model_of(family, task_of(family)))
+
+
+def _body(folder: Path, family: str) -> None:
+    """Without a head, in bfloat16 and in several files, beside files of other libraries."""
+    body = model_of(family, task_of(family)).base_model.to(torch.bfloat16)
+    ship(folder, body, max_shard_size="4KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    for name in ("flax_model.msgpack", "README.md", "modules.json"):
+        (folder / name).write_text("{}")
+    (folder / "1_Pooling").mkdir()
+
+
+def _half(folder: Path, family: str) -> None:
+    """In float16, by makers who looked at attentions."""
+    ship(folder, model_of(family, task_of(family)).half())
+    change_config(folder, output_attentions=True)
+
+
+def _unpadded(folder: Path, family: str) -> None:
+    """The tokenizer names no token to pad with, and of a decoder neither does the config."""
+    ship(folder, model_of(family, task_of(family)), padding=False)
+    if family in DECODERS:
+        change_config(folder, pad_token_id=None)
+
+
+def _odd(folder: Path, family: str) -> None:
+    """Run by its makers in a way of theirs, which nothing here follows."""
+    ship(folder, model_of(family, task_of(family)))
+    odd = {"_attn_implementation": "kernels-community/flash-attn2", "attn_implementation": "flash_attention_2"}
+    change_config(folder, return_dict=False, output_hidden_states=True, **odd)
+
+
+def _resized(folder: Path, family: str) -> None:
+    """Has grown with a token that its tokenizer was given."""
+    model = model_of(family, task_of(family))
+    grown = tokenizer(padding=False)
+    grown.add_special_tokens({"pad_token": "[NEW]"})
+    if family != "vit":
+        model.resize_token_embeddings(len(grown))
+    ship(folder, model)
+    if family != "vit":
+        grown.save_pretrained(folder)
+
+
+@pytest.mark.parametrize("shipment", [_whole, _body, _half, _unpadded, _odd, _resized])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_trains(family: str, shipment: Shipment, tmp_path: Path, texts: Path, images: Path) -> None:
+    shipment(tmp_path, family)
+    trains(spec_of(tmp_path, images if family == "vit" else texts, task_of(family)))
+
+
+def _quantised(folder: Path, family: str) -> str:
+    change_config(folder, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    return "its weights are quantised (bitsandbytes in its config.json)"
+
+
+def _with_adapter(folder: Path, family: str) -> str:
+    model = model_of(family, task_of(family))
+    get_peft_model(model, LoraConfig(target_modules="all-linear")).save_pretrained(folder)
+    return "holds an adapter as well (adapter_config.json)"
+
+
+def _pointer(folder: Path, family: str) -> str:
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    return "model.safetensors is a Git LFS pointer"
+
+
+def _truncated(folder: Path, family: str) -> str:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-64])
+    return "weights cannot be read"
+
+
+def _without_a_shard(folder: Path, family: str) -> str:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"metadata": {}, "weight_map": {"x": "model-00001-of-00002.safetensors", "y": "absent.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return "weights cannot be read"
+
+
+def _pickled(folder: Path, family: str) -> str:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    return "has no safetensors"
+
+
+def _other_code(folder: Path, family: str) -> str:
+    change_config(folder, model_type="theirs", auto_map={"AutoConfig": "configuration_theirs.TheirConfig"})
+    return "cannot be read"
+
+
+def _no_json(folder: Path, family: str) -> str:
+    (folder / "config.json").write_text("{")
+    return "cannot be read"
+
+
+def _no_object(folder: Path, family: str) -> str:
+    (folder / "config.json").write_text("[1]")
+    return "cannot be read"
+
+
+def _of_other_shape(folder: Path, family: str) -> str:
+    change_config(folder, hidden_size=24, dim=24, n_embd=24, d_model=24)
+    return "allowed: "
+
+
+REFUSALS = (
+    _quantised,
+    _with_adapter,
+    _pointer,
+    _truncated,
+    _without_a_shard,
+    _pickled,
+    _other_code,
+    _no_json,
+    _no_object,
+    _of_other_shape,
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_is_refused(family: str, tmp_path: Path, texts: Path, images: Path) -> None:
+    for number, spoil in enumerate(REFUSALS):
+        folder = ship(tmp_path / str(number), model_of(family, task_of(family)))
+        expected = spoil(folder, family)
+        line = refused(spec_of(folder, images if family == "vit" else texts, task_of(family)))
+        assert line.startswith(f"model.path = {folder}: "), line
+        assert expected in line

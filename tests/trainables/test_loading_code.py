@@ -1,0 +1,308 @@
+"""The model card's code, executed in a fresh process: every task and format loads and predicts as the trial did."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from PIL import Image
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, ViTConfig, ViTImageProcessor, ViTModel
+
+from spaces.card import Card
+from spaces.loading_code import FOLDER
+from spaces.registry import configuration, method
+from spaces.sections import Task
+from spaces.spec import SearchSpec, load_spec
+from tests.conftest import Workplace
+from trainables.attach import attach, trained_parameters
+from trainables.data.encoded import IGNORED_LABEL
+from trainables.data.splits import load_splits
+from trainables.export import export
+from trainables.inventory import inventory_of
+from trainables.loading import write_base, write_labels
+from trainables.verification import FILE, ROWS, save_verification
+from trainables.weights import build, load_config, load_weights
+
+FORMS = ("merged", "stock", "lora", "peft")  # the last makes PEFT know our tuners; the others must do without
+
+# Executes the code of each card and keeps what it gave; what is read is in place of the examples of the card.
+RUNNER = """
+import contextlib, io, json, pickle, sys
+request = json.loads(sys.stdin.read())
+found = {}
+for form, code in request["codes"].items():
+    said, scope = io.StringIO(), {}
+    with contextlib.redirect_stdout(said):
+        exec(code, scope)
+    if "logits" in scope:
+        found[form] = (scope["logits"].float().tolist(), said.getvalue())
+    else:
+        found[form] = (scope["written"][0, scope["inputs"].shape[1]:].tolist(), said.getvalue())
+    ours = {"trainables", "spaces", "search", "tracking"}
+    assert form == "peft" or not ours & {one.partition(".")[0] for one in sys.modules}
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task on a tiny model: its spec, and the examples in the card's code with what is to be read in their place."""
+
+    spec: SearchSpec
+    example: str
+    given: str
+
+
+def texts(place: Workplace, task: Task, *, pair: bool) -> Case:
+    """Classification or regression of texts, the first one longer than the model may read."""
+    generator = random.Random(0)
+    words = ["fine", "great", "warm", "poor", "cold", "grey"]
+    rows = []
+    for number in range(24):
+        first, second = (" ".join(generator.choices(words, k=4 + 30 * (number == 0))) for _ in range(2))
+        label = generator.choice(["good | `bad`", "<b>bad</b>"]) if task is Task.SEQUENCE_CLASSIFICATION else number
+        rows.append({"first": first, "second": second, "label": label})
+    with (place.folder / "rows.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["first", "second", "label"])
+        writer.writeheader()
+        writer.writerows(rows)
+    columns = ["first", "second"] if pair else ["first"]
+    spec = load_spec(
+        place.spec(
+            model={"path": str(place.model), "task": task.value},
+            data={
+                "train": str(place.folder / "rows.csv"),
+                "validation": str(place.folder / "rows.csv"),
+                "text": columns,
+                "max_length": 12,
+            },
+        )
+    )
+    read = [tuple(row[one] for one in columns) for row in rows[:ROWS]]
+    return Case(spec, "texts = ", f"texts = {read if pair else [one for (one,) in read]!r}")
+
+
+def language(place: Workplace) -> Case:
+    tokenizer = AutoTokenizer.from_pretrained(place.model, eos_token="[SEP]", pad_token="[PAD]")
+    folder = place.folder / "tiny-llama"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    ids = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **ids, **sizes)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    prompts = ["after fine comes", "cold " * 40, "a lovely grey"]
+    rows = [{"prompt": one, "response": "warm and poor"} for one in prompts]
+    (place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    spec = load_spec(
+        place.spec(
+            model={"path": str(folder), "task": "causal-lm"},
+            data={
+                "train": str(place.folder / "rows.jsonl"),
+                "validation": str(place.folder / "rows.jsonl"),
+                "prompt": "prompt",
+                "response": "response",
+                "max_length": 24,
+            },
+        )
+    )
+    return Case(spec, "prompts = ", f"prompts = {prompts[:1]!r}")
+
+
+def images(place: Workplace) -> Case:
+    folder = place.folder / "tiny-vit"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    ViTModel(ViTConfig(image_size=16, patch_size=8, **sizes)).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
+    generator = np.random.default_rng(0)
+    lines, files = ["picture,label"], []
+    for number in range(6):
+        files.append(str(place.folder / f"{number}.png"))
+        pixels = generator.integers(0, 255, (20, 24, 4 if number == 1 else 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(files[-1])
+        lines.append(f"{number}.png,{('red', 'green')[number % 2]}")
+    (place.folder / "images.csv").write_text("\n".join(lines))
+    where = str(place.folder / "images.csv")
+    spec = load_spec(
+        place.spec(
+            model={"path": str(folder), "task": "image-classification"},
+            data={"train": where, "validation": where, "image": "picture"},
+        )
+    )
+    return Case(spec, "files = ", f"files = {files[:ROWS]!r}")
+
+
+CASES = {
+    "text": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False),
+    "pair": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=True),
+    "regression": lambda place: texts(place, Task.REGRESSION, pair=False),
+    "language": language,
+    "image": images,
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial's artifact, its facts, and what its model gave for the first rows."""
+
+    adapter: Path
+    card: Card
+    inputs: Mapping[str, Any]
+    logits: torch.Tensor
+
+
+def trial_of(spec: SearchSpec, folder: Path) -> Trial:
+    """An adapter that was moved at random, kept as a trial keeps it."""
+    splits = load_splits(spec)
+    weights = load_weights(spec.model, load_config(spec.model, splits.labels), splits.labels)
+    plain = build(weights, torch.device("cpu"), torch.float32)
+    inventory = inventory_of(plain, weights.fresh)
+    chosen = configuration("sparta", {"targets": "attention", "density": 0.2})
+    model = attach(plain, "sparta", chosen, inventory, seed=0)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for group in trained_parameters(model, inventory):
+            for parameter in group.values():
+                parameter.add_(torch.randn_like(parameter), alpha=0.3)
+    model.save_pretrained(folder, save_embedding_layers=False)
+    batch = splits.validation.take(np.arange(min(ROWS, len(splits.validation))))
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    save_verification(model, inputs, folder, torch.float32)
+    write_labels(folder, splits.labels)
+    write_base(folder, model)
+    with torch.inference_mode():
+        logits = model.eval()(**inputs).logits.float()
+    count = method("sparta").count(chosen, inventory)
+    card = Card(
+        spec=spec,
+        trial="0000",
+        method="sparta",
+        config=chosen.model_dump(),
+        seed=0,
+        quality=0.5,
+        confirmed_quality=0.51,
+        confirmed_std=0.02,
+        test_quality=0.4,
+        trainable_parameters=count.trainable_parameters,
+        head_parameters=count.head_parameters,
+        base_parameters=count.base_parameters,
+        adapter_bytes=count.adapter_bytes,
+        labels=splits.labels,
+        own_tuner=True,
+        steps=9,
+        split_rows={"train": 24, "validation": 24},
+    )
+    return Trial(folder, card, batch, logits)
+
+
+def code_of(card: str) -> str:
+    """The block of Python in a model card."""
+    head, _, rest = card.partition("python\n")
+    return rest.partition("\n" + head.rpartition("\n")[2])[0]
+
+
+def executed(codes: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER],
+        input=json.dumps({"codes": codes}),
+        cwd=folder,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_card_of_an_export_loads_it_and_predicts_as_the_trial_did(workplace: Workplace, name: str) -> None:
+    case = CASES[name](workplace)
+    trial = trial_of(case.spec, workplace.folder / "adapter")
+    codes = {}
+    for form in FORMS:
+        out = workplace.folder / form
+        rank = 32  # the width of the models, so that nothing is lost
+        export(trial.adapter, out, trial.card, form, rank)  # type: ignore[arg-type]
+        code = code_of((out / "README.md").read_text())
+        (line,) = [one for one in code.splitlines() if one.startswith(case.example)]
+        base = Path(case.spec.model.path)
+        assert (f"PATH/TO/{base.name}" in code) == (form != "merged")
+        codes[form] = (
+            code.replace(line, case.given).replace(FOLDER, str(out)).replace(f"PATH/TO/{base.name}", str(base))
+        )
+        check_card(out, trial.card, form)
+        check_nothing_leaks(out, workplace)
+    found = executed(codes, workplace.folder)
+    for form, (gave, said) in found.items():
+        if name == "language":
+            prompt = int(
+                (trial.inputs["labels"][0] == IGNORED_LABEL).sum() - (trial.inputs["attention_mask"][0] == 0).sum()
+            )
+            assert gave[0] == int(trial.logits[0, prompt - 1].argmax()), form
+            assert said.startswith("after fine comes ")
+        else:
+            torch.testing.assert_close(torch.tensor(gave), trial.logits, atol=2e-4, rtol=0)
+            assert len(said.splitlines()) == ROWS
+            if trial.card.labels:
+                best = [trial.card.labels[one] for one in trial.logits.argmax(dim=1)]
+                assert [line.rpartition(": ")[0] for line in said.splitlines()] == best
+
+
+def check_card(out: Path, card: Card, form: str) -> None:
+    """The front matter is what the Hub reads, and nothing in the table breaks it."""
+    read = ModelCard.load(out / "README.md")
+    assert read.data.library_name == ("transformers" if form == "merged" else "peft")
+    assert read.data.base_model is None  # a folder is no id of the Hub
+    assert read.data.metrics == [card.spec.metric.name]
+    assert [one.metric_value for one in read.data.eval_results] == [0.5, 0.51, 0.4]
+    rows = [line for line in read.text.splitlines() if line.startswith("|")]
+    assert all(line.replace(r"\|", "").count("|") == 3 for line in rows)
+    assert "<b>" not in read.text.replace("`<b>bad</b>`", "")
+    for fact in ("9 steps of 8 examples", "0.5100 ± 0.0200", "24 rows", "torch 2", "transformers 5"):
+        assert fact in read.text, fact
+
+
+def check_nothing_leaks(out: Path, place: Workplace) -> None:
+    """No file of an export names where anything lay."""
+    for path in out.rglob("*"):
+        held = path.read_bytes()
+        for where in (place.folder, place.model.parent, Path.home(), Path.cwd()):
+            assert str(where).encode() not in held, (path.name, where)
+
+
+def test_rows_of_the_validation_split_are_left_out_where_asked(workplace: Workplace) -> None:
+    case = texts(workplace, Task.SEQUENCE_CLASSIFICATION, pair=False)
+    trial = trial_of(case.spec, workplace.folder / "adapter")
+    export(trial.adapter, workplace.folder / "with", trial.card, "peft")
+    proof = export(trial.adapter, workplace.folder / "without", trial.card, "peft", verification_rows=False)
+    assert proof.difference is not None  # verified all the same
+    kept, left = (workplace.folder / one for one in ("with", "without"))
+    assert {one.name for one in kept.iterdir()} - {one.name for one in left.iterdir()} == {FILE}
+    assert f"`{FILE}` holds {ROWS} rows of the validation split" in (kept / "README.md").read_text()
+    assert FILE not in (left / "README.md").read_text()
+
+
+def test_an_exported_recipe_names_what_it_needs_and_no_place(workplace: Workplace) -> None:
+    case = texts(workplace, Task.SEQUENCE_CLASSIFICATION, pair=False)
+    trial = trial_of(case.spec, workplace.folder / "adapter")
+    text = trial.card.recipe
+    assert "--set model.path=PATH --set data.train=PATH --set data.validation=PATH" in text
+    recipe = yaml.safe_load(text)
+    assert recipe["model"]["path"] == workplace.model.name
+    assert recipe["data"]["train"] == recipe["data"]["validation"] == "rows.csv"

@@ -1,0 +1,93 @@
+"""Texts that hold the name of a control token, such as `</s>`, encoded as the text that they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from tokenizers import Regex, pre_tokenizers
+
+from trainables.data.encoded import end_to_end, offsets_of
+from trainables.data.tables import Table
+
+
+def control_tokens(tokenizer: Any) -> dict[str, int]:
+    """The tokens that steer a model and stand for no text, such as the end of one, with their ids.
+
+    Single characters are none: a tokenizer that pads with `!` reads a text's own `!` as that token, and is right to.
+    """
+    flagged = {str(token): place for place, token in tokenizer.added_tokens_decoder.items() if token.special}
+    named = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+    return {name: place for name, place in {**flagged, **dict(named)}.items() if len(name) > 1}
+
+
+def read_as_text(tokenizer: Any) -> None:
+    """Make the tokenizer find no control token in a text; those that it adds itself stay.
+
+    `split_special_tokens` alone does not do it for every vocabulary: a unigram model such as T5's has `</s>` among its
+    pieces, and WordPiece or word-level ones may meet it as a word. There a pre-tokenizer cuts such names.
+    """
+    # In transformers' own Python tokenizers the option turns off added words as well; `encode` cuts their texts.
+    tokenizer.split_special_tokens = tokenizer.is_fast
+    if not tokenizer.is_fast:
+        return
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = True
+    found = [backend.model.id_to_token(place) for place in _found_in_texts(tokenizer)]
+    if found:
+        cut = pre_tokenizers.Split(Regex(_first_characters(found)), behavior="merged_with_previous")
+        own = backend.pre_tokenizer
+        backend.pre_tokenizer = cut if own is None else pre_tokenizers.Sequence([own, cut])
+
+
+def encode(tokenizer: Any, *texts: Sequence[str], **options: Any) -> Any:
+    """Texts, or pairs of texts, as `tokenizer` encodes them when their control tokens are text."""
+    if tokenizer.is_fast:
+        return tokenizer(*texts, verbose=False, **options)
+    places = re.compile(_inner_places(control_tokens(tokenizer)))
+    pieces = ([places.split(text) for text in column] for column in texts)
+    return tokenizer(*pieces, is_split_into_words=True, verbose=False, **options)
+
+
+def check_control_tokens(tokenizer: Any, table: Table, rows: Sequence[Sequence[int]], own: int) -> None:
+    """See that encoded rows hold no control token but the `own` ones that the tokenizer adds to each.
+
+    Raises:
+        RequestError: a row does, and training would take its text for a command.
+    """
+    names = {place: name for name, place in control_tokens(tokenizer).items() if place != tokenizer.unk_token_id}
+    controls = np.isin(end_to_end(rows), list(names))
+    offsets = offsets_of(rows)
+    counts = np.diff(np.concatenate([[0], np.cumsum(controls)])[offsets])
+    if counts.size and counts.max() > own:
+        position = int(np.argmax(counts > own))
+        held = ", ".join(dict.fromkeys(names[token] for token in rows[position] if token in names))
+        raise table.problem(
+            position, f"its tokenizer reads a part of the text as one of {held}; allowed: text without them"
+        )
+
+
+def _found_in_texts(tokenizer: Any) -> list[int]:
+    """Ids of the control tokens that it still finds where their names stand alone, between words or within one."""
+    named = control_tokens(tokenizer)
+    forms = ("{}", "a {} b", "a{}b")
+    texts = [form.format(name) for name in named for form in forms]
+    ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+    asked = [place for place in named.values() for _ in forms]
+    return list(dict.fromkeys(place for place, row in zip(asked, ids, strict=True) if place in row))
+
+
+def _first_characters(names: Iterable[str]) -> str:
+    """An expression for the first character of each of the `names`."""
+    return "|".join(
+        f"{re.escape(first)}(?={'|'.join(re.escape(name[1:]) for name in group)})"
+        for first, group in groupby(sorted(names), key=lambda name: name[0])
+    )
+
+
+def _inner_places(names: Iterable[str]) -> str:
+    """An expression for the places after the first character of each of the `names`."""
+    return "|".join(f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in names) or r"(?!)"
