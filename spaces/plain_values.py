@@ -65,7 +65,7 @@ def _shown(name: object) -> str:
 
 
 def _wrong(value: Any) -> str | None:
-    """What is wrong with one value, apart from its parts."""
+    """The fault of one value, apart from its parts."""
     if isinstance(value, str):
         if len(value) > CHARACTERS:
             return f"a text of {len(value):,} characters; allowed: at most {CHARACTERS:,}"

@@ -1,6 +1,6 @@
 """The folders from which this process may read models and data, seen to at the moment of reading.
 
-A command reads whatever its user may read. A job or a check of the service reads for whoever sent the spec: only what
+A command reads whatever its user may read. A job or a check of the service reads for the sender of the spec: only what
 lies in folders that the operator names, wherever links lead, and however files are swapped while they are read. Hard
 links are not told apart from files: who may make one in these folders could read the file anyway, unless the kernel's
 `fs.protected_hardlinks` is off.
@@ -55,28 +55,32 @@ def is_confined() -> bool:
 
 
 @contextmanager
-def confined_reading(spec: SearchSpec) -> Iterator[None]:
-    """Around whatever reads the model and the data of a spec: see before that they lie in the folders, and afterwards
-    that they are what was seen; from a process that may read everywhere nothing is asked.
+def confined_reading(spec: SearchSpec, *, data: bool = True) -> Iterator[None]:
+    """Within, the model and the data of a spec may be read: they lie in the folders, and are the same at the end.
+
+    A process that may read everywhere checks nothing.
+
+    Args:
+        data: whether the data is read as well.
 
     Raises:
         Outside: when a file lies elsewhere.
-        WorkError: when one was changed meanwhile, in place of whatever its reading came to.
+        WorkError: when one was changed while it was read, in place of any result or error of the reading.
     """
     if _allowed is None:
         yield
         return
-    places = local_places(spec)
+    places = local_places(spec, data=data)
     with ExitStack() as after:
         for name, path in places.items():
             after.enter_context(_unchanged(name, path, _allowed))
         yield
 
 
-def local_places(spec: SearchSpec) -> dict[str, str]:
+def local_places(spec: SearchSpec, *, data: bool = True) -> dict[str, str]:
     """Files and folders of this machine that a spec names, by field; what is on the hub is left out."""
     named = {"model.path": spec.model.path}
-    for split in ("train", "validation", "test"):
+    for split in ("train", "validation", "test") if data else ():
         source = getattr(spec.data, split)
         if isinstance(source, HubSource):
             named[f"data.{split}.hub"] = source.hub
@@ -108,7 +112,7 @@ def open_inside(path: Path) -> BinaryIO:
 
 
 def _open(path: Path | str, folders: Sequence[str]) -> BinaryIO:
-    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for whoever writes
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for its writer
     try:
         # As the kernel names what is open.
         if not stat.S_ISREG(os.fstat(opened).st_mode) or not _lies_in(os.readlink(f"/proc/self/fd/{opened}"), folders):
@@ -143,7 +147,7 @@ class _Walk:
     stamps: dict[str, Stamp] = field(default_factory=dict)
 
     def look(self, name: str, path: str, most: int | None = None) -> Mapping[str, Stamp]:
-        """Whatever lies in the folders, by its path; links are looked at themselves, and where they lead."""
+        """The stamps of everything on the way, by path: of links themselves, and of their targets."""
         waiting, entered = [path], set[str]()
         while waiting and (most is None or len(self.stamps) < most):
             if len(self.stamps) > _MOST_FILES:
@@ -157,7 +161,7 @@ class _Walk:
                 elif one.endswith(_NAMING):
                     self._check_names(one)
             except FileNotFoundError:
-                continue  # whoever reads it says so
+                continue  # its reader says so
             except (OSError, ValueError) as error:  # Outside among them
                 where = "" if one == path else f"holds {os.path.basename(one)}, which "
                 raise Outside(f"{name} = {path}: {where}{_reason(error)}; allowed: {self._all()}") from None
@@ -243,7 +247,7 @@ def _names_in(text: bytes) -> list[str]:
     try:
         held: Any = json.loads(text)
     except (ValueError, RecursionError):
-        return []  # whoever loads it says so
+        return []  # its reader says so
     if not isinstance(held, dict):
         return []
     shards = held.get("weight_map")

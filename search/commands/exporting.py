@@ -106,7 +106,7 @@ def export(
         adapter = _fetch(uri, row, chosen, tracked, storage / name, Path(folder))
         card = _card(spec, row, search.facts, read_labels(adapter), needs_own_tuner(adapter))
         kept = RANK if rank is None else rank
-        with confined_reading(spec):
+        with confined_reading(spec, data=form == "lora"):
             proof = write_export(adapter, out, card, form, kept, verification_rows=verification_rows)
     print(f"exported trial {chosen} ({row.plan.method}, {row.plan.trainable_parameters:,} parameters) to {out}")
     if choice.trial is None:

@@ -12,7 +12,7 @@ from trainables.allowed_folders import reading_only
 
 
 def confined_command(settings: Settings, arguments: Sequence[str]) -> list[str]:
-    """What starts a command of this installation, confined."""
+    """The command line that starts a command of this installation, confined."""
     return [sys.executable, "-m", "search.service.checker", *job_options(settings), "--", *arguments]
 
 
@@ -25,7 +25,7 @@ def main() -> int:
 
 
 def _parted(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """What stands before and behind the first `--`."""
+    """The arguments before and behind the first `--`."""
     place = arguments.index("--")
     return arguments[:place], arguments[place + 1 :]
 

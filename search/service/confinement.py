@@ -14,10 +14,10 @@ from spaces.spec import SearchSpec
 from trainables.allowed_folders import check_inside, local_places
 
 _LOOKED_AT = 10_000
-"""Files of a folder that are looked at while somebody waits; a job looks at all before it reads them."""
+"""Files of a folder that are checked while the client waits; a job checks all of them before it reads."""
 
-# What matches may be a folder beside whoever reads it, so that commands of the service run where there is none.
 _WORD = re.compile(r"[\w+-][\w+.-]*(/[\w+-][\w+.-]*)*")
+# What matches may be a folder beside whoever reads it, so that commands of the service run where there is none.
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -60,7 +60,7 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
 
 
 def _words(spec: SearchSpec) -> Iterator[tuple[str, str | None]]:
-    """What libraries make names of files of, in the cache of the hub."""
+    """Fields of which libraries make names of files, in the cache of the hub."""
     yield "model.revision", spec.model.revision
     for split in ("train", "validation", "test"):
         source = getattr(spec.data, split)
@@ -69,7 +69,7 @@ def _words(spec: SearchSpec) -> Iterator[tuple[str, str | None]]:
 
 
 def confined_again(spec: SearchSpec, settings: Settings) -> SearchSpec:
-    """A spec that was confined when it was asked for, as it stands now: in MLflow others may have changed it.
+    """Confine again a spec that MLflow has kept, where others may have changed it.
 
     Its places are those that the operator names now, which may be others than then.
 

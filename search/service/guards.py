@@ -66,7 +66,7 @@ class Limits:
             return
         request = Request(scope, receive)
         if {"content-length", "transfer-encoding"} <= set(request.headers):
-            # Whoever stands in front may have taken the other one for the end of the body.
+            # A proxy in front may have taken the other one for the end of the body.
             detail = "Content-Length: beside Transfer-Encoding; allowed: one of the two"
             await problem(request, 400, detail, {"Connection": "close"})(scope, receive, send)
             return

@@ -46,14 +46,14 @@ class Settings:
 
 
 def job_options(settings: Settings) -> list[str]:
-    """What a job is told of the service's places: the operator's word, whatever stands in MLflow."""
+    """Options that tell a job the places of the service, as the operator named them and not as MLflow has them."""
     told = ["--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
     told += [f"--root={root}" for root in settings.roots]
     return told + ([] if settings.study_storage is None else ["--study-storage", settings.study_storage])
 
 
 def job_settings(parser: ArgumentParser, arguments: Sequence[str] | None = None) -> tuple[Namespace, Settings]:
-    """What a job was called with, and the places of its service, as `job_options` wrote them."""
+    """Parse the arguments of a job, with the places of its service as `job_options` wrote them."""
     for option, required in (("--storage", True), ("--tracking-uri", True), ("--study-storage", False)):
         parser.add_argument(option, required=required)
     parser.add_argument("--root", action="append", type=Path, default=[])

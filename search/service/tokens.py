@@ -34,10 +34,10 @@ class Holder(BaseModel):
 def make_token(file: Path, name: str, role: Role) -> str:
     """Add a holder to the file, which is made where there is none; gives the token, which is not kept.
 
-    Whoever makes another one at the same time waits.
+    Several at the same time wait for each other.
 
     Raises:
-        RequestError: when somebody of that name has one, or the file cannot be written.
+        RequestError: when a holder of that name has one, or the file cannot be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

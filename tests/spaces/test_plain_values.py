@@ -1,4 +1,4 @@
-"""Values of a spec are refused in one line where nobody could keep them, whatever field they stand in."""
+"""Values that cannot be kept as JSON are refused in one line, in every field of a spec."""
 
 from __future__ import annotations
 

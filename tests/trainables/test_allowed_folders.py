@@ -121,6 +121,14 @@ def test_a_file_that_lies_elsewhere_is_refused(root: Path, path: str) -> None:
             raise AssertionError("was read")
 
 
+def test_data_that_is_not_read_may_lie_anywhere(root: Path) -> None:
+    given = spec(root, data={"train": "/secret/train.csv"})
+    with confined_reading(given, data=False):
+        pass
+    with pytest.raises(RequestError, match="leads elsewhere"), confined_reading(given):
+        raise AssertionError("was read")
+
+
 def test_a_pipe_that_is_named_as_data_is_refused(root: Path) -> None:
     os.mkfifo(root / "pipe.csv")
     given = spec(root, data={"train": str(root / "pipe.csv")})

@@ -32,7 +32,7 @@ def listening(settings: Settings) -> Iterator[int]:
 
 
 def answer_to(port: int, *pieces: bytes) -> bytes:
-    """What comes back for these bytes until the service closes the connection."""
+    """The bytes that come back for these until the service closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         for piece in pieces:
             with contextlib.suppress(ConnectionError):

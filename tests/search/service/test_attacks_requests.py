@@ -204,7 +204,7 @@ HIDDEN = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     ],
 )
 def test_no_request_is_smuggled_in_another(port: int, sent: bytes) -> None:
-    """What is hidden in a body, behind lengths that contradict each other, is never answered as a request."""
+    """A request hidden in a body, behind lengths that contradict each other, is never answered as a request."""
     said = answer_to(port, sent)
     assert b'"status":"ok"' not in said
     assert said.count(b"HTTP/1.1 ") == said.count(b"HTTP/1.1 4")
