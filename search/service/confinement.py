@@ -95,7 +95,7 @@ def check_places(spec: SearchSpec, settings: Settings) -> None:
     )
     for field, given, known in own:
         if given not in (None, known):
-            raise RequestError(f"{field}: is not that of the service; allowed: a search in the places of the service")
+            raise RequestError(f"{field}: the service has its own; allowed: nothing, or that of the service")
 
 
 def _found(path: str, settings: Settings) -> Path | None:

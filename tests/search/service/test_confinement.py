@@ -193,7 +193,7 @@ def test_a_driver_opens_no_other_places_than_the_operators(
     values[section][field] = uri
     file.write_text(yaml.safe_dump(values))
     assert _driven("mine", alone.settings) == 2
-    assert f"{section}.{field}: is not that of the service" in capsys.readouterr().err
+    assert f"{section}.{field}: the service has its own" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["../mine", "/etc", ".", "a/b", "a\n"])
