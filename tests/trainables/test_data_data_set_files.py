@@ -17,6 +17,7 @@ import yaml
 from spaces.errors import RequestError
 from spaces.sections import HubSource
 from trainables.allowed_folders import reading_only
+from trainables.data.data_set_files import own_files
 from trainables.data.images import open_image
 from trainables.data.tables import Table, read_table
 
@@ -159,3 +160,31 @@ def test_a_command_reads_whatever_a_list_names(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "other.csv").write_text("text,label\nfine,good\n")
     describe(tmp_path / "set", data_files=str(tmp_path / "other.csv"))
     assert read(tmp_path / "set").columns["label"] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "base"),
+    [
+        ("/etc/passwd", "hf://datasets/org/set@main"),
+        ("../other/train.csv", "hf://datasets/org/set@main"),
+        ("http://127.0.0.1:9/train.csv", "hf://datasets/org/set@main"),
+        ("zip://train.csv::file:///etc/x.zip", "hf://datasets/org/set@main"),
+        ("train.csv", "hf://datasets/org/other@main"),
+        ("train.csv", "hf://datasets/org/set2@main"),
+        ("train.csv", "hf://datasets/org/set@main/../../other@main"),
+        ("train.csv", "/etc"),
+    ],
+)
+def test_the_list_of_a_data_set_of_the_hub_is_held_to_it(tmp_path: Path, pattern: str, base: str) -> None:
+    """As `datasets` would resolve it; there is no hub here."""
+    from datasets import data_files
+
+    before = data_files.resolve_pattern
+    source = HubSource(hub="org/set")
+    with (
+        reading_only([tmp_path]),
+        own_files("data.train", source),
+        pytest.raises(RequestError, match="its own list of"),
+    ):
+        data_files.resolve_pattern(pattern, base)
+    assert data_files.resolve_pattern is before
