@@ -70,8 +70,9 @@ FILES = """
 A local file is `.csv`, `.tsv`, `.json`, `.jsonl` or `.parquet`, in UTF-8. Fields of a CSV file are quoted as RFC 4180
 says; a TSV file either quotes in that way, or has a row a line and quotation marks that are text, as GLUE's. One that
 could be read in two ways is refused. Text is taken neither for a number nor for a gap, except that labels which are the
-same number, such as `1`, `1.0` and `"1"`, are one label; labels that only look alike, such as `7` and `007`, are
-refused in one file. A text that holds the name of a control token, such as `</s>`, is read as that text.
+same number, such as `1`, `1.0` and `"1"`, are one label; labels that mean the same in another way, such as `7` and
+`007`, are refused beside each other. A text that holds the name of a control token, such as `</s>`, is read as that
+text.
 
 Relative paths start from the folder in which the command runs. Instead of a file, a mapping names a split on the hub:
 

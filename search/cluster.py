@@ -12,6 +12,7 @@ from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.ray_folder import ray_folder
 from spaces.errors import RequestError, Unreachable
 
 CONNECT_SECONDS = 60
@@ -39,7 +40,11 @@ def quiet_environment() -> None:
 
 
 def start_here(**resources: int) -> None:
-    """Start a private Ray of this process, with all of this machine's `num_cpus` and `num_gpus` unless told."""
+    """Start a private Ray of this process, with all of this machine's `num_cpus` and `num_gpus` unless told.
+
+    Raises:
+        RequestError: when TMPDIR is too long for its sockets, and there is no other place.
+    """
     quiet_environment()
     ray.init(
         address="local",
@@ -47,6 +52,7 @@ def start_here(**resources: int) -> None:
         configure_logging=True,
         logging_level="ERROR",
         log_to_driver=False,
+        _temp_dir=ray_folder(),
         **resources,
     )
 

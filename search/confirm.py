@@ -13,8 +13,9 @@ from spaces.answers import above
 from spaces.confirming import Candidate, near_front, next_round
 from spaces.fronts import knee
 from spaces.ledger import Ledger
-from spaces.metrics import Mode, standard_error
+from spaces.metrics import Metric, Mode, standard_error
 from spaces.records import TrialPlan
+from spaces.row_values import paired_error, unpack
 from spaces.spec import SearchSpec
 
 
@@ -91,13 +92,21 @@ def planned_round(
         candidates(front, points),
         most=max(0, min(len(points) // 2, affordable)),
         mode=metric.mode,
-        noise=lambda quality: math.sqrt(2) * standard_error(metric, quality, validation_rows),
+        noise=lambda best, one: _noise(ended[best.trial], ended[one.trial], metric, validation_rows),
     )
     plans = []
     for trial in next_round(on_front, near, scores, left, mode=metric.mode):
         number = 1 + sum(name.startswith(f"{trial}-confirm-") for name in made)
         plans.append(confirmation_plan(ended[trial].plan, number, spec.search.seed + number))
     return plans
+
+
+def _noise(best: Ended, one: Ended, metric: Metric, validation_rows: int) -> float:
+    """Standard error of the difference of two trials, on the rows that both were validated on where these are known."""
+    left, right = (unpack(trial.result.row_values) for trial in (best, one))
+    if left is not None and right is not None and left.fits(right):
+        return paired_error(left, right)
+    return math.sqrt(2) * standard_error(metric, one.quality, validation_rows)
 
 
 def confirmation_plan(plan: TrialPlan, number: int, seed: int) -> TrialPlan:
@@ -126,7 +135,7 @@ def scores_by_trial(ledger: Ledger) -> dict[str, list[float]]:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A confirmed point: mean and standard deviation on validation, and the mean score on the test split.
+    """A confirmed point: mean and standard deviation of `seeds` trainings on validation, and their mean on test.
 
     A single confirmation has no deviation.
     """
@@ -135,6 +144,7 @@ class Confirmed:
     mean: float
     deviation: float | None
     test: float | None
+    seeds: int
 
 
 def summarise(ledger: Ledger) -> list[Confirmed]:
@@ -150,6 +160,7 @@ def summarise(ledger: Ledger) -> list[Confirmed]:
             statistics.fmean(values),
             statistics.stdev(values) if len(values) > 1 else None,
             statistics.fmean(tests[trial]) if trial in tests else None,
+            len(values),
         )
         for trial, values in scores_by_trial(ledger).items()
         if values

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, Unreachable
 from spaces.ledger import write_durably
 from spaces.spec import SearchSpec, dump_spec, load_spec
 
@@ -20,6 +20,10 @@ SPEC = "spec.yaml"
 IDENTITY = "search.json"
 FINISHED = "finished"
 STOP = "stop"
+
+BESIDE = frozenset({"mlartifacts", "mlflow.db", "mlruns", "ray"})
+BESIDE_ENDINGS = (".log", "-journal", "-shm", "-wal")
+"""Of what else stands in a storage: MLflow's files, those that SQLite lays beside a database, and logs of launches."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,20 @@ def create(spec: SearchSpec, identity: Identity) -> None:
 def exists(home: Path) -> bool:
     """Whether a search lives there."""
     return (home / SPEC).is_file()
+
+
+def check_name(name: str) -> None:
+    """See that a new search does not take the place of what else stands in the storage.
+
+    Raises:
+        RequestError: when it would.
+    """
+    if name.casefold() in BESIDE or name.casefold().endswith(BESIDE_ENDINGS):
+        others = ", ".join(sorted(BESIDE))
+        raise RequestError(
+            f"name = {name}: stands for something else beside the searches; "
+            f"allowed: a name other than {others} and those that end in {' or '.join(BESIDE_ENDINGS)}"
+        )
 
 
 def taken(name: str) -> RequestError:
@@ -106,8 +124,10 @@ def read(home: Path) -> tuple[SearchSpec, Identity]:
     """The spec and the identity of the search that lives there.
 
     Raises:
-        RequestError: when its folder was damaged.
+        Unreachable: when its folder cannot be read for now.
+        RequestError: when it was damaged.
     """
+    _check_readable(home)
     try:
         held = json.loads((home / IDENTITY).read_text(encoding="utf-8"))
         known = {field.name for field in dataclasses.fields(Identity)}  # a later version may have written more
@@ -117,6 +137,18 @@ def read(home: Path) -> tuple[SearchSpec, Identity]:
             f"search {home.name!r}: {home / IDENTITY} is damaged ({error}); allowed: as it was written"
         ) from None
     return load_spec(home / SPEC), identity
+
+
+def _check_readable(home: Path) -> None:
+    """Tell a disk that fails from what is damaged."""
+    for name in (IDENTITY, SPEC):
+        try:
+            with (home / name).open("rb") as file:
+                file.read(1)
+        except (FileNotFoundError, IsADirectoryError):
+            return  # whoever reads it says so
+        except OSError as error:
+            raise Unreachable(f"search {home.name!r}: {home / name} cannot be read ({error.strerror})") from None
 
 
 def check_data(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:

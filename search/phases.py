@@ -140,7 +140,7 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
         run.console.print("Nothing to confirm: no trial is known to beat the head alone.", highlight=False)
     on_front = {one.plan.trial for one in run.recorder.front}
     for one in summarise(run.ledger):
-        run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test)
+        run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test, one.seeds)
         if one.trial not in on_front:  # near it, and perhaps better: it can be exported as well
             run.writer.upload_adapter(one.trial, run.ledger.trial(one.trial).adapter)
 

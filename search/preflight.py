@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from transformers import PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from search.starts import given
 from spaces.budget import Budget, resolve_budget
+from spaces.errors import RequestError
 from spaces.inventory import Inventory
 from spaces.sections import ModelSection, Source
 from spaces.space import Space
@@ -20,7 +22,7 @@ from spaces.suggestions import Suggestion
 from tracking.uri import absolute_file
 from trainables.allowed_folders import confined_reading
 from trainables.data.encoded import EncodedSplit, fingerprint
-from trainables.data.splits import check_test, load_splits
+from trainables.data.splits import Splits, check_test, load_splits
 from trainables.inventory import inventory_of, meta_model
 from trainables.model_files import reading
 from trainables.rehearsal import rehearse
@@ -76,6 +78,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         announced("reading and encoding the data")
         check_test(spec)
         splits = load_splits(spec)
+        spec, about_f1 = with_positive(spec, splits)
         announced("reading the model")
         config = load_config(spec.model, splits.labels)
         weights = load_weights(spec.model, config, splits.labels)
@@ -95,8 +98,34 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         train=splits.train,
         validation=splits.validation,
         given=suggestions,
-        notes=(*weights.notes, *splits.notes),
+        notes=(*weights.notes, *splits.notes, *about_f1),
     )
+
+
+def with_positive(spec: SearchSpec, splits: Splits) -> tuple[SearchSpec, tuple[str, ...]]:
+    """The spec with the label whose F1 is the metric, and a note where it was left out: of two labels the rarer one.
+
+    Raises:
+        RequestError: when the label is none of the data.
+    """
+    if spec.metric.name != "f1":
+        return spec, ()
+    labels, positive = splits.labels, spec.objective.positive
+    if positive is None and len(labels) != 2:
+        return spec, (f"objective.metric = f1: the mean over all {len(labels)} labels, as f1-macro",)
+    if positive is None:
+        counts = np.bincount(np.asarray(splits.train.targets), minlength=2)
+        rarer = labels[0] if counts[0] < counts[1] else labels[1]
+        note = f"objective.metric = f1: of the label {rarer!r}, the rarer one; objective.positive names another"
+        return _positive(spec, rarer), (note,)
+    if str(positive).strip() not in labels:
+        allowed = ", ".join(labels)
+        raise RequestError(f"objective.positive = {positive!r}: no label of the data; allowed: {allowed}")
+    return _positive(spec, str(positive).strip()), ()
+
+
+def _positive(spec: SearchSpec, label: str) -> SearchSpec:
+    return spec.model_copy(update={"objective": spec.objective.model_copy(update={"positive": label})})
 
 
 def absolute(spec: SearchSpec) -> SearchSpec:

@@ -44,6 +44,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
         Hopeless: when the reference fails, or all of the first trials do in the same way.
     """
     prepared = prepare(spec, partial(announce, console))
+    spec = prepared.spec
     for note in prepared.notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     check_storage(spec)
@@ -51,7 +52,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     with provisional(spec.home), search_home.held(spec.home):
         if search_home.exists(spec.home):  # since the name was looked up
             raise search_home.taken(spec.name)
-        with _cluster(spec, address, console) as gpus:
+        with _cluster(spec, address, console) as gpus, answering(spec):
             search_id = uuid.uuid4().hex
             kept = None if has_password(uri) else uri
             study = open_study(spec, search_id, spec.home)
@@ -72,12 +73,13 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
     with search_home.held(home):
         if search_home.is_finished(home):
             return _catch_up(spec, identity.search_id, uri)
-        prepared = prepare(spec, partial(announce, console))
+        # As it began: one of an earlier version names no positive label.
+        prepared = dataclasses.replace(prepare(spec, partial(announce, console)), spec=spec)
         search_home.check_data(spec.name, identity.data, prepared.fingerprints())
         check_storage(spec)
         if not Ledger(home).trials("trial"):  # killed before it began with what is known
             prepared = _with_earlier(prepared, uri)
-        with _cluster(spec, address, console, begun=True) as gpus:
+        with _cluster(spec, address, console, begun=True) as gpus, answering(spec):
             study = open_study(spec, identity.search_id, home)
             return _run(prepared, study, identity.search_id, uri, gpus, console)
 
@@ -136,7 +138,7 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
         recorder = Recorder(ledger, writer, prepared.budget, spec.metric, rejected=rejected_count(study))
         recorder.take_up()
         run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)
-        with interruption.watch(), answering(spec):
+        with interruption.watch():
             shared = share(prepared, ledger)
             search_phase(run, shared)
             if interruption.hopeless is None and interruption.ended is None:

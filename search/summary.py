@@ -16,7 +16,7 @@ from tracking.documents import FrontDocument, TrialsDocument
 from tracking.plots import front_html, front_png
 from tracking.rows import SearchRow, TrialRow, find_search, read_trials
 from tracking.tags import SearchFacts
-from tracking.views import build_front, build_trials
+from tracking.views import build_front, build_trials, is_near_head
 
 JSON, HTML, PNG = "front.json", "front.html", "front.png"
 
@@ -25,13 +25,15 @@ JSON, HTML, PNG = "front.json", "front.html", "front.png"
 class Summary:
     """The front, the confirmed front, everything tried, and the events that MLflow does not have yet.
 
-    `ended_early`: why the search ended before its last trial, if it did.
+    `near_head`: the best trial is not told apart from the head alone. `ended_early`: why the search ended before its
+    last trial, if it did.
     """
 
     front: FrontDocument
     confirmed: FrontDocument
     trials: TrialsDocument
     waiting: int
+    near_head: bool = False
     ended_early: str | None = None
 
 
@@ -57,6 +59,7 @@ def _summary(search: SearchRow, rows: list[TrialRow], waiting: int) -> Summary:
         confirmed=build_front(search, rows, confirmed=True, axis="trainable"),
         trials=build_trials(search, rows),
         waiting=waiting,
+        near_head=is_near_head(search, rows),
     )
 
 
@@ -100,6 +103,7 @@ def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRow, list[Tria
         if trial in confirmed:
             one = confirmed[trial]
             numbers |= {"confirmed_quality": one.mean, "confirmed_std": one.deviation, "test_quality": one.test}
+            numbers["confirmed_seeds"] = one.seeds
         metrics = {name: float(value) for name, value in numbers.items() if value is not None}
-        rows.append(TrialRow(run_id="", state=result.state, metrics=metrics, plan=plan, reason=result.reason))
+        rows.append(TrialRow("", result.state, metrics, plan, result.reason, row_values=result.row_values))
     return search, rows

@@ -27,7 +27,8 @@ class LoadingCode:
     `form`: peft, merged, lora or stock. `base`: where the base is loaded from, a hub id or, with `is_folder`, a name
     that its reader replaces by a folder. `dtype`: of the base's weights. `pair`: two texts are read as one.
     `own_tuner`: PEFT must be told of the tuner. `tells_padding`: the base does not know what texts are padded with.
-    `begins`: prompts of a language model begin with the tokenizer's token for that.
+    `begins`: prompts of a language model begin with the tokenizer's token for that. `chats`: its tokenizer leaves the
+    control tokens of chats alone, so that a prompt must say that those it names are text.
     """
 
     task: Task
@@ -41,6 +42,7 @@ class LoadingCode:
     own_tuner: bool = False
     tells_padding: bool = False
     begins: bool = False
+    chats: bool = False
 
     def __str__(self) -> str:
         return "\n".join([*self._imports(), "", *self._load(), "", *self._predict(), ""])
@@ -130,12 +132,13 @@ class LoadingCode:
 
     def _generate(self) -> list[str]:
         begin = "[tokenizer.bos_token_id] + " if self.begins else ""
+        as_text = ", split_special_tokens=True" if self.chats else ""
         written = min(NEW_TOKENS, self.max_length // 2)
         kept = max(1, self.max_length - written - self.begins)
         return [
             'prompts = ["a first prompt", "a second prompt"]',
             "for prompt in prompts:",
-            '    tokens = tokenizer(prompt, add_special_tokens=False)["input_ids"]',
+            f'    tokens = tokenizer(prompt, add_special_tokens=False{as_text})["input_ids"]',
             f"    inputs = torch.tensor([{begin}tokens[-{kept}:]])",
             "    with torch.inference_mode():",
             "        written = model.generate(",

@@ -51,6 +51,8 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("accuracy", "max", 1.0, _CLASSES),
         Metric("f1", "max", 1.0, _CLASSES),
+        Metric("f1-macro", "max", 1.0, _CLASSES),
+        Metric("f1-micro", "max", 1.0, _CLASSES),
         Metric("matthews", "max", 1.0, _CLASSES),
         Metric("pearson", "max", 1.0, _NUMBERS),
         Metric("spearman", "max", 1.0, _NUMBERS),

@@ -59,4 +59,7 @@ class TrialResult(BaseModel):
     train_seconds: float = 0.0
     peak_memory_bytes: int = 0
     rungs: tuple[Rung, ...] = ()
-    reason: str | None = Field(default=None, description="Why it failed or was stopped, in one line.")
+    reason: str | None = Field(
+        default=None, description="Why it failed or was stopped, or what befell it, in one line."
+    )
+    row_values: str | None = Field(default=None, description="Its quality by validation row; see spaces.row_values.")

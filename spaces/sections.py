@@ -11,6 +11,7 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
+    StrictInt,
     WithJsonSchema,
     model_validator,
 )
@@ -182,6 +183,11 @@ class ObjectiveSection(Section):
     """What quality means."""
 
     metric: str | None = Field(default=None, description="Metric on validation. Default: the task's usual one.")
+    positive: str | StrictInt | None = Field(
+        default=None,
+        description="Label whose F1 the metric f1 is. Default: of two labels the one with fewer training rows; "
+        "of more, f1 is f1-macro.",
+    )
 
 
 class SearchSection(Section):

@@ -15,6 +15,7 @@ from spaces.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base import AnyMethod
 from spaces.metrics import DEFAULT_METRIC, METRICS, Metric
 from spaces.plain_values import check_plain, shortened
+from spaces.reading_yaml import read_yaml
 from spaces.registry import method, methods
 from spaces.sections import (
     NAME,
@@ -67,6 +68,9 @@ Methods = Annotated[
     dict[str, dict[str, Any]],
     BeforeValidator(_knobs_by_method, json_schema_input_type=str | _Knobs | list[str | _Knobs]),
 ]
+
+
+_KINDS: dict[type, str] = {list: "a list", str: "text"}
 
 
 def default_methods() -> dict[str, dict[str, Any]]:
@@ -141,6 +145,11 @@ class SearchSpec(Section):
             raise ValueError(
                 f"objective.metric = {name!r} does not fit task {self.model.task}; allowed: {', '.join(fitting)}"
             )
+        positive = self.objective.positive
+        if positive is not None and self.metric.name != "f1":
+            raise ValueError(
+                f"objective.positive = {positive!r}: says nothing of metric {self.metric.name}; allowed: with metric f1"
+            )
         return self
 
     @model_validator(mode="after")
@@ -165,14 +174,15 @@ class SearchSpec(Section):
         return self
 
 
-def parse_spec(values: Any) -> SearchSpec:
-    """A spec from plain values.
+def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
+    """A spec from plain values; `where` they stand.
 
     Raises:
         RequestError: naming field, value and what is allowed.
     """
     if not isinstance(values, dict):
-        raise RequestError(f"spec: {type(values).__name__} instead of fields; allowed: name: value, one a line")
+        found = "is empty" if values is None else f"holds {_KINDS.get(type(values), 'one value')} instead of fields"
+        raise RequestError(f"{where}: {found}; allowed: fields such as name: value, one a line")
     check_plain(values)
     try:
         return SearchSpec.model_validate(values)
@@ -186,15 +196,10 @@ def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:
     Raises:
         RequestError: naming field, value and what is allowed.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be read ({error.strerror}); allowed: a file with a spec in YAML") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2026-99-99 is a ValueError
-        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())}); allowed: a spec in YAML") from None
+    values = read_yaml(path)
     for override in overrides or []:
         values = apply_override(values, override)
-    return parse_spec(values)
+    return parse_spec(values, str(path))
 
 
 def apply_override(values: Any, override: str) -> Any:

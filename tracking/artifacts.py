@@ -7,10 +7,12 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, WorkError
 from spaces.spec import SearchSpec, parse_spec
-from tracking.client import reading
+from tracking.client import one_line, reading
 from tracking.tags import ADAPTER_FOLDER, PARENT, SPEC_FILE
+
+_SPEC_BYTES = 10_000_000
 
 
 def fetch_adapter(uri: str, run_id: str, destination: Path) -> Path:
@@ -32,11 +34,18 @@ def fetch_spec(uri: str, run_id: str) -> SearchSpec:
 
     Raises:
         RequestError: when the run belongs to no search that kept its spec.
-        WorkError: when MLflow fails.
+        WorkError: when MLflow fails, or what it keeps is no spec.
     """
     with reading(uri) as client, TemporaryDirectory() as folder:
         parent = client.get_run(run_id).data.tags.get(PARENT, run_id)
-        if SPEC_FILE not in [file.path for file in client.list_artifacts(parent)]:
+        sizes = {file.path: file.file_size or 0 for file in client.list_artifacts(parent)}
+        if SPEC_FILE not in sizes:
             raise RequestError(f"MLflow run {run_id}: no {SPEC_FILE} of its search; allowed: a run of a search")
-        text = Path(client.download_artifacts(parent, SPEC_FILE, folder)).read_text(encoding="utf-8")
-    return parse_spec(yaml.safe_load(text))
+        if sizes[SPEC_FILE] > _SPEC_BYTES:
+            raise WorkError(f"MLflow run {parent}: {SPEC_FILE} has {sizes[SPEC_FILE]:,} bytes, and is no spec")
+        written = Path(client.download_artifacts(parent, SPEC_FILE, folder)).read_bytes()
+    try:
+        values = yaml.safe_load(written.decode())
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise WorkError(f"MLflow run {parent}: {SPEC_FILE} cannot be read ({one_line(error)})") from None
+    return parse_spec(values)

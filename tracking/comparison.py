@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from spaces.errors import RequestError
 from spaces.fronts import front, hypervolume
-from spaces.metrics import METRICS
+from spaces.metrics import METRICS, Mode
+from spaces.spec import SearchSpec
 from tracking.documents import (
     BudgetNumbers,
     Compared,
@@ -24,8 +25,18 @@ from tracking.picture import Picture, compose
 Owned = tuple[str, FrontPoint]
 
 
-def compare(documents: Sequence[FrontDocument], *, confirmed: bool) -> tuple[ComparisonDocument, Picture]:
+_COMPARABLE = ("model", "data", "training")
+"""Sections of a spec that decide what a quality means."""
+
+
+def compare(
+    documents: Sequence[FrontDocument], *, confirmed: bool, specs: Mapping[str, SearchSpec] | None = None
+) -> tuple[ComparisonDocument, Picture]:
     """Put fronts side by side; the picture shows every point, by search, and the front of them all.
+
+    Args:
+        confirmed: compare points by their confirmed quality.
+        specs: by search, where they are known: in what they differ is said in the document.
 
     Raises:
         RequestError: when their metrics differ.
@@ -75,22 +86,55 @@ def compare(documents: Sequence[FrontDocument], *, confirmed: bool) -> tuple[Com
                 points=len(one.front),
                 leading=sum(search == one.search for search, _ in leading),
                 hypervolume=area(one),
+                best=_best([_leading(*point) for point in owned if point[0] == one.search], objective.mode),
+                steps=tuple(sorted({point.steps for point in one.front})),
             )
             for one in documents
         ),
-        front=tuple(
-            LeadingPoint(
-                search=search,
-                trial=point.trial,
-                method=point.method,
-                config=point.config,
-                quality=point.quality,
-                trainable_parameters=point.trainable_parameters,
-            )
-            for search, point in leading
-        ),
+        front=tuple(_leading(*one) for one in leading),
+        differences=tuple(_differences(documents, specs or {})),
     )
     return document, _picture(document, first, owned, leading)
+
+
+def _leading(search: str, point: FrontPoint) -> LeadingPoint:
+    return LeadingPoint(search=search, **point.model_dump(include=set(LeadingPoint.model_fields)))
+
+
+def _best(points: Sequence[LeadingPoint], mode: Mode) -> LeadingPoint | None:
+    best = max if mode == "max" else min
+    return best(points, key=lambda point: point.quality, default=None)
+
+
+def _differences(documents: Sequence[FrontDocument], specs: Mapping[str, SearchSpec]) -> Iterator[str]:
+    """What the searches do not have in common, by field of their specs, or as their fronts show it."""
+    names = [document.search for document in documents]
+    bases = [f"{document.base_model} of {document.base_parameters:,} parameters" for document in documents]
+    yield from _told("base", names, bases)
+    if not all(name in specs for name in names):
+        yield from _told("steps", names, [_steps(document) for document in documents])
+        return
+    flat = [dict(_settings(specs[name])) for name in names]
+    for field in dict.fromkeys(field for one in flat for field in one):
+        yield from _told(field, names, [str(one.get(field)) for one in flat])
+
+
+def _steps(document: FrontDocument) -> str:
+    return ", ".join(map(str, sorted({point.steps for point in document.front}))) or "none"
+
+
+def _settings(spec: SearchSpec) -> Iterator[tuple[str, object]]:
+    """What decides the meaning of a quality; the base itself is told by its name and its size."""
+    values = spec.model_dump(mode="json")
+    for section in _COMPARABLE:
+        yield from ((f"{section}.{field}", value) for field, value in values[section].items() if field != "path")
+    yield "search.seed", spec.search.seed
+
+
+def _told(field: str, names: Sequence[str], values: Sequence[str]) -> Iterator[str]:
+    if len(set(values)) > 1:
+        pairs = ", ".join(f"{value} in {name}" for name, value in zip(names, values, strict=True))
+        yield f"{field}: {pairs}"
 
 
 def _picture(

@@ -75,6 +75,15 @@ class FrontPoint(_Document):
         return self.trainable_parameters if axis == "trainable" else self.stored_parameters
 
 
+class Ties(_Document):
+    """Neighbours on a confirmed front that are not told apart, and the trainings and rows by which that was asked."""
+
+    pairs: tuple[tuple[str, str], ...]
+    fewest: int = Field(description="Fresh trainings of the point that has the fewest.")
+    most: int = Field(description="Fresh trainings of the point that has the most.")
+    rows: int | None = Field(description="Validation rows; none where outcomes by row are not known.")
+
+
 class FrontDocument(_Document):
     """A search and its front, ascending in parameters."""
 
@@ -97,6 +106,11 @@ class FrontDocument(_Document):
         "once is clearly better. None where no point does.",
     )
     knee: FrontPoint | None = Field(default=None, description="The point of best trade among those, likewise.")
+    ties: Ties | None = Field(
+        default=None,
+        exclude_if=lambda ties: ties is None,
+        description="Of a confirmed front of several points alone.",
+    )
 
 
 class TrialEntry(_Document):
@@ -171,6 +185,8 @@ class Compared(_Document):
     points: int = Field(description="Points of its front.")
     leading: int = Field(description="Those of them that no point of another front beats.")
     hypervolume: float | None = Field(description="Over the common range, above the common reference.")
+    best: LeadingPoint | None = Field(description="The point of its front with the best quality.")
+    steps: tuple[int, ...] = Field(description="Steps of the trials on its front.")
 
 
 class LeadingPoint(_Document):
@@ -194,3 +210,6 @@ class ComparisonDocument(_Document):
     reference: ReferenceQuality = Field(description="The worst of their references.")
     searches: tuple[Compared, ...]
     front: tuple[LeadingPoint, ...]
+    differences: tuple[str, ...] = Field(
+        description="What else differs between the searches, so that their qualities do not compare as they stand."
+    )

@@ -66,21 +66,30 @@ TRIALS: dict[str, Any] = {
     "confirmations": [TRIAL | {"trial": "0012-1", "quality": 0.822, "confirms": "0012"}],
 }
 
-_COMPARED = {"search": SEARCH, "base_model": BASE, "reference": 0.61, "points": 5, "leading": 3, "hypervolume": 0.42}
+_LEADING = {
+    "search": SEARCH,
+    "trial": "0012",
+    "method": "lora",
+    "config": CONFIG,
+    "quality": 0.83,
+    "trainable_parameters": 18_432,
+}
+_COMPARED = {
+    "search": SEARCH,
+    "base_model": BASE,
+    "reference": 0.61,
+    "points": 5,
+    "leading": 3,
+    "hypervolume": 0.42,
+    "best": _LEADING,
+    "steps": [300],
+}
 
 COMPARISON: dict[str, Any] = {
     "objective": OBJECTIVE,
     "budget": BUDGET,
     "reference": {"quality": 0.61},
     "searches": [_COMPARED, _COMPARED | {"search": OTHER, "points": 4, "leading": 2, "hypervolume": 0.39}],
-    "front": [
-        {
-            "search": SEARCH,
-            "trial": "0012",
-            "method": "lora",
-            "config": CONFIG,
-            "quality": 0.83,
-            "trainable_parameters": 18_432,
-        }
-    ],
+    "front": [_LEADING],
+    "differences": ["training.max_steps: 300 in sst2, 75 in sst2-again"],
 }

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tracking.documents import Axis, FrontDocument, FrontPoint, TrialsDocument
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers, without yellow; shapes tell the rest apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#8C564B")
 _SHAPES = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("v", "triangle-down"))
-SHARES = frozenset({"accuracy", "f1", "exact-match"})
+SHARES = frozenset({"accuracy", "f1", "f1-macro", "f1-micro", "exact-match"})
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,27 @@ class Dot:
     method: str
     label: str
     spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a note begins, or ends, along a line: how far to the right, as a part of the width; above it or below."""
+
+    across: float
+    anchor: Literal["left", "right"]
+    above: bool
+
+
+_PLACES = (
+    Place(0.01, "left", True),
+    Place(0.01, "left", False),
+    Place(0.93, "right", True),
+    Place(0.93, "right", False),
+    Place(0.35, "left", True),
+    Place(0.35, "left", False),
+)
+_NOTE = (0.22, 0.05)  # the width and height of a note, as parts of those of the picture
+_DOT = 0.012
 
 
 @dataclass(frozen=True)
@@ -66,6 +88,29 @@ class Picture:
     def wide(self) -> bool:
         """Whether powers of ten are marks enough for the axis of counts."""
         return self.high[0] / self.low[0] > 20_000
+
+    @property
+    def reference_place(self) -> Place:
+        """Where the note at the line of the reference hides the fewest dots."""
+        if self.reference is None:
+            return _PLACES[0]
+        dots = [(self._across(dot.size), self._up(dot.quality)) for dot in (*self.trials, *self.front)]
+        line = self._up(self.reference)
+
+        def hidden(place: Place) -> tuple[bool, int]:
+            left = place.across if place.anchor == "left" else place.across - _NOTE[0]
+            low, high = (line, line + _NOTE[1]) if place.above else (line - _NOTE[1], line)
+            inside = (left - _DOT <= x <= left + _NOTE[0] + _DOT and low - _DOT <= y <= high + _DOT for x, y in dots)
+            return not 0 <= low < high <= 1, sum(inside)
+
+        return min(_PLACES, key=hidden)
+
+    def _across(self, size: float) -> float:
+        low, high = map(math.log, (self.low[0], self.high[0]))
+        return (math.log(max(size, 1)) - low) / (high - low)
+
+    def _up(self, quality: float) -> float:
+        return (quality - self.low[1]) / (self.high[1] - self.low[1])
 
     def line(self) -> tuple[list[float], list[float]]:
         """The corners of the front, which goes on to the budget: with more allowed its last point is still best."""
@@ -121,9 +166,9 @@ def _bounds(document: FrontDocument, dots: tuple[Dot, ...]) -> tuple[tuple[float
     qualities = [dot.quality for dot in dots if reference is None or best * dot.quality >= best * reference]
     qualities += [] if reference is None else [reference]
     lowest, highest = min(qualities, default=0.0), max(qualities, default=1.0)
-    margin = 0.08 * (highest - lowest) or 0.05
+    margin = 0.08 * (highest - lowest) or 0.05 * max(1.0, abs(highest))
     left = max(1, min(*sizes, document.budget.parameters // 10))
-    air = (document.budget.parameters / left) ** 0.06
+    air = max(1.05, (document.budget.parameters / left) ** 0.06)
     return (left / air, lowest - margin), (document.budget.parameters * air, highest + margin)
 
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 _INK, _FAINT, _GRID = "#222222", "#6E6E6E", "#EAEAEA"
 
 # Named one by one: among Plotly's own choice is a button that sends the picture to another company.
-_CONFIG = {"displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
+_CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
+
+# Without it a phone lays the page out for a large screen.
+_VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 
 
 def front_html(
@@ -30,9 +33,12 @@ def draw_html(picture: Picture, path: Path) -> None:
     """Write a picture as a page."""
     import plotly.graph_objects as go
 
-    legend = {"title": picture.legend}
+    # Below the picture, for beside it there is no room on a phone.
+    legend = {"title": f"{picture.legend}  ", "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
     figure = go.Figure(layout={"template": "plotly_white", "hovermode": "closest", "legend": legend})
-    figure.update_layout(title={"text": picture.title, "subtitle": {"text": picture.subtitle}})
+    subtitle = picture.subtitle.replace(" · ", "<br>")  # of which each part is short enough for a phone
+    figure.update_layout(title={"text": picture.title, "subtitle": {"text": subtitle}, "yref": "container", "y": 0.97})
+    figure.update_layout(title_yanchor="top", margin={"l": 16, "r": 16, "b": 16, "t": 130})
     for method, style in picture.styles.items():
         marker = {"color": style.colour, "symbol": style.symbol, "size": 8, "opacity": 0.35}
         figure.add_scatter(**_scatter(picture, picture.trials, method), marker=marker, showlegend=False)
@@ -51,11 +57,12 @@ def draw_html(picture: Picture, path: Path) -> None:
     figure.add_annotation(x=math.log10(picture.budget), y=0.5, yref="paper", **note, **budget)
     if picture.reference is not None:
         figure.add_hline(picture.reference, line={"color": _FAINT, "dash": "dot", "width": 1.2})
-        head = {"text": picture.reference_note, "xanchor": "left", "yanchor": "bottom"}
-        figure.add_annotation(x=0.01, xref="paper", y=picture.reference, **note, **head)
+        place = picture.reference_place
+        head = {"text": picture.reference_note, "xanchor": place.anchor, "yanchor": "bottom" if place.above else "top"}
+        figure.add_annotation(x=place.across, xref="paper", y=picture.reference, **note, **head)
     if picture.knee:
-        place = {"ax": -30, "ay": -32 if picture.upward else 32}
-        figure.add_annotation(x=math.log10(picture.knee.size), y=picture.knee.quality, text="knee", **place)
+        offset = {"ax": -30, "ay": -32 if picture.upward else 32}
+        figure.add_annotation(x=math.log10(picture.knee.size), y=picture.knee.quality, text="knee", **offset)
     figure.update_xaxes(
         title=picture.across,
         type="log",
@@ -66,7 +73,8 @@ def draw_html(picture: Picture, path: Path) -> None:
     figure.update_yaxes(title=picture.up, range=[picture.low[1], picture.high[1]])
     if picture.percent:
         figure.update_yaxes(tickformat=".0%")
-    figure.write_html(path, include_plotlyjs=True, config=_CONFIG)
+    page = figure.to_html(include_plotlyjs=True, config=_CONFIG)
+    path.write_text(page.replace("<head>", f"<head>{_VIEWPORT}", 1), encoding="utf-8")
 
 
 def _scatter(picture: Picture, dots: Sequence[Dot], method: str) -> dict[str, Any]:
@@ -150,5 +158,15 @@ def _frame(axes: Axes, picture: Picture) -> None:
     axes.annotate(picture.budget_note, at, (4, 0), upright, "offset points", rotation=90, va="center", **quiet)
     if picture.reference is not None:
         axes.axhline(picture.reference, color=_FAINT, linestyle=":", linewidth=1.3, zorder=1)
-        across = axes.get_yaxis_transform()
-        axes.annotate(picture.reference_note, (0.01, picture.reference), (0, 4), across, "offset points", **quiet)
+        place, across = picture.reference_place, axes.get_yaxis_transform()
+        start, beside = (place.across, picture.reference), (0, 4 if place.above else -4)
+        side = "bottom" if place.above else "top"
+        over: dict[str, Any] = {"ha": place.anchor, "va": side, "zorder": 6, "path_effects": [_halo()]}
+        axes.annotate(picture.reference_note, start, beside, across, "offset points", **quiet, **over)
+
+
+def _halo() -> Any:
+    """White around letters, which keeps them legible on dots."""
+    from matplotlib.patheffects import withStroke
+
+    return withStroke(linewidth=3, foreground="white")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
+from spaces.errors import RequestError, WorkError
+from spaces.spec import SearchSpec
+from tracking.artifacts import fetch_spec
 from tracking.client import reading
 from tracking.comparison import compare
 from tracking.documents import (
@@ -20,6 +24,7 @@ from tracking.rows import (
     SearchRow,
     SpoiledSearch,
     find_search,
+    read_confirmations,
     read_front,
     read_reference,
     read_trials,
@@ -43,7 +48,9 @@ def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis =
         search = find_search(client, name)
         read = partial(read_front, client, search, mode=search.facts.mode, size=f"{axis}_parameters")
         rows = read_reference(client, search) + read(measure=CONFIRMED)
-        if not confirmed:
+        if confirmed:
+            rows += read_confirmations(client, search)
+        else:
             # The best that was trained once may be beaten by the one quality of a trial whose confirmed one is lower.
             found = read(measure="quality", counts=lambda row: CONFIRMED not in row.metrics)
             rows += [row for row in found if row not in rows]
@@ -91,4 +98,15 @@ def comparison(uri: str, names: Sequence[str], *, confirmed: bool = False) -> tu
         WorkError: when MLflow fails.
     """
     fronts = [front_document(uri, name, confirmed=confirmed) for name in names]
-    return compare(fronts, confirmed=confirmed)
+    return compare(fronts, confirmed=confirmed, specs=_specs(uri, names))
+
+
+def _specs(uri: str, names: Sequence[str]) -> dict[str, SearchSpec]:
+    """Specs of searches by name, of those that kept theirs in MLflow and whose artifacts are at hand."""
+    with reading(uri) as client:
+        runs = {name: find_search(client, name).run_id for name in names}
+    found = {}
+    for name, run in runs.items():
+        with suppress(RequestError, WorkError):
+            found[name] = fetch_spec(uri, run)
+    return found

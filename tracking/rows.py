@@ -76,6 +76,7 @@ class TrialRow:
     reason: str | None
     seconds: float | None = None  # from its start to its end, whatever lay between
     spoiled: bool = False  # its record cannot be read, and `reason` says why
+    row_values: str | None = None  # see `spaces.row_values`; none of what an earlier version recorded
 
     @property
     def quality(self) -> float | None:
@@ -204,6 +205,11 @@ def read_reference(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
     return _children(client, search, f"tags.`{tags.KIND}` = 'reference'", _trial)
 
 
+def read_confirmations(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
+    """Points of the front trained again."""
+    return _children(client, search, f"tags.`{tags.KIND}` = 'confirmation'", _trial_or_flaw)
+
+
 def _children(client: MlflowClient, search: SearchRow, query: str, read: Callable[[Run], TrialRow]) -> list[TrialRow]:
     found = runs(client, [search.experiment_id], _of(search, query))
     # Ids are padded with zeros to four digits; the ten-thousandth is longer and comes after them.
@@ -237,6 +243,9 @@ def _pages(page: Callable[..., Any]) -> Iterator[Any]:
 
 
 def _search(run: Run) -> SearchRow:
+    facts = _record(run, tags.FACTS, SearchFacts)
+    if not (0 <= facts.budget.at_least <= facts.budget.parameters and math.isfinite(facts.perfect)):
+        raise _spoiled(run, f"tag {tags.FACTS} is of no search")
     return SearchRow(
         run_id=run.info.run_id,
         experiment_id=run.info.experiment_id,
@@ -245,7 +254,7 @@ def _search(run: Run) -> SearchRow:
         metrics=_metrics(run),
         name=_text(run, tags.SEARCH, SEARCH_NAME),
         search_id=_text(run, tags.SEARCH_ID, _ANYTHING),
-        facts=_record(run, tags.FACTS, SearchFacts),
+        facts=facts,
         reason=run.data.tags.get(tags.REASON) or None,
     )
 
@@ -267,6 +276,7 @@ def _trial(run: Run) -> TrialRow:
         metrics=_metrics(run),
         plan=plan,
         reason=run.data.tags.get(tags.REASON) or None,
+        row_values=run.data.tags.get(tags.ROW_VALUES),
         seconds=None if run.info.end_time is None else (run.info.end_time - _moment(run)) / 1000,
     )
 
@@ -325,12 +335,13 @@ def _state(run: Run) -> State:
 
 
 def _metrics(run: Run) -> dict[str, float]:
-    """The finite ones. MLflow's databases keep an infinity as the largest float."""
-    return {
-        name: value
-        for name, value in run.data.metrics.items()
-        if math.isfinite(value) and abs(value) < sys.float_info.max
-    }
+    """The finite ones."""
+    return {name: value for name, value in run.data.metrics.items() if is_number(value)}
+
+
+def is_number(value: float) -> bool:
+    """Whether MLflow means a number: its databases keep an infinity as the largest float."""
+    return math.isfinite(value) and abs(value) < sys.float_info.max
 
 
 def _record(run: Run, tag: str, model: type[M]) -> M:

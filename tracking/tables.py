@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from spaces.confirming import LEVEL, ties
+from spaces.confirming import LEVEL
 from spaces.settings import shown_settings
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.picture import SHARES, number
@@ -87,21 +87,33 @@ def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
     """The searches, and the front of all of them together."""
     percent = document.objective.metric in SHARES
     head = _number(document.reference.quality, percent)
-    budget = document.budget
-    title = f"{budget.at_least:,} to {budget.parameters:,} parameters, above a head alone of {head}"
+    budget, metric = document.budget, document.objective.metric
+    names = " and ".join(one.search for one in document.searches)
+    title = f"{names} by {metric}, from {budget.at_least:,} to {budget.parameters:,} parameters (head alone {head})"
     searches = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in ("search", "hypervolume", "points", "leading", "base model"):
-        searches.add_column(heading, justify="left" if heading in {"search", "base model"} else "right")
+    numbers = (f"best {metric}", "parameters", "hypervolume", "points", "leading", "steps")
+    for heading in ("search", *numbers, "base model"):
+        searches.add_column(heading, justify="right" if heading in numbers else "left")
     for one in document.searches:
         area = "–" if one.hypervolume is None else f"{one.hypervolume:.3f}"
-        searches.add_row(one.search, area, str(one.points), str(one.leading), one.base_model)
-    together = Table(title="together", title_justify="left", title_style="bold", box=None, pad_edge=False)
+        best = ("–", "–")
+        if one.best is not None:
+            best = (number(one.best.quality, percent), f"{one.best.trainable_parameters:,}")
+        counts = (str(one.points), str(one.leading), ", ".join(map(str, one.steps)) or "–")
+        searches.add_row(one.search, *best, area, *counts, one.base_model)
+    together = Table(title="The front of them all", title_justify="left", title_style="bold", box=None, pad_edge=False)
     for heading in ("search", "trial", "method", "trainable parameters", document.objective.metric):
         together.add_column(heading, justify="left" if heading in {"search", "trial", "method"} else "right")
     for point in document.front:
         quality = number(point.quality, percent)
         together.add_row(point.search, point.trial, point.method, f"{point.trainable_parameters:,}", quality)
     return searches, together
+
+
+def differences_note(document: ComparisonDocument) -> str:
+    """A warning of what else differs between the searches; empty where nothing does."""
+    told = "; ".join(document.differences)
+    return f"Not only their methods differ, so compare with care: {told}." if told else ""
 
 
 def answer_note(document: FrontDocument) -> str:
@@ -114,21 +126,30 @@ def answer_note(document: FrontDocument) -> str:
                 "The head alone was not measured, so no trial is known to beat it: there is no best point and no knee."
             )
         head = number(document.reference.quality, document.objective.metric in SHARES)
-        return f"No trial beats the head alone ({head}), so there is no best point and no knee."
+        known = any(point.confirmed_quality is not None for point in document.front)
+        how = " by its confirmed quality" if known else ""
+        return f"No trial of this front beats the head alone ({head}){how}, so it has no best point and no knee."
     shown = {point.trial for point in document.front}
     beside = ", ".join(f"{trial} ({mark})" for trial, mark in _marks(document).items() if trial not in shown)
     return f"Not on this front, for trials on it did worse when they were confirmed: {beside}." if beside else ""
 
 
-def ties_note(document: FrontDocument, trials: TrialsDocument) -> str:
-    """Which neighbours on a confirmed front may well be in another order; empty where none are."""
-    scores: dict[str, list[float]] = {}
-    for one in trials.confirmations:
-        if one.quality is not None:
-            scores.setdefault(one.confirms, []).append(one.quality)
-    found = ties({point.trial: point.trainable_parameters for point in document.front}, scores)
-    pairs = ", ".join(f"{left} and {right}" for left, right in found)
-    return f"Not told apart with {LEVEL:.0%} confidence: {pairs}." if pairs else ""
+def ties_note(document: FrontDocument) -> str:
+    """Which neighbours on a confirmed front may well be in another order, and what that rests on."""
+    if (found := document.ties) is None:
+        return ""
+    pairs = ", ".join(f"{left} and {right}" for left, right in found.pairs)
+    apart = (
+        f"Not told apart with {LEVEL:.0%} confidence: {pairs}." if pairs else f"Told apart with {LEVEL:.0%} confidence."
+    )
+    rows = "" if found.rows is None else f"{found.rows:,} validation rows"
+    if found.most > 1:
+        trainings = f"{found.most}" if found.fewest == found.most else f"{found.fewest} to {found.most}"
+        known = f" and {rows}" if rows else "; the error of the validation rows is not known"
+        return f"{apart} This rests on {trainings} fresh trainings of each{known}."
+    if rows:
+        return f"{apart} This rests on {rows} of one fresh training each; another seed may change it."
+    return f"{apart} There is one fresh training of each, and its outcomes by row are not known."
 
 
 def front_csv(document: FrontDocument, path: Path) -> None:

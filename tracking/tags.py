@@ -23,6 +23,7 @@ CONFIRMS = "paretune.confirms"
 # MLflow keeps params as strings and metrics as floats; these two hold a record as JSON, so its types survive.
 FACTS = "paretune.facts"
 PLAN = "paretune.plan"
+ROW_VALUES = "paretune.row_values"
 
 PARENT = "mlflow.parentRunId"
 SPEC_FILE = "spec.yaml"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
 from spaces.answers import Answer, Point, above, head_level, trusted_answer
+from spaces.confirming import Score, Spread, error_of_difference, ties, told_apart
 from spaces.fronts import front, hypervolume
+from spaces.metrics import Mode
 from spaces.records import Kind
+from spaces.row_values import unpack
 from tracking.documents import (
     Axis,
     BudgetNumbers,
@@ -18,6 +21,7 @@ from tracking.documents import (
     ObjectiveName,
     ReferenceQuality,
     SearchEntry,
+    Ties,
     TrialCounts,
     TrialEntry,
     TrialsDocument,
@@ -73,6 +77,19 @@ def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool,
         front=tuple(_point(row) for row in points),
         best=_point(found.best) if found.best is not None else None,
         knee=_point(found.knee) if found.knee is not None else None,
+        ties=_ties(points, rows) if confirmed and len(points) > 1 else None,
+    )
+
+
+def _ties(points: Sequence[TrialRow], rows: Sequence[TrialRow]) -> Ties:
+    scores = _fresh_scores(rows)
+    mine = [scores.get(row.plan.trial, []) for row in points]
+    known = {score.rows.rows if score.rows is not None else None for found in mine for score in found}
+    return Ties(
+        pairs=tuple(ties({row.plan.trial: row.plan.trainable_parameters for row in points}, scores)),
+        fewest=min(map(len, mine)),
+        most=max(map(len, mine)),
+        rows=known.pop() if len(known) == 1 else None,
     )
 
 
@@ -94,16 +111,36 @@ def build_answer(
     """
     finished = {row.plan.trial: row for row in _trials(rows) if row.quality is not None}
     points = [_contender(row, axis) for row in finished.values() if not confirmed or CONFIRMED in row.metrics]
-    mode = search.facts.mode
+    mode, spread = search.facts.mode, _spread(finished.values())
     found = trusted_answer(
         points,
         reference=_level_of_the_head(search, rows),
         mode=mode,
-        clearly_better=lambda left, right: left.known > right.known if mode == "max" else left.known < right.known,
+        clearly_better=lambda left, right: _clearly_better(finished[left.trial], finished[right.trial], spread, mode),
         at_most=at_most,
     )
     best, bend = found.best, found.knee
     return Answer(finished[best.trial] if best else None, finished[bend.trial] if bend else None)
+
+
+def _fresh_scores(rows: Iterable[TrialRow]) -> dict[str, list[Score]]:
+    """Of each trial that was confirmed its trainings on fresh seeds."""
+    scores: dict[str, list[Score]] = {}
+    for row in rows:
+        if row.plan.kind == "confirmation" and row.quality is not None and row.plan.confirms is not None:
+            scores.setdefault(row.plan.confirms, []).append(Score(row.quality, unpack(row.row_values)))
+    return scores
+
+
+def is_near_head(search: SearchRow, rows: Sequence[TrialRow]) -> bool:
+    """Whether the best trial beats the head alone by no more than their errors, as far as these are known."""
+    best = build_answer(search, rows).best
+    head = next((row for row in rows if row.plan.kind == "reference"), None)
+    if best is None or head is None or head.quality is None or (on_rows := unpack(head.row_values)) is None:
+        return False
+    once = [Score(best.metrics["quality"], unpack(best.row_values))]
+    fresh = _fresh_scores(rows).get(best.plan.trial, once)
+    return not told_apart(fresh, [Score(head.quality, on_rows)], _spread(rows))
 
 
 def smallest_answer(search: SearchRow, rows: Sequence[TrialRow]) -> int | None:
@@ -115,6 +152,29 @@ def smallest_answer(search: SearchRow, rows: Sequence[TrialRow]) -> int | None:
 
 def _contender(row: TrialRow, axis: Axis) -> Point:
     return Point(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
+
+
+def _clearly_better(once: TrialRow, confirmed: TrialRow, spread: Spread, mode: Mode) -> bool:
+    """Whether a trial that was trained once is better than a confirmed one by two standard errors.
+
+    Of both the outcomes by row are those of the search, for those of the confirmations are other runs.
+    """
+    mine = [Score(once.metrics["quality"], unpack(once.row_values))]
+    theirs = [Score(confirmed.metrics[CONFIRMED], unpack(confirmed.row_values))] * _seeds(confirmed)
+    ahead = mine[0].quality - theirs[0].quality
+    return (ahead if mode == "max" else -ahead) > 2 * error_of_difference(mine, theirs, spread)
+
+
+def _spread(rows: Iterable[TrialRow]) -> Spread:
+    """Between seeds, pooled over the trials that were confirmed on several."""
+    known = [(row.metrics["confirmed_std"] ** 2, _seeds(row) - 1) for row in rows if "confirmed_std" in row.metrics]
+    freedom = sum(degrees for _, degrees in known)
+    return Spread(sum(variance * degrees for variance, degrees in known) / freedom if freedom else 0.0, freedom)
+
+
+def _seeds(row: TrialRow) -> int:
+    """Trainings by which a trial was confirmed; where an earlier version did not say, two if they have a spread."""
+    return max(int(row.metrics.get("confirmed_seeds", 1)), 2 if "confirmed_std" in row.metrics else 1)
 
 
 def _level_of_the_head(search: SearchRow, rows: Sequence[TrialRow]) -> float | None:

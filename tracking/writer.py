@@ -94,6 +94,8 @@ class SearchWriter:
         last = [] if result.quality is None else [Rung(step=result.steps, quality=result.quality)]
         numbers = result.model_dump(include={"train_seconds", "peak_memory_bytes", "steps", "test_quality"})
         named = {tags.STATE: result.state, tags.REASON: clean(result.reason or "")}
+        if result.row_values is not None:
+            named[tags.ROW_VALUES] = result.row_values
         self._record(
             *self._reports(plan.trial, [*result.rungs, *last]),
             metrics(plan.trial, numbers),
@@ -107,9 +109,9 @@ class SearchWriter:
         if self._on_front.get(trial) != value:
             self._record(Log(trial=trial, time=now(), tags={tags.ON_FRONT: value}))
 
-    def set_confirmed(self, trial: str, mean: float, std: float | None, test: float | None) -> None:
+    def set_confirmed(self, trial: str, mean: float, std: float | None, test: float | None, seeds: int = 1) -> None:
         """What its confirmations say of a trial: mean and standard deviation on validation, mean on test."""
-        numbers = {"confirmed_quality": mean, "confirmed_std": std, "test_quality": test}
+        numbers = {"confirmed_quality": mean, "confirmed_std": std, "test_quality": test, "confirmed_seeds": seeds}
         self._record(metrics(trial, numbers))
 
     def upload(self, path: Path) -> None:

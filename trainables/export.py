@@ -31,6 +31,7 @@ from trainables.loading import (
     read_labels,
 )
 from trainables.low_rank import low_rank, score
+from trainables.metrics import positive_position
 from trainables.stock import stock_form, verify_stock, write_adapter
 from trainables.verification import FILE, saved_dtype, saved_rows, verify
 from trainables.weights import load_config, own_dtype
@@ -151,12 +152,14 @@ def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
 def _lora(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
     """A low-rank stand-in, and its quality beside the adapter's."""
     spec = card.spec
-    validation = load_splits(spec).validation
+    splits = load_splits(spec)
+    positive = positive_position(spec.objective.positive, splits.labels)
+    batch = spec.training.per_device_eval_batch_size
     shutil.copy2(adapter / BASE, folder / BASE)
     native = load_export(adapter, spec.model, saved_dtype(adapter))
     write_adapter(low_rank(native, rank), native, adapter, folder)
     before, after = (
-        score(model, validation, spec.model.task, spec.metric.name, spec.training.per_device_eval_batch_size)
+        score(model, splits.validation, spec.model.task, spec.metric.name, batch, positive)
         for model in (native, load_export(folder, spec.model, saved_dtype(adapter)))
     )
     kept = f"rank {rank:g}" if rank >= 1 else f"{rank:g} of the squared singular values of every layer"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Collection, Iterator
+from itertools import chain
 
 import torch
 from torch import nn
@@ -146,7 +147,9 @@ def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | N
         return None
     config = model.config.get_text_config()
     names = (f"{name}_token_id" for name in ("bos", "eos", "cls", "sep", "mask", "decoder_start"))
-    special: set[int | None] = {getattr(config, name, None) for name in names} - {None, config.pad_token_id}
+    # Llama 3.1 has a list of end tokens.
+    named = [one if isinstance(one, list) else [one] for one in (getattr(config, name, None) for name in names)]
+    special: set[int | None] = set(chain.from_iterable(named)) - {None, config.pad_token_id}
     if not special and config.model_type in _BERT_TYPES and embedding.num_embeddings == _UNCASED_VOCABULARY:
         special = _CLS_AND_SEP
     inputs = inspect.signature(model.forward).parameters

@@ -72,8 +72,9 @@ def own_names(config: PreTrainedConfig) -> tuple[str, ...]:
     if not _tell_nothing(names):
         return names
     # Some makers have written the names in one direction alone.
-    positions = {int(position): str(name) for name, position in (config.label2id or {}).items()}
-    return tuple(positions[one] for one in range(len(names))) if sorted(positions) == list(range(len(names))) else names
+    positions = {position: str(name) for name, position in (config.label2id or {}).items()}
+    whole = set(positions) == set(range(len(names)))
+    return tuple(positions[one] for one in range(len(names))) if whole else names
 
 
 def matching(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...] | None:

@@ -56,7 +56,9 @@ def _base_layer(model: PeftModel, name: str) -> torch.nn.Module:
     return found
 
 
-def score(model: PeftModel, split: EncodedSplit, task: Task, metric: str, batch_size: int) -> float:
+def score(
+    model: PeftModel, split: EncodedSplit, task: Task, metric: str, batch_size: int, positive: int | None = None
+) -> float:
     """The quality of a model on a split, on a GPU where there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()
@@ -66,4 +68,4 @@ def score(model: PeftModel, split: EncodedSplit, task: Task, metric: str, batch_
             batch = {name: tensor.to(device) for name, tensor in split.take(rows).items()}
             labels = batch.pop("labels")
             evaluation.add(model(**batch).logits.float(), labels)
-    return evaluation.score(metric)
+    return evaluation.score(metric, positive)

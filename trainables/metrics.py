@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,14 +44,35 @@ def loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.
     return functional.cross_entropy(outputs.float(), wanted, reduction="sum"), len(wanted)
 
 
+def losses_by_row(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The summed loss of each example in float32 and its number of terms, both of shape (batch,); see `loss`."""
+    outputs, wanted = _terms(task, logits, labels)
+    if task is Task.REGRESSION:
+        found = functional.mse_loss(outputs.float(), wanted.float(), reduction="none")
+    else:
+        found = functional.cross_entropy(outputs.float(), wanted, reduction="none")
+    if task is not Task.CAUSAL_LM:
+        return found, torch.ones_like(found, dtype=torch.int64)
+    learnt = labels[:, 1:] != IGNORED_LABEL
+    placed = torch.zeros(learnt.shape, dtype=found.dtype, device=found.device).masked_scatter(learnt, found)
+    return placed.sum(dim=1), learnt.sum(dim=1)
+
+
+def _joined(parts: Sequence[Decision]) -> Iterator[npt.NDArray[Any]]:
+    return (torch.cat(one).cpu().numpy() for one in zip(*parts, strict=True))
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What a split came to. `predicted` and `references`, shape (examples,), are class positions or numbers; for
-    causal-lm whether the response was reproduced, against True. `classes`: how many a prediction may name."""
+    causal-lm whether the response was reproduced, against True. `classes`: how many a prediction may name. `losses` and
+    `terms`: sums of the loss of each example, and how many terms each has."""
 
     predicted: npt.NDArray[Any]
     references: npt.NDArray[Any]
     classes: int
+    losses: npt.NDArray[np.float64]
+    terms: npt.NDArray[np.int64]
     loss: float
     finite: bool
 
@@ -63,18 +84,35 @@ def _unless_constant(measure: Callable[..., Any], outputs: Predictions) -> float
     return float(measure(outputs.references, outputs.predicted))
 
 
+def positive_position(positive: str | int | None, labels: Sequence[str]) -> int | None:
+    """The class that a label names.
+
+    Raises:
+        ValueError: when it is none of them.
+    """
+    return None if positive is None else labels.index(str(positive).strip())
+
+
 def _accuracy(outputs: Predictions) -> float:
     return float(metrics.accuracy_score(outputs.references, outputs.predicted))
 
 
-def _f1(outputs: Predictions) -> float:
-    average = "binary" if outputs.classes == 2 else "macro"
-    return float(metrics.f1_score(outputs.references, outputs.predicted, average=average, zero_division=0.0))
+def _f1(average: Literal["macro", "micro"]) -> Callable[[Predictions], float]:
+    def measure(outputs: Predictions) -> float:
+        return float(metrics.f1_score(outputs.references, outputs.predicted, average=average, zero_division=0.0))
+
+    return measure
+
+
+def _f1_of(position: int, outputs: Predictions) -> float:
+    found, wanted = outputs.predicted == position, outputs.references == position
+    return float(metrics.f1_score(wanted, found, average="binary", zero_division=0.0))
 
 
 _SCORES: Mapping[str, Callable[[Predictions], float]] = {
     "accuracy": _accuracy,
-    "f1": _f1,
+    "f1-macro": _f1("macro"),
+    "f1-micro": _f1("micro"),
     "matthews": lambda outputs: _unless_constant(metrics.matthews_corrcoef, outputs),
     "pearson": lambda outputs: _unless_constant(lambda x, y: stats.pearsonr(x, y).statistic, outputs),
     "spearman": lambda outputs: _unless_constant(lambda x, y: stats.spearmanr(x, y).statistic, outputs),
@@ -84,14 +122,25 @@ _SCORES: Mapping[str, Callable[[Predictions], float]] = {
 }
 
 
-def score(metric: str, outputs: Predictions) -> float:
+def score(metric: str, outputs: Predictions, positive: int | None = None) -> float:
     """One of the metrics in `spaces.metrics` over a split; NaN when a logit or the loss was not finite.
 
-    f1: of the second label as the positive class when there are two, else the unweighted mean over the labels that
-    occur or are predicted. matthews, pearson and spearman are 0 when predictions or references are constant.
-    perplexity: exp of the mean loss per response token.
+    f1: of the class `positive`; where none is named, of the second of two classes, as searches of earlier versions
+    have it, else f1-macro. f1-macro: the unweighted mean over the classes that occur or are predicted. f1-micro: of
+    all decisions together, which is the accuracy where each example has one class. matthews, pearson and spearman are 0
+    when predictions or references are constant. perplexity: exp of the mean loss per response token.
     """
-    return _SCORES[metric](outputs) if outputs.finite else math.nan
+    if not outputs.finite:
+        return math.nan
+    if metric == "f1":
+        position = f1_class(outputs, positive)
+        return _SCORES["f1-macro"](outputs) if position is None else _f1_of(position, outputs)
+    return _SCORES[metric](outputs)
+
+
+def f1_class(outputs: Predictions, positive: int | None) -> int | None:
+    """The class whose F1 the metric f1 is; None where it is the mean over all."""
+    return 1 if positive is None and outputs.classes == 2 else positive
 
 
 def _classes(logits: torch.Tensor, labels: torch.Tensor) -> Decision:
@@ -124,6 +173,7 @@ class Evaluation:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._decisions: list[Decision] = []
+        self._losses: list[Decision] = []
         self._classes = 0
         self._loss = 0.0
         self._terms = 0
@@ -133,18 +183,21 @@ class Evaluation:
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """One batch, in the shapes that `loss` takes."""
         outputs, _ = _terms(self._task, logits, labels)
-        summed, terms = loss(self._task, logits, labels)
-        self._loss += float(summed)
-        self._terms += terms
+        losses, terms = losses_by_row(self._task, logits, labels)
+        self._losses.append((losses, terms))
+        self._loss += float(losses.sum())
+        self._terms += int(terms.sum())
         self._finite &= bool(torch.isfinite(outputs).all()) and math.isfinite(self._loss)
         self._classes = logits.shape[-1]
         self._decisions.append(_DECISIONS[self._task](logits, labels))
 
     def predictions(self) -> Predictions:
         """What has been gathered; the loss is the mean over terms."""
-        predicted, references = (torch.cat(parts).cpu().numpy() for parts in zip(*self._decisions, strict=True))
-        return Predictions(predicted, references, self._classes, self._loss / self._terms, self._finite)
+        predicted, references = _joined(self._decisions)
+        losses, terms = _joined(self._losses)
+        mean = self._loss / self._terms
+        return Predictions(predicted, references, self._classes, losses.astype(np.float64), terms, mean, self._finite)
 
-    def score(self, metric: str) -> float:
+    def score(self, metric: str, positive: int | None = None) -> float:
         """The metric over everything added so far; see `score`."""
-        return score(metric, self.predictions())
+        return score(metric, self.predictions(), positive)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from transformers import AutoTokenizer, PreTrainedConfig
-from transformers.utils import find_adapter_config_file
+from transformers.utils import cached_file, find_adapter_config_file
 
 from spaces.errors import RequestError
 from spaces.sections import ModelSection
 from trainables.data.messages import one_line
 
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_TYPES = {"F64", "F32", "F16", "BF16"}
 _POINTER = b"version https://git-lfs"
 _MAY_BE_POINTERS = {".json", ".safetensors", ".model", ".txt"}
 # Special tokens that are put around texts or in the place of unknown ones; the mask never is.
@@ -132,6 +134,36 @@ def check_config(model: ModelSection, config: PreTrainedConfig) -> None:
     config._experts_implementation = None
     if hasattr(config, "fusion_config"):
         del config.fusion_config
+
+
+def check_types(model: ModelSection, parameters: Iterable[str]) -> None:
+    """Refuse a checkpoint that has some of its `parameters` as anything but plain fractions.
+
+    transformers would take quantised ones for their values, without the scales that belong to them.
+
+    Raises:
+        RequestError: naming one of them and its type.
+    """
+    config = cached_file(source_of(model), "config.json", revision=model.revision, local_files_only=True)
+    folder = Path(config).parent
+    index = folder / "model.safetensors.index.json"
+    whole = folder / "model.safetensors"
+    names = [whole.name] if whole.is_file() else json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    # A body's checkpoint names them without the prefix of the task model; buffers, which may be whole, are others.
+    ends = {_end(name) for name in parameters}
+    for file in sorted({folder / name for name in names}):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                dtype = tensors.get_slice(name).get_dtype()
+                if dtype not in _TYPES and _end(name) in ends:
+                    raise RequestError(
+                        f"model.path = {model.path}: its weights are quantised ({name} is {dtype}); allowed: weights "
+                        "in float32, float16 or bfloat16"
+                    )
+
+
+def _end(name: str) -> str:
+    return ".".join(name.split(".")[-2:])
 
 
 def read_tokenizer(model: ModelSection, config: PreTrainedConfig) -> Any:

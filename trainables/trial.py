@@ -19,6 +19,7 @@ from spaces.inventory import Inventory
 from spaces.ledger import Ledger, Superseded
 from spaces.records import Rung, TrialPlan, TrialResult
 from spaces.registry import configuration as configuration_of
+from spaces.row_values import pack
 from spaces.rungs import rung_steps
 from spaces.spec import SearchSpec
 from trainables.assemble import assemble
@@ -26,8 +27,10 @@ from trainables.attach import trained_parameters
 from trainables.loading import write_base, write_labels
 from trainables.loop import Training, TrainingFailed
 from trainables.memory import peak_bytes, reset_peak, spare_bytes
+from trainables.metrics import positive_position, score
 from trainables.prefix_cache import PrefixCache
 from trainables.progress import ProgressFile
+from trainables.row_influence import row_values
 from trainables.verification import ROWS, save_verification
 from trainables.weights import build, copy_of, initialise_fresh, training_dtype
 
@@ -94,6 +97,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         self._plan = TrialPlan.model_validate(config["plan"])
         self._folder = self._shared.ledger.trial(self._plan.trial)
+        self._note: str | None = None
         self._folder.forget_progress()  # of a training that was cut off, further than its checkpoint
         self._progress_file = ProgressFile(self._folder)
         self._training = None
@@ -127,24 +131,28 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             target = training.step  # nothing to train: the reference is the base as it is
         training.train_to(target, self._progress_file)
         metric = self._shared.spec.metric
-        quality = training.evaluate(self._validation).score(metric.name)
+        positive = positive_position(self._shared.spec.objective.positive, self._weights.labels)
+        outputs = training.evaluate(self._validation).predictions()
+        quality = score(metric.name, outputs, positive)
         if quality != quality:
             raise TrainingFailed(f"{metric.name} on validation is not a number at step {training.step}")
         self._folder.add_rung(Rung(step=training.step, quality=quality))
         if target < settings.max_steps and target > 0:
             training.save(self._folder.checkpoint)
             return None
-        test = training.evaluate(self._test).score(metric.name) if self._test is not None else None
+        test = training.evaluate(self._test).score(metric.name, positive) if self._test is not None else None
         self._save_adapter(training.model)
         return self._folder.write_result(
             TrialResult(
                 state="finished",
+                reason=self._note,
                 quality=quality,
                 test_quality=test,
                 steps=training.step,
                 rungs=self._folder.rungs(),
                 train_seconds=training.seconds,
                 peak_memory_bytes=self._peak_bytes(),
+                row_values=pack(row_values(metric.name, outputs, positive)),
             )
         )
 
@@ -160,6 +168,20 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return rung_steps(spec.training.max_steps, 1 if self._plan.kind == "reference" else spec.search.rungs)
 
     def _prepare(self) -> Training:
+        """A training as its checkpoint has it; one whose checkpoint is damaged begins anew."""
+        training = self._assembled()
+        if not self._folder.checkpoint.is_file():
+            return training
+        try:
+            training.load(self._folder.checkpoint)
+        except Exception as error:  # whatever torch makes of a damaged file
+            self._folder.checkpoint.unlink(missing_ok=True)
+            named = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self._note = f"begun anew, for its checkpoint was damaged ({named})"
+            return self._assembled()
+        return training
+
+    def _assembled(self) -> Training:
         spec, plan = self._shared.spec, self._plan
         reset_peak(self._accelerator.device)
         model = copy_of(self._model)
@@ -179,8 +201,6 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         )
         adapter, _ = trained_parameters(training.model, self._shared.inventory)
         self._check_count(sum(parameter.numel() for parameter in adapter.values()))
-        if self._folder.checkpoint.is_file():
-            training.load(self._folder.checkpoint)
         return training
 
     def _check_count(self, found: int) -> None:

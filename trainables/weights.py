@@ -27,7 +27,7 @@ from spaces.errors import RequestError
 from spaces.sections import ModelSection, Task
 from trainables.completeness import check_complete, check_numbers
 from trainables.kept_head import KeptHead, kept_head, own_names
-from trainables.model_files import check_config, check_folder, read_tokenizer, reading, source_of
+from trainables.model_files import check_config, check_folder, check_types, read_tokenizer, reading, source_of
 from trainables.storageless import without_storage
 
 _CLASSES: Mapping[Task, Any] = {
@@ -161,6 +161,8 @@ def load_weights(model: ModelSection, config: PreTrainedConfig, labels: tuple[st
     loaded, fresh, mismatched = _read(model, config)
     check_complete(model, loaded, fresh)
     check_numbers(model, loaded)
+    with reading(model, "weights cannot be read", "a model with whole safetensors"):
+        check_types(model, (name for name, _ in loaded.named_parameters()))
     head = KeptHead()
     if labels:
         names = own_names(read_config(model))

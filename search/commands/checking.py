@@ -16,12 +16,13 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from search import home as search_home
+from search.kept_adapters import missing
 from search.storage import check_storage, check_tracking
 from search.study import AGAIN, TRIAL, read_study
 from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
 from spaces.ledger import Ledger
-from spaces.records import State
+from spaces.records import State, TrialPlan
 from tracking.client import reading
 from tracking.rows import TrialRow, deleted_trials, find_search, read_trials
 from tracking.uri import probe, resolve_uri
@@ -79,7 +80,10 @@ def _environment(storage: Path, given: str | None) -> DoctorDocument:
 
 
 def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
-    """Ledger, Optuna and MLflow must hold the same trials in the same states, each once. Nothing is changed."""
+    """Ledger, Optuna and MLflow must hold the same trials in the same states, each once, and adapters be whole.
+
+    Nothing is changed.
+    """
     home = search_home.find("doctor", storage, name)
     spec, identity = search_home.read(home)
     uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
@@ -93,7 +97,8 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
     with reading(uri) as client:
         search = find_search(client, name)
         rows, deleted = read_trials(client, search), deleted_trials(client, search)
-    problems = [*recorded.damage, *optuna_problems, *_mlflow_problems(recorded, rows, deleted)]
+    adapters = missing(Ledger(home), recorded.finished)
+    problems = [*recorded.damage, *adapters, *optuna_problems, *_mlflow_problems(recorded, rows, deleted)]
     facts = {"search": name, "trainings": str(len(recorded.states))}
     facts |= {state: str(number) for state, number in Counter(recorded.states.values()).items()}
     return DoctorDocument(healthy=not problems, facts=facts, problems=problems)
@@ -103,17 +108,18 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
 class _Recorded:
     """What the ledger says: states by trial, which of them are trials of the search, and which files are damaged.
 
-    `unknown`: trials of damaged files, of which nothing can be said.
+    `unknown`: trials of damaged files, of which nothing can be said. `finished`: trials that must have an adapter.
     """
 
     states: dict[str, State]
     searched: set[str]
     damage: list[str]
     unknown: set[str]
+    finished: list[TrialPlan]
 
 
 def _recorded(ledger: Ledger) -> _Recorded:
-    found = _Recorded({}, set(), [], set())
+    found = _Recorded({}, set(), [], set(), [])
     for folder in ledger.trials():
         try:
             plan, result = folder.plan(), folder.result()
@@ -124,6 +130,8 @@ def _recorded(ledger: Ledger) -> _Recorded:
         found.states[plan.trial] = result.state if result is not None else "running"
         if plan.kind == "trial":
             found.searched.add(plan.trial)
+            if result is not None and result.state == "finished":
+                found.finished.append(plan)
     return found
 
 

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from search import home as search_home
 from search.commands import examples
 from search.terminal import print_json
 from spaces.errors import RequestError
@@ -81,6 +82,7 @@ class ValidateDocument(BaseModel):
     trainings: int
     max_steps: int
     metric: str
+    positive: str | None = Field(default=None, description="The label whose F1 is the metric f1.")
 
 
 def count(spec_path: Path, method: str, settings: list[str], as_json: bool, console: Console) -> None:
@@ -152,6 +154,7 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
     from search.preflight import absolute, prepare
 
     spec = absolute(load_spec(spec_path, overrides))
+    search_home.check_name(spec.name)
     prepared = prepare(spec)
     budget, confirm = prepared.budget, spec.confirm
     document = ValidateDocument(
@@ -170,6 +173,7 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
         trainings=1 + spec.search.trials + confirm.top * confirm.seeds,
         max_steps=spec.training.max_steps,
         metric=spec.metric.name,
+        positive=prepared.spec.objective.positive,
     )
     if as_json:
         print_json(document)
@@ -182,10 +186,14 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
     if document.dropped:
         table.add_row("outside", f"{', '.join(document.dropped)}: no configuration within the budget")
     table.add_row("data", f"{document.rows['train']:,} rows to train, {document.rows['validation']:,} to validate")
-    table.add_row("trainings", f"at most {document.trainings} of {document.max_steps} steps, by {document.metric}")
+    table.add_row("trainings", f"at most {document.trainings} of {document.max_steps} steps, by {_measure(document)}")
     for note in document.notes:
         table.add_row("note", escape(note))
     console.print(table)
+
+
+def _measure(document: ValidateDocument) -> str:
+    return document.metric if document.positive is None else f"{document.metric} of the label {document.positive!r}"
 
 
 def _cut(prepared: Prepared) -> dict[str, CutRows]:

@@ -30,6 +30,7 @@ def search(spec_path: Path, overrides: list[str], address: str | None, given: st
         RequestError: when the request is wrong; nothing has been written then.
     """
     spec = absolute(load_spec(spec_path, overrides))
+    search_home.check_name(spec.name)
     storage = Path(spec.storage)
     check_storage(storage)
     check_storage(spec.home)
@@ -72,13 +73,17 @@ def take_up(home: Path, address: str | None, given: str | None, console: Console
 
 @contextmanager
 def _resumable(home: Path) -> Iterator[None]:
-    """Say how to go on after a second Ctrl-C, if there is a search to go on with."""
+    """Say how to go on after a second Ctrl-C, or when the disk is full, if there is a search to go on with."""
     try:
         yield
     except KeyboardInterrupt:
         if not search_home.exists(home):
             raise
         raise WorkError(f"interrupted; `paretune resume {home.name}` goes on") from None
+    except OSError as error:
+        told = f"{error.filename or home}: {error.strerror or error}"
+        more = f"; once that is mended, `paretune resume {home.name}` goes on" if search_home.exists(home) else ""
+        raise WorkError(f"{told}{more}") from error
 
 
 def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
@@ -87,7 +92,12 @@ def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
     _say(answer_note(summary.front), console)
     if summary.confirmed.front:
         console.print(front_table(summary.confirmed, confirmed=True))
-        _say(ties_note(summary.confirmed, summary.trials), console)
+        _say(ties_note(summary.confirmed), console)
+    if summary.near_head:
+        _say(
+            "The best trial is not told apart from the head alone: more validation rows or seeds may turn them.",
+            console,
+        )
     if summary.waiting:
         console.print(
             f"MLflow does not answer: {summary.waiting} events wait in {spec.home}, "

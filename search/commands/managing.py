@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from search.service.client import Client
 from search.service.documents import SearchStatus
 from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
+from spaces.ledger import Ledger
 from spaces.spec import dump_spec, load_spec
 
 BEGIN_SECONDS = 300.0
@@ -32,6 +34,7 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
         WorkError: when the search does not begin.
     """
     spec = load_spec(spec_path, overrides)
+    search_home.check_name(spec.name)
     if server is not None:
         for option, value in (("--address", address), ("--tracking-uri", given)):
             if value is not None:
@@ -45,7 +48,10 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
 
     spec = absolute(spec)
     if search_home.exists(spec.home):
-        if load_spec(spec.home / search_home.SPEC) != spec:
+        begun = load_spec(spec.home / search_home.SPEC)
+        if begun.objective.positive is not None and spec.objective.positive is None:  # it was looked up in the data
+            spec = spec.model_copy(update={"objective": begun.objective})
+        if begun != spec:
             raise search_home.taken(spec.name)
         print(f"search {spec.name} was launched before; `paretune status {spec.name}` says how it stands")
         return
@@ -95,6 +101,16 @@ def status(name: str, server: str | None, given: str | None, storage: Path, as_j
         print_json(found)
         return
     console.print(_table(found))
+    if server is None and (running := list(_running(storage / name))):
+        console.print(f"running: {', '.join(running)}", highlight=False, soft_wrap=True)
+
+
+def _running(home: Path) -> Iterator[str]:
+    """Trials of a search in this storage that are being trained, and how far each is."""
+    for folder in Ledger(home).trials():
+        progress = folder.progress()
+        if progress is not None:
+            yield f"{folder.path.name} {folder.plan().method} step {progress.step} loss {progress.loss:.4g}"
 
 
 def stop(name: str, server: str | None, storage: Path) -> None:

@@ -14,7 +14,15 @@ from search.terminal import print_json
 from spaces.errors import RequestError
 from tracking.plots import draw_html, draw_png, front_html, front_png
 from tracking.reader import comparison, searches_document
-from tracking.tables import answer_note, comparison_tables, front_csv, front_table, ties_note, trials_table
+from tracking.tables import (
+    answer_note,
+    comparison_tables,
+    differences_note,
+    front_csv,
+    front_table,
+    ties_note,
+    trials_table,
+)
 
 
 def front(
@@ -49,7 +57,7 @@ def front(
         print_json(document)
         return
     console.print(front_table(document, confirmed=confirmed, axis=axis))
-    for note in (answer_note(document), ties_note(document, source.trials(name)) if confirmed else ""):
+    for note in (answer_note(document), ties_note(document)):
         if note:
             console.print(note, highlight=False, soft_wrap=True)
     for _, path in files:
@@ -79,6 +87,8 @@ def compare(
         return
     for table in comparison_tables(document):
         console.print(table)
+    if note := differences_note(document):
+        console.print(note, style="yellow", highlight=False, soft_wrap=True)
     for _, path in files:
         console.print(f"wrote {path}", highlight=False)
 

@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ray.exceptions import RayError, RayTaskError
+
 from search import home as search_home
 from search.cli import exit_code
 from search.commands.launching import search, take_up
@@ -23,7 +25,7 @@ from search.terminal import console
 from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
 from spaces.sections import NAME
 from spaces.spec import SearchSpec, dump_spec
-from tracking.client import reading
+from tracking.client import one_line, reading
 from tracking.requests import Request, find_requests
 from tracking.rows import scan_searches
 from tracking.spool import Spool
@@ -58,6 +60,11 @@ def _attended(name: str, settings: Settings) -> int:
     except (Unreachable, Away, OSError) as error:
         print(complaint(error), file=sys.stderr)
         return AWAY
+    except RayError as error:
+        if isinstance(error, RayTaskError):  # raised by what ran there
+            raise
+        print(complaint(f"Ray: {one_line(error)}"), file=sys.stderr)
+        return AWAY
 
 
 def _drive(name: str, settings: Settings) -> int:
@@ -76,7 +83,8 @@ def _drive(name: str, settings: Settings) -> int:
     if search_home.exists(home):  # no `resume`, which would take back a stop that is asked for now
         spec, _ = search_home.read(home)
         check_places(spec, settings)
-        _check_sources(spec)
+        confined_again(spec, settings)
+        _check_sources(spec, begun=True)
         code = take_up(home, address, uri, console())
     elif tracked:
         raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
@@ -93,20 +101,35 @@ def _known(name: str, uri: str) -> tuple[Request | None, bool]:
         return next(iter(find_requests(client, name)), None), bool(scan_searches(client, name))
 
 
-def _check_sources(spec: SearchSpec) -> None:
-    """See that what a search began with is there: it was, so that what is missing is away.
+def _check_sources(spec: SearchSpec, *, begun: bool) -> None:
+    """See that the files which a spec names can be read, as far as that is no matter of the spec.
+
+    What a search began with was there, so that whatever is missing is away. Of one that is to begin, a file that is not
+    there is a wrong request, and so is one that may not be read.
 
     Raises:
         Away: naming what is not.
     """
+    wrong = () if begun else (FileNotFoundError, NotADirectoryError, PermissionError)
     data = spec.data
     given = {"model.path": spec.model.path, "data.train": data.train, "data.validation": data.validation}
     for field, path in given.items():
         if isinstance(path, str) and os.path.isabs(path):
             try:
-                os.stat(path)
+                _look_at(Path(path))
+            except wrong:
+                continue
             except OSError as error:
-                raise Away(f"{field} = {path}: {error.strerror}, and the search began with it") from None
+                raise Away(f"{field} = {path}: {error.strerror}") from None
+
+
+def _look_at(path: Path) -> None:
+    """Read the least of it; a file of a disk that fails may still have a name."""
+    if path.is_dir():
+        next(path.iterdir(), None)
+        return
+    with path.open("rb") as file:
+        file.read(1)
 
 
 def _begin(name: str, request: Request | None, address: str, settings: Settings) -> int:
@@ -115,6 +138,7 @@ def _begin(name: str, request: Request | None, address: str, settings: Settings)
     spec = confined_again(request.readable(), settings)
     if spec.name != name:
         raise RequestError(f"search {name!r}: its spec has name = {spec.name}; allowed: the same name")
+    _check_sources(spec, begun=False)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(dump_spec(spec))
         file.flush()

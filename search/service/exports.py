@@ -91,7 +91,7 @@ def begin(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportSt
     """
     identity = export.identity
     with reading(settings.tracking_uri) as client:
-        work = _Work(jobs.all(), find_orders(client))
+        work = _Work(jobs.all(), _orders(client))
         known = work.status(settings, jobs, name, export)
         if known is not None and known.state != "failed":
             return known
@@ -100,7 +100,7 @@ def begin(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportSt
             raise Problem(429, detail, {"Retry-After": "60"})
         add_order(client, name, identity, len(work.attempts(name, identity)) + 1)
         submit_due(settings, jobs, client)
-        after = _Work(jobs.all(), find_orders(client)).status(settings, jobs, name, export)
+        after = _Work(jobs.all(), _orders(client)).status(settings, jobs, name, export)
     return after or _document(name, export, "queued")
 
 
@@ -111,9 +111,7 @@ def submit_due(settings: Settings, jobs: Jobs, client: MlflowClient) -> None:
     """
     known = jobs.all()
     running = sum(job.alive for one, job in known.items() if one.startswith(_EXPORT))
-    for order in find_orders(client):
-        if not re.fullmatch(PATTERN, order.identity):
-            continue  # it would be a path
+    for order in _orders(client):
         job = known.get(_job_name(order))
         if (job is not None and not job.alive) or _is_made(settings, order):
             tidy(settings.storage / order.name / FOLDER, order.identity)
@@ -175,8 +173,13 @@ class _Work:
 
 def _work(settings: Settings, jobs: Jobs) -> _Work:
     with reading(settings.tracking_uri) as client:
-        orders = find_orders(client)
+        orders = _orders(client)
     return _Work(jobs.all(), orders)
+
+
+def _orders(client: MlflowClient) -> list[ExportOrder]:
+    """What is ordered, but for what somebody spoiled: files are named after it."""
+    return [one for one in find_orders(client) if re.fullmatch(PATTERN, one.identity)]
 
 
 def _is_made(settings: Settings, order: ExportOrder) -> bool:

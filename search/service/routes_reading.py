@@ -19,6 +19,7 @@ from spaces.sections import NAME
 from tracking.client import reading
 from tracking.comparison import compare as compare_fronts
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, TrialsDocument
+from tracking.rows import is_number
 
 router = APIRouter(prefix="/v1", tags=["fronts"])
 
@@ -80,7 +81,8 @@ def curve(name: Name, trial: TrialId, service: Service) -> CurveDocument:
     if run is None:
         raise Unknown(f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials")
     with reading(service.settings.tracking_uri) as client:
-        steps = {one.step: one.value for one in client.get_metric_history(run, "quality")}
+        history = client.get_metric_history(run, "quality")
+    steps = {one.step: one.value for one in history if is_number(one.value)}
     return CurveDocument(trial=trial, rungs=tuple(RungEntry(step=step, quality=steps[step]) for step in sorted(steps)))
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from search.service.documents import SearchStatus
 from search.service.jobs import Job, Jobs
@@ -15,6 +15,7 @@ from search.service.scheduling import Standing, left_alone, standings
 from search.service.settings import Settings
 from search.service.statuses import status_of, unreadable, with_trials
 from spaces.errors import Unknown, WorkError
+from spaces.records import State
 from tracking.client import one_line, reading
 from tracking.requests import Request, find_requests
 from tracking.rows import SearchRow, deleted_search, find_search, read_trials, scan_searches
@@ -114,14 +115,12 @@ def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str)
     """
     known = known_jobs(jobs)
     found = list_statuses(settings, readings, known, name)
-    deleted = _deleted(settings, name) if not found or found[0].started is None else None
     if not found:
-        if deleted is not None:
-            raise Unknown(f"search {name!r}: {deleted}")
-        raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
+        reason = _deleted(settings, name) or "not known; allowed: one of GET /v1/searches"
+        raise Unknown(f"search {name!r}: {reason}")
     status = found[0]  # where a name was spoiled, two may seem to have it
-    if deleted is not None:
-        return status.model_copy(update={"message": deleted})
+    if status.started is None and status.state in get_args(State) and status.state != "running":
+        status = status.model_copy(update={"message": status.message or _deleted(settings, name)})
     if status.started is not None:
         reading_of = readings.of(name)
         try:
@@ -134,6 +133,7 @@ def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str)
 
 
 def _deleted(settings: Settings, name: str) -> str | None:
+    """Why MLflow gives nothing of a search that it has, if it has."""
     with reading(settings.tracking_uri) as client:
         return deleted_search(client, name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from search import home as search_home
@@ -18,6 +19,8 @@ from tracking.documents import FrontDocument, ObjectiveName, TrialCounts
 from tracking.requests import Request
 from tracking.rows import SearchRow, TrialRow
 from tracking.views import build_search
+
+_SPEC_BYTES = 10_000_000
 
 NOTHING = TrialCounts(finished=0, stopped=0, failed=0, rejected=0)
 
@@ -105,10 +108,18 @@ def _objective(spec: SearchSpec | None) -> ObjectiveName | None:
 
 def _planned(home: Path) -> int | None:
     """Trials of a search whose spec is not in MLflow, where it is at hand and whole."""
+    file = home / search_home.SPEC
     try:
-        return load_spec(home / search_home.SPEC).search.trials if search_home.exists(home) else None
+        found = file.stat()
+        return _planned_in(file, found.st_mtime_ns, found.st_size) if found.st_size <= _SPEC_BYTES else None
     except (RequestError, OSError):
         return None
+
+
+@lru_cache(maxsize=1_000)
+def _planned_in(file: Path, changed: int, size: int) -> int:
+    """Read once, for as long as the file stays as it is: a list has those of all searches."""
+    return load_spec(file).search.trials
 
 
 def _moment(request: Request | None) -> str | None:

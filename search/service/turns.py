@@ -17,8 +17,8 @@ from search.service.problems import problem
 AT_ONCE = 6
 """Requests of a client that are worked on; there are forty threads for all."""
 
-MOST = 60
-"""Requests of a client that are worked on or wait."""
+MOST, MOST_WITH_BODY = 320, 60
+"""Requests of a client that are worked on or wait: all of them, and so many that one with a body may join them."""
 
 
 @dataclass
@@ -43,8 +43,9 @@ class Turns:
             return
         key = id(asyncio.get_running_loop()), client
         line = self._lines.setdefault(key, _Line())
-        if line.length >= MOST:
-            detail = f"more than {MOST} requests at once"
+        most = MOST if scope["method"] in ("GET", "HEAD") else MOST_WITH_BODY
+        if line.length >= most:
+            detail = f"more than {most} requests at once"
             await problem(Request(scope), 429, detail, {"Retry-After": "5"})(scope, receive, send)
             return
         line.length += 1

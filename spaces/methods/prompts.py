@@ -74,15 +74,16 @@ class Prompt(Method[V]):
         reason = "it takes no tokens" if text is None else self.obstacle(text)
         if text is None or reason is not None:
             raise Unfit(f"{self.name}: impossible with this {inventory.model_type}: {reason}", smallest=0)
+        width = self.width(inventory, text)
         if text.positions is None or text.room is None:
-            return self.width(inventory, text), None
+            return width, None
         if text.room < 1:
             raise Unfit(
-                f"{self.name}: data.max_length = {text.longest} leaves no room among the {text.positions} positions of "
-                f"this {inventory.model_type}",
-                smallest=0,
+                f"data.max_length = {text.longest} leaves no room among the {text.positions} positions of "
+                f"{inventory.model_type}; allowed: at most {text.positions - 1}",
+                smallest=width,
             )
-        return self.width(inventory, text), min(text.positions // 2, text.room)
+        return width, min(text.positions // 2, text.room)
 
 
 class PromptTuning(Prompt[PromptTuningConfiguration]):

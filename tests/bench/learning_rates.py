@@ -116,17 +116,18 @@ def main() -> None:
     """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("methods", nargs="*", default=DEMO_METHODS)
+    parser.add_argument("--tasks", nargs="+", choices=RATED, default=RATED)
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("study"))
     parser.add_argument("--runs", type=Path, default=RECORD, help="the trainings so far, to which more are added")
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
     given.out.mkdir(exist_ok=True)
-    for task in RATED:
+    for task in given.tasks:
         write_data(TASKS[task], given.shared, given.out)
     cells = [
         Cell(task, name, found)
-        for task in RATED
+        for task in given.tasks
         for name in given.methods
         if (found := published(name, task, given.out)) is not None
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import socket
@@ -139,6 +141,10 @@ class TestSpec:
         ("sections", "expected"),
         [
             ({"budgets": 3}, "budgets: unknown field; allowed: budget, confirm, data,"),
+            (
+                {"objective": {"metric": "accuracy", "positive": "good"}},
+                "objective.positive = 'good': says nothing of metric accuracy; allowed: with metric f1",
+            ),
             ({"training": {"steps": 3}}, "training.steps: unknown field; allowed: bf16,"),
             ({"data": {"train": {"hub": "a/b", "part": 1}}}, "data.train.part: unknown field; allowed: hub, name,"),
             ({"training": {"max_steps": "many"}}, "training.max_steps = 'many': Input should be a valid integer"),
@@ -203,12 +209,20 @@ class TestSpec:
     @pytest.mark.parametrize(
         ("content", "expected"),
         [
-            (b"name: [1,\n", "not YAML (while parsing a flow node"),
+            (b"name: [1,\n", "not YAML (line 2, column 1: "),
+            (b"name: a\n\tmodel: b\n", "not YAML (line 2, column 1: found character '\\t'"),
+            (b"name: a\nname: b\n", "not YAML (line 2, column 1: 'name' stands there twice)"),
+            (b"name: a\ndata: {train: b, train: c}\n", "not YAML (line 2, column 18: 'train' stands there twice)"),
             (b"name: 2024-13-45", "not YAML (month must be in 1..12)"),
             (b"name: " + b"[" * 3000, "not YAML (maximum recursion depth"),
-            (bytes(range(256)), "not YAML ('utf-8' codec can't decode"),
-            (b"", "spec: NoneType instead of fields"),
-            (b"- name", "spec: list instead of fields"),
+            (bytes(range(256)), "spec.yaml: is no text in UTF-8"),
+            (b"\x00\x01", "not YAML ("),
+            (b"", "spec.yaml: is empty"),
+            (b"# nothing yet\n", "spec.yaml: is empty"),
+            (b"- name", "spec.yaml: holds a list instead of fields"),
+            (b"a name", "spec.yaml: holds text instead of fields"),
+            (b"7", "spec.yaml: holds one value instead of fields"),
+            (b"name: a\n---\nname: b\n", "not YAML (line 2, column 1: but found another document"),
         ],
     )
     def test_a_file_that_is_no_spec(self, asker: Asker, content: bytes, expected: str) -> None:
@@ -218,10 +232,20 @@ class TestSpec:
             assert expected in line
             assert "allowed: " in line
 
+    @pytest.mark.parametrize("name", ["mlartifacts", "mlflow.db", "MLruns", "ray", "mlflow.db-wal", "other.log"])
+    def test_a_name_that_stands_for_something_else_in_the_storage(self, asker: Asker, name: str) -> None:
+        for command in ("search", "validate", "launch"):
+            line = asker.refused(command, str(asker.place.spec()), "--set", f"name={name}")
+            assert line.startswith(f"paretune: name = {name}: stands for something else beside the searches; allowed: ")
+
+    @pytest.mark.parametrize("name", [".mine", "..", ".", "", "-mine"])
+    def test_a_name_that_begins_with_no_letter_or_digit(self, asker: Asker, name: str) -> None:
+        assert "name = " in asker.refused("search", str(asker.place.spec()), "--set", f"name='{name}'")
+
     def test_a_list_stays_one_when_fields_are_set(self, asker: Asker) -> None:
         (asker.place.folder / "spec.yaml").write_text("- name: mine")
         line = asker.refused("validate", "spec.yaml", "--set", "name=other")
-        assert "spec: list instead of fields" in line
+        assert "spec.yaml: holds a list instead of fields" in line
 
     def test_a_file_that_is_absent_or_a_folder(self, asker: Asker) -> None:
         assert "absent.yaml: cannot be read (No such file or directory); allowed" in asker.refused(
@@ -332,6 +356,14 @@ def test_what_is_cut_is_said_before_training(workplace: Workplace) -> None:
     )
     shown = " ".join(workplace.call("validate", spec).stdout.split())
     assert note in shown
+    printed = io.StringIO()
+    elsewhere = str(workplace.spec(data={"train": "rows.csv"}, search={"study_storage": "nosuch://127.0.0.1/db"}))
+    with (
+        contextlib.chdir(workplace.folder),
+        pytest.raises(RequestError, match="nosuch"),
+    ):  # the next thing to be checked
+        search_run.start(absolute(load_spec(Path(elsewhere))), "sqlite:///m.db", None, Console(file=printed, width=80))
+    assert f"note: {note}\n" in printed.getvalue()
 
 
 def test_what_may_not_be_meant_is_said_before_training(workplace: Workplace) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from search.recorder import Ended
 from spaces.fronts import front, knee
 from spaces.ledger import Ledger
 from spaces.records import TrialPlan, TrialResult
+from spaces.row_values import pack
 from spaces.spec import parse_spec
 
 
@@ -165,6 +168,20 @@ def test_every_candidate_has_a_spread_where_there_is_more_than_one_seed(tmp_path
     assert (len(set(trained)) > len(FRONT)) == (seeds > 2)
 
 
+def test_near_is_by_the_rows_that_both_were_validated_on(tmp_path: Path) -> None:
+    """Where the worse one is wrong on a few rows more, and right on none of those, it is not as good by luck."""
+    best = valued(ended(1, 1_000, 0.8), np.arange(1_000) < 800)
+    behind = valued(ended(2, 1_001, 0.785), np.arange(1_000) < 785)
+    other = valued(ended(3, 1_002, 0.785), np.roll(np.arange(1_000) < 785, 200))
+    trained = run(tmp_path, [ended(0, 100, 0.6), best, behind, other], lambda trial, seed: 0.5, top=2, seeds=4)
+    assert "0003" in {trial for one in trained for trial in one}
+    assert "0002" not in {trial for one in trained for trial in one}
+
+
+def valued(one: Ended, outcomes: npt.NDArray[np.bool_]) -> Ended:
+    return Ended(one.plan, one.result.model_copy(update={"row_values": pack(outcomes)}))
+
+
 def test_mean_and_spread_are_of_validation_and_test_is_reported_apart(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     plans = [confirmation_plan(ended(0, 10, 0.9).plan, number, number) for number in (1, 2, 3)]
@@ -177,3 +194,4 @@ def test_mean_and_spread_are_of_validation_and_test_is_reported_apart(tmp_path: 
     assert confirmed.mean == pytest.approx(0.6)
     assert confirmed.deviation == pytest.approx(0.1414, abs=1e-4)
     assert confirmed.test == pytest.approx(0.2)
+    assert confirmed.seeds == 2

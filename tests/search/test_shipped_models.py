@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from peft import LoraConfig, get_peft_model
 
 from search.preflight import Prepared, prepare
 from spaces.errors import RequestError
-from spaces.registry import configuration
+from spaces.methods.base import Configuration, Unfit
+from spaces.registry import configuration, methods
 from spaces.sections import Task
 from spaces.spec import SearchSpec
 from tests.trainables.shipped_models import (
@@ -27,11 +29,12 @@ from tests.trainables.shipped_models import (
 )
 from tests.trainables.tiny_models import FAMILIES
 from trainables.assemble import assemble
+from trainables.attach import merged
 from trainables.loop import Training
-from trainables.weights import build, initialise_fresh
+from trainables.weights import build, initialise_fresh, training_dtype
 
 DECODERS = tuple(family for family in FAMILIES if family not in ("bert", "roberta", "distilbert", "vit", "t5"))
-LIMITS = {"roberta": 19, "gpt2": 20, "bert": 20, "distilbert": 20}  # of 20 positions, RoBERTa's first is at 1
+HEADS = ("classifier", "score")
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +51,32 @@ def task_of(family: str) -> Task:
     return Task.IMAGE_CLASSIFICATION if family == "vit" else Task.SEQUENCE_CLASSIFICATION
 
 
-def training_of(prepared: Prepared, rate: float = 1e-3) -> Training:
+def training_of(
+    prepared: Prepared,
+    method: str = "lora",
+    settings: Configuration | None = None,
+    *,
+    rate: float = 1e-3,
+    head_rate: float = 1e-3,
+    steps: int = 2,
+    bf16: bool = False,
+) -> Training:
     """As a trial makes it, in this process."""
-    spec = prepared.spec
-    model = build(prepared.weights, torch.device("cpu"), torch.float32)
+    if settings is None:
+        size = {"rank": 1, "targets": "all"} if method == "lora" else {}
+        settings = configuration(method, {**size, "learning_rate": rate})
+    model = build(prepared.weights, torch.device("cpu"), training_dtype(prepared.weights, bf16=bf16))
     initialise_fresh(model, prepared.weights.fresh, seed=0)
-    settings = configuration("lora", {"rank": 1, "targets": "all", "learning_rate": rate})
+    AcceleratorState._reset_state(reset_partial_state=True)
     return assemble(
         model,
-        "lora",
+        method,
         settings,
         prepared.inventory,
         prepared.train,
-        Accelerator(cpu=True),
-        task=spec.model.task,
-        settings=spec.training,
+        Accelerator(cpu=True, mixed_precision="bf16" if bf16 else "no"),
+        task=prepared.spec.model.task,
+        settings=prepared.spec.training.model_copy(update={"head_learning_rate": head_rate, "max_steps": steps}),
         seed=0,
     )
 
@@ -220,3 +234,83 @@ def test_it_is_refused(family: str, tmp_path: Path, texts: Path, images: Path) -
         line = refused(spec_of(folder, images if family == "vit" else texts, task_of(family)))
         assert line.startswith(f"model.path = {folder}: "), line
         assert expected in line
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in ("vit", "qwen2")])
+def test_texts_as_long_as_it_takes(family: str, tmp_path: Path) -> None:
+    """One token less than is refused trains, on texts that are cut there."""
+    folder = ship(tmp_path / "model", model_of(family, Task.SEQUENCE_CLASSIFICATION))
+    data = make_texts(tmp_path, longest=40)
+    longest = {"roberta": 19, "t5": 41}.get(family, 20)  # RoBERTa's first position is behind that of its padding, 0
+    trains(spec_of(folder, data, Task.SEQUENCE_CLASSIFICATION, max_length=longest))
+    if family != "t5":
+        line = refused(spec_of(folder, data, Task.SEQUENCE_CLASSIFICATION, max_length=longest + 1))
+        assert line == f"data.max_length = {longest + 1}: too long for {folder}; allowed: at most {longest}"
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3"])
+@pytest.mark.parametrize("task", [Task.CAUSAL_LM, Task.REGRESSION])
+def test_other_tasks_of_decoders(family: str, task: Task, tmp_path: Path, texts: Path) -> None:
+    ship(tmp_path, model_of(family, Task.CAUSAL_LM), padding=False)
+    change_config(tmp_path, pad_token_id=None)
+    prepared = trains(spec_of(tmp_path, texts, task))
+    assert prepared.notes == ()
+
+
+@pytest.mark.parametrize("family", ["bert", "vit", "llama"])
+def test_a_trained_head_keeps_what_it_can(family: str, tmp_path: Path, texts: Path, images: Path) -> None:
+    """A classifier whose labels are in another order than the data's is searched on from its own accuracy."""
+    task, data = task_of(family), images if family == "vit" else texts
+    first = prepare(spec_of(ship(tmp_path / "first", model_of(family, task)), data, task))
+    training = training_of(first, method="full", rate=0.02, steps=60)
+    training.train_to(60)
+    accuracy = training.evaluate(first.validation).score("accuracy")
+    assert accuracy > 0.9
+    trained = merged(training.model)
+    head = [p for name, p in trained.named_parameters() if p.shape[0] == 2 and name.split(".")[0] in HEADS]
+    with torch.no_grad():
+        for parameter in head:
+            parameter.copy_(parameter.flip(0))
+    assert head
+    trained.config.id2label, trained.config.label2id = {0: "good", 1: "Bad"}, {"good": 0, "Bad": 1}
+    again = prepare(spec_of(ship(tmp_path / "again", trained), data, task))
+    assert again.labels == ("bad", "good")
+    assert again.notes == ()
+    training = training_of(again, rate=1e-9, head_rate=1e-9)
+    training.train_to(2)
+    assert training.evaluate(again.validation).score("accuracy") == accuracy
+
+    change_config(tmp_path / "again", id2label={"0": "LABEL_0", "1": "LABEL_1"}, label2id={"LABEL_0": 0, "LABEL_1": 1})
+    (note,) = prepare(spec_of(tmp_path / "again", data, task)).notes
+    assert (
+        note == "the head of the checkpoint names none of its labels, the data has bad, good: a fresh head is trained"
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("family", ["bert", "llama", "vit"])
+def test_bases_of_any_type_train_in_bfloat16(
+    family: str, dtype: torch.dtype, tmp_path: Path, texts: Path, images: Path
+) -> None:
+    ship(tmp_path, model_of(family, task_of(family)).to(dtype))
+    prepared = prepare(spec_of(tmp_path, images if family == "vit" else texts, task_of(family)))
+    training = training_of(prepared, bf16=True)
+    training.train_to(2)
+    assert training.evaluate(prepared.validation).score("accuracy") >= 0
+
+
+@pytest.mark.parametrize(("family", "method"), [("bert", "prompt-tuning"), ("gpt2", "prefix-tuning")])
+def test_prompts_fit_beside_the_texts(family: str, method: str, tmp_path: Path) -> None:
+    """Twenty positions: texts of 15 tokens leave five."""
+    task = Task.CAUSAL_LM if family == "gpt2" else Task.SEQUENCE_CLASSIFICATION
+    folder = ship(tmp_path / "model", model_of(family, task))
+    data = make_texts(tmp_path, longest=40)
+    prepared = prepare(spec_of(folder, data, task, max_length=15, methods=[method]))
+    prompt = configuration(method, {"virtual_tokens": 5})
+    training_of(prepared, method=method, settings=prompt).train_to(2)
+    known = methods()[method]
+    assert known.fit(prompt, prepared.inventory, 10**6).virtual_tokens == 5
+    with pytest.raises(Unfit, match=r"virtual_tokens = 6 exceeds the room in .*; allowed: 5"):
+        known.count(configuration(method, {"virtual_tokens": 6}), prepared.inventory)
+    line = refused(spec_of(folder, data, task, max_length=20, methods=[method]))
+    assert f"methods.{method}: data.max_length = 20 leaves no room among the 20 positions of {family}" in line

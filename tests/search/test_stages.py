@@ -168,6 +168,18 @@ def test_what_fails_before_a_training_is_told(workplace: Workplace) -> None:
     assert "in _load" in kept
 
 
+def test_a_training_whose_checkpoint_is_damaged_begins_anew(workplace: Workplace) -> None:
+    stage = Stage(workplace)
+    whole, torn = stage.plan("0000", "lora"), stage.plan("0001", "lora")
+    stage.ledger.trial(torn.trial).checkpoint.write_bytes(b"PK\x03\x04 the first bytes of one, and no more")
+    stage.run([whole, torn])
+    assert stage.result(whole).reason is None
+    anew = stage.result(torn)
+    assert (anew.state, anew.quality) == ("finished", stage.result(whole).quality)
+    assert (anew.reason or "").startswith("begun anew, for its checkpoint was damaged (")
+    assert [one.reason for one in trials_document(stage.uri, "mine").trials] == [None, anew.reason]
+
+
 def propose(prepared: Prepared, method: str) -> Proposal:
     """A configuration of `method` with a tenth of the budget; `full` takes all of it."""
     share = 1.0 if method == "full" else 0.1

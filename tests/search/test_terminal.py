@@ -13,6 +13,8 @@ import pytest
 
 from search.cli import run
 from spaces.budget import Budget
+from spaces.ledger import Ledger
+from spaces.records import Progress
 from tests.conftest import ADDRESSES, command
 from tests.tracking.examples import finished, make_spec, plan
 from tracking.client import connect
@@ -126,3 +128,14 @@ def test_the_command_itself_takes_what_the_environment_says() -> None:
     assert done.returncode == 0, done.stderr
     assert b"inverse-relative" in done.stdout
     assert done.stdout.isascii()
+
+
+def test_the_status_of_a_search_here_says_how_far_its_running_trials_are(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Ledger(storage / "empty").trial("0003")
+    folder.write_plan(plan("0003"))
+    asked = ("status", "empty", "--storage", str(storage))
+    assert b"running" not in printed("utf-8", monkeypatch, *asked)[1]
+    folder.write_progress(Progress(step=120, loss=0.43))
+    assert "running: 0003 lora step 120 loss 0.43" in printed("utf-8", monkeypatch, *asked)[1].decode()

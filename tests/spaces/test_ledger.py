@@ -106,3 +106,17 @@ def test_nothing_is_written_for_a_driver_whose_search_was_taken_up(tmp_path: Pat
     finished = TrialResult(state="finished", quality=0.7, steps=9)
     folder.write_result(finished)
     assert orphan.write_result(TrialResult(state="failed", reason="late")) == finished
+
+
+def test_a_full_disk_leaves_a_file_as_it_was_and_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("before")
+    script = (
+        "import resource, sys\nfrom pathlib import Path\nfrom spaces.ledger import write_durably\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"  # what a file may hold, as on a full disk
+        "try:\n    write_durably(Path(sys.argv[1]), 'x' * 1000)\nexcept OSError as error:\n    print(error.filename)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{path}\n", done.stderr
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]

@@ -92,7 +92,7 @@ def trial_row(
 ) -> TrialRow:
     metrics = {} if quality is None else {"quality": quality}
     ended = {"steps": 30.0, "train_seconds": 1.5, "peak_memory_bytes": 2.0**33}
-    confirms = "0000" if kind == "confirmation" else None
+    confirms = trial.partition("-")[0] if kind == "confirmation" else None
     one = plan(trial, kind=kind, parameters=parameters, confirms=confirms)
     return TrialRow(f"run-{trial}", state, metrics | ended | more, one, None)
 

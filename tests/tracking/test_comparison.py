@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from spaces.errors import RequestError
-from tests.tracking.examples import REFERENCE, rows, search_row, trial_row
+from tests.tracking.examples import REFERENCE, make_spec, rows, search_row, trial_row
 from tracking.comparison import compare
 from tracking.documents import ComparisonDocument, FrontDocument
 from tracking.plots import draw_html, draw_png
 from tracking.rows import TrialRow
+from tracking.tables import comparison_tables, differences_note
 from tracking.views import build_front
 
 
@@ -81,3 +84,51 @@ def test_the_picture_shows_every_point_by_its_search(tmp_path: Path) -> None:
     draw_png(picture, tmp_path / "compared.png")
     assert "left and right" in (tmp_path / "compared.html").read_text()
     assert (tmp_path / "compared.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_best_of_each_search_is_told_with_its_steps() -> None:
+    left = document("left", [trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 5_000)])
+    right = document("right", [trial_row("0000", 0.6, 200)])
+    compared, _ = compare([left, right, document("none", [])], confirmed=False)
+    best = [one.best.trial if one.best is not None else None for one in compared.searches]
+    assert best == ["0001", "0000", None]
+    assert [one.steps for one in compared.searches] == [(30,), (30,), ()]
+    losses = [document("low", [trial_row("0000", 0.4, 100)], "loss"), document("high", [], "loss")]
+    assert compare(losses, confirmed=False)[0].searches[0].best is not None
+
+
+def test_what_else_differs_is_told_by_specs() -> None:
+    fronts = [document(name, [trial_row("0000", 0.7, 100)]) for name in ("left", "right")]
+    one = make_spec(Path("runs"))
+    assert compare(fronts, confirmed=False, specs={"left": one, "right": one})[0].differences == ()
+    other = one.model_copy(
+        update={
+            "training": one.training.model_copy(update={"max_steps": 75}),
+            "data": one.data.model_copy(update={"train": "other.csv"}),
+            "search": one.search.model_copy(update={"seed": 3, "trials": 7}),
+        }
+    )
+    compared, _ = compare(fronts, confirmed=False, specs={"left": one, "right": other})
+    assert compared.differences == (
+        "data.train: train.csv in left, other.csv in right",
+        "training.max_steps: 300 in left, 75 in right",
+        "search.seed: 0 in left, 3 in right",
+    )
+    console = Console(width=200, record=True)
+    for table in comparison_tables(compared):
+        console.print(table)
+    text = console.export_text()
+    assert "left and right by accuracy, from 50 to 50,000 parameters (head alone 50.0%)" in text
+    assert re.search(r"left +70\.0% +100 +0\.\d+ +1 +1 +30 +some/model", text)
+    assert differences_note(compared).startswith("Not only their methods differ, so compare with care: data.train: ")
+
+
+def test_without_specs_the_fronts_themselves_are_compared() -> None:
+    left = document("left", [trial_row("0000", 0.7, 100)])
+    right = document("right", [trial_row("0000", 0.6, 200, steps=75.0)])
+    right = right.model_copy(update={"base_parameters": 7})
+    assert compare([left, right], confirmed=False)[0].differences == (
+        "base: some/model of 1,000,000 parameters in left, some/model of 7 parameters in right",
+        "steps: 30 in left, 75 in right",
+    )
+    assert differences_note(compare([left, left], confirmed=False)[0]) == ""

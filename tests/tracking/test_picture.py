@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spaces.budget import Budget
 from tests.tracking.examples import REFERENCE, rows, search_row, trial_row
 from tracking.documents import FrontDocument, TrialsDocument
-from tracking.picture import compose, number
+from tracking.picture import Dot, compose, number
 from tracking.rows import TrialRow
 from tracking.views import build_front, build_trials
 
@@ -90,3 +93,46 @@ def test_twenty_methods_look_different() -> None:
 )
 def test_numbers_are_for_people(value: float, percent: bool, text: str) -> None:
     assert number(value, percent) == text
+
+
+@given(rows, st.sampled_from(["accuracy", "loss"]), st.integers(1, 20))
+def test_both_axes_have_an_extent_whatever_the_budget_is(trials: list[TrialRow], metric: str, budget: int) -> None:
+    search = search_row(metric)
+    search = replace(search, facts=search.facts.model_copy(update={"budget": Budget(budget, budget)}))
+    of_that_size = [trial_row(one.plan.trial, one.quality, budget) for one in trials if one.quality is not None]
+    front = build_front(search, [*of_that_size, REFERENCE], confirmed=False, axis="trainable")
+    picture = compose(front, build_trials(search, of_that_size), confirmed=False, axis="trainable")
+    assert picture.low[0] < 0.98 * picture.high[0]
+    assert picture.high[1] - picture.low[1] > 1e-3
+
+
+def test_an_enormous_loss_has_an_extent_too() -> None:
+    front, found = documents([trial_row("0000", 1e18, 100)], "loss")
+    picture = compose(front, found, confirmed=False, axis="trainable")
+    assert picture.low[1] < picture.high[1]
+
+
+@pytest.mark.parametrize("crowded", [(0.01,), (0.01, 0.71), (0.35, 0.71)])
+def test_the_note_at_the_reference_goes_where_no_dots_are(crowded: tuple[float, ...]) -> None:
+    """Many trials no better than the head alone, at some of the places that the note could have."""
+    front, found = documents([REFERENCE, trial_row("0000", 0.9, 40_000)])
+    picture = compose(front, found, confirmed=False, axis="trainable")
+    low, high = (math.log(one) for one in (picture.low[0], picture.high[0]))
+    dots = [
+        Dot(round(math.exp(low + (left + part / 50) * (high - low))), 0.5 + shift, "lora", "")
+        for left in crowded
+        for part in range(12)
+        for shift in (-0.012, 0.0, 0.012)
+    ]
+    place = replace(picture, trials=tuple(dots)).reference_place
+    left = place.across - (0.22 if place.anchor == "right" else 0)
+    assert all(abs(left - one) > 0.02 for one in crowded)
+
+
+BEST = trial_row("0099", 0.9, 30_000)
+
+
+def test_the_note_is_below_the_line_where_all_dots_are_above() -> None:
+    front, found = documents([REFERENCE, *(trial_row(f"{n:04d}", 0.51, 40 * 2**n) for n in range(11)), BEST])
+    picture = compose(front, found, confirmed=False, axis="trainable")
+    assert picture.reference_place.above is False

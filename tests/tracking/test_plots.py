@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import matplotlib.image
 import numpy as np
 import pytest
+from playwright.sync_api import sync_playwright
 
+from spaces.budget import Budget
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 from tests.tracking.test_picture import documents
 from tracking.plots import front_html, front_png
@@ -78,3 +83,36 @@ def test_the_confirmed_front_over_stored_parameters(tmp_path: Path) -> None:
     assert (traces[-1]["x"], traces[-1]["y"], traces[-1]["error_y"]["array"]) == ([1000], [0.74], [0.01])
     assert layout["xaxis"]["title"]["text"] == "stored parameters of the adapter"
     assert layout["yaxis"]["title"]["text"] == "accuracy on validation, confirmed"
+
+
+def test_a_search_whose_budget_is_one_size_is_drawn_without_a_warning(tmp_path: Path) -> None:
+    search = search_row()
+    search = dataclasses.replace(search, facts=search.facts.model_copy(update={"budget": Budget(1, 1)}))
+    trials = [REFERENCE, trial_row("0000", 0.5, 1)]
+    front = build_front(search, trials, confirmed=False, axis="trainable")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        front_png(front, build_trials(search, trials), tmp_path / "front.png")
+        front_html(front, build_trials(search, trials), tmp_path / "front.html")
+
+
+def test_on_a_phone_the_page_is_as_wide_as_the_screen(tmp_path: Path) -> None:
+    """In Chromium as on a phone, where a page without a viewport is laid out for 980 pixels."""
+    names = ["lora", "sparta", "dst", "surm-circulant", "surm-kronecker", "surm-toeplitz", "surm-ldr", "bitfit"]
+    trials = [
+        dataclasses.replace(one, plan=one.plan.model_copy(update={"method": name}))
+        for name, one in zip(names, (trial_row(f"{n:04d}", 0.6 + n / 50, 100 * 2**n) for n in range(8)), strict=True)
+    ]
+    front_html(*documents([REFERENCE, *trials]), tmp_path / "front.html")
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+        page.goto((tmp_path / "front.html").as_uri())
+        page.locator(".main-svg").first.wait_for()
+        assert page.evaluate("innerWidth") == 360
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        boxes = [one.bounding_box() for one in page.locator(".main-svg, .legend").all()]
+        assert all(box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 360 for box in boxes)
+        # What is left for the picture itself is most of the screen.
+        assert page.locator(".nsewdrag").first.bounding_box()["width"] > 240  # type: ignore[index]
+        browser.close()

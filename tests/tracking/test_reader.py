@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import get_args
 
 import jsonschema
+import numpy as np
 import pytest
 
 from spaces.budget import Budget
 from spaces.errors import RequestError, WorkError
 from spaces.records import Rung, TrialResult
+from spaces.row_values import pack
 from spaces.spec import SearchSpec
 from tests.tracking.examples import finished, make_spec, plan
 from tracking import rows
 from tracking.client import connect
-from tracking.documents import Axis, SearchesDocument
+from tracking.documents import Axis, SearchesDocument, Ties
 from tracking.reader import front_document, searches_document, trials_document
-from tracking.rows import deleted_trials, find_search, list_searches, read_trials
+from tracking.rows import deleted_trials, find_search, list_searches, read_confirmations, read_trials
+from tracking.tags import ROW_VALUES
 from tracking.views import build_front
 from tracking.writer import SearchWriter
 
@@ -194,6 +197,29 @@ def test_the_front_is_that_of_all_trials_though_few_are_read(
     assert len(found.front) > 1
     assert found.best is not None
     assert found.knee is not None
+
+
+def test_what_is_told_apart_follows_from_mlflow_alone(uri: str, spec: SearchSpec) -> None:
+    """By the outcomes of one fresh training each; what an earlier version recorded has none."""
+    writer = SearchWriter(uri, spec, "id", spec.home / "id")
+    writer.start_search(Budget(50_000, 50), 1_000_000, 770)
+    for number, share in enumerate([0.51, 0.82, 0.825]):
+        trial, right = f"{number:04d}", np.random.default_rng(number).permutation(1_000) < 1_000 * share
+        one = plan(trial, parameters=100 * (number + 1))
+        again = plan(f"{trial}-confirm-1", kind="confirmation", parameters=one.trainable_parameters, confirms=trial)
+        for training in (one, again):
+            writer.start_trial(training)
+            writer.end_trial(training, finished(share).model_copy(update={"row_values": pack(right)}))
+        writer.set_confirmed(trial, share, None, None)
+    assert writer.close(60) == 0
+    found = front_document(uri, "demo", confirmed=True).ties
+    assert found == Ties(pairs=(("0001", "0002"),), fewest=1, most=1, rows=1_000)
+    assert front_document(uri, "demo").ties is None
+    client = connect(uri)
+    for row in read_confirmations(client, find_search(client, "demo")):
+        client.delete_tag(row.run_id, ROW_VALUES)
+    found = front_document(uri, "demo", confirmed=True).ties
+    assert found == Ties(pairs=(("0000", "0001"), ("0001", "0002")), fewest=1, most=1, rows=None)
 
 
 @pytest.mark.parametrize("quality", [float("nan"), float("inf"), float("-inf")])

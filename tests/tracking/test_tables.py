@@ -5,21 +5,26 @@ from __future__ import annotations
 import csv
 import json
 import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
+from spaces.row_values import pack
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 from tracking.documents import FrontDocument, FrontPoint, TrialsDocument
-from tracking.tables import answer_note, front_csv, front_table, trials_table
+from tracking.tables import answer_note, front_csv, front_table, ties_note, trials_table
 from tracking.views import build_front, build_trials
 
 TRIALS = [
     REFERENCE,
     trial_row("0000", 0.6, 100),
     trial_row("0001", 0.75, 1000, confirmed_quality=0.74, confirmed_std=0.01, test_quality=0.72),
-    trial_row("0002", 0.76, 20_000),
+    trial_row("0002", 0.80, 20_000),
 ]
 
 
@@ -50,7 +55,7 @@ def test_the_table_shows_the_front_with_its_best_and_its_knee() -> None:
     ]
     assert lines[0].split() == ["0000", "lora", "100", "0.010%", "60.0%", "–", "–", "400", "B"]
     assert " ".join(lines[1].split()) == "0001 lora 1,000 0.100% 75.0% 74.0% ± 1.0% 72.0% 4.0 kB knee"
-    assert lines[2].split() == ["0002", "lora", "20,000", "2.000%", "76.0%", "–", "–", "80.0", "kB", "best"]
+    assert lines[2].split() == ["0002", "lora", "20,000", "2.000%", "80.0%", "–", "–", "80.0", "kB", "best"]
     assert answer_note(document) == ""
 
 
@@ -87,7 +92,10 @@ def test_no_point_that_does_not_beat_the_head_has_a_mark() -> None:
     rows = [REFERENCE, trial_row("0000", 0.45, 100), trial_row("0001", 0.5, 1000)]
     document = build_front(search_row(), rows, confirmed=False, axis="trainable")
     assert [line.split()[-1] for line in printed(document)[-2:]] == ["B", "kB"]
-    assert answer_note(document) == "No trial beats the head alone (50.0%), so there is no best point and no knee."
+    assert (
+        answer_note(document)
+        == "No trial of this front beats the head alone (50.0%), so it has no best point and no knee."
+    )
     unmeasured = build_front(search_row(), rows[1:], confirmed=False, axis="trainable")
     assert answer_note(unmeasured).startswith("The head alone was not measured, so no trial is known to beat it")
 
@@ -98,6 +106,41 @@ def test_a_best_point_that_only_the_confirmed_front_has_is_named() -> None:
     document = build_front(search_row(), rows, confirmed=False, axis="trainable")
     assert [line.split()[-1] for line in printed(document)[-3:]] == ["B", "kB", "kB"]
     assert answer_note(document).endswith(" did worse when they were confirmed: 0003 (best, knee).")
+
+
+def confirmed_front(trainings: Sequence[tuple[str, int, Sequence[float]]], rows: int | None) -> FrontDocument:
+    """Of trials with qualities on fresh seeds, which are shares of the rows; None: of these nothing was recorded."""
+    found = [REFERENCE]
+    for trial, parameters, qualities in trainings:
+        mean = statistics.fmean(qualities)
+        found.append(trial_row(trial, mean, parameters, confirmed_quality=mean, confirmed_seeds=len(qualities)))
+        for number, quality in enumerate(qualities):
+            again = trial_row(f"{trial}-confirm-{number}", quality, parameters, kind="confirmation")
+            kept = None if rows is None else pack(np.random.default_rng(number).permutation(rows) < quality * rows)
+            found.append(replace(again, row_values=kept))
+    return build_front(search_row(), found, confirmed=True, axis="trainable")
+
+
+def test_the_note_says_what_is_told_apart_and_by_what() -> None:
+    two = [("0000", 100, [0.512]), ("0001", 200, [0.818])]
+    assert ties_note(confirmed_front(two, 1_000)) == (
+        "Told apart with 95% confidence. This rests on 1,000 validation rows of one fresh training each; "
+        "another seed may change it."
+    )
+    assert ties_note(confirmed_front(two, None)) == (
+        "Not told apart with 95% confidence: 0000 and 0001. There is one fresh training of each, and its outcomes by "
+        "row are not known."
+    )
+    more = [("0000", 100, [0.8, 0.81]), ("0001", 200, [0.81, 0.82, 0.8])]
+    assert ties_note(confirmed_front(more, 1_000)) == (
+        "Not told apart with 95% confidence: 0000 and 0001. This rests on 2 to 3 fresh trainings of each and 1,000 "
+        "validation rows."
+    )
+    assert ties_note(confirmed_front(more, None)).endswith(
+        "2 to 3 fresh trainings of each; the error of the validation rows is not known."
+    )
+    assert ties_note(confirmed_front(two[:1], 1_000)) == ""
+    assert "ties" not in build_front(search_row(), TRIALS, confirmed=False, axis="trainable").model_dump()
 
 
 def test_a_front_without_points_is_a_heading() -> None:

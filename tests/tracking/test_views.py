@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.fronts import hypervolume
+from spaces.row_values import pack
 from tests.tracking.examples import REFERENCE, plan, rows, search_row, trial_row
 from tracking.documents import Axis, FrontDocument, SearchEntry, TrialsDocument
 from tracking.rows import TrialRow
-from tracking.views import build_front, build_search, build_trials
+from tracking.views import build_front, build_search, build_trials, is_near_head
 
 
 @given(rows, st.sampled_from(["accuracy", "loss"]))
@@ -90,6 +94,15 @@ def test_the_front_says_what_the_contract_says() -> None:
         ],
     }
     assert 0 < area < 1
+
+
+@pytest.mark.parametrize(("quality", "near"), [(0.505, True), (0.6, False), (0.45, False)])
+def test_a_best_trial_may_be_no_better_than_the_head_by_its_error(quality: float, near: bool) -> None:
+    generator = np.random.default_rng(0)
+    head, best = (pack(generator.permutation(1_000) < 1_000 * share) for share in (0.5, quality))
+    rows = [replace(REFERENCE, row_values=head), replace(trial_row("0000", quality, 100), row_values=best)]
+    assert is_near_head(search_row(), rows) == near
+    assert not is_near_head(search_row(), [REFERENCE, trial_row("0000", quality, 100)])  # of an earlier version
 
 
 def test_trials_say_what_the_contract_says() -> None:

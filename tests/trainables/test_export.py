@@ -12,22 +12,63 @@ import pytest
 import torch
 from peft import PeftConfig
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification
 
 from spaces.card import Card
 from spaces.errors import RequestError, WorkError
 from spaces.registry import configuration, method
-from spaces.spec import load_spec
+from spaces.sections import Task
+from spaces.spec import SearchSpec, load_spec
 from tests.conftest import Workplace
+from tests.trainables.shipped_models import model_of, ship, spec_of
 from trainables.attach import attach, trained_parameters
 from trainables.export import export
 from trainables.inventory import inventory_of
 from trainables.loading import ADAPTER_WEIGHTS, load_export, write_base, write_labels
 from trainables.stock import verify_stock
-from trainables.verification import save_verification
+from trainables.verification import save_verification, verify
 from trainables.weights import build, load_config, load_weights
 
 LABELS = ("bad", "good")
 Trained = Callable[[str], tuple[Path, Card]]
+
+
+def make_artifact(spec: SearchSpec, name: str, folder: Path, tokens: torch.Tensor) -> tuple[Path, Card]:
+    """The artifact of a trial of a method, with the logits of `tokens`, and its facts."""
+    weights = load_weights(spec.model, load_config(spec.model, LABELS), LABELS)
+    plain = build(weights, torch.device("cpu"), torch.float32)
+    inventory = inventory_of(plain, weights.fresh)
+    chosen = configuration(name, {"targets": "attention"})
+    model = attach(plain, name, chosen, inventory, seed=0)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for group in trained_parameters(model, inventory):
+            for parameter in group.values():
+                parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    model.save_pretrained(folder, save_embedding_layers=False)
+    inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    save_verification(model, inputs, folder, torch.float32)
+    write_labels(folder, LABELS)
+    write_base(folder, model)
+    count = method(name).count(chosen, inventory)
+    card = Card(
+        spec=spec,
+        trial="0000",
+        method=name,
+        config=chosen.model_dump(),
+        seed=0,
+        quality=0.5,
+        confirmed_quality=None,
+        confirmed_std=None,
+        test_quality=None,
+        trainable_parameters=count.trainable_parameters,
+        head_parameters=count.head_parameters,
+        base_parameters=count.base_parameters,
+        adapter_bytes=count.adapter_bytes,
+        labels=LABELS,
+        own_tuner=name != "lora",
+    )
+    return folder, card
 
 
 @pytest.fixture
@@ -35,43 +76,8 @@ def trained(workplace: Workplace) -> Trained:
     """Makes the artifact of a trial of a method, and its facts."""
 
     def make(name: str) -> tuple[Path, Card]:
-        spec = load_spec(workplace.spec())
-        weights = load_weights(spec.model, load_config(spec.model, LABELS), LABELS)
-        plain = build(weights, torch.device("cpu"))
-        inventory = inventory_of(plain, weights.fresh)
-        chosen = configuration(name, {"targets": "attention"})
-        model = attach(plain, name, chosen, inventory, seed=0)
-        torch.manual_seed(0)
-        with torch.no_grad():
-            for group in trained_parameters(model, inventory):
-                for parameter in group.values():
-                    parameter.add_(torch.randn_like(parameter), alpha=0.2)
         folder = workplace.folder / f"adapter-{name}"
-        model.save_pretrained(folder, save_embedding_layers=False)
-        tokens = torch.arange(100, 124).reshape(3, 8)
-        inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
-        save_verification(model, inputs, folder, torch.float32)
-        write_labels(folder, LABELS)
-        write_base(folder, model)
-        count = method(name).count(chosen, inventory)
-        card = Card(
-            spec=spec,
-            trial="0000",
-            method=name,
-            config=chosen.model_dump(),
-            seed=0,
-            quality=0.5,
-            confirmed_quality=None,
-            confirmed_std=None,
-            test_quality=None,
-            trainable_parameters=count.trainable_parameters,
-            head_parameters=count.head_parameters,
-            base_parameters=count.base_parameters,
-            adapter_bytes=count.adapter_bytes,
-            labels=LABELS,
-            own_tuner=name != "lora",
-        )
-        return folder, card
+        return make_artifact(load_spec(workplace.spec()), name, folder, torch.arange(100, 124).reshape(3, 8))
 
     return make
 
@@ -153,3 +159,25 @@ def test_another_base_is_refused(trained: Trained, workplace: Workplace, tmp_pat
     told = refused(folder, tmp_path / "out", replace(card, spec=card.spec.model_copy(update={"model": model})), form)
     assert told.startswith(f"model.path = {other}: the adapter was trained on another base: the number of parameters ")
     assert told.endswith("; allowed: the base that the search used")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_merged_export_has_the_type_of_the_base(dtype: torch.dtype, tmp_path: Path) -> None:
+    """It is held in float32 to be trained, and no larger than its base when it is shipped."""
+    model = ship(tmp_path / "model", model_of("llama", Task.SEQUENCE_CLASSIFICATION).to(dtype))
+    spec = spec_of(model, tmp_path / "unread.jsonl", Task.SEQUENCE_CLASSIFICATION)
+    adapter, card = make_artifact(spec, "lora", tmp_path / "adapter", torch.arange(4, 16).reshape(2, 6))
+    proof = export(adapter, tmp_path / "out", card, "merged")
+    name = str(dtype).removeprefix("torch.")
+    assert proof.weights == name
+    assert {one.dtype for one in load_file(tmp_path / "out" / "model.safetensors").values()} == {dtype}
+    assert (tmp_path / "out" / "model.safetensors").stat().st_size <= (model / "model.safetensors").stat().st_size
+    assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").dtype is dtype
+    assert f"| Weights | {name}, as those of the base; merged in float32 |" in (tmp_path / "out/README.md").read_text()
+
+    # Rounding is allowed for, another model is not.
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    weights["score.weight"] = weights["score.weight"].flip(0)
+    save_file(weights, tmp_path / "out" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WorkError, match="logits differ"):
+        verify(tmp_path / "out", spec.model)

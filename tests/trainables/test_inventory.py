@@ -83,6 +83,14 @@ def test_the_separating_tokens_of_berts_uncased_vocabulary_are_known(minilm: Pat
     assert special(30_522, cls_token_id=3, sep_token_id=2) == (2, 3)
 
 
+def test_a_list_of_end_tokens_is_of_special_ones() -> None:
+    config = Tiny("llama", Task.CAUSAL_LM).config
+    config.bos_token_id, config.eos_token_id = 3, [5, 4]
+    text = inventory_of(meta_model(config, Task.CAUSAL_LM)).text
+    assert text is not None
+    assert text.special_tokens == (3, 4, 5)
+
+
 @pytest.mark.parametrize("tiny", ALL, ids=ids)
 def test_every_parameter_of_the_base_is_listed_once(tiny: Tiny) -> None:
     inventory, model = tiny.inventory, tiny.model()

@@ -69,7 +69,7 @@ class Case:
 def texts(place: Workplace, task: Task, *, pair: bool) -> Case:
     """Classification or regression of texts, the first one longer than the model may read."""
     generator = random.Random(0)
-    words = ["fine", "great", "warm", "poor", "cold", "grey"]
+    words = ["fine", "great", "warm", "poor", "cold", "grey", "[SEP]"]  # the last is text as well
     rows = []
     for number in range(24):
         first, second = (" ".join(generator.choices(words, k=4 + 30 * (number == 0))) for _ in range(2))
@@ -103,8 +103,9 @@ def language(place: Workplace) -> Case:
     ids = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
     config = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **ids, **sizes)
     LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}[SEP]{% endfor %}"
     tokenizer.save_pretrained(folder)
-    prompts = ["after fine comes", "cold " * 40, "a lovely grey"]
+    prompts = ["after [SEP] fine comes", "cold " * 40, "a lovely grey"]
     rows = [{"prompt": one, "response": "warm and poor"} for one in prompts]
     (place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     spec = load_spec(
@@ -255,7 +256,7 @@ def test_the_card_of_an_export_loads_it_and_predicts_as_the_trial_did(workplace:
                 (trial.inputs["labels"][0] == IGNORED_LABEL).sum() - (trial.inputs["attention_mask"][0] == 0).sum()
             )
             assert gave[0] == int(trial.logits[0, prompt - 1].argmax()), form
-            assert said.startswith("after fine comes ")
+            assert said.startswith("after [SEP] fine comes ")
         else:
             torch.testing.assert_close(torch.tensor(gave), trial.logits, atol=2e-4, rtol=0)
             assert len(said.splitlines()) == ROWS

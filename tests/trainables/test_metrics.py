@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pytest
+import sklearn.metrics
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from spaces.metrics import METRICS
 from spaces.sections import Task
-from trainables.metrics import Evaluation, loss
+from trainables.metrics import Evaluation, loss, positive_position
 
 CLASSES, NUMBERS, TEXT = Task.SEQUENCE_CLASSIFICATION, Task.REGRESSION, Task.CAUSAL_LM
 Floats = npt.NDArray[np.float64]
@@ -103,9 +104,33 @@ def test_a_constant_class_has_no_matthews_correlation() -> None:
         assert evaluate(CLASSES, "matthews", one_hot(predicted, 2), torch.tensor(labels)) == 0.0
 
 
-def test_f1_speaks_of_the_second_of_two_labels() -> None:
+def test_f1_without_a_name_speaks_of_the_second_of_two_labels() -> None:
+    """As searches of earlier versions have it; new ones name a label before they begin."""
     assert evaluate(CLASSES, "f1", one_hot([0, 0], 2), torch.tensor([0, 0])) == 0.0
     assert evaluate(CLASSES, "f1", one_hot([1, 1], 2), torch.tensor([1, 1])) == 1.0
+
+
+@given(class_pairs(), st.data())
+def test_each_f1_is_that_of_scikit_learn(pair: tuple[list[int], list[int], int], data: st.DataObject) -> None:
+    predicted, labels, count = pair
+    positive = data.draw(st.integers(0, count - 1))
+    logits, wanted = one_hot(predicted, count), torch.tensor(labels)
+    evaluation = Evaluation(CLASSES)
+    evaluation.add(logits, wanted)
+    expected = sklearn.metrics.f1_score(labels, predicted, labels=[positive], average=None, zero_division=0.0)[0]
+    assert evaluation.score("f1", positive) == pytest.approx(expected)
+    for average in ("macro", "micro"):
+        expected = sklearn.metrics.f1_score(labels, predicted, average=average, zero_division=0.0)
+        assert evaluation.score(f"f1-{average}") == pytest.approx(expected)
+
+
+def test_a_model_that_never_finds_fraud_has_no_f1_of_it() -> None:
+    labels, logits = torch.tensor([0] * 5 + [1] * 95), one_hot([1] * 100, 2)
+    evaluation = Evaluation(CLASSES)
+    evaluation.add(logits, labels)
+    assert evaluation.score("f1", positive_position("fraud", ("fraud", "legit"))) == 0.0
+    assert evaluation.score("f1", positive_position("legit", ("fraud", "legit"))) == pytest.approx(190 / 195)
+    assert evaluation.score("f1-macro") == pytest.approx(95 / 195)
 
 
 def test_perfect_predictions_reach_the_perfect_value() -> None:

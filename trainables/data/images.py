@@ -13,12 +13,12 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor
 
-from spaces.errors import RequestError
 from spaces.spec import SearchSpec
 from trainables.allowed_folders import Outside, open_inside
 from trainables.data.encoded import Array, EncodedImages
 from trainables.data.messages import one_line
 from trainables.data.tables import Column, Table
+from trainables.model_files import reading, source_of
 
 
 def open_image(table: Table, column: str, position: int) -> Image.Image:
@@ -111,14 +111,9 @@ def image_encoder(spec: SearchSpec) -> ImageEncoder:
     Raises:
         RequestError: the base model has no image processor.
     """
-    path = spec.model.path
-    try:
+    model = spec.model
+    with reading(model, "no image processor can be loaded", "a model with its preprocessor_config.json"):
         processor = AutoImageProcessor.from_pretrained(
-            path, revision=spec.model.revision, backend="pil", trust_remote_code=False
+            source_of(model), revision=model.revision, backend="pil", trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise RequestError(
-            f"model.path = {path}: no image processor can be loaded ({one_line(error)}); "
-            "allowed: a model with its preprocessor_config.json"
-        ) from None
     return ImageEncoder(processor, (("data.image", str(spec.data.image)),))

@@ -119,7 +119,7 @@ def _cut_notes(field: str, split: EncodedSplit, max_length: int) -> list[str]:
 
 
 def _share(part: int, split: EncodedSplit) -> str:
-    return f"{part:,} of {len(split):,} rows ({100 * part / len(split):.2g} %)"
+    return f"{part:,} of {len(split):,} rows ({100 * part / len(split):.3g} %)"
 
 
 def check_test(spec: SearchSpec) -> None:

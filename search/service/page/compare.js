@@ -48,11 +48,13 @@ export function compare({ place, parameters, signal }) {
     key: (one) => `${one.search} ${one.trial}`,
   });
   const reference = make("p", { class: "hint" });
+  const differences = make("p", { class: "hint" });
   const found = make(
     "div",
     { hidden: true },
     make("figure", {}, plot, reference),
     make("h2", {}, "Numbers"),
+    differences,
     make("div", { class: "stacked" }, searches.element),
     make("h2", {}, "The front of both together"),
     make("div", { class: "stacked" }, points.element),
@@ -100,6 +102,8 @@ export function compare({ place, parameters, signal }) {
     found.hidden = false;
     const range = `${count(picture.atLeast)} to ${count(budget)} parameters`;
     reference.textContent = `Head alone: ${quality(picture.reference, metric)}, the worse of the two. Range: ${range}.`;
+    differences.hidden = !comparison.differences.length;
+    differences.textContent = `Compare with care. ${comparison.differences.join("; ")}.`;
     searches.update(comparison.searches.map((one) => ({ ...one, metric })));
     points.update(comparison.front.map((one) => ({ ...one, metric })));
     await drawing.draw(() => comparisonFigure(picture, fronts));
@@ -111,6 +115,8 @@ const SEARCHES = [
   { title: "Search", show: ({ search }) => make("a", { href: `#/searches/${encodeURIComponent(search)}` }, search) },
   { title: "Base model", show: (one) => one.base_model },
   { title: "Head alone", number: true, show: (one) => quality(one.reference, one.metric) },
+  { title: "Best", number: true, show: (one) => (one.best ? quality(one.best.quality, one.metric) : "–") },
+  { title: "Steps", number: true, show: (one) => one.steps.map(count).join(", ") },
   { title: "Points", number: true, show: (one) => count(one.points) },
   { title: "Leading", number: true, show: (one) => count(one.leading) },
   { title: "Hypervolume", number: true, show: (one) => hypervolume(one.hypervolume) },

@@ -73,10 +73,10 @@ export function bounds(dots, document, budget, axis) {
   if (!scores.length) scores.push(0, 1);
   const lowest = Math.min(...scores);
   const highest = Math.max(...scores);
-  const margin = 0.08 * (highest - lowest) || 0.05;
+  const margin = 0.08 * (highest - lowest) || 0.05 * Math.max(1, Math.abs(highest));
   const least = axis === "trainable" ? [document.budget.at_least] : [];
   const left = Math.max(1, Math.min(...dots.map((one) => one.size), ...least, budget / 10));
-  const air = (budget / left) ** 0.06;
+  const air = Math.max(1.05, (budget / left) ** 0.06);
   return { low: [left / air, lowest - margin], high: [budget * air, highest + margin] };
 }
 

@@ -1,6 +1,6 @@
 /** Numbers and names as people read them. */
 
-const SHARES = new Set(["accuracy", "f1", "exact-match"]);
+const SHARES = new Set(["accuracy", "f1", "f1-macro", "f1-micro", "exact-match"]);
 const NONE = "–";
 
 export function isShare(metric) {

@@ -224,7 +224,10 @@ FIELDS = {
     **dict.fromkeys(("storage", "tracking.uri", "search.study_storage"), REPLACED),
     **dict.fromkeys(("model.revision", "hub.name"), CHECKED),
     **dict.fromkeys(("data.text", "data.image", "data.prompt", "data.response", "data.label"), WORDS),
-    **dict.fromkeys(("name", "objective.metric", "search.start_from", "tracking.experiment", "hub.split"), WORDS),
+    **dict.fromkeys(
+        ("name", "objective.metric", "objective.positive", "search.start_from", "tracking.experiment", "hub.split"),
+        WORDS,
+    ),
     **dict.fromkeys(("methods", "search.start_with", "budget.parameters", "budget.at_least", "budget.bytes"), WORDS),
     "hub.hub": READ,
 }

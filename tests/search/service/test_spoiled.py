@@ -16,7 +16,7 @@ from search.service.scheduling import standings
 from spaces.budget import Budget
 from spaces.errors import RequestError
 from tests.search.service.alone import TAG, Alone, Kept
-from tests.tracking.examples import finished, plan
+from tests.tracking.examples import finished, plan, search_row
 from tracking import tags
 from tracking.client import connect, reading
 from tracking.reader import searches_document
@@ -40,8 +40,13 @@ REQUESTS: list[tuple[str, str | None]] = [
     (f"{TAG[:-1]}x", "{}"),
 ]
 
+FACTS = search_row().facts.model_dump(mode="json")
+
 SEARCHES: list[tuple[str, str | None]] = [
     *((tags.FACTS, value) for value in ("x", "", "{}", "[]", "[" * 4_000, GONE)),
+    (tags.FACTS, json.dumps(FACTS | {"budget": {"parameters": -5, "at_least": 50}})),
+    (tags.FACTS, json.dumps(FACTS | {"budget": {"parameters": 50, "at_least": -50}})),
+    (tags.FACTS, json.dumps(FACTS | {"perfect": 1e400}).replace("Infinity", "1e400")),
     *((tags.STATE, value) for value in ("asleep", "", "Running", LONG)),
     *((tags.SEARCH, value) for value in ("../../up", "a b", GONE)),
     *((tags.SEARCH_ID, value) for value in ("", GONE)),
@@ -199,3 +204,21 @@ def test_a_spec_too_long_to_be_read_again_and_again_is_refused(alone: Alone) -> 
     spec = alone.spec("long", search={"start_with": long})
     with reading(alone.settings.tracking_uri) as client, pytest.raises(RequestError, match="at most 200,000"):
         add_request(client, spec)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"name: [", b"- 1", b"x" * 11_000_000], ids=["bytes", "yaml", "list", "size"]
+)
+def test_a_spoiled_spec_in_mlflow_costs_whoever_asks_for_it(alone: Alone, content: bytes) -> None:
+    for name in ("first", "bad"):
+        alone.begin(alone.spec(name), "stopped")
+    with reading(alone.settings.tracking_uri) as client:
+        (bad,) = scan_searches(client, "bad")
+    (file,) = alone.settings.storage.parent.glob(f"**/{bad.run_id}/artifacts/spec.yaml")
+    file.write_bytes(content)
+    refused = alone.http.get("/v1/searches/bad/spec")
+    assert refused.status_code in (422, 503)
+    assert "spec" in refused.json()["detail"]
+    assert alone.launch("bad").status_code in (409, 422, 503)
+    assert alone.http.get("/v1/searches/first/spec").status_code == 200
+    assert {one["state"] for one in listed(alone).values()} == {"stopped"}

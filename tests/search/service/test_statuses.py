@@ -71,6 +71,33 @@ def test_an_end_that_was_recorded_is_known_without_ray_until_the_search_is_asked
 
 
 @pytest.mark.integration
+def test_a_search_of_a_deleted_experiment_says_so_until_it_is_restored(alone: Alone) -> None:
+    alone.begin(alone.spec("mine"), "finished")
+    with reading(alone.settings.tracking_uri) as client:
+        experiment = client.get_experiment_by_name("paretune")
+        assert experiment is not None
+        client.delete_experiment(experiment.experiment_id)
+        for path in ("", "/front", "/trials"):
+            answer = alone.http.get(f"/v1/searches/mine{path}")
+            assert answer.status_code == 404
+            assert "its experiment paretune is deleted in MLflow; restore it: `mlflow" in answer.json()["detail"]
+        client.restore_experiment(experiment.experiment_id)
+    assert alone.status("mine")["state"] == "finished"
+
+
+@pytest.mark.integration
+def test_requests_that_were_deleted_are_no_empty_list(alone: Alone) -> None:
+    alone.launch("mine")
+    with reading(alone.settings.tracking_uri) as client:
+        experiment = client.get_experiment_by_name("paretune-requests")
+        assert experiment is not None
+        client.delete_experiment(experiment.experiment_id)
+    answer = alone.http.get("/v1/searches")
+    assert answer.status_code == 503
+    assert "MLflow experiment paretune-requests, which holds what was asked for, is deleted" in answer.json()["detail"]
+
+
+@pytest.mark.integration
 def test_a_running_search_says_how_long_its_trials_will_take(alone: Alone) -> None:
     spec = alone.spec("mine", search={"trials": 5})
     alone.begin(spec)

@@ -10,7 +10,7 @@ from typing import Any
 from search.service.files import Files
 from search.service.pieces import BYTES, Pieces
 from search.service.readings import Reading
-from search.service.turns import AT_ONCE, MOST, Turns
+from search.service.turns import AT_ONCE, MOST, MOST_WITH_BODY, Turns
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 
 
@@ -30,13 +30,13 @@ class Work:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
 
-async def ask(app: Turns, client: str | None) -> int:
+async def ask(app: Turns, client: str | None, method: str = "GET") -> int:
     statuses = []
 
     async def send(message: Any) -> None:
         statuses.append(message.get("status"))
 
-    scope = {"type": "http", "state": {"client": client}, "path": "/v1/searches", "headers": []}
+    scope = {"type": "http", "method": method, "state": {"client": client}, "path": "/v1/searches", "headers": []}
     await app(scope, lambda: asyncio.sleep(0), send)
     return int(statuses[0])
 
@@ -51,12 +51,25 @@ def test_requests_of_a_client_wait_for_their_turn_and_others_do_not() -> None:
         other = asyncio.create_task(ask(app, "other"))
         await asyncio.sleep(0.05)
         assert work.running.count("other") == 1
+        assert await ask(app, "greedy", "POST") == 429
         work.go.set()
         assert sorted(await asyncio.gather(*greedy)) == [200] * MOST + [429] * 5
         assert await other == 200
         assert work.most <= AT_ONCE + 1
         assert await ask(app, "greedy") == 200
         assert app._lines == {}
+
+    asyncio.run(run())
+
+
+def test_fewer_wait_with_what_they_have_sent() -> None:
+    async def run() -> None:
+        work = Work()
+        app = Turns(work)
+        asked = [asyncio.create_task(ask(app, "one", "POST")) for _ in range(MOST_WITH_BODY + 1)]
+        await asyncio.sleep(0.05)
+        work.go.set()
+        assert sorted(await asyncio.gather(*asked)) == [200] * MOST_WITH_BODY + [429]
 
     asyncio.run(run())
 

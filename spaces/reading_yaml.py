@@ -1,0 +1,47 @@
+"""A file of YAML, refused in one line that says where it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spaces.errors import RequestError
+
+
+class _OnceEach(yaml.SafeLoader):
+    """PyYAML takes the last of several fields of one name, without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{key.value!r} stands there twice", key.start_mark
+                    )
+                seen.add(key.value)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
+def read_yaml(path: Path) -> Any:
+    """The values in a file.
+
+    Raises:
+        RequestError: when it cannot be read, is no YAML, or names a field twice.
+    """
+    allowed = "allowed: a spec in YAML"
+    try:
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_OnceEach)
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); allowed: a file with a spec in YAML") from None
+    except UnicodeDecodeError:
+        raise RequestError(f"{path}: is no text in UTF-8; {allowed}") from None
+    except yaml.MarkedYAMLError as error:
+        mark, problem = error.problem_mark, " ".join(str(error.problem).split())
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        raise RequestError(f"{path}: not YAML ({where}{problem}); {allowed}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2026-99-99 is a ValueError
+        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())}); {allowed}") from None

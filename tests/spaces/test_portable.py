@@ -1,0 +1,40 @@
+"""A spec that is handed on names no place of the machine that it ran on."""
+
+from __future__ import annotations
+
+import pytest
+
+from spaces.portable import portable
+from spaces.spec import SearchSpec, dump_spec, parse_spec
+
+SECRET = "/home/ada/secret"
+
+
+def spec(**sections: object) -> SearchSpec:
+    usual = {"name": "a", "model": {"path": f"{SECRET}/base"}, "data": {"train": f"{SECRET}/train.csv"}}
+    return parse_spec({**usual, "budget": {"parameters": 9}, **sections})
+
+
+def test_every_local_path_goes() -> None:
+    given = spec(
+        data={
+            "train": f"{SECRET}/a/rows.csv",
+            "validation": f"{SECRET}/b/rows.csv",
+            "test": {"hub": f"{SECRET}/set", "split": "test"},
+        },
+        search={"study_storage": f"sqlite:///{SECRET}/study.db"},
+        tracking={"uri": f"file://{SECRET}/mlruns"},
+        storage=f"{SECRET}/runs",
+    )
+    handed = portable(given)
+    assert SECRET not in dump_spec(handed)
+    assert handed.model.path == "base"
+    assert (handed.data.train, handed.data.validation) == ("train/rows.csv", "validation/rows.csv")
+    assert parse_spec(handed.model_dump(mode="json")) == handed
+
+
+@pytest.mark.parametrize("path", ["sentence-transformers/all-MiniLM-L6-v2", "gpt2"])
+def test_what_stands_on_the_hub_stays(path: str) -> None:
+    given = spec(model={"path": path}, data={"train": {"hub": "nyu-mll/glue", "name": "sst2"}})
+    handed = portable(given)
+    assert (handed.model, handed.data) == (given.model, given.data)
