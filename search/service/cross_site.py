@@ -17,10 +17,10 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 def is_cross_site(method: str, headers: Headers) -> bool:
     """Whether another page sends it. Its links are followed all the same: each opens a page of the service whole."""
     site = headers.get("sec-fetch-site")
-    if site is not None and site not in _OWN:
-        followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-        return not (followed and method in _SAFE)
-    return _is_of_another(headers)
+    if site is None:
+        return _is_of_another(headers)
+    followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return site not in _OWN and not (followed and method in _SAFE)
 
 
 def _is_of_another(headers: Headers) -> bool:
