@@ -89,8 +89,18 @@ def serve(
     ] = 1,
     max_body: Annotated[int, typer.Option(envvar="PARETUNE_MAX_BODY", min=1, help="Bytes of a request.")] = 1_000_000,
     requests_per_minute: Annotated[
-        int, typer.Option(envvar="PARETUNE_REQUESTS_PER_MINUTE", min=1, help="Of one client.")
+        int, typer.Option(envvar="PARETUNE_REQUESTS_PER_MINUTE", min=1, help="Of one token, or one address.")
     ] = 600,
+    request_seconds: Annotated[
+        float, typer.Option(envvar="PARETUNE_REQUEST_SECONDS", min=1, help="Within which a request must arrive whole.")
+    ] = 30.0,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="PARETUNE_PROXIES",
+            help="Address or network of a proxy in front, whose X-Forwarded-For is believed; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Serve searches over HTTP, with a page, on a Ray cluster."""
     from search.commands import serving
@@ -110,6 +120,8 @@ def serve(
         max_exports=max_exports,
         max_body=max_body,
         requests_per_minute=requests_per_minute,
+        request_seconds=request_seconds,
+        proxies=tuple(proxy or ()),
     )
     serving.serve(host, port, settings)
 

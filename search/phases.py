@@ -29,6 +29,7 @@ from spaces.metrics import standard_error
 from spaces.records import TrialPlan
 from spaces.spec import SearchSpec
 from tracking.writer import SearchWriter
+from trainables.allowed_folders import confined_reading
 from trainables.data.splits import load_test
 from trainables.trial import SharedSearch
 
@@ -146,7 +147,8 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
 
 def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:
     try:
-        test = load_test(run.spec, run.prepared.labels)
+        with confined_reading(run.spec):
+            test = load_test(run.spec, run.prepared.labels)
     except RequestError as error:
         raise WorkError(f"{error}; `paretune resume {run.spec.name}` confirms once that is mended") from None
     return dataclasses.replace(shared, test=None if test is None else ray.put(test))

@@ -20,6 +20,7 @@ from spaces.space import Space
 from spaces.spec import SearchSpec
 from spaces.suggestions import Suggestion
 from tracking.uri import absolute_file
+from trainables.allowed_folders import confined_reading
 from trainables.data.encoded import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.inventory import inventory_of, meta_model
@@ -71,15 +72,16 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     """
     announced = announced or (lambda work: None)
     transformers_logging.set_verbosity_error()
-    # Before the data, whose tokenizer comes from the same folder and would be missed first.
-    read_config(spec.model)
-    announced("reading and encoding the data")
-    check_test(spec)
-    splits = load_splits(spec)
-    spec, about_f1 = with_positive(spec, splits)
-    announced("reading the model")
-    config = load_config(spec.model, splits.labels)
-    weights = load_weights(spec.model, config, splits.labels)
+    with confined_reading(spec):
+        # Before the data, whose tokenizer comes from the same folder and would be missed first.
+        read_config(spec.model)
+        announced("reading and encoding the data")
+        check_test(spec)
+        splits = load_splits(spec)
+        spec, about_f1 = with_positive(spec, splits)
+        announced("reading the model")
+        config = load_config(spec.model, splits.labels)
+        weights = load_weights(spec.model, config, splits.labels)
     rehearse(weights, {"data.train": splits.train, "data.validation": splits.validation})
     inventory = _inventory(spec, config, weights.fresh)
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)

@@ -73,5 +73,5 @@ def _field(location: tuple[int | str, ...]) -> tuple[str, ...]:
 
 def _is_branch(part: str) -> bool:
     return part in {"int", "str", "float", "bool"} or part.startswith(
-        ("constrained-", "function-", "literal[", "HubSource")
+        ("constrained-", "function-", "literal[", "list[", "dict[", "nullable[", "union[", "HubSource")
     )

@@ -11,11 +11,12 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     StrictInt,
     WithJsonSchema,
     model_validator,
 )
+
+from spaces.plain_values import WHOLE
 
 
 class Task(StrEnum):
@@ -88,8 +89,17 @@ class DataSection(Section):
     max_length: int = Field(
         default=128,
         ge=2,
+        le=10**8,
         description="Tokens an example may have; longer ones are cut, which `paretune validate` counts.",
     )
+
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""Of a search."""
+
+Scalar = str | int | float | bool | None
+Setting = Scalar | list[Scalar] | dict[str, Scalar | list[Scalar]]
+"""A setting of a method: one value, several, or several by name."""
 
 
 def _percent_or_count(value: Any) -> Any:
@@ -101,6 +111,8 @@ def _percent_or_count(value: Any) -> Any:
     except ValueError:
         raise ValueError("neither a number nor a percentage; allowed: such as 50_000 or 0.3%") from None
     if number == text:
+        if amount >= WHOLE:
+            raise ValueError("more than any model has; allowed: such as 50_000 or 0.3%")
         return amount
     if not 0 < amount <= 100:
         raise ValueError("a percentage must lie in (0%, 100%]")
@@ -116,7 +128,7 @@ Amount = Annotated[
 # pydantic's own schema allows 0.
 Size = Annotated[
     ByteSize,
-    Field(ge=1),
+    Field(ge=1, lt=WHOLE),
     WithJsonSchema(
         {"anyOf": [{"type": "string", "pattern": r"^\s*(\d*\.?\d+)\s*(\w+)?"}, {"type": "integer", "minimum": 1}]}
     ),
@@ -138,13 +150,20 @@ class BudgetSection(Section):
 class TrainingSection(Section):
     """How every trial is trained; names as in transformers' TrainingArguments."""
 
-    max_steps: int = Field(default=300, ge=1, description="Optimizer steps of a full trial.")
-    per_device_train_batch_size: int = Field(default=32, ge=1, description="Examples in one forward and backward.")
-    per_device_eval_batch_size: int = Field(default=64, ge=1, description="Examples in one evaluation forward.")
-    gradient_accumulation_steps: int = Field(default=1, ge=1, description="Batches that make one optimizer step.")
+    max_steps: int = Field(default=300, ge=1, le=10**9, description="Optimizer steps of a full trial.")
+    per_device_train_batch_size: int = Field(
+        default=32, ge=1, le=10**6, description="Examples in one forward and backward."
+    )
+    per_device_eval_batch_size: int = Field(
+        default=64, ge=1, le=10**6, description="Examples in one evaluation forward."
+    )
+    gradient_accumulation_steps: int = Field(
+        default=1, ge=1, le=10**6, description="Batches that make one optimizer step."
+    )
     warmup_steps: float = Field(
         default=0.06,
         ge=0,
+        le=10**9,
         description="Warm-up: a fraction of max_steps below 1, a number of steps from 1 on.",
     )
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decoupled weight decay.")
@@ -177,7 +196,9 @@ class ObjectiveSection(Section):
 class SearchSection(Section):
     """How configurations are chosen and trials are run."""
 
-    trials: int = Field(default=40, ge=1, description="Trials to train; rejected configurations do not count.")
+    trials: int = Field(
+        default=40, ge=1, le=10**6, description="Trials to train; rejected configurations do not count."
+    )
     sampler: Literal["tpe", "random", "gp", "nsga2", "qmc"] = Field(
         default="tpe",
         description="Optuna's sampler. For tpe and gp the size is chosen where the front is thin, and they draw the "
@@ -194,23 +215,27 @@ class SearchSection(Section):
         le=8,
         description="Times a trial is evaluated, each at three times the steps of the one before.",
     )
-    start_with: tuple[dict[str, Any], ...] = Field(
+    start_with: tuple[dict[str, Setting], ...] = Field(
         default=(),
+        max_length=1_000,
         description="Configurations to begin with: each a method and those of its settings that are not its defaults, "
         "such as {method: lora, rank: 4}.",
     )
-    start_from: tuple[str, ...] = Field(
-        default=(), description="Earlier searches on the same base, whose fronts' settings are tried first."
+    start_from: tuple[Annotated[str, Field(pattern=NAME)], ...] = Field(
+        default=(),
+        max_length=100,
+        description="Earlier searches on the same base, whose fronts' settings are tried first.",
     )
     seed: int = Field(
         default=0, ge=0, lt=2**31, description="Seed of the sampler, of data order and of initial values."
     )
-    concurrent: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    concurrent: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = Field(
         default="auto", description="Trials at the same time; auto: as many as the resources allow."
     )
     time_limit: float | None = Field(
         default=None,
         gt=0,
+        le=10**9,
         description="Seconds after which the search ends cleanly; `paretune resume` goes on for as long again.",
     )
     max_total_steps: int | None = Field(
@@ -219,7 +244,9 @@ class SearchSection(Section):
         description="Most optimizer steps of all trials together, without the reference and confirm; "
         "one that might exceed it is not begun.",
     )
-    max_failures: int = Field(default=2, ge=0, description="Times a trial is started again after its worker died.")
+    max_failures: int = Field(
+        default=2, ge=0, le=10**6, description="Times a trial is started again after its worker died."
+    )
     study_storage: str | None = Field(
         default=None,
         description="SQLAlchemy URL of Optuna's storage. Default: a SQLite file beside the runs. "
@@ -230,10 +257,11 @@ class SearchSection(Section):
 class ConfirmSection(Section):
     """The second look at the front, on fresh seeds."""
 
-    top: int = Field(default=5, ge=0, description="Points of the front to train again; 0: no confirm.")
+    top: int = Field(default=5, ge=0, le=10**6, description="Points of the front to train again; 0: no confirm.")
     seeds: int = Field(
         default=3,
         ge=1,
+        le=10**6,
         description="Fresh seeds: at most top times seeds trainings, fewer once the order of the front is settled. "
         "With more than two, trials near the front take part.",
     )
@@ -242,8 +270,8 @@ class ConfirmSection(Section):
 class ResourcesSection(Section):
     """What one trial occupies."""
 
-    cpus: float = Field(default=1, gt=0, description="CPU cores of one trial.")
-    gpus: NonNegativeFloat | Literal["auto"] = Field(
+    cpus: float = Field(default=1, gt=0, le=10**6, description="CPU cores of one trial.")
+    gpus: Annotated[float, Field(ge=0, le=10**6)] | Literal["auto"] = Field(
         default="auto",
         description="GPUs of one trial, fractions of one allowed; auto: one where the cluster has any.",
     )

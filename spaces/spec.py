@@ -14,9 +14,11 @@ from spaces.hints import meant_knob, meant_method
 from spaces.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base import AnyMethod
 from spaces.metrics import DEFAULT_METRIC, METRICS, Metric
+from spaces.plain_values import check_plain, shortened
 from spaces.reading_yaml import read_yaml
 from spaces.registry import method, methods
 from spaces.sections import (
+    NAME,
     BudgetSection,
     ConfirmSection,
     DataSection,
@@ -79,9 +81,7 @@ def default_methods() -> dict[str, dict[str, Any]]:
 class SearchSpec(Section):
     """Everything that a search needs to be run, and run again."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of the search, unique where it runs."
-    )
+    name: str = Field(pattern=NAME, description="Name of the search, unique where it runs.")
     model: ModelSection
     data: DataSection
     budget: BudgetSection
@@ -183,10 +183,11 @@ def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
     if not isinstance(values, dict):
         found = "is empty" if values is None else f"holds {_KINDS.get(type(values), 'one value')} instead of fields"
         raise RequestError(f"{where}: {found}; allowed: fields such as name: value, one a line")
+    check_plain(values)
     try:
         return SearchSpec.model_validate(values)
     except ValidationError as error:
-        raise RequestError(explain(error, SearchSpec)) from None
+        raise RequestError(shortened(explain(error, SearchSpec))) from None
 
 
 def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:

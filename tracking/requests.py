@@ -82,10 +82,11 @@ class Request:
         return self.spec
 
 
-def add_request(client: MlflowClient, spec: SearchSpec) -> Request:
+def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[Request, bool]:
     """Ask for a search, and give the request that stands under its name: of several at once the first, for all who ask.
 
-    Whether it asks for the same is for the caller to see.
+    The second value: whether it is the one that was made here. Whether another one asks for the same is for the caller
+    to see.
 
     Raises:
         RequestError: when the spec is too long to be kept.
@@ -99,9 +100,10 @@ def add_request(client: MlflowClient, spec: SearchSpec) -> Request:
     named = {tags.KIND: KIND, tags.SEARCH: spec.name, WANTED: "run", ATTEMPTS: "0", SINCE: "0"}
     made = client.create_run(experiment, run_name=spec.name, tags=named | parts)
     first = find_requests(client, spec.name)[0]
-    if first.run_id != made.info.run_id:
+    is_own = first.run_id == made.info.run_id
+    if not is_own:
         client.delete_run(made.info.run_id)
-    return first
+    return first, is_own
 
 
 def find_requests(client: MlflowClient, name: str | None = None) -> list[Request]:

@@ -96,6 +96,7 @@ def export(
         raise RequestError(f"--trial {chosen}: no finished trial; allowed: {', '.join(finished[:20])}")
     spec, row = fetch_spec(uri, search.run_id), rows[chosen]
 
+    from trainables.allowed_folders import confined_reading
     from trainables.export import export as write_export
     from trainables.loading import needs_own_tuner, read_labels
 
@@ -105,7 +106,8 @@ def export(
         adapter = _fetch(uri, row, chosen, tracked, storage / name, Path(folder))
         card = _card(spec, row, search.facts, read_labels(adapter), needs_own_tuner(adapter))
         kept = RANK if rank is None else rank
-        proof = write_export(adapter, out, card, form, kept, verification_rows=verification_rows)
+        with confined_reading(spec, data=form == "lora"):
+            proof = write_export(adapter, out, card, form, kept, verification_rows=verification_rows)
     print(f"exported trial {chosen} ({row.plan.method}, {row.plan.trainable_parameters:,} parameters) to {out}")
     if choice.trial is None:
         print(choice_note(choice, spec.metric.name, row, every))

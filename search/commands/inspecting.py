@@ -93,6 +93,7 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
         RequestError: for an unknown method or knob, or a configuration that cannot exist on the model.
     """
     from search.preflight import absolute, inspect
+    from trainables.allowed_folders import confined_reading
     from trainables.data.splits import load_splits
     from trainables.weights import read_config
 
@@ -111,15 +112,17 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
         configuration = known.configuration(**values)
     except ValidationError as error:
         raise RequestError(f"--set {explain(error, known.configuration)}") from None
-    read_config(spec.model)
     labels, note = 2, None
-    if spec.model.task not in (Task.CAUSAL_LM, Task.REGRESSION):
-        try:
-            labels = len(load_splits(spec).labels)
-        except RequestError as error:
-            note = f"paretune: {error}; the head is counted for {labels} classes"
+    with confined_reading(spec):
+        read_config(spec.model)
+        if spec.model.task not in (Task.CAUSAL_LM, Task.REGRESSION):
+            try:
+                labels = len(load_splits(spec).labels)
+            except RequestError as error:
+                note = f"paretune: {error}; the head is counted for {labels} classes"
+        inventory = inspect(spec, labels)
     try:
-        counted = known.count(configuration, inspect(spec, labels))
+        counted = known.count(configuration, inventory)
     except Unfit as error:
         raise RequestError(f"--method {method}: {error}") from None
     if note is not None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import uvicorn
-
 from search.service.app import create_app
-from search.service.settings import Settings, check_host, check_secrets
+from search.service.http_server import server_of
+from search.service.settings import Settings, check_host, check_proxies, check_secrets
 from search.service.tokens import Role, make_token, read_holders
 from search.storage import check_storage, check_tracking
 from tracking.client import connect
@@ -23,6 +22,7 @@ def serve(host: str, port: int, settings: Settings) -> None:
     """
     check_host(host, settings.tokens)
     check_secrets(settings)
+    check_proxies(settings.proxies)
     if settings.tokens is not None:
         read_holders(settings.tokens)
     check_storage(settings.storage)
@@ -30,7 +30,7 @@ def serve(host: str, port: int, settings: Settings) -> None:
     check_tracking(settings.tracking_uri, settings.storage)
     connect(settings.tracking_uri)  # makes a SQLite file that is not there yet, so that it can be read
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    uvicorn.run(create_app(settings), host=host, port=port, log_config=None, server_header=False)
+    server_of(create_app(settings), host, port, settings).run()
 
 
 def token(name: str, role: Role, file: Path) -> None:

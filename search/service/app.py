@@ -9,6 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.middleware.base import BaseHTTPMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from search.service import (
     health,
@@ -71,6 +72,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BaseHTTPMiddleware, dispatch=add_headers)
     app.add_middleware(Turns)
     app.add_middleware(Limits, settings=settings)
+    if settings.proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
     figures = registry(context)
     instrumentator = Instrumentator(excluded_handlers=["/metrics"], registry=figures).instrument(app)
     instrumentator.expose(app, tags=["health"], **health.METRICS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from search import home as search_home
-from search.service.confinement import confined
+from search.service.confinement import check_places, confined_again
 from search.service.marks import reaching
 from search.service.problems import Problem
 from search.service.settings import Settings
@@ -35,7 +35,9 @@ def adoptable(settings: Settings, row: SearchRow) -> SearchSpec:
         Problem: when somebody runs it, or it does not stand in the storage of the service.
         RequestError: when the service may not run its spec.
     """
-    spec = confined(_without_places(_spec_here(settings, row), settings), settings)
+    spec = _spec_here(settings, row)
+    check_places(spec, settings)
+    spec = confined_again(spec, settings)
     with reaching(settings.storage):
         if _is_run(settings.storage / row.name):
             raise Problem(409, f"search {row.name!r}: is being run by a command; allowed: one that nobody runs")
@@ -65,13 +67,3 @@ def _is_run(home: Path) -> bool:
             return False
     except RequestError:
         return True
-
-
-def _without_places(spec: SearchSpec, settings: Settings) -> SearchSpec:
-    """The spec as if nobody had named the places that the service gives it anyway."""
-    tracking, search = spec.tracking, spec.search
-    if tracking.uri == settings.tracking_uri:
-        tracking = tracking.model_copy(update={"uri": None})
-    if search.study_storage == settings.study_storage:
-        search = search.model_copy(update={"study_storage": None})
-    return spec.model_copy(update={"tracking": tracking, "search": search})

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from search.service.settings import Settings
 from spaces.errors import RequestError, Unreachable
+from spaces.sections import HubSource
 from spaces.spec import SearchSpec
+from trainables.allowed_folders import check_inside, local_places
 
+_LOOKED_AT = 10_000
+"""Files of a folder that are checked while the client waits; a job checks all of them before it reads."""
+
+_WORD = re.compile(r"[\w+-][\w+.-]*(/[\w+-][\w+.-]*)*")
 # What matches may be a folder beside whoever reads it, so that commands of the service run where there is none.
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -31,10 +39,13 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
         elif source is not None and not _HUB.fullmatch(source.hub):  # folders are read by the same function
             path = _readable(f"data.{name}.hub", source.hub, settings)
             data[name] = source.model_copy(update={"hub": path})
+    for field, word in _words(spec):
+        if word is not None and not _WORD.fullmatch(word):
+            raise RequestError(f"{field} = {word!r}: may be a path; allowed: letters, digits, and . _ - + / within")
     for field, given in (("tracking.uri", spec.tracking.uri), ("search.study_storage", spec.search.study_storage)):
         if given is not None:
             raise RequestError(f"{field}: the service has its own; allowed: nothing")
-    return spec.model_copy(
+    found = spec.model_copy(
         update={
             "model": model,
             "data": spec.data.model_copy(update=data),
@@ -42,6 +53,49 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
             "search": spec.search.model_copy(update={"study_storage": settings.study_storage}),
         }
     )
+    for field, path in local_places(found).items():
+        if Path(path).is_absolute():
+            check_inside(field, path, settings.readable, _LOOKED_AT)
+    return found
+
+
+def _words(spec: SearchSpec) -> Iterator[tuple[str, str | None]]:
+    """Fields of which libraries make names of files, in the cache of the hub."""
+    yield "model.revision", spec.model.revision
+    for split in ("train", "validation", "test"):
+        source = getattr(spec.data, split)
+        if isinstance(source, HubSource):
+            yield f"data.{split}.name", source.name
+
+
+def confined_again(spec: SearchSpec, settings: Settings) -> SearchSpec:
+    """Confine again a spec that MLflow has kept, where others may have changed it.
+
+    Its places are those that the operator names now, which may be others than then.
+
+    Raises:
+        RequestError: when a path lies outside the roots.
+    """
+    places: dict[str, Any] = {
+        "tracking": spec.tracking.model_copy(update={"uri": None}),
+        "search": spec.search.model_copy(update={"study_storage": None}),
+    }
+    return confined(spec.model_copy(update=places), settings)
+
+
+def check_places(spec: SearchSpec, settings: Settings) -> None:
+    """See that a search which began in the storage has its records where the service has them.
+
+    Raises:
+        RequestError: when its spec names other places, which were not to be reached from here.
+    """
+    own = (
+        ("tracking.uri", spec.tracking.uri, settings.tracking_uri),
+        ("search.study_storage", spec.search.study_storage, settings.study_storage),
+    )
+    for field, given, known in own:
+        if given not in (None, known):
+            raise RequestError(f"{field}: the service has its own; allowed: nothing, or that of the service")
 
 
 def _found(path: str, settings: Settings) -> Path | None:

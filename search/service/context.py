@@ -15,8 +15,7 @@ from search.service.jobs import Jobs
 from search.service.readings import Readings
 from search.service.settings import Settings
 from search.service.shared import Shared
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+from spaces.sections import NAME
 
 Name = Annotated[str, Path(pattern=NAME, description="Name of a search.", examples=[SEARCH])]
 TrialId = Annotated[

@@ -18,7 +18,7 @@ from search.service.jobs import Job, Jobs
 from search.service.marks import pass_on_stop
 from search.service.scheduling import Standing, due, job_name, standings
 from search.service.searches import known_to
-from search.service.settings import Settings
+from search.service.settings import Settings, job_options
 from spaces.errors import RequestError, WorkError
 from tracking.client import reading
 from tracking.requests import End, Request, count_attempt, keep_end
@@ -105,8 +105,7 @@ def _pass_on_stops(settings: Settings, names: list[str]) -> None:
 
 def _submit(settings: Settings, jobs: Jobs, client: MlflowClient, request: Request) -> None:
     attempt = request.attempts + 1
-    arguments = [request.name, "--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
-    jobs.submit(job_name(request, attempt), MODULE, arguments)
+    jobs.submit(job_name(request, attempt), MODULE, [request.name, *job_options(settings)])
     count_attempt(client, request, attempt)
 
 

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search.service import examples
+from spaces.plain_values import WHOLE
 from tracking.documents import BudgetNumbers, FrontPoint, ObjectiveName, TrialCounts
 
 Format = Literal["peft", "merged", "lora", "stock"]
@@ -78,11 +79,14 @@ class ExportRequest(_Document):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.EXPORT_REQUEST]})
 
     trial: str | None = Field(default=None, pattern=r"^[0-9]{4,9}$", description="This trial.")
-    max_parameters: int | None = Field(default=None, ge=1, description="The best with at most so many.")
+    max_parameters: int | None = Field(default=None, ge=1, lt=WHOLE, description="The best with at most so many.")
     choice: Literal["best", "knee"] = Field(default="best", description="Of the front.")
     format: Format = Field(default="peft", description="As `paretune export --format`.")
     rank: float | None = Field(
-        default=None, gt=0, description="Of format lora; below 1: the part of the squared singular values to keep."
+        default=None,
+        gt=0,
+        le=10**6,
+        description="Of format lora; below 1: the part of the squared singular values to keep.",
     )
     verification_rows: bool = Field(
         default=True, description="Whether to keep the few rows of the validation split that it was verified with."

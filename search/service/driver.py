@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -16,15 +17,19 @@ from search.cli import exit_code
 from search.commands.launching import search, take_up
 from search.head import EXIT_CODE
 from search.processes import complaint
+from search.service.confinement import check_places, confined_again
 from search.service.scheduling import AWAY, GIVEN_UP
+from search.service.settings import Settings, job_settings
 from search.storage import check_storage
 from search.terminal import console
 from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
+from spaces.sections import NAME
 from spaces.spec import SearchSpec, dump_spec
 from tracking.client import one_line, reading
 from tracking.requests import Request, find_requests
 from tracking.rows import scan_searches
 from tracking.spool import Spool
+from trainables.allowed_folders import reading_only
 
 
 def main() -> int:
@@ -35,18 +40,20 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
-    parser.add_argument("--storage", type=Path, required=True)
-    parser.add_argument("--tracking-uri", required=True)
-    given = parser.parse_args()
+    given, settings = job_settings(parser)
     os.environ[EXIT_CODE] = str(AWAY)
     with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models and data are no folders
-        return exit_code(lambda: _attended(given.name, given.storage / given.name, given.tracking_uri))
+        return exit_code(lambda: _attended(given.name, settings))
 
 
-def _attended(name: str, home: Path, uri: str) -> int:
-    """Drive, and tell an outage from what is wrong with the search: nothing of it is final."""
+def _attended(name: str, settings: Settings) -> int:
+    """Drive, and tell an outage from what is wrong with the search: nothing of it is final.
+
+    Models and data are read where the operator allows it, whatever a spec has become since it was checked.
+    """
     try:
-        return _drive(name, home, uri)
+        with reading_only(settings.readable):
+            return _drive(name, settings)
     except Hopeless as error:
         print(complaint(error), file=sys.stderr)
         return GIVEN_UP
@@ -60,7 +67,10 @@ def _attended(name: str, home: Path, uri: str) -> int:
         return AWAY
 
 
-def _drive(name: str, home: Path, uri: str) -> int:
+def _drive(name: str, settings: Settings) -> int:
+    if not re.fullmatch(NAME, name):
+        raise RequestError(f"search {name!r}: no name of a search; allowed: letters, digits, and . _ - within")
+    home, uri = settings.storage / name, settings.tracking_uri
     # Ray gives its jobs the address of their cluster.
     address = os.environ.get("RAY_ADDRESS", "auto")
     if not home.parent.is_dir():  # where it was mounted another folder may be, into which nobody shall write
@@ -71,12 +81,15 @@ def _drive(name: str, home: Path, uri: str) -> int:
         # Nothing that ended: who wants the search again meanwhile is given another job.
         raise WorkError(f"search {name!r} is to stop, and was not begun")
     if search_home.exists(home):  # no `resume`, which would take back a stop that is asked for now
-        _check_sources(search_home.read(home)[0], begun=True)
+        spec, _ = search_home.read(home)
+        check_places(spec, settings)
+        confined_again(spec, settings)
+        _check_sources(spec, begun=True)
         code = take_up(home, address, uri, console())
     elif tracked:
         raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
     else:
-        code = _begin(name, request, address, uri)
+        code = _begin(name, request, address, settings)
     if search_home.is_finished(home) and (waiting := Spool(home).unsent):
         raise Away(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
     return code
@@ -119,15 +132,17 @@ def _look_at(path: Path) -> None:
         file.read(1)
 
 
-def _begin(name: str, request: Request | None, address: str, uri: str) -> int:
+def _begin(name: str, request: Request | None, address: str, settings: Settings) -> int:
     if request is None:
         raise RequestError(f"search {name!r}: nobody asked for it")
-    spec = request.readable()
+    spec = confined_again(request.readable(), settings)
+    if spec.name != name:
+        raise RequestError(f"search {name!r}: its spec has name = {spec.name}; allowed: the same name")
     _check_sources(spec, begun=False)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(dump_spec(spec))
         file.flush()
-        return search(Path(file.name), [], address, uri, console())
+        return search(Path(file.name), [], address, settings.tracking_uri, console())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from pathlib import Path
 from search.cli import run
 from search.service.exports import FOLDER, Export, tidy
 from search.service.jobs import APART
+from search.service.settings import job_settings
+from trainables.allowed_folders import reading_only
 
 
 def main() -> int:
@@ -20,20 +22,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     for one in ("name", "identity"):
         parser.add_argument(one)
-    parser.add_argument("--storage", type=Path, required=True)
-    parser.add_argument("--tracking-uri", required=True)
-    given = parser.parse_args()
+    given, settings = job_settings(parser)
     export = Export.of(given.identity)
-    target = given.storage / given.name / FOLDER / given.identity
+    target = settings.storage / given.name / FOLDER / given.identity
     target.parent.mkdir(parents=True, exist_ok=True)
     tidy(target.parent, given.identity)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{given.identity}{APART}") as folder:
         out = Path(folder) / f"{given.name}-{target.name}"
-        places = ["--storage", str(given.storage), "--tracking-uri", given.tracking_uri]
+        places = ["--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
         wanted = ["--out", str(out), "--trial", export.trial, "--format", export.form]
         wanted += ["--rank", str(export.rank)] if export.rank is not None else []
         wanted += [] if export.rows else ["--no-verification-rows"]
-        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models are no folders
+        with (
+            tempfile.TemporaryDirectory() as empty,
+            contextlib.chdir(empty),  # names of models are no folders
+            reading_only(settings.readable),
+        ):
             code = run(["export", given.name, *wanted, *places])
         if code == 0:
             packed = shutil.make_archive(str(Path(folder) / "packed"), "zip", root_dir=folder, base_dir=out.name)

@@ -17,7 +17,7 @@ from search.service.documents import ExportRequest, ExportStatus, Format
 from search.service.jobs import APART, Job, Jobs
 from search.service.problems import Problem
 from search.service.readings import Reading
-from search.service.settings import Settings
+from search.service.settings import Settings, job_options
 from spaces.errors import RequestError
 from tracking.client import reading
 from tracking.export_orders import ExportOrder, add_order, drop_order, find_orders
@@ -117,8 +117,7 @@ def submit_due(settings: Settings, jobs: Jobs, client: MlflowClient) -> None:
             tidy(settings.storage / order.name / FOLDER, order.identity)
             drop_order(client, order)
         elif job is None and running < settings.max_exports:
-            arguments = ["--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
-            jobs.submit(_job_name(order), MODULE, [order.name, order.identity, *arguments])
+            jobs.submit(_job_name(order), MODULE, [order.name, order.identity, *job_options(settings)])
             running += 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -12,8 +13,10 @@ from fastapi.security.utils import get_authorization_scheme_param
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from search.service.cross_site import is_cross_site
 from search.service.problems import Problem, problem
 from search.service.settings import LOOPBACK, Settings
 from search.service.tokens import Holder, Role, holder_of, read_holders
@@ -62,10 +65,19 @@ class Limits:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
+        if {"content-length", "transfer-encoding"} <= set(request.headers):
+            # A proxy in front may have taken the other one for the end of the body.
+            detail = "Content-Length: beside Transfer-Encoding; allowed: one of the two"
+            await problem(request, 400, detail, {"Connection": "close"})(scope, receive, send)
+            return
         if self._tokens is None and (name := _host(request)) not in LOOPBACK:
             # Without tokens a web page elsewhere must not reach the service under a name of its own.
             detail = f"Host = {name}: not this machine; allowed: {', '.join(sorted(LOOPBACK))}, or tokens"
             await problem(request, 400, detail)(scope, receive, send)
+            return
+        if self._tokens is None and is_cross_site(request.method, request.headers):
+            detail = "Sec-Fetch-Site, Origin: a page of another site; allowed: those of this service, or tokens"
+            await problem(request, 403, detail)(scope, receive, send)
             return
         try:
             holder = self._holder(request)
@@ -74,13 +86,17 @@ class Limits:
             return
         request.state.holder = holder
         # Who has a token is counted alone, for a team may share an address; a wrong token costs nothing to make up.
-        client = f"holder {holder.name}" if holder else f"address {request.client.host}" if request.client else ""
+        client = f"holder {holder.name}" if holder else f"address {_network(request)}"
         request.state.client = None if request.url.path == ALIVE else client
         if request.url.path != ALIVE and not self._limiter.hit(self._rate, client):
             refused = problem(request, 429, f"more than {self._rate.amount} requests a minute", {"Retry-After": "10"})
             await refused(scope, receive, send)
             return
-        if await self._is_too_large(request):
+        try:
+            too_large = await self._is_too_large(request)
+        except ClientDisconnect:  # in the middle of its body
+            return
+        if too_large:
             detail = f"body: larger than allowed; allowed: at most {self._max_body:,} bytes"
             await problem(request, 413, detail)(scope, receive, send)
             return
@@ -104,6 +120,18 @@ class Limits:
                 return True
         request._body = bytes(held)
         return False
+
+
+def _network(request: Request) -> str:
+    """Where a request comes from: an address, or of version 6 all those that one client is usually given."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address) or address.ipv4_mapped:
+        return host
+    return str(IPv6Network((address, 64), strict=False))
 
 
 def _host(request: Request) -> str:

@@ -14,6 +14,7 @@ from starlette.routing import Match
 from search.service.documents import ProblemDocument
 from search.service.headers import HEADERS
 from spaces.errors import NoAnswer, RequestError, Unknown, Unreachable, WorkError
+from spaces.plain_values import shortened
 from tracking.values import clean
 
 MEDIA_TYPE = "application/problem+json"
@@ -28,7 +29,7 @@ class Problem(HTTPException):
 def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """The answer."""
     # What a client sent may not be text that can be sent back.
-    said, path = clean(detail), clean(request.url.path)
+    said, path = clean(shortened(detail)), clean(request.url.path)
     document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=said, instance=path)
     # Some answers are made outside of whatever adds headers.
     every = {**HEADERS, "Cache-Control": "no-store", **(headers or {})}
@@ -62,7 +63,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestError)
     async def wrong(request: Request, error: RequestError) -> JSONResponse:
-        return problem(request, 404 if isinstance(error, Unknown) else 422, " ".join(str(error).split()))
+        return problem(request, 404 if isinstance(error, Unknown) else 422, str(error))
 
     @app.exception_handler(NoAnswer)
     async def unanswered(request: Request, error: NoAnswer) -> JSONResponse:
@@ -71,7 +72,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Unreachable)
     @app.exception_handler(WorkError)
     async def failed(request: Request, error: WorkError | Unreachable) -> JSONResponse:
-        return problem(request, 503, " ".join(str(error).split()), {"Retry-After": "5"})
+        return problem(request, 503, str(error), {"Retry-After": "5"})
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

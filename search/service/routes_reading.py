@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field, StringConstraints
 
 from search.service import examples
-from search.service.context import NAME, Name, Service, TrialId, problems
+from search.service.context import Name, Service, TrialId, problems
 from search.service.documents import CurveDocument, RungEntry
 from search.service.guards import READ
 from search.service.headers import STANDALONE
 from search.service.pieces import Pieces
 from search.service.problems import Problem
 from spaces.errors import Unknown
+from spaces.sections import NAME
 from tracking.client import reading
 from tracking.comparison import compare as compare_fronts
 from tracking.documents import Axis, ComparisonDocument, FrontDocument, TrialsDocument

@@ -56,15 +56,18 @@ def _is_new(service: Context, asked: SearchSpec) -> bool:
                 _check_same(asked, fetch_spec(settings.tracking_uri, tracked[0].run_id))
                 return False
             with _ASKING:
+                if known := find_requests(client, asked.name):  # since it was looked for
+                    _check_same(asked, known[0].spec)
+                    return False
                 waiting = sum(one.state == "queued" for one in service.statuses(None))
                 if waiting >= settings.max_queued:
                     detail = f"{waiting} searches wait; allowed: {settings.max_queued}"
                     raise Problem(429, detail, {"Retry-After": "60"})
-                request = add_request(client, asked)
+                request, is_own = add_request(client, asked)
         else:
-            request = known[0]
+            request, is_own = known[0], False
     _check_same(asked, request.spec)
-    return not known
+    return is_own
 
 
 def _check_same(asked: SearchSpec, known: SearchSpec | None) -> None:

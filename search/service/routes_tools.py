@@ -18,11 +18,13 @@ from search.commands.describing import MethodsDocument
 from search.commands.inspecting import CountDocument, ValidateDocument
 from search.processes import command
 from search.service import examples
+from search.service.checker import confined_command
 from search.service.checks import run_check
 from search.service.confinement import confined
 from search.service.context import Context, Service, problems
 from search.service.guards import READ, RUN
 from search.service.spec_body import Spec, SpecValues
+from spaces.plain_values import WHOLE
 from spaces.spec import dump_spec, parse_spec
 
 router = APIRouter(prefix="/v1", tags=["tools"])
@@ -30,7 +32,9 @@ router = APIRouter(prefix="/v1", tags=["tools"])
 _EXAMPLE: dict[str, Any] = {"spec": examples.SPEC, "method": "lora", "settings": {"rank": 4}}
 
 Knob = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
-Setting = Annotated[str, StringConstraints(max_length=1_000)] | int | float | bool
+Setting = (
+    Annotated[str, StringConstraints(max_length=1_000)] | Annotated[int, Field(gt=-WHOLE, lt=WHOLE)] | float | bool
+)
 
 
 class CountRequest(BaseModel):
@@ -72,7 +76,8 @@ def _asked(service: Context, request: Request, spec: dict[str, Any], name: str, 
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(dump_spec(confined(parse_spec(spec), service.settings)))
         file.flush()
-        return json.loads(run_check(command((name, file.name, *arguments, "--json")), name, _client(request)))
+        check = confined_command(service.settings, (name, file.name, *arguments, "--json"))
+        return json.loads(run_check(check, name, _client(request)))
 
 
 def _client(request: Request) -> str:

@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spaces.errors import RequestError
@@ -33,16 +34,29 @@ class Holder(BaseModel):
 def make_token(file: Path, name: str, role: Role) -> str:
     """Add a holder to the file, which is made where there is none; gives the token, which is not kept.
 
+    Several at the same time wait for each other.
+
     Raises:
-        RequestError: when somebody of that name has one.
+        RequestError: when a holder of that name has one, or the file cannot be written.
     """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock")):
+            return _add(file, name, role)
+    except OSError as error:
+        raise RequestError(f"--tokens {file}: {error.strerror}; allowed: a file that can be written") from None
+
+
+def _add(file: Path, name: str, role: Role) -> str:
     holders = read_holders(file) if file.exists() else ()
     if any(one.name == name for one in holders):
         raise RequestError(f"token {name}: has one already; allowed: another name, or take its line out of {file}")
     token = f"paretune_{secrets.token_urlsafe(32)}"
     added = Holder(name=name, role=role, digest=_digest(token))
-    file.parent.mkdir(parents=True, exist_ok=True)
+    mode = file.stat().st_mode if file.exists() else None
     write_durably(file, "".join(f"{one.model_dump_json()}\n" for one in (*holders, added)))
+    if mode is not None:  # the service may be another user
+        file.chmod(mode)
     return token
 
 
@@ -55,7 +69,7 @@ def read_holders(file: Path) -> tuple[Holder, ...]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
         return tuple(Holder.model_validate_json(line) for line in lines if line.strip())
-    except (OSError, ValidationError) as error:
+    except (OSError, UnicodeError, ValidationError) as error:
         reason = error.strerror if isinstance(error, OSError) else "a line is no holder"
         raise RequestError(f"--tokens {file}: {reason}; allowed: a file that `paretune token` wrote") from None
 

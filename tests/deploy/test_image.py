@@ -78,9 +78,10 @@ def test_the_check_asks_at_the_port_that_is_exposed(name: str, port: str, path: 
 
 def test_the_base_has_a_version() -> None:
     bases = {value.partition(" AS ")[0] for value in values("FROM")} - set(STAGES)
-    assert bases == {"python:${PYTHON}-slim-trixie", "torch-${VARIANT}"}
+    assert bases == {"${BASE_IMAGE}", "torch-${VARIANT}"}
     arguments = dict(value.split("=") for value in values("ARG", ""))
     assert f"torch-{arguments['VARIANT']}" in STAGES
+    assert arguments["BASE_IMAGE"] == "python:${PYTHON}-slim-trixie"
     assert arguments["PYTHON"].startswith("3.")
 
 

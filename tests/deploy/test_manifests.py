@@ -273,3 +273,13 @@ def test_mlflow_asks_the_artifact_store_by_path(monkeypatch: pytest.MonkeyPatch)
         "put_object", Params={"Bucket": bucket.removeprefix("s3://"), "Key": "a"}
     )
     assert address.startswith("http://artifacts:8333/mlflow/a?")
+
+
+def test_the_page_has_every_option_of_the_service() -> None:
+    (header,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| option |")]
+    rows = PAGE.read_text(encoding="utf-8").partition(header)[2].partition("\n\n")[0]
+    shown = set(re.findall(r"`(--[\w-]+|PARETUNE_\w+)`", rows))
+    options = typer.main.get_command(app).commands["serve"].params  # type: ignore[attr-defined]
+    known = {name for one in options for name in (*one.opts, one.envvar) if name}
+    assert known <= shown
+    assert shown - known <= {"PARETUNE_TRACKING_URI"}  # which is read later

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from transformers import AutoImageProcessor
 
 from spaces.spec import SearchSpec
+from trainables.allowed_folders import Outside, open_inside
 from trainables.data.encoded import Array, EncodedImages
 from trainables.data.messages import one_line
 from trainables.data.tables import Column, Table
@@ -34,13 +35,15 @@ def open_image(table: Table, column: str, position: int) -> Image.Image:
     content = (cell.get("bytes") or cell.get("path")) if of_library else cell
     if not isinstance(content, str | bytes) or not content:
         raise table.problem(position, f"column {column!r} has no image; allowed: a path or encoded bytes")
-    if isinstance(content, bytes):
-        source: io.BytesIO | Path = io.BytesIO(content)
-    else:
-        source = _path(table, position, content, of_library=of_library)
+    source = content if isinstance(content, bytes) else _path(table, position, content, of_library=of_library)
     try:
-        with Image.open(source) as image:
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else open_inside(source) as file,
+            Image.open(file) as image,
+        ):
             upright = ImageOps.exif_transpose(image)
+    except Outside as error:
+        raise table.problem(position, f"image {content!r}: {error}; allowed: one of the data set") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise table.problem(position, f"unreadable image ({one_line(error)})") from None
     # PIL would clip wider integers and floats to 0..255 without a word.

@@ -13,6 +13,7 @@ import pyarrow as arrow
 from spaces.errors import RequestError
 from spaces.sections import HubSource, Source
 from trainables.data.content import Content
+from trainables.data.data_set_files import own_files
 from trainables.data.files import read_file
 from trainables.data.messages import listed, one_line
 
@@ -52,7 +53,10 @@ def _read_hub(field: str, source: HubSource) -> Content:
 
     datasets.disable_progress_bars()
     try:
-        split = datasets.load_dataset(source.hub, source.name, split=source.split)
+        with own_files(field, source):
+            split = datasets.load_dataset(source.hub, source.name, split=source.split)
+    except RequestError:
+        raise
     except Exception as error:  # the hub's client, its HTTP library and the builders share no base class
         raise RequestError(
             f"{field} = {_hub_name(source)}: cannot be loaded ({one_line(error)}); allowed: a data set of the hub"

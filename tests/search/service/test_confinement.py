@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from pydantic import BaseModel
 
-from search.service.confinement import confined
-from search.service.settings import Settings, check_host, check_secrets
+from search.service import driver
+from search.service.confinement import confined, confined_again
+from search.service.settings import Settings, check_host, check_secrets, job_options, job_settings
 from spaces.errors import RequestError
+from spaces.sections import HubSource
 from spaces.spec import SearchSpec, parse_spec
+from tests.search.service.alone import Alone
 
 
 @pytest.fixture
@@ -36,6 +42,7 @@ def test_a_spec_runs_in_the_places_of_the_service(settings: Settings) -> None:
 
 
 def test_what_lies_within_the_roots_is_read(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "data" / "link.csv").unlink()
     for place in ("data", "storage"):
         confined(spec(data={"train": f"{tmp_path}/{place}/train.csv"}, model={"path": f"{tmp_path}/{place}"}), settings)
 
@@ -48,11 +55,16 @@ def test_what_lies_within_the_roots_is_read(settings: Settings, tmp_path: Path) 
         "{0}/data/../secret/train.csv",
         "{0}/data/link.csv",
         "{0}/dataset.csv",
-        "{0}/data\0/train.csv",
         "absent.csv",
         "../secret/train.csv",
         "link.csv",
         "~/train.csv",
+        "file://{0}/data/train.csv",
+        "http://127.0.0.1:9/train.csv",
+        "s3://bucket/train.csv",
+        "hf://datasets/org/data/train.csv",
+        "/proc/self/root{0}/secret/train.csv",
+        "/proc/self/fd/0",
     ],
 )
 def test_what_lies_outside_is_refused(settings: Settings, tmp_path: Path, path: str) -> None:
@@ -78,7 +90,10 @@ def test_a_name_too_long_for_a_file_may_be_one_of_the_hub(settings: Settings) ->
         confined(spec(data={"train": "t" * 5_000}), settings)
 
 
-@pytest.mark.parametrize("path", ["/etc", "../secret", "{0}/secret", "./data", "a/b/c"])
+@pytest.mark.parametrize(
+    "path",
+    ["/etc", "../secret", "{0}/secret", "./data", "a/b/c", "https://hub/model", "hf://org/model", "file:///etc"],
+)
 def test_models_and_data_sets_outside_are_refused(settings: Settings, tmp_path: Path, path: str) -> None:
     given = path.format(tmp_path)
     with pytest.raises(RequestError, match=r"model\.path = "):
@@ -118,3 +133,135 @@ def test_without_tokens_a_service_is_for_its_own_machine() -> None:
     check_host("0.0.0.0", Path("tokens"))
     with pytest.raises(RequestError, match=r"--host 0\.0\.0\.0: others could reach it without a token"):
         check_host("0.0.0.0", None)
+
+
+def test_a_folder_from_which_a_link_leads_out_is_refused(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "data" / "model").mkdir()
+    (tmp_path / "data" / "model" / "vocab.txt").symlink_to(tmp_path / "secret" / "train.csv")
+    for sections, field in (
+        ({"model": {"path": "model"}}, "model.path"),
+        ({"data": {"train": {"hub": f"{tmp_path}/data/model"}}}, "data.train.hub"),
+    ):
+        with pytest.raises(RequestError, match=rf"{field} = .*holds vocab\.txt, which leads elsewhere"):
+            confined(spec(**sections), settings)
+
+
+def test_a_spec_that_stands_in_mlflow_is_confined_anew(settings: Settings, tmp_path: Path) -> None:
+    stored = confined(spec(data={"train": "train.csv"}), settings)
+    assert confined_again(stored, settings) == stored
+    spoiled = stored.model_copy(
+        update={
+            "storage": "/etc",
+            "tracking": stored.tracking.model_copy(update={"uri": "http://elsewhere"}),
+            "search": stored.search.model_copy(update={"study_storage": "postgresql+psycopg://elsewhere/optuna"}),
+        }
+    )
+    assert confined_again(spoiled, settings) == stored
+    data = stored.data.model_copy(update={"train": str(tmp_path / "secret" / "train.csv")})
+    with pytest.raises(RequestError, match=r"data\.train = "):
+        confined_again(stored.model_copy(update={"data": data}), settings)
+
+
+def test_what_a_job_is_told_of_the_service(settings: Settings) -> None:
+    several = replace(settings, roots=(Path("/data"), Path("/a folder/--root")))
+    for told in (several, replace(settings, study_storage=None, roots=())):
+        assert job_settings(ArgumentParser(), job_options(told))[1] == told
+
+
+def test_a_driver_confines_what_stands_in_mlflow(alone: Alone, capsys: pytest.CaptureFixture[str]) -> None:
+    (root,) = alone.settings.roots
+    (root / "train.csv").touch()
+    assert alone.launch("mine").status_code == 201
+    alone.spoil("mine", lambda text: text.replace(str(root / "train.csv"), "/etc/passwd.csv"))
+    assert _driven("mine", alone.settings) == 2
+    assert "data.train = /etc/passwd.csv: nothing that the service may read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "uri"),
+    [
+        ("search", "study_storage", "postgresql+psycopg://elsewhere/optuna"),
+        ("tracking", "uri", "http://elsewhere:5000"),
+    ],
+)
+def test_a_driver_opens_no_other_places_than_the_operators(
+    alone: Alone, capsys: pytest.CaptureFixture[str], section: str, field: str, uri: str
+) -> None:
+    alone.begin(alone.spec("mine"))
+    file = alone.storage / "mine" / "spec.yaml"
+    values = yaml.safe_load(file.read_text())
+    values[section][field] = uri
+    file.write_text(yaml.safe_dump(values))
+    assert _driven("mine", alone.settings) == 2
+    assert f"{section}.{field}: the service has its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../mine", "/etc", ".", "a/b", "a\n"])
+def test_a_driver_works_in_no_other_folder(alone: Alone, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert _driven(name, alone.settings) == 2
+    assert "no name of a search" in capsys.readouterr().err
+
+
+def _driven(name: str, settings: Settings) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["driver", name, *job_options(settings)])
+        return driver.main()
+
+
+@pytest.mark.parametrize("word", ["../../etc", "/etc/passwd", "a/../../b", "..", ".hidden", "a\\b", "a\nb", ""])
+def test_words_of_which_paths_are_made_hold_none(settings: Settings, word: str) -> None:
+    confined(spec(model={"path": "org/model", "revision": "refs/pr/1"}), settings)
+    confined(spec(data={"train": {"hub": "org/data", "name": "en-de.v1"}}), settings)
+    with pytest.raises(RequestError, match=r"model\.revision = .*: may be a path"):
+        confined(spec(model={"path": "org/model", "revision": word}), settings)
+    with pytest.raises(RequestError, match=r"data\.train\.name = .*: may be a path"):
+        confined(spec(data={"train": {"hub": "org/data", "name": word}}), settings)
+
+
+READ, REPLACED, CHECKED, WORDS = "read within the roots", "the operator's", "a word without a path", "text"
+FIELDS = {
+    **dict.fromkeys(("model.path", "data.train", "data.validation", "data.test"), READ),
+    **dict.fromkeys(("storage", "tracking.uri", "search.study_storage"), REPLACED),
+    **dict.fromkeys(("model.revision", "hub.name"), CHECKED),
+    **dict.fromkeys(("data.text", "data.image", "data.prompt", "data.response", "data.label"), WORDS),
+    **dict.fromkeys(
+        ("name", "objective.metric", "objective.positive", "search.start_from", "tracking.experiment", "hub.split"),
+        WORDS,
+    ),
+    **dict.fromkeys(("methods", "search.start_with", "budget.parameters", "budget.at_least", "budget.bytes"), WORDS),
+    "hub.hub": READ,
+}
+"""Each field of a spec that holds text, with how it is kept from leading anywhere."""
+
+
+def test_it_is_known_of_every_field_that_holds_text_where_it_may_lead() -> None:
+    """A new field may name a file, an address or a module: then it is to be confined, and named here."""
+    found = {f"hub.{name}" for name in HubSource.model_fields if _holds_text(HubSource, name)}
+    for name, field in SearchSpec.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            found |= {f"{name}.{inner}" for inner in section.model_fields if _holds_text(section, inner)}
+        elif _holds_text(SearchSpec, name):
+            found.add(name)
+    assert found - set(FIELDS) == set()
+
+
+def _holds_text(section: type[BaseModel], name: str) -> bool:
+    """Whether text of any kind is taken, be it within lists and mappings; an enumeration is none."""
+    schema = section.model_json_schema()
+    waiting, seen = [schema["properties"][name]], set[str]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if one.get("type") == "string" and "enum" not in one and "const" not in one:
+                return True
+            if one == {} or one.get("additionalProperties") is True:
+                return True
+            if (reference := one.get("$ref")) and reference not in seen:
+                seen.add(reference)
+                if not reference.endswith("/HubSource"):  # whose fields stand apart
+                    waiting.append(schema["$defs"][reference.rpartition("/")[2]])
+            waiting += [inner for key, inner in one.items() if key not in ("default", "examples")]
+        elif isinstance(one, list):
+            waiting += one
+    return False

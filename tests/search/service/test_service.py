@@ -13,6 +13,7 @@ import requests
 from search.service.client import Client
 from search.service.dispatcher import MODULE
 from search.service.documents import ExportRequest
+from search.service.settings import Settings, job_options
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec, parse_spec
 from tests.search.service.surroundings import Running
@@ -199,9 +200,10 @@ def test_stop_resume_and_the_queue(service: Running) -> None:
 def test_a_stop_at_the_moment_of_the_submission_counts(service: Running) -> None:
     """It comes when a dispatcher has seen that the search is due, and has not submitted its job."""
     with reading(service.tracking_uri) as mlflow:
-        want_stop(mlflow, add_request(mlflow, stored(service, "late", search={"trials": 1})))
-    places = ("--storage", str(service.storage), "--tracking-uri", service.tracking_uri)
-    service.jobs.submit("late~1", MODULE, ("late", *places))
+        want_stop(mlflow, add_request(mlflow, stored(service, "late", search={"trials": 1}))[0])
+    roots = (service.place.data, service.place.model)
+    told = job_options(Settings(service.storage, service.tracking_uri, roots=roots))
+    service.jobs.submit("late~1", MODULE, ("late", *told))
     wait_for(lambda: not service.jobs.all()["late~1"].alive)
     assert service.client.status("late").state == "stopped"
     assert not (service.storage / "late").exists()
@@ -244,7 +246,7 @@ def test_a_search_of_a_command_is_stopped_and_resumed(service: Running) -> None:
 
 def test_one_request_that_cannot_be_read_keeps_nobody_from_anything(service: Running) -> None:
     client, mlflow = service.client, connect(service.tracking_uri)
-    request = add_request(mlflow, stored(service, "unreadable"))
+    request, _ = add_request(mlflow, stored(service, "unreadable"))
     mlflow.set_tag(request.run_id, f"{SPEC}.0", "{}")
     try:
         client.launch(parse_spec(service.values("beside", search={"trials": 1})))

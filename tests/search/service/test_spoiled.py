@@ -200,7 +200,8 @@ def test_what_goes_wrong_with_one_search_keeps_no_other_from_being_submitted(alo
 
 
 def test_a_spec_too_long_to_be_read_again_and_again_is_refused(alone: Alone) -> None:
-    spec = alone.spec("long", model={"path": "m" * MAX_CHARACTERS})
+    long = [{"method": "m" * 10_000}] * (MAX_CHARACTERS // 10_000)
+    spec = alone.spec("long", search={"start_with": long})
     with reading(alone.settings.tracking_uri) as client, pytest.raises(RequestError, match="at most 200,000"):
         add_request(client, spec)
 

@@ -203,7 +203,7 @@ def test_a_storage_that_is_away_is_one_line(alone: Alone, begun: str, verb: str)
 def test_no_more_searches_wait_than_may_however_many_ask_at_once(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slowly(*given: Any) -> Request:  # while the others count those that wait
+    def slowly(*given: Any) -> tuple[Request, bool]:  # while the others count those that wait
         time.sleep(1)
         return add_request(*given)
 

@@ -1,0 +1,69 @@
+"""The HTTP server of the service: HTTP/1.1 alone, from clients that send their requests in time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from search.service.settings import Settings
+
+_SENDING = (h11.IDLE, h11.SEND_BODY)
+
+
+def server_of(app: FastAPI, host: str, port: int, settings: Settings) -> uvicorn.Server:
+    """A server that is yet to be started."""
+
+    class Protocol(TimelyProtocol):
+        seconds = settings.request_seconds
+
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=Protocol,
+        ws="none",
+        proxy_headers=False,  # those of the proxies that the operator names are read by the application
+        server_header=False,
+        log_config=None,
+    )
+    return uvicorn.Server(config)
+
+
+class TimelyProtocol(H11Protocol):
+    """Closes a connection whose request has not arrived whole `seconds` after it began, or after it was opened.
+
+    uvicorn has no such limit: a client that sends a byte now and then, or none, would hold a connection for ever.
+    """
+
+    seconds: float = 30.0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request; what comes after it was whole is another one."""
+        self._wait()
+        super().data_received(data)
+        if self.conn.their_state not in _SENDING:
+            self._wait_no_more()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.seconds, self.transport.close)
+
+    def _wait_no_more(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
