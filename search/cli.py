@@ -92,6 +92,9 @@ def _keep_traceback() -> str:
 @app.command()
 def search(spec: Spec, overrides: Overrides = None, address: Address = None, tracking_uri: TrackingUri = None) -> int:
     """Run a search, here or on a Ray cluster; live progress; ends with the front."""
+    from spaces.spec import load_spec
+
+    load_spec(spec, overrides or [])  # a wrong field is told before anything is loaded
     terminal = console()
     announce(terminal, _LOADING)
     from search.commands import launching

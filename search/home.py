@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from spaces.errors import RequestError, Unreachable
 from spaces.ledger import write_durably
+from spaces.locks import FolderLock
 from spaces.spec import SearchSpec, dump_spec, load_spec
 
 SPEC = "spec.yaml"
@@ -172,7 +173,7 @@ def held(home: Path) -> Iterator[None]:
     Raises:
         RequestError: when another driver works there.
     """
-    lock = FileLock(home / ".driver.lock")
+    lock = FolderLock(home / ".driver.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

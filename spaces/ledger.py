@@ -34,11 +34,12 @@ class Superseded(RuntimeError):
 def write_durably(path: Path, text: str) -> None:
     """Replace `path` by `text` in one move that survives a crash of the machine.
 
+    The folder must be there: one that is made in the place of a storage that is away would take what is lost with it.
+
     Raises:
         OSError: naming `path`, when it cannot be written, as on a full disk; it is as it was then.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -126,6 +127,7 @@ class TrialFolder:
         self._check_driver()
         for left in (self.path / "rungs.jsonl", self.checkpoint, self.error):
             left.unlink(missing_ok=True)
+        self.forget_progress()
         (self.path / "result.json").unlink()  # last: until then the failure is known
 
     def progress(self) -> Progress | None:

@@ -172,7 +172,10 @@ class TrainingSection(Section):
         default="linear", description="Course of the learning rate after warm-up."
     )
     head_learning_rate: float = Field(
-        default=1e-3, gt=0, description="Peak learning rate of the task head, the same for every trial."
+        default=1e-3,
+        gt=0,
+        description="Peak learning rate of the task head, the same for every trial. In trainings of a hundred steps a "
+        "small encoder wants more, such as 1e-2.",
     )
     bf16: bool | Literal["auto"] = Field(
         default="auto", description="Train in bfloat16; auto: where the device is a GPU that supports it."

@@ -166,5 +166,6 @@ def artifact_root(uri: str, storage: Path) -> str | None:
 
 
 def one_line(error: BaseException | str) -> str:
-    """The message of an error, or any text, without line breaks, cut at 300 characters."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """The message of an error, or any text, without line breaks and a query of SQL, cut at 300 characters."""
+    said = str(error).partition("[SQL:")[0]
+    return " ".join(said.split())[:300] or type(error).__name__

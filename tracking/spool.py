@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from spaces.locks import FolderLock
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Spool:
         self._events = home / "outbox.jsonl"
         self._offset = home / "outbox.offset"
         # Held by whoever sends. `filelock.Timeout` says at once that another sender, perhaps a dying one, has it.
-        self.sending = FileLock(home / "outbox.lock", blocking=False)
+        self.sending = FolderLock(home / "outbox.lock", blocking=False)
         self._file = self._events.open("ab", buffering=0)
         self._cut_torn_line()
 

@@ -111,12 +111,12 @@ def build_answer(
     """
     finished = {row.plan.trial: row for row in _trials(rows) if row.quality is not None}
     points = [_contender(row, axis) for row in finished.values() if not confirmed or CONFIRMED in row.metrics]
-    mode, spread = search.facts.mode, _spread(finished.values())
+    mode = search.facts.mode
     found = trusted_answer(
         points,
         reference=_level_of_the_head(search, rows),
         mode=mode,
-        clearly_better=lambda left, right: _clearly_better(finished[left.trial], finished[right.trial], spread, mode),
+        clearly_better=lambda left, right: _clearly_better(finished[left.trial], finished[right.trial], mode),
         at_most=at_most,
     )
     best, bend = found.best, found.knee
@@ -154,15 +154,16 @@ def _contender(row: TrialRow, axis: Axis) -> Point:
     return Point(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
 
 
-def _clearly_better(once: TrialRow, confirmed: TrialRow, spread: Spread, mode: Mode) -> bool:
+def _clearly_better(once: TrialRow, confirmed: TrialRow, mode: Mode) -> bool:
     """Whether a trial that was trained once is better than a confirmed one by two standard errors.
 
-    Of both the outcomes by row are those of the search, for those of the confirmations are other runs.
+    Nothing but the two runs is looked at, so that whoever read more of the search comes to the same: the spread of the
+    seeds is that of the confirmed one, and of both the outcomes by row are those of the search.
     """
     mine = [Score(once.metrics["quality"], unpack(once.row_values))]
     theirs = [Score(confirmed.metrics[CONFIRMED], unpack(confirmed.row_values))] * _seeds(confirmed)
     ahead = mine[0].quality - theirs[0].quality
-    return (ahead if mode == "max" else -ahead) > 2 * error_of_difference(mine, theirs, spread)
+    return (ahead if mode == "max" else -ahead) > 2 * error_of_difference(mine, theirs, _spread([confirmed]))
 
 
 def _spread(rows: Iterable[TrialRow]) -> Spread:

@@ -18,7 +18,7 @@ _DEFAULT_NAME = re.compile(r"LABEL_\d+")
 
 @dataclass(frozen=True)
 class KeptHead:
-    """What becomes of the head of a checkpoint.
+    """The fate of a checkpoint's head.
 
     `fresh`: parameters to draw anew, for their rows cannot be told apart. `order`: where the rows of the others lie in
     the checkpoint, in the order of the labels; `axes`: along which axis each has its rows.
@@ -44,7 +44,7 @@ def kept_head(
     names: Sequence[str],
     labels: Sequence[str],
 ) -> KeptHead:
-    """What becomes of the rows of a head for `labels`.
+    """See which rows of a checkpoint's head serve for `labels`.
 
     Args:
         kind: class of the task model.

@@ -58,7 +58,7 @@ def load_base(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrain
 
 
 def loading_settings(model: ModelSection, labels: tuple[str, ...]) -> dict[str, Any]:
-    """What transformers must be told, beside the path, to load the base of an adapter: its head and its padding."""
+    """Arguments, beside the path, with which transformers loads the base of an adapter: its head and its padding."""
     settings: dict[str, Any] = {}
     if model.task is Task.REGRESSION:
         settings["num_labels"] = 1

@@ -1,6 +1,6 @@
 """The model's forward and backward on rows of the data, before anything trains on them.
 
-What a model makes of an input follows from its config and from the integers that it is given, hardly from its weights.
+Whether a model takes an input follows from its config and from the integers that it is given, hardly from its weights.
 So it runs without them, which takes moments at any size and sees every row that could be refused: the longest and the
 shortest together, and those with the largest ids. Where that fails it might be for the missing weights alone, so the
 real model decides.

@@ -214,7 +214,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Write the adapter and the logits that its copies must give; a half-written one is never seen."""
         temporary = self._folder.path / ".adapter"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        temporary.mkdir()
         if isinstance(model, PeftModel):
             model.save_pretrained(temporary, save_embedding_layers=False)
             write_base(temporary, model)

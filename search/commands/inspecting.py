@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from search import home as search_home
 from search.commands import examples
-from search.terminal import print_json
+from search.terminal import announce, print_json
 from spaces.errors import RequestError
 from spaces.explain import explain
 from spaces.hints import meant_method
@@ -155,7 +156,7 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
 
     spec = absolute(load_spec(spec_path, overrides))
     search_home.check_name(spec.name)
-    prepared = prepare(spec)
+    prepared = prepare(spec, None if as_json else partial(announce, console))
     budget, confirm = prepared.budget, spec.confirm
     document = ValidateDocument(
         search=spec.name,

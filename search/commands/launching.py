@@ -40,7 +40,7 @@ def search(spec_path: Path, overrides: list[str], address: str | None, given: st
         check_address(address)
     if search_home.exists(spec.home) or _tracked(uri, spec.name):
         raise search_home.taken(spec.name)
-    with _resumable(spec.home):
+    with resumable(spec.home):
         return conclude(run_start(spec, uri, address, console), spec, console)
 
 
@@ -67,12 +67,12 @@ def take_up(home: Path, address: str | None, given: str | None, console: Console
     check_tracking(uri, Path(spec.storage), spec.tracking.experiment)
     if address is not None:
         check_address(address)
-    with _resumable(home):
+    with resumable(home):
         return conclude(run_resume(home, uri, address, console), spec, console)
 
 
 @contextmanager
-def _resumable(home: Path) -> Iterator[None]:
+def resumable(home: Path) -> Iterator[None]:
     """Say how to go on after a second Ctrl-C, or when the disk is full, if there is a search to go on with."""
     try:
         yield
@@ -80,6 +80,8 @@ def _resumable(home: Path) -> Iterator[None]:
         if not search_home.exists(home):
             raise
         raise WorkError(f"interrupted; `paretune resume {home.name}` goes on") from None
+    except ConnectionError:
+        raise
     except OSError as error:
         told = f"{error.filename or home}: {error.strerror or error}"
         more = f"; once that is mended, `paretune resume {home.name}` goes on" if search_home.exists(home) else ""

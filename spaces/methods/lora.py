@@ -18,7 +18,7 @@ class LoraConfiguration(PlacedConfiguration):
     names them.
     """
 
-    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate of A and B.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of A and B.")
     rank: int = Field(default=8, ge=1, description="Rank of the update.")
     scaling: float = Field(default=2.0, gt=0, description="α / rank.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the input of the update.")

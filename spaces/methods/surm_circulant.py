@@ -17,7 +17,7 @@ class CirculantConfiguration(SurmConfiguration):
     r₂ ~ N(0, 1) at the start, and N(0, 0.02²) with `placement: adapter`, as in the authors' code.
     """
 
-    learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of r₁ and r₂.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of r₁ and r₂.")
 
 
 class Circulant(Structured[CirculantConfiguration]):

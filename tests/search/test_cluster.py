@@ -104,7 +104,6 @@ def test_a_search_runs_on_both_nodes_of_a_cluster(workplace: Workplace, address:
     steps = {"max_steps": 3000}
     spec = workplace.spec(
         training=steps,
-        objective={"metric": "loss"},
         search={"trials": 5, "rungs": 2, "concurrent": "auto"},
         confirm={"top": 1, "seeds": 1},
     )

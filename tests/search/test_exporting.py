@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from search.commands.exporting import Choice, choice_note
+from search.service.exports import PATTERN, Export
 from spaces.errors import NoAnswer, RequestError
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 from tracking.rows import TrialRow
@@ -68,3 +71,20 @@ def test_it_is_said_of_which_front_the_choice_is() -> None:
     assert choice_note(KNEE, "accuracy", SMALL, [SMALL]) == "it is the knee by accuracy of one training, 0.6000"
     within_99 = "it is the best within 99 parameters by accuracy of one training, 0.6000"
     assert choice_note(within(99), "accuracy", SMALL, TRIALS) == f"{within_99}, for no confirmed point there is as good"
+
+
+@pytest.mark.parametrize(
+    "export",
+    [
+        Export("0004", "peft", None),
+        Export("0004", "peft", None, rows=False),
+        Export("12345", "merged", None, rows=False),
+        Export("0004", "lora", None),
+        Export("0004", "lora", 0.25),
+        Export("0004", "lora", 1e-12),
+    ],
+    ids=str,
+)
+def test_an_export_of_the_service_is_known_by_its_identity(export: Export) -> None:
+    assert re.fullmatch(PATTERN, export.identity)
+    assert Export.of(export.identity) == export

@@ -37,7 +37,7 @@ def test_the_test_split_is_not_read_before_confirm(workplace: Workplace) -> None
     broken = workplace.folder / "test.csv"
     broken.write_text("text,label\nfine words,unheard of\n")
     confirm = {"top": 1, "seeds": 1}
-    spec = workplace.spec(data={"test": str(broken)}, objective={"metric": "loss"}, confirm=confirm)
+    spec = workplace.spec(data={"test": str(broken)}, training={"max_steps": 180}, confirm=confirm)
     done = workplace.call("search", str(spec))
     assert done.returncode == 1
     assert "data.test" in done.stderr

@@ -59,7 +59,6 @@ def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
     steps = {"max_steps": 540}
     spec = workplace.spec(
         training=steps,
-        objective={"metric": "loss"},
         search={"trials": 4, "rungs": 3, "concurrent": 2},
         confirm={"top": 1, "seeds": 1},
     )
@@ -89,9 +88,7 @@ def test_resume_after_the_driver_was_killed(workplace: Workplace) -> None:
 def test_ctrl_c_once_ends_cleanly_twice_at_once_and_both_go_on(workplace: Workplace) -> None:
     steps = {"max_steps": 540}
     confirm = {"top": 1, "seeds": 1}
-    spec = workplace.spec(
-        training=steps, objective={"metric": "loss"}, search={"trials": 4, "rungs": 3}, confirm=confirm
-    )
+    spec = workplace.spec(training=steps, search={"trials": 4, "rungs": 3}, confirm=confirm)
     driver = workplace.start("search", str(spec))
     wait_for(lambda: len(results(workplace)) >= 1, driver)
     driver.send_signal(signal.SIGINT)

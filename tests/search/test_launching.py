@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,9 @@ from rich.console import Console
 
 from search import home as search_home
 from search import run as search_run
-from search.commands.launching import conclude
+from search.commands.launching import conclude, resumable
 from search.summary import Summary
+from spaces.errors import WorkError
 from tests.conftest import Workplace
 from tests.search.test_interruption import wait_for
 from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
@@ -105,3 +109,16 @@ def test_a_search_that_has_come_to_its_end_is_not_stopped(workplace: Workplace) 
     search_home.mark_finished(workplace.home)
     done = workplace.call("stop", "mine")
     assert (done.returncode, done.stderr) == (2, "paretune: stop mine: is finished; allowed: a search that runs\n")
+
+
+def test_a_full_disk_is_told_with_its_file_and_how_to_go_on(tmp_path: Path) -> None:
+    home = tmp_path / "mine"
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(home / "outbox.jsonl"))
+    told = f"{home / 'outbox.jsonl'}: No space left on device"
+    with pytest.raises(WorkError, match=f"^{re.escape(told)}$"), resumable(home):
+        raise full
+    home.mkdir()
+    (home / "spec.yaml").touch()  # from now on there is a search to go on with
+    more = "; once that is mended, `paretune resume mine` goes on"
+    with pytest.raises(WorkError, match=f"^{re.escape(told + more)}$"), resumable(home):
+        raise full

@@ -113,7 +113,7 @@ def test_every_split_is_encoded_once_a_search(workplace: Workplace, monkeypatch:
     monkeypatch.setattr(TextEncoder, "encode", counted)
     spec = workplace.spec(
         data={"test": str(workplace.data / "test.csv")},
-        objective={"metric": "loss"},
+        training={"max_steps": 180},
         search={"trials": 2},
         confirm={"top": 1, "seeds": 2},
     )

@@ -44,7 +44,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_da
     place = Workplace(tmp_path_factory.mktemp("place"), tiny_model, tiny_data)
     spec = place.spec(
         data={"test": str(tiny_data / "test.csv")},
-        training={"max_steps": 60},
+        training={"max_steps": 180},  # so that the best trials beat the head alone
         search={"trials": 8, "rungs": 2, "concurrent": "auto"},
         confirm={"top": 2, "seeds": 2},
     )

@@ -32,8 +32,9 @@ def test_settings_are_taken_exactly_and_others_are_defaults(inventory: Inventory
     assert own["scaling"] == 2.0
     assert found.knobs["method"] == "lora"
     assert found.knobs["targets"] == "qkv"
-    factor = space_of(inventory).rate_factor(method("lora"), found.proposal.count)
-    assert found.knobs["learning_rate_multiplier"] == pytest.approx(2.5 / factor)
+    known = method("lora")
+    factor = space_of(inventory).rate_factor(known, found.proposal.count)
+    assert found.knobs["learning_rate_multiplier"] == pytest.approx(5e-3 / known.learning_rate / factor)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -86,6 +86,7 @@ def test_reading_refuses_before_it_connects(tmp_path: Path) -> None:
 
 def test_one_line_says_something_even_of_a_silent_error() -> None:
     assert one_line(ValueError("a\n  b\tc")) == "a b c"
+    assert one_line("database is locked\n[SQL: SELECT name FROM x]\n(Background)") == "database is locked"
     assert one_line(KeyError()) == "KeyError"
     assert len(one_line(ValueError("x" * 1000))) == 300
 

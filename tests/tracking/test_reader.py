@@ -187,7 +187,7 @@ def test_the_front_is_that_of_all_trials_though_few_are_read(
             )
         writer.end_trial(one, result)
         if number % 3 == 0 and number % 5:
-            writer.set_confirmed(one.trial, round(generator.random(), 1), 0.01, None)
+            writer.set_confirmed(one.trial, round(generator.random(), 1), generator.choice([0.01, 0.1, 0.3]), None, 2)
     assert writer.close(60) == 0
     monkeypatch.setattr(rows, "_FRONT_PAGE", 3)
     found = front_document(uri, "demo", confirmed=confirmed, axis=axis)

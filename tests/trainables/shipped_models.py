@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, ViTImageProcessorPil
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen2Tokenizer,
+    ViTImageProcessorPil,
+)
 
 from spaces.sections import Task
 from spaces.spec import SearchSpec, parse_spec
@@ -37,6 +44,12 @@ def tokenizer(padding: bool = True, **settings: Any) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=words, unk_token=UNKNOWN, eos_token=END, **settings)
 
 
+def letters() -> PreTrainedTokenizerBase:
+    """One token a letter. transformers takes any tokenizer beside a Qwen 2 for one of bytes, so this is one."""
+    vocabulary = {token: place for place, token in enumerate([*_SPECIAL, QWENS, "Ġ", *ascii_lowercase])}
+    return Qwen2Tokenizer(vocab=vocabulary, merges=[], unk_token=UNKNOWN, eos_token=END, pad_token=PAD)
+
+
 def model_of(family: str, task: Task, **settings: Any) -> PreTrainedModel:
     """A model of random weights for two labels."""
     config = Tiny(family, task).config
@@ -55,7 +68,7 @@ def ship(folder: Path, model: PreTrainedModel, *, padding: bool = True, **saving
         size = {"height": model.config.image_size, "width": model.config.image_size}
         ViTImageProcessorPil(size=size).save_pretrained(folder)
     else:
-        tokenizer(padding).save_pretrained(folder)
+        (letters() if model.config.model_type == "qwen2" else tokenizer(padding)).save_pretrained(folder)
     return folder
 
 

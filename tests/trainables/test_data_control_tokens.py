@@ -12,8 +12,14 @@ from transformers import AutoTokenizer, T5Config, T5ForSequenceClassification
 
 from spaces.errors import RequestError
 from tests.trainables.test_data_encode import spec, table, tokens
-from tests.trainables.tiny_tokenizers import TOKENIZERS
-from trainables.data.control_tokens import check_control_tokens, control_tokens, encode, read_as_text
+from tests.trainables.tiny_tokenizers import MINILM, TOKENIZERS
+from trainables.data.control_tokens import (
+    check_control_tokens,
+    control_notes,
+    control_tokens,
+    encode,
+    read_as_text,
+)
 from trainables.data.encode import encoder
 from trainables.data.responses import ResponseEncoder
 from trainables.data.texts import TextEncoder
@@ -117,6 +123,17 @@ def test_a_chat_template_keeps_its_own_control_tokens_in_an_export(tmp_path: Pat
         chat = loaded.apply_chat_template([{"role": "user", "content": "a"}], return_dict=False)
         assert (chat[0], chat[-1]) == (loaded.bos_token_id, loaded.eos_token_id)
         assert loaded.eos_token_id not in loaded("a </s>", split_special_tokens=True)["input_ids"]
+
+
+def test_rows_that_name_one_are_counted() -> None:
+    """In a template written by hand the tokens are meant, and read as text."""
+    tokenizer = TOKENIZERS["bert"](Path())
+    assert control_notes(tokenizer, ["a [SEP] b", "c", "d", "[CLS]"], ["a", "b [MASK]", "[sep]", "[PAD]"]) == (
+        "rows with the name of a control token, such as [SEP], which is read as text: 3",
+    )
+    assert control_notes(tokenizer, ["SEP", "[ SEP ]"]) == ()
+    split = encoder(spec(MINILM)).encode(table(text=["a [MASK]", "b"]), None)
+    assert split.notes == ("rows with the name of a control token, such as [MASK], which is read as text: 1",)
 
 
 def test_a_model_that_counts_end_tokens_takes_a_text_that_names_one(tmp_path: Path) -> None:

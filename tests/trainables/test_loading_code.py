@@ -66,13 +66,26 @@ class Case:
     given: str
 
 
-def texts(place: Workplace, task: Task, *, pair: bool) -> Case:
-    """Classification or regression of texts, the first one longer than the model may read."""
+def decoder(place: Workplace) -> Path:
+    """A decoder that knows of no padding, with a tokenizer that has none."""
+    tokenizer = AutoTokenizer.from_pretrained(place.model, eos_token="[SEP]")
+    tokenizer.pad_token = None
+    folder = place.folder / "tiny-decoder"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), pad_token_id=None, **sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def texts(place: Workplace, task: Task, *, pair: bool, model: Path | None = None) -> Case:
+    """Classification or regression of texts: the first longer than the model may read, one with a control token."""
     generator = random.Random(0)
     words = ["fine", "great", "warm", "poor", "cold", "grey", "[SEP]"]  # the last is text as well
     rows = []
     for number in range(24):
         first, second = (" ".join(generator.choices(words, k=4 + 30 * (number == 0))) for _ in range(2))
+        first += " [SEP] the end" * (number == 1)
         label = generator.choice(["good | `bad`", "<b>bad</b>"]) if task is Task.SEQUENCE_CLASSIFICATION else number
         rows.append({"first": first, "second": second, "label": label})
     with (place.folder / "rows.csv").open("w", newline="") as file:
@@ -82,7 +95,7 @@ def texts(place: Workplace, task: Task, *, pair: bool) -> Case:
     columns = ["first", "second"] if pair else ["first"]
     spec = load_spec(
         place.spec(
-            model={"path": str(place.model), "task": task.value},
+            model={"path": str(model or place.model), "task": task.value},
             data={
                 "train": str(place.folder / "rows.csv"),
                 "validation": str(place.folder / "rows.csv"),
@@ -149,6 +162,7 @@ def images(place: Workplace) -> Case:
 
 CASES = {
     "text": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False),
+    "decoder": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False, model=decoder(place)),
     "pair": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=True),
     "regression": lambda place: texts(place, Task.REGRESSION, pair=False),
     "language": language,

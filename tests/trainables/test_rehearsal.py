@@ -1,4 +1,4 @@
-"""What a model would fail on in training is found on rows of the data before."""
+"""Rows on which a model would fail in training are found before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the values of a column must be, checked row by row: texts, class names, numbers."""
+"""Checks the values of a column row by row: texts, class names, numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was read from a file or a data set, before anything is asked of it."""
+"""The columns of a file or a data set as they were read, before anything is asked of them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from trainables.data.tables import Table
 
 
 def control_tokens(tokenizer: Any) -> dict[str, int]:
-    """The tokens that steer a model and stand for no text, such as the end of one, with their ids.
+    """The tokens that steer a model and are no text, such as the end of one, with their ids.
 
     Single characters are none: a tokenizer that pads with `!` reads a text's own `!` as that token, and is right to.
     """
@@ -52,6 +52,17 @@ def encode(tokenizer: Any, *texts: Sequence[str], **options: Any) -> Any:
     return tokenizer(*pieces, is_split_into_words=True, verbose=False, **options)
 
 
+def control_notes(tokenizer: Any, *columns: Sequence[str]) -> tuple[str, ...]:
+    """A note of rows that hold such names, if any do: in a template written by hand the tokens are meant."""
+    names = sorted(control_tokens(tokenizer), key=len, reverse=True)
+    named = re.compile("|".join(map(re.escape, names)) or r"(?!)")
+    found = [next(filter(None, map(named.search, texts)), None) for texts in zip(*columns, strict=True)]
+    rows = [match[0] for match in found if match]
+    if not rows:
+        return ()
+    return (f"rows with the name of a control token, such as {rows[0]}, which is read as text: {len(rows):,}",)
+
+
 def check_control_tokens(tokenizer: Any, table: Table, rows: Sequence[Sequence[int]], own: int) -> None:
     """See that encoded rows hold no control token but the `own` ones that the tokenizer adds to each.
 
@@ -71,7 +82,7 @@ def check_control_tokens(tokenizer: Any, table: Table, rows: Sequence[Sequence[i
 
 
 def _found_in_texts(tokenizer: Any) -> list[int]:
-    """Ids of the control tokens that it still finds where their names stand alone, between words or within one."""
+    """Ids of the control tokens that it still finds where their names are alone, between words or within one."""
     named = control_tokens(tokenizer)
     forms = ("{}", "a {} b", "a{}b")
     texts = [form.format(name) for name in named for form in forms]

@@ -88,7 +88,7 @@ def _lines(text: str) -> list[str]:
 def _rows(lines: Sequence[str], delimiter: str) -> list[_Row]:
     quotes = any('"' in line for line in lines)
     header = next((line for line in lines if line.strip("\r\n")), "")
-    if quotes and _quotes(header.split(delimiter)):  # whoever quotes a header quotes what needs it
+    if quotes and _quotes(header.split(delimiter)):  # then all that needs quotes has them
         return list(_quoted(lines, delimiter))
     if quotes and delimiter == ",":
         return _told_apart(lines, delimiter)

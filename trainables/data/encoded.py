@@ -48,11 +48,12 @@ class EncodedSplit(ABC):
     """Examples ready for a model. The arrays may be read-only and shared, so batches never alias them.
 
     `targets`: int64 classes or numbers, in float32 unless that would blur them, shape (examples,); None where the
-    inputs bring `labels` of their own.
+    inputs bring `labels` of their own. `notes`: what is worth saying of how the examples were read.
     """
 
     targets: Array | None
     cut: Cut = field(default=Cut(), kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     @abstractmethod
     def __len__(self) -> int:

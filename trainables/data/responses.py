@@ -9,7 +9,7 @@ from typing import Any
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec
 from trainables.data.columns import texts
-from trainables.data.control_tokens import check_control_tokens, encode
+from trainables.data.control_tokens import check_control_tokens, control_notes, encode
 from trainables.data.encoded import IGNORED_LABEL, Array, Cut, EncodedTokens, end_to_end, offsets_of
 from trainables.data.tables import Column, Table
 from trainables.data.tokenizer import load_tokenizer
@@ -62,7 +62,8 @@ class ResponseEncoder:
         padding = {"input_ids": self.tokenizer.pad_token_id, "labels": IGNORED_LABEL}
         columns = {"input_ids": end_to_end(inputs), "labels": end_to_end(labels)}
         found = Cut(sum(length > self.max_length for length in lengths), ends_lost, max(lengths, default=0))
-        return EncodedTokens(targets, columns, offsets_of(inputs), padding, cut=found)
+        notes = control_notes(self.tokenizer, *(table.columns[column] for _, column in self.columns))
+        return EncodedTokens(targets, columns, offsets_of(inputs), padding, cut=found, notes=notes)
 
     def _tokens(self, table: Table, column: str) -> list[list[int]]:
         encoded = encode(self.tokenizer, texts(table, column), add_special_tokens=False)["input_ids"]

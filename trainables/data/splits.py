@@ -81,6 +81,7 @@ def load_splits(spec: SearchSpec) -> Splits:
     encoded = encode.encode(train, targets), encode.encode(validation, checks)
     for field, split in zip(("data.train", "data.validation"), encoded, strict=True):
         notes += _cut_notes(field, split, spec.data.max_length)
+        notes += [f"{field}: {note}" for note in split.notes]
     return Splits(*encoded, labels, tuple(notes))
 
 

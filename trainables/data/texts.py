@@ -9,7 +9,7 @@ from typing import Any
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec
 from trainables.data.columns import texts
-from trainables.data.control_tokens import check_control_tokens, encode
+from trainables.data.control_tokens import check_control_tokens, control_notes, encode
 from trainables.data.encoded import Array, Cut, EncodedTokens, end_to_end, offsets_of
 from trainables.data.messages import shown
 from trainables.data.tables import Column, Table
@@ -43,7 +43,8 @@ class TextEncoder:
         padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
         columns = {name: end_to_end(encoded[name]) for name in padding if name in encoded}
         kept = {name: padding[name] for name in columns}
-        return EncodedTokens(targets, columns, offsets_of(rows), kept, cut=self._cut(inputs, rows))
+        cut, notes = self._cut(inputs, rows), control_notes(self.tokenizer, *inputs)
+        return EncodedTokens(targets, columns, offsets_of(rows), kept, cut=cut, notes=notes)
 
     def _cut(self, inputs: Sequence[Sequence[str]], rows: Sequence[Sequence[int]]) -> Cut:
         """How many rows are longer uncut; only those that fill their room can be."""

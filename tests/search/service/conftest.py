@@ -28,14 +28,14 @@ def service(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_dat
 @pytest.fixture(scope="session")
 def finished(service: Running) -> str:
     """A search that was launched and ran to its end, confirmation and all."""
-    sections = {"objective": {"metric": "loss"}, "confirm": {"top": 1, "seeds": 1}, "search": {"trials": 3}}
-    return ended(service, "first", **sections)
+    loss = {"objective": {"metric": "loss"}, "training": {"max_steps": 120}}  # by which trials beat the head soon
+    return ended(service, "first", confirm={"top": 1, "seeds": 1}, search={"trials": 3}, **loss)
 
 
 @pytest.fixture(scope="session")
 def second(service: Running) -> str:
     """Another one, whose front has several points."""
-    name = ended(service, "second", search={"trials": 8, "seed": 1}, training={"max_steps": 60})
+    name = ended(service, "second", search={"trials": 8, "seed": 1}, training={"max_steps": 180})
     front = service.client.front(name)
     assert len(front.front) > 1
     assert front.best is not None

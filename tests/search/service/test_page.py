@@ -111,6 +111,9 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(open_page: Opener, names: l
     page = open_page(address.format(*names), viewport={"width": 360, "height": 800})
     if "{" in address:
         expect(plot(page)).to_be_visible()
+        drawn = plot(page).bounding_box()
+        assert drawn is not None
+        assert 0 <= drawn["x"] < drawn["x"] + drawn["width"] <= 360
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 

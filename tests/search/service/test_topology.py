@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -150,9 +151,11 @@ def test_a_storage_that_is_away_is_waited_for(deployed: Topology) -> None:
         assert {job.code for job in jobs.values()} == {AWAY}
         status = client.status("patient")
         assert status.state in ("queued", "running")
-        assert not service.storage.exists()
+        made = [str(one) for one in service.storage.rglob("*")]
     finally:
+        shutil.rmtree(service.storage, ignore_errors=True)
         away.rename(service.storage)
+    assert made == []
     assert client.wait("patient").state == "finished"
     after = deployed.results("patient")
     assert {path: after[path] for path in before} == before
