@@ -262,7 +262,7 @@ def lay_specs(uri: str, folder: Path) -> None:
         if name not in known:
             values = {"name": name, "model": {"path": "m" * CHARACTERS}, "data": {"train": "t.csv"}}
             spec = parse_spec(values | {"budget": {"parameters": 9}, "storage": str(folder / "storage")})
-            want_stop(client, add_request(client, spec))
+            want_stop(client, add_request(client, spec)[0])
 
 
 def row_of(name: str, seen: Seen, load: float) -> dict[str, Any]:
