@@ -260,9 +260,11 @@ def lay_specs(uri: str, folder: Path) -> None:
     for number in range(STOPPED):
         name = f"stopped-{number}"
         if name not in known:
-            values = {"name": name, "model": {"path": "m" * CHARACTERS}, "data": {"train": "t.csv"}}
+            # A text of a spec may have 10,000 characters, so that a long one has many.
+            long = [{"method": "m" * 10_000}] * (CHARACTERS // 10_000)
+            values = {"name": name, "model": {"path": "m"}, "data": {"train": "t.csv"}, "search": {"start_with": long}}
             spec = parse_spec(values | {"budget": {"parameters": 9}, "storage": str(folder / "storage")})
-            want_stop(client, add_request(client, spec))
+            want_stop(client, add_request(client, spec)[0])
 
 
 def row_of(name: str, seen: Seen, load: float) -> dict[str, Any]:

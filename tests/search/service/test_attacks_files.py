@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from search.service.client import Client
-from search.service.documents import ExportRequest, SearchStatus
+from search.service.documents import ExportRequest
 from spaces.errors import RequestError
 from spaces.spec import parse_spec
 from tests.search.service.surroundings import Running
 from tests.search.test_interruption import wait_for
+from tracking.client import reading
+from tracking.requests import add_request
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("service")]
 
@@ -41,26 +43,24 @@ def test_what_was_swapped_for_a_link_is_neither_trained_on_nor_exported(service:
         (own / name).unlink()
         (own / name).symlink_to(service.place.folder / "outside" / name)
 
-    def launched(name: str, **search: Any) -> SearchStatus:
-        data = {"train": str(own / "train.csv"), "validation": str(own / "validation.csv"), "max_length": 16}
-        sections = {"model": {"path": str(own / "model")}, "data": data, "search": {"trials": 1, **search}}
-        service.client.launch(parse_spec(service.values(name, **sections)))
-        return service.client.wait(name)
+    data = {"train": str(own / "train.csv"), "validation": str(own / "validation.csv"), "max_length": 16}
+    sections: dict[str, Any] = {"model": {"path": str(own / "model")}, "data": data, "search": {"trials": 1}}
+    service.client.launch(parse_spec(service.values("swapped", **sections)))
+    assert service.client.wait("swapped").state == "finished"
 
-    assert launched("swapped").state == "finished"
-    assert launched("swapped-later", time_limit=0.01).state == "stopped"  # and can be resumed
-
+    # Asked for where others may write, and not of the service, which would have looked.
     swap("train.csv")
-    service.client.resume("swapped-later")
-    failed = service.client.wait("swapped-later")
+    with reading(service.tracking_uri) as mlflow:
+        add_request(mlflow, parse_spec(service.values("slipped-in", **sections, storage=str(service.storage))))
+    failed = service.client.wait("slipped-in")
     assert failed.state == "failed"
     assert failed.message is not None
     assert "data.train = " in failed.message
-    assert "leads elsewhere" in failed.message
+    assert "nothing that the service may read" in failed.message
 
     swap("model/tokenizer.json")
     asked = service.client.export("swapped", ExportRequest(trial="0000"))
-    wait_for(lambda: service.client.exported("swapped", asked.id).state != "running")
+    wait_for(lambda: service.client.exported("swapped", asked.id).state not in ("queued", "running"))
     export = service.client.exported("swapped", asked.id)
     assert export.state == "failed"
     assert "holds tokenizer.json, which leads elsewhere" in (export.message or "")
