@@ -57,7 +57,7 @@ def test_fewer_trials_than_asked_for_are_explained(
 def test_a_search_that_is_cut_off_can_be_resumed_once_it_is_written(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch, written: bool, expected: str
 ) -> None:
-    def interrupt(spec: object) -> None:
+    def interrupt(spec: object, announced: object) -> None:
         if written:
             made = workplace.home / search_home.SPEC
             made.parent.mkdir(parents=True)

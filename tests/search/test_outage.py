@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from search.service.scheduling import AWAY
 from tests.conftest import Workplace
 from tests.search.test_interruption import results, wait_for
 
@@ -65,11 +66,11 @@ def test_a_search_outlives_mlflow(workplace: Workplace) -> None:
     assert driver.returncode == 0, errors
     assert "resume mine" in output
     assert "best" in output
-    # To the service's driver that is a failure, after which there is another one, and no wrong request.
+    # To the service's driver that is an outage, after which there is another one, and no wrong request.
     module = (sys.executable, "-m", "search.service.driver", "mine")
     places = ("--storage", str(workplace.home.parent), "--tracking-uri", uri)
     later = subprocess.run([*module, *places], capture_output=True, text=True, timeout=100, check=False)
-    assert later.returncode == 1
+    assert later.returncode == AWAY
     assert "nothing answers" in later.stderr
     server = serve(workplace.folder, port)
     try:
