@@ -160,7 +160,7 @@ def test_what_fails_before_a_training_is_told(workplace: Workplace) -> None:
     plan = stage.plan("0000", "lora")
     stage.run([plan])
     assert stage.result(plan).state == "failed"
-    assert stage.result(plan).reason == "AttributeError: 'str' object has no attribute 'task'"
+    assert (stage.result(plan).reason or "").startswith("AttributeError: 'str' object has no attribute ")
     (tracked,) = trials_document(stage.uri, "mine").trials
     assert (tracked.state, tracked.reason) == ("failed", stage.result(plan).reason)
     kept = stage.ledger.trial(plan.trial).error.read_text()
