@@ -46,7 +46,7 @@ def second(service: Running) -> str:
 def confirmed(service: Running) -> str:
     """One whose points were trained again on several seeds, by a quality that no two of them share."""
     again: dict[str, Any] = {"objective": {"metric": "loss"}, "confirm": {"top": 2, "seeds": 3}}
-    return ended(service, "confirmed", search={"trials": 4, "seed": 2}, training={"max_steps": 60}, **again)
+    return ended(service, "confirmed", search={"trials": 4, "seed": 2}, training={"max_steps": 180}, **again)
 
 
 def ended(service: Running, name: str, **sections: dict[str, Any]) -> str:
