@@ -46,7 +46,7 @@ def main() -> int:
 def _attended(name: str, home: Path, uri: str) -> int:
     """Drive, and tell an outage from what is wrong with the search: nothing of it is final."""
     try:
-        return _drive(name, home, uri)
+        code = _drive(name, home, uri)
     except Hopeless as error:
         print(complaint(error), file=sys.stderr)
         return GIVEN_UP
@@ -58,6 +58,21 @@ def _attended(name: str, home: Path, uri: str) -> int:
             raise
         print(complaint(f"Ray: {one_line(error)}"), file=sys.stderr)
         return AWAY
+    except Exception as error:
+        if isinstance(error, RequestError) or _serves(home.parent):
+            raise
+        print(complaint(f"storage {home.parent}: is away ({one_line(error)})"), file=sys.stderr)
+        return AWAY
+    return code if code == 0 or _serves(home.parent) else AWAY
+
+
+def _serves(storage: Path) -> bool:
+    """Whether the storage is there: where it is not, whatever failed did so for that reason."""
+    try:
+        check_storage(storage)
+    except RequestError:
+        return False
+    return storage.is_dir()
 
 
 def _drive(name: str, home: Path, uri: str) -> int:
