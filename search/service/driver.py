@@ -53,7 +53,7 @@ def _attended(name: str, settings: Settings) -> int:
     """
     try:
         with reading_only(settings.readable):
-            return _drive(name, settings)
+            code = _drive(name, settings)
     except Hopeless as error:
         print(complaint(error), file=sys.stderr)
         return GIVEN_UP
@@ -65,6 +65,21 @@ def _attended(name: str, settings: Settings) -> int:
             raise
         print(complaint(f"Ray: {one_line(error)}"), file=sys.stderr)
         return AWAY
+    except Exception as error:
+        if isinstance(error, RequestError) or _serves(settings.storage):
+            raise
+        print(complaint(f"storage {settings.storage}: is away ({one_line(error)})"), file=sys.stderr)
+        return AWAY
+    return code if code == 0 or _serves(settings.storage) else AWAY
+
+
+def _serves(storage: Path) -> bool:
+    """Whether the storage is there: where it is not, whatever failed did so for that reason."""
+    try:
+        check_storage(storage)
+    except RequestError:
+        return False
+    return storage.is_dir()
 
 
 def _drive(name: str, settings: Settings) -> int:
