@@ -151,7 +151,7 @@ class TestSpec:
             ({"training": {"max_steps": "many"}}, "training.max_steps = 'many': Input should be a valid integer"),
             ({"training": {"max_steps": 0}}, "training.max_steps = 0: Input should be greater than or equal to 1"),
             ({"training": "long"}, "training = 'long': Input should be a mapping of fields"),
-            ({"training": {"weight_decay": float("nan")}}, "training.weight_decay = nan: Input should be a finite"),
+            ({"training": {"weight_decay": float("nan")}}, "training.weight_decay: nan is no number; allowed: finite"),
             ({"training": {3: 4}}, "training.3 = 3: Input should have a field name as its key"),
             ({"data": {"train": 5}}, "data.train = 5: Input should be a valid string or a mapping of fields"),
             ({"data": {"train": {"hub": 5}}}, "data.train.hub = 5: Input should be a valid string"),
@@ -165,10 +165,10 @@ class TestSpec:
             ({"methods": [{"lora": {"ranks": 3}}]}, "methods.lora: unknown knob 'ranks' (did you mean rank?); allowed"),
             ({"methods": [{"lora": {"rank": 0}}]}, "methods.lora.rank = 0: Input should be greater than or equal to 1"),
             ({"methods": [{"lora": {"rank": [2, 0]}}]}, "methods.lora.rank = 0: Input should be greater than"),
-            ({"methods": [{"lora": {"rank": 10**400}}]}, "methods.lora.rank: 1000"),
+            ({"methods": [{"lora": {"rank": 10**400}}]}, "methods.0.lora.rank: a whole number beyond 64 bits"),
             ({"methods": [{"lora": {"targets": "some"}}]}, "methods.lora.targets = 'some': Input should be 'qv',"),
             ({"methods": [{"lora": {"dropout": [0.1, 2]}}]}, "methods.lora.dropout = 2: Input should be less than 1"),
-            ({"methods": [{"lora": {"scaling": float("inf")}}]}, "methods.lora.scaling: inf is not a knob; allowed: a"),
+            ({"methods": [{"lora": {"scaling": float("inf")}}]}, "methods.0.lora.scaling: inf is no number; allowed"),
             (
                 {"methods": [{"lora": {"rank": {"low": 1.5, "high": 4}}}]},
                 "methods.lora.rank: 1.5 to 4 holds fractions; allowed: whole numbers",
@@ -603,7 +603,6 @@ class TestStorage:
             ("nowhere", "not a folder"),
             ("/proc/paretune-runs", "No such file or directory"),
             ("y" * 300, "File name too long"),
-            ("a\0b", "embedded null byte"),
         ],
     )
     def test_that_cannot_be_written(self, asker: Asker, storage: str, reason: str) -> None:
@@ -741,7 +740,7 @@ class TestNames:
         try:
             before = _contents(reader.place.home)
             problems = reader.place.read("doctor", "mine")["problems"]
-            (problem,) = (one for one in problems if not one.startswith("trial "))  # those lack an adapter
+            (problem,) = (one for one in problems if not one.startswith("the adapter of trial "))
             assert f"search.study_storage = {path}: cannot be opened ({expected}); allowed: a" in problem
             assert _contents(reader.place.home) == before
         finally:

@@ -16,6 +16,7 @@ from search.service import driver, marks
 from search.service.dispatcher import dispatch
 from search.service.jobs import Job
 from search.service.scheduling import ATTEMPTS, AWAY, FIRST_SECONDS, MOST_SECONDS, WRONG_REQUEST, due, standings
+from search.service.settings import job_options
 from search.storage import check_storage
 from search.study import answering, open_study
 from spaces.errors import Away, RequestError, Unreachable, WorkError
@@ -75,8 +76,7 @@ def test_who_asks_again_waits_for_no_pause() -> None:
 
 
 def drive(alone: Alone, monkeypatch: pytest.MonkeyPatch) -> int:
-    places = ["--storage", str(alone.storage), "--tracking-uri", alone.settings.tracking_uri]
-    monkeypatch.setattr(sys, "argv", ["driver", "mine", *places])
+    monkeypatch.setattr(sys, "argv", ["driver", "mine", *job_options(alone.settings)])
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
     return driver.main()
 
