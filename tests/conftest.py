@@ -24,6 +24,8 @@ hypothesis.settings.load_profile("paretune")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Ray's workers give way to every other process unless told otherwise; beside other tests they would hardly run.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 ADDRESSES = ("PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI", "RAY_ADDRESS")
 WORDS = {"good": "fine great lovely warm bright", "bad": "poor awful cold dull grey"}
