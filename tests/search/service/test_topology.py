@@ -68,7 +68,7 @@ def test_a_search_on_the_whole_deployment(deployed: Topology, tmp_path: Path) ->
     [kept] = (service.place.folder / "artifacts").rglob("front.json")
     assert json.loads(kept.read_text()) == front
     export = client.export("whole", ExportRequest())
-    wait_for(lambda: client.exported("whole", export.id).state != "running")
+    wait_for(lambda: client.exported("whole", export.id).state not in ("queued", "running"))
     assert client.exported("whole", export.id).state == "finished"
     client.download("whole", export.id, tmp_path / "adapter.zip")
     names = {Path(name).name for name in zipfile.ZipFile(tmp_path / "adapter.zip").namelist()}
@@ -92,7 +92,7 @@ def test_no_secret_is_left_anywhere(deployed: Topology, password: str, monkeypat
     client.launch(parse_spec(service.values("guarded", search={"trials": 2}, confirm={"top": 1, "seeds": 1})))
     assert client.wait("guarded").state == "finished"
     export = client.export("guarded", ExportRequest())
-    wait_for(lambda: client.exported("guarded", export.id).state != "running")
+    wait_for(lambda: client.exported("guarded", export.id).state not in ("queued", "running"))
     places = (
         f"table tags of {TRACKING}",
         f"table studies of {STUDIES}",
