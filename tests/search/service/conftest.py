@@ -25,17 +25,20 @@ def service(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_dat
         yield running
 
 
+BY_LOSS: dict[str, Any] = {"objective": {"metric": "loss"}, "training": {"max_steps": 120}}
+"""A quality by which trials beat the head soon, and no two of them are equal."""
+
+
 @pytest.fixture(scope="session")
 def finished(service: Running) -> str:
     """A search that was launched and ran to its end, confirmation and all."""
-    loss = {"objective": {"metric": "loss"}, "training": {"max_steps": 120}}  # by which trials beat the head soon
-    return ended(service, "first", confirm={"top": 1, "seeds": 1}, search={"trials": 3}, **loss)
+    return ended(service, "first", confirm={"top": 1, "seeds": 1}, search={"trials": 3}, **BY_LOSS)
 
 
 @pytest.fixture(scope="session")
 def second(service: Running) -> str:
     """Another one, whose front has several points."""
-    name = ended(service, "second", search={"trials": 8, "seed": 1}, training={"max_steps": 180})
+    name = ended(service, "second", search={"trials": 8, "seed": 1}, **BY_LOSS)
     front = service.client.front(name)
     assert len(front.front) > 1
     assert front.best is not None
