@@ -14,7 +14,7 @@ from spaces.spec import parse_spec
 from tests.conftest import Workplace
 from tests.search.service.alone import Alone, alone_in
 from tests.search.service.browsing import SECONDS, Opener
-from tests.search.service.surroundings import Running, surroundings
+from tests.search.service.surroundings import BY_LOSS, FIRST, Running, surroundings
 from tests.tracking.conftest import empty_database as empty_database
 
 
@@ -25,14 +25,10 @@ def service(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_dat
         yield running
 
 
-BY_LOSS: dict[str, Any] = {"objective": {"metric": "loss"}, "training": {"max_steps": 120}}
-"""A quality by which trials beat the head soon, and no two of them are equal."""
-
-
 @pytest.fixture(scope="session")
 def finished(service: Running) -> str:
     """A search that was launched and ran to its end, confirmation and all."""
-    return ended(service, "first", confirm={"top": 1, "seeds": 1}, search={"trials": 3}, **BY_LOSS)
+    return ended(service, "first", **FIRST)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,12 @@ from tests.search.heads import Head, free_port, head_of
 from tests.search.test_cluster import kill, start
 from tests.search.test_interruption import wait_for
 
+BY_LOSS: dict[str, Any] = {"objective": {"metric": "loss"}, "training": {"max_steps": 120}}
+"""A quality by which trials beat the head soon, and no two of them are equal."""
+
+FIRST: dict[str, Any] = {**BY_LOSS, "search": {"trials": 3}, "confirm": {"top": 1, "seeds": 1}}
+"""Sections of the search that ran to its end."""
+
 
 @dataclass
 class Running:

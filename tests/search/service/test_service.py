@@ -16,7 +16,7 @@ from search.service.documents import ExportRequest
 from search.service.settings import Settings, job_options
 from spaces.errors import RequestError
 from spaces.spec import SearchSpec, parse_spec
-from tests.search.service.surroundings import Running
+from tests.search.service.surroundings import FIRST, Running
 from tests.search.test_interruption import results_in, wait_for
 from tracking.client import connect, reading
 from tracking.requests import SPEC, End, add_request, find_requests, want_stop
@@ -140,7 +140,7 @@ def test_a_learning_curve_has_the_rungs(service: Running, finished: str) -> None
 
 
 def test_the_same_spec_is_the_same_search_and_another_one_is_refused(service: Running, finished: str) -> None:
-    values = service.values(finished, confirm={"top": 1, "seeds": 1}, search={"trials": 3})
+    values = service.values(finished, **FIRST)
     token = {"Authorization": f"Bearer {service.token}"}
     again = requests.post(f"{service.url}/v1/searches", json=values, headers=token, timeout=60)
     assert again.status_code == 200
