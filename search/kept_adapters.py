@@ -35,7 +35,7 @@ def _flaw(folder: Path) -> str | None:
 
 
 def _damage(file: Path) -> str | None:
-    """What a file of tensors is refused with; its header says how long it must be, so that none is read."""
+    """Why a file of tensors cannot be read; its header says how long it must be, so that none is read."""
     try:
         with safe_open(file, framework="np"):
             return None

@@ -1,4 +1,4 @@
-"""What methods can do, without trying it: as it was found for this version of paretune, or by `--probe` here."""
+"""Capabilities of methods without trying them: as found for this version of paretune, or by `--probe` here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("paretune", "torch", "transformers", "peft")
 
 
 class CapabilitiesDescription(BaseModel):
-    """What a method was found to do when it was tried on tiny models."""
+    """The capabilities of a method, as found when it was tried on tiny models."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -65,7 +65,7 @@ def remember(found: Mapping[str, CapabilitiesDescription]) -> None:
 
 
 def _found_here() -> KnownCapabilities:
-    """What was found on this machine with the installed versions; nothing that other ones found."""
+    """Capabilities found on this machine with the installed versions; none that other versions found."""
     versions = installed_versions()
     with suppress(OSError, RuntimeError, ValidationError):
         kept = KnownCapabilities.model_validate_json(_cache().read_bytes())

@@ -20,7 +20,7 @@ class Rung(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a training is."""
+    """Step and loss that a running training has reached."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""How long an input a model takes, found by asking the model: families count positions in their own ways."""
+"""The longest input that a model takes, found by asking the model: families count positions in their own ways."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def saved_dtype(folder: Path) -> torch.dtype:
 
 
 def saved_rows(folder: Path) -> int:
-    """How many rows the logits were saved for."""
+    """The number of rows for which logits were saved."""
     with safe_open(folder / FILE, framework="pt") as file:
         return int(file.get_slice(LOGITS).get_shape()[0])
 

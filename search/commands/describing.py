@@ -90,7 +90,7 @@ def describe(method: AnyMethod) -> MethodDescription:
 
 
 def _drawn(method: AnyMethod) -> dict[str, str]:
-    """What a search tries of each setting that it varies."""
+    """The values that a search tries, by the setting that it varies."""
     low, high = (method.learning_rate * factor for factor in (MULTIPLIER.low, MULTIPLIER.high))
     drawn = {"learning_rate": f"{_words(Range(low, high, log=True))}; higher for small adapters"}
     if method.placed:

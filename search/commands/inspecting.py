@@ -198,7 +198,7 @@ def _measure(document: ValidateDocument) -> str:
 
 
 def _cut(prepared: Prepared) -> dict[str, CutRows]:
-    """What is cut of each split; nothing of images, which have no tokens."""
+    """Rows that are cut, by split; none of images, which have no tokens."""
     task = prepared.spec.model.task
     if task is Task.IMAGE_CLASSIFICATION:
         return {}
