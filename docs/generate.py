@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from search.commands.describing import describe
+from search.cli.methods import describe
 from spaces.errors import RequestError
-from spaces.field_kinds import kind
-from spaces.metrics import DEFAULT_METRIC, METRICS
-from spaces.registry import methods
-from spaces.sections import Task
-from spaces.spec import SearchSpec, apply_override, default_methods, parse_spec
+from spaces.methods.registry import methods
+from spaces.spec.field_kinds import kind
+from spaces.spec.metrics import DEFAULT_METRIC, METRICS
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec, apply_override, default_methods, parse_spec
 
 DOCS = Path(__file__).resolve().parent
 BEGIN, END = "<!-- settings: written by docs/generate.py -->\n", "<!-- end of settings -->\n"

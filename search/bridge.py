@@ -7,9 +7,9 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial
 
-from search.progress import Display
-from search.recorder import Recorder
-from spaces.records import TrialPlan
+from search.driver.progress import Display
+from search.driver.recorder import Recorder
+from spaces.trials.records import TrialPlan
 
 
 class Bridge(tune.Callback):  # type: ignore[misc]

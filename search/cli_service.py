@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from search.options import (
+from search.cli.options import (
     DEFAULT_STORAGE,
     Address,
     Json,
@@ -32,9 +32,9 @@ def launch(
     server: Server = None,
 ) -> None:
     """Have a search run, by a service or in a process of its own, and come back."""
-    from search.commands import managing
+    from search.cli import remote
 
-    managing.launch(spec, overrides or [], server, address, tracking_uri)
+    remote.launch(spec, overrides or [], server, address, tracking_uri)
 
 
 @app.command()
@@ -46,17 +46,17 @@ def status(
     server: Server = None,
 ) -> None:
     """How a search stands: its trials, its best points, and how long it will take."""
-    from search.commands import managing
+    from search.cli import remote
 
-    managing.status(name, server, tracking_uri, storage, as_json, console())
+    remote.status(name, server, tracking_uri, storage, as_json, console())
 
 
 @app.command()
 def stop(name: Name, storage: Storage = DEFAULT_STORAGE, server: Server = None) -> None:
     """End a search cleanly, wherever it runs; it can be resumed."""
-    from search.commands import managing
+    from search.cli import remote
 
-    managing.stop(name, server, storage)
+    remote.stop(name, server, storage)
 
 
 @app.command()
@@ -103,9 +103,9 @@ def serve(
     ] = None,
 ) -> None:
     """Serve searches over HTTP, with a page, on a Ray cluster."""
-    from search.commands import serving
+    from search.cli import serve
     from search.service.settings import Settings
-    from tracking.uri import resolve_uri
+    from tracking.mlflow_store.uri import resolve_uri
 
     storage = storage.expanduser().absolute()
     settings = Settings(
@@ -123,7 +123,7 @@ def serve(
         request_seconds=request_seconds,
         proxies=tuple(proxy or ()),
     )
-    serving.serve(host, port, settings)
+    serve.serve(host, port, settings)
 
 
 @app.command()
@@ -133,6 +133,6 @@ def token(
     tokens: Annotated[Path, typer.Option(envvar="PARETUNE_TOKENS", help="File of hashed tokens.")],
 ) -> None:
     """Make a token for the service and print it; the file keeps only its hash."""
-    from search.commands import serving
+    from search.cli import serve
 
-    serving.token(name, role, tokens)
+    serve.token(name, role, tokens)

@@ -82,14 +82,14 @@ def _cache() -> Path:
 
 def tried(name: str) -> CapabilitiesDescription:
     """What a method is found to do now."""
-    from trainables.capabilities import probe
+    from trainables.capabilities.probe import probe
 
     return CapabilitiesDescription.model_validate(probe(name))
 
 
 def main() -> None:
     """Try every method, and write the file that is shipped."""
-    from spaces.registry import methods
+    from spaces.methods.registry import methods
 
     found = KnownCapabilities(versions=installed_versions(), methods={name: tried(name) for name in methods()})
     text = found.model_dump_json(indent=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from spaces.inventory import Inventory
-from spaces.methods.base import Configuration, Method, Unfit
+from spaces.methods.base.method import Configuration, Method, Unfit
+from spaces.model.inventory import Inventory
 
 C = TypeVar("C", bound=Configuration)
 

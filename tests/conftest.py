@@ -179,12 +179,12 @@ class Workplace:
 
         Searches use one Ray, which takes seconds to start; it ends with the process.
         """
-        from search.cli import run
+        from search.cli.main import run
 
         if arguments[0] in ("search", "resume"):
             import ray
 
-            from search.cluster import start_here
+            from search.ray_cluster.connect import start_here
 
             if "--address" in arguments:
                 ray.shutdown()

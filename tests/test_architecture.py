@@ -64,8 +64,8 @@ def test_imports_go_one_way(package: str) -> None:
     [
         ("spaces", "import torch"),
         ("spaces", "def f():\n    from torch.nn import Linear"),
-        ("spaces", "from tracking.uri import probe"),
-        ("trainables", "import search.run as run"),
+        ("spaces", "from tracking.mlflow_store.uri import probe"),
+        ("trainables", "import search.driver.run as run"),
         ("tracking", "from ray import tune"),
         ("tracking", "import os, trainables"),
     ],
@@ -120,7 +120,7 @@ def test_every_module_of_a_light_package_loads_without_heavy_ones(package: str) 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["methods", "--help"], ["schema"]])
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
-    loaded = loaded_after(f"from search.cli import run\nassert run({arguments!r}) == 0")
+    loaded = loaded_after(f"from search.cli.main import run\nassert run({arguments!r}) == 0")
     assert "typer" in loaded
     assert loaded & {"torch", "ray", "transformers", "peft", "optuna", "mlflow"} == set()
 
@@ -132,4 +132,4 @@ def test_what_a_worker_runs_encodes_nothing() -> None:
         "print(*(name.rpartition('.')[2] for name in sys.modules if name.startswith('trainables.data.')))"
     )
     done = subprocess.run([sys.executable, "-c", statements], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == {"batches", "encoded", "messages"}
+    assert set(done.stdout.split()) == {"batches", "encoded_split", "messages"}

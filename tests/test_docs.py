@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spaces.inventory import Inventory
-from spaces.registry import configuration, method, methods
-from spaces.sections import ModelSection, Task
-from spaces.spec import SearchSpec
+from spaces.methods.registry import configuration, method, methods
+from spaces.model.inventory import Inventory
+from spaces.spec.sections import ModelSection, Task
+from spaces.spec.spec import SearchSpec
 from tests.bench.study_report import results, table
 from tests.pages import PAGES, ROOT, anchors, links
-from trainables.inventory import inventory_of, meta_model
-from trainables.weights import load_config
+from trainables.base_model.inventory import inventory_of, meta_model
+from trainables.base_model.weights import load_config
 
 DOCS = ROOT / "docs"
 

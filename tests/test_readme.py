@@ -16,9 +16,9 @@ import pytest
 import typer
 import yaml
 
-from search.cli import app
-from spaces.registry import methods
-from spaces.spec import parse_spec
+from search.cli.main import app
+from spaces.methods.registry import methods
+from spaces.spec.spec import parse_spec
 from tests.conftest import Workplace
 from tests.pages import PAGES, ROOT, Block, blocks, phrases, shell_lines
 
@@ -206,7 +206,7 @@ def load_as_shown(place: Workplace, folder: Path, left_out: str = "^$") -> list[
     (block,) = blocks("python", README, section=OWN_SEARCH)
     text = "\n".join(line for line in block.text.splitlines() if not re.search(left_out, line))
     check = (
-        "\nfrom pathlib import Path\nfrom trainables.verification import difference\n"
+        "\nfrom pathlib import Path\nfrom trainables.adapters.verification import difference\n"
         "found, allowed = difference(model, Path('reviews-adapter'))\nassert found <= allowed, found\n"
     )
     assert "sentence-transformers/all-MiniLM-L6-v2" in text

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from spaces.errors import RequestError, WorkError
-from spaces.sections import HubSource
-from spaces.spec import SearchSpec
+from spaces.spec.sections import HubSource
+from spaces.spec.spec import SearchSpec
 
 _MOST_LINKS = 40  # as Linux follows
 _MOST_FILES = 1_000_000

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from trainables.additive import AdditiveLayer
+from trainables.tuners.additive import AdditiveLayer
 
 
 class TransformedLayer(AdditiveLayer):

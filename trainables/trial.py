@@ -15,24 +15,24 @@ from accelerate.state import AcceleratorState
 from peft import PeftModel
 from ray import tune
 
-from spaces.inventory import Inventory
-from spaces.ledger import Ledger, Superseded
-from spaces.records import Rung, TrialPlan, TrialResult
-from spaces.registry import configuration as configuration_of
-from spaces.row_values import pack
+from spaces.methods.registry import configuration as configuration_of
+from spaces.model.inventory import Inventory
 from spaces.rungs import rung_steps
-from spaces.spec import SearchSpec
-from trainables.assemble import assemble
-from trainables.attach import trained_parameters
-from trainables.loading import write_base, write_labels
-from trainables.loop import Training, TrainingFailed
-from trainables.memory import peak_bytes, reset_peak, spare_bytes
-from trainables.metrics import positive_position, score
-from trainables.prefix_cache import PrefixCache
-from trainables.progress import ProgressFile
-from trainables.row_influence import row_values
-from trainables.verification import ROWS, save_verification
-from trainables.weights import build, copy_of, initialise_fresh, training_dtype
+from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger, Superseded
+from spaces.trials.records import Rung, TrialPlan, TrialResult
+from spaces.trials.row_values import pack
+from trainables.adapters.attach import trained_parameters
+from trainables.adapters.saved_folder import write_base, write_labels
+from trainables.adapters.verification import ROWS, save_verification
+from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
+from trainables.training.activation_cache import PrefixCache
+from trainables.training.evaluation import positive_position, score
+from trainables.training.loop import Training, TrainingFailed
+from trainables.training.memory import peak_bytes, reset_peak, spare_bytes
+from trainables.training.progress import ProgressFile
+from trainables.training.row_influence import row_values
+from trainables.training.setup import assemble
 
 
 @dataclass(frozen=True)

@@ -11,28 +11,21 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.middleware.base import BaseHTTPMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from search.service import (
-    health,
-    problems,
-    routes_exports,
-    routes_page,
-    routes_reading,
-    routes_searches,
-    routes_tools,
-)
-from search.service.context import Context
-from search.service.description import Described
-from search.service.dispatcher import Dispatcher
-from search.service.figures import registry
-from search.service.files import Files
-from search.service.guards import Limits
+from search.service import problems
+from search.service.cache.front_files import Files
+from search.service.cache.single_flight import Shared
+from search.service.cache.trial_cache import Readings
+from search.service.dependencies import Context
+from search.service.dispatch.dispatcher import Dispatcher
 from search.service.headers import add_headers
-from search.service.jobs import Jobs
-from search.service.readings import Readings
-from search.service.searches import known_jobs, list_statuses, search_status
+from search.service.jobs.ray_jobs import Jobs
+from search.service.openapi import Described
+from search.service.prometheus import registry
+from search.service.routes import exports, fronts, health, page, searches, tools
+from search.service.security.authorization import Limits
+from search.service.security.turns import Turns
 from search.service.settings import Settings
-from search.service.shared import Shared
-from search.service.turns import Turns
+from search.service.status.search_status import known_jobs, list_statuses, search_status
 
 DESCRIPTION = "Searches over adaptation methods under a limit on trainable parameters, on one Ray cluster."
 
@@ -67,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings, app.state.context = settings, context
     problems.install(app)
-    for part in (health, routes_searches, routes_reading, routes_exports, routes_tools, routes_page):
+    for part in (health, searches, fronts, exports, tools, page):
         app.include_router(part.router)
     app.add_middleware(BaseHTTPMiddleware, dispatch=add_headers)
     app.add_middleware(Turns)

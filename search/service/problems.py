@@ -11,11 +11,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from search.service.documents import ProblemDocument
+from search.documents.service import ProblemDocument
 from search.service.headers import HEADERS
 from spaces.errors import NoAnswer, RequestError, Unknown, Unreachable, WorkError
-from spaces.plain_values import shortened
-from tracking.values import clean
+from spaces.spec.plain_values import shortened
+from tracking.writing.encoding import clean
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from spaces.errors import RequestError
-from tracking.uri import has_password
+from tracking.mlflow_store.uri import has_password
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

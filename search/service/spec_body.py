@@ -8,8 +8,8 @@ from fastapi import Body
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 
-from search.service import examples
-from spaces.spec import SearchSpec
+from search.documents import service_examples
+from spaces.spec.spec import SearchSpec
 
 
 class _DescribedAsSpec:
@@ -20,4 +20,4 @@ class _DescribedAsSpec:
 
 
 SpecValues = Annotated[dict[str, Any], _DescribedAsSpec()]
-Spec = Annotated[SpecValues, Body(description="A spec, as a YAML file has it.", examples=[examples.SPEC])]
+Spec = Annotated[SpecValues, Body(description="A spec, as a YAML file has it.", examples=[service_examples.SPEC])]

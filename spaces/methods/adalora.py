@@ -6,9 +6,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from spaces.bridge import LayerMethod, Layers, ranks
-from spaces.inventory import LinearLayer
-from spaces.methods.base import PlacedConfiguration
+from spaces.methods.base.layer_method import LayerMethod, Layers, ranks
+from spaces.methods.base.method import PlacedConfiguration
+from spaces.model.inventory import LinearLayer
 
 
 class AdaLoraConfiguration(PlacedConfiguration):

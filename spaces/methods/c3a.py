@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from spaces.bridge import LayerMethod, Layers, common_divisors
-from spaces.inventory import LinearLayer
-from spaces.methods.base import PlacedConfiguration
+from spaces.methods.base.layer_method import LayerMethod, Layers, common_divisors
+from spaces.methods.base.method import PlacedConfiguration
+from spaces.model.inventory import LinearLayer
 
 
 class C3aConfiguration(PlacedConfiguration):

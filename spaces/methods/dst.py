@@ -9,10 +9,10 @@ from typing import Literal
 from pydantic import Field
 
 from spaces.count import Count
-from spaces.inventory import Inventory, Kind, LinearLayer, Targets
-from spaces.knobs import Choice
-from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.methods.base.knobs import Choice
+from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 from spaces.methods.sparta import VALUE_AND_INDEX_BYTES, density_for, entries_at
+from spaces.model.inventory import Inventory, Kind, LinearLayer, Targets
 
 Silo = Literal["tensor", "module", "global"]
 Distance = Literal["absolute", "relative", "inverse-relative"]

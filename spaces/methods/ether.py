@@ -9,9 +9,9 @@ from pydantic import Field
 
 from spaces.count import Count
 from spaces.fitting import fit_place
-from spaces.inventory import Inventory
-from spaces.knobs import Choice
-from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.methods.base.knobs import Choice
+from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.model.inventory import Inventory
 
 Side = Literal["input", "output"]
 

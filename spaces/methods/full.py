@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from spaces.count import Count, LayerCount
-from spaces.inventory import Inventory
-from spaces.methods.base import Configuration, Method, Unfit
+from spaces.methods.base.method import Configuration, Method, Unfit
+from spaces.model.inventory import Inventory
 
 
 class FullConfiguration(Configuration):

@@ -6,9 +6,9 @@ from pydantic import Field, PositiveInt
 
 from spaces.count import Count
 from spaces.fitting import fit_place
-from spaces.inventory import LAYER_RANGES, Inventory, LayerRange, LinearLayer, select
-from spaces.knobs import Choice
-from spaces.methods.base import Configuration, Method, Unfit, check_layers, layerwise
+from spaces.methods.base.knobs import Choice
+from spaces.methods.base.method import Configuration, Method, Unfit, check_layers, layerwise
+from spaces.model.inventory import LAYER_RANGES, Inventory, LayerRange, LinearLayer, select
 
 
 class HadamardConfiguration(Configuration):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spaces.bridge import LayerMethod
-from spaces.inventory import LinearLayer, Targets
-from spaces.methods.base import PlacedConfiguration
+from spaces.methods.base.layer_method import LayerMethod
+from spaces.methods.base.method import PlacedConfiguration
+from spaces.model.inventory import LinearLayer, Targets
 
 
 class Ia3Configuration(PlacedConfiguration):

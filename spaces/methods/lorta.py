@@ -7,9 +7,9 @@ from collections.abc import Hashable, Iterator
 from pydantic import Field
 
 from spaces.count import Count
-from spaces.inventory import Inventory, LinearLayer, Targets
-from spaces.knobs import Choice
-from spaces.methods.base import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.methods.base.knobs import Choice
+from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.model.inventory import Inventory, LinearLayer, Targets
 
 
 class LortaConfiguration(PlacedConfiguration):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spaces.bridge import LayerMethod, Layers
-from spaces.inventory import LinearLayer
-from spaces.methods.base import PlacedConfiguration
+from spaces.methods.base.layer_method import LayerMethod, Layers
+from spaces.methods.base.method import PlacedConfiguration
+from spaces.model.inventory import LinearLayer
 
 
 class MissConfiguration(PlacedConfiguration):

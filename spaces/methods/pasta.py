@@ -8,9 +8,9 @@ from pydantic import Field, PositiveInt, field_validator
 
 from spaces.count import Count
 from spaces.fitting import fit_place
-from spaces.inventory import LAYER_RANGES, Inventory, LayerRange, depth
-from spaces.knobs import Choice
-from spaces.methods.base import Configuration, Method, Unfit, check_layers
+from spaces.methods.base.knobs import Choice
+from spaces.methods.base.method import Configuration, Method, Unfit, check_layers
+from spaces.model.inventory import LAYER_RANGES, Inventory, LayerRange, depth
 
 
 class PastaConfiguration(Configuration):

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from spaces.count import Count, LayerCount
-from spaces.inventory import BaseParameter, Inventory, Targets
-from spaces.methods.base import Method, PlacedConfiguration, Unfit, placed_layers
-from spaces.subsets import Places, bernoulli_count, bernoulli_probability, exact_counts, places
+from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, placed_layers
+from spaces.methods.base.random_subsets import Places, bernoulli_count, bernoulli_probability, exact_counts, places
+from spaces.model.inventory import BaseParameter, Inventory, Targets
 
 VALUE_BYTES = 4  # a float32 delta
 ROUNDING = 2.0**-51  # of a float product, relative

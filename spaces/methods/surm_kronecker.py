@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from spaces.grid import Grid, Shape, divisors
-from spaces.knobs import Choice
-from spaces.methods.surm import Structured, SurmConfiguration, block_sizes
+from spaces.methods._surm import Structured, SurmConfiguration, block_sizes
+from spaces.methods.base.block_grid import Grid, Shape, divisors
+from spaces.methods.base.knobs import Choice
 
 Factors = Literal["paper", "square"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from spaces.grid import Grid, Shape, grid
-from spaces.methods.surm import Structured, SurmConfiguration
+from spaces.methods._surm import Structured, SurmConfiguration
+from spaces.methods.base.block_grid import Grid, Shape, grid
 
 
 class LowDisplacementRankConfiguration(SurmConfiguration):

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from spaces.grid import Grid, Shape
-from spaces.knobs import Choice
-from spaces.methods.surm import Structured, SurmConfiguration, block_sizes
+from spaces.methods._surm import Structured, SurmConfiguration, block_sizes
+from spaces.methods.base.block_grid import Grid, Shape
+from spaces.methods.base.knobs import Choice
 
 
 class ToeplitzConfiguration(SurmConfiguration):

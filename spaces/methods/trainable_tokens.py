@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt
 
 from spaces.count import Count, LayerCount
-from spaces.inventory import Inventory, TextInput
-from spaces.methods.base import Configuration, Method, Unfit
+from spaces.methods.base.method import Configuration, Method, Unfit
+from spaces.model.inventory import Inventory, TextInput
 
 
 class TrainableTokensConfiguration(Configuration):

@@ -34,13 +34,13 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
-from search.service.tokens import Role, make_token
-from spaces.spec import parse_spec
+from search.service.security.tokens import Role, make_token
+from spaces.spec.spec import parse_spec
 from tests.bench.load import NAME, write
 from tests.conftest import Workplace, make_tiny_data, make_tiny_model, minilm_folder
 from tests.search.service.surroundings import answers, free_port
-from tracking.client import connect, reading
-from tracking.requests import add_request, find_requests, want_stop
+from tracking.mlflow_store.client import connect, reading
+from tracking.mlflow_store.launch_requests import add_request, find_requests, want_stop
 
 PACKAGES = ("fastapi", "mlflow", "pydantic", "uvicorn")
 PAUSE = 0.25

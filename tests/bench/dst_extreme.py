@@ -20,11 +20,11 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from spaces.methods.sparta import density_for
-from trainables.methods.base import StepHooks
-from trainables.methods.dst import DstConfig, silos_of
+from trainables.methods.dst.reselection import Reselection
+from trainables.methods.dst.schedule import Schedule
+from trainables.methods.dst.tuner import DstConfig, silos_of
 from trainables.methods.sparta import SpartaConfig
-from trainables.reselection import Reselection
-from trainables.schedule import Schedule
+from trainables.tuners.adapter import StepHooks
 
 SPOKES, POINTS, WIDTH, STEPS = 5, 250, 64, 100
 TURN = math.radians(36)  # half the angle between two spokes

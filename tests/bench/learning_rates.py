@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from spaces.methods.base import Configuration, Unfit
-from spaces.registry import method
+from spaces.methods.base.method import Configuration, Unfit
+from spaces.methods.registry import method
 from tests.bench.trainings import HEAD_RATES, RATED, TASKS, Line, Run, parts, run_of, work, write_data
 
 RECORD = Path(__file__).with_name("learning_rates.jsonl")

@@ -35,18 +35,18 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import create_engine, select
 
-from search.service.tokens import make_token
-from spaces.budget import Budget
+from search.service.security.tokens import make_token
 from spaces.errors import RequestError
-from spaces.fronts import front
-from spaces.records import Rung
+from spaces.model.budget import Budget
+from spaces.pareto.front import front
+from spaces.trials.records import Rung
 from tests.conftest import command
 from tests.search.service.surroundings import answers, free_port
 from tests.tracking.examples import finished, make_spec, plan
-from tracking.client import reading
-from tracking.rows import list_searches
-from tracking.uri import probe
-from tracking.writer import SearchWriter
+from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.runs import list_searches
+from tracking.mlflow_store.uri import probe
+from tracking.writing.search_writer import SearchWriter
 
 NAME = "demo"
 ROUTES = {"front": "/front", "status": "", "trials": "/trials"}

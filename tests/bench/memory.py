@@ -28,15 +28,15 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 from transformers import PreTrainedModel
 
-from spaces.inventory import Inventory
-from spaces.registry import configuration, method
-from spaces.sections import ModelSection
-from trainables.attach import attach, head_only
-from trainables.inventory import inventory_of
-from trainables.methods.base import StepHooks
-from trainables.registry import adapters
-from trainables.sparse_module import SparseModule
-from trainables.weights import build, load_config, load_weights
+from spaces.methods.registry import configuration, method
+from spaces.model.inventory import Inventory
+from spaces.spec.sections import ModelSection
+from trainables.adapters.attach import attach, head_only
+from trainables.base_model.inventory import inventory_of
+from trainables.base_model.weights import build, load_config, load_weights
+from trainables.methods.registry import adapters
+from trainables.tuners.adapter import StepHooks
+from trainables.tuners.sparse.module import SparseModule
 
 Hooks = Callable[[torch.optim.Optimizer], StepHooks]
 BATCH, TOKENS, RANK = 32, 64, 8

@@ -26,24 +26,24 @@ from accelerate import Accelerator
 from optuna import Study
 from rich.console import Console
 
-from search import stages
-from search.cluster import start_here
-from search.interruption import Interruption
-from search.phases import Run, search_phase
-from search.preflight import Prepared, inspect
-from search.recorder import Recorder
-from search.searcher import PlannedSearch
-from search.study import open_study
-from spaces.budget import resolve_budget
-from spaces.ledger import Ledger
-from spaces.proposals import signature
-from spaces.records import Rung, TrialResult
+from search.driver import tune_run
+from search.driver.interruption import Interruption
+from search.driver.phases import Run, search_phase
+from search.driver.preflight import Prepared, inspect
+from search.driver.recorder import Recorder
+from search.ray_cluster.connect import start_here
+from search.suggest.searcher import PlannedSearch
+from search.suggest.study import open_study
+from spaces.model.budget import resolve_budget
 from spaces.rungs import rung_steps
-from spaces.space import Space
-from spaces.spec import SearchSpec
-from tracking.reader import front_document
-from tracking.writer import SearchWriter
-from trainables.data.encoded import EncodedSplit
+from spaces.space.proposal import signature
+from spaces.space.search_space import Space
+from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import Rung, TrialResult
+from tracking.queries import front_document
+from tracking.writing.search_writer import SearchWriter
+from trainables.data.encoded_split import EncodedSplit
 from trainables.trial import SharedSearch, TrialTrainable
 
 BLOCK = 500
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--concurrent", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("noop.json"))
     given = parser.parse_args()
-    stages.TrialTrainable = NoopTrainable  # type: ignore[misc]
+    tune_run.TrialTrainable = NoopTrainable  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
         spec = spec_of(Path(folder), given.trials, given.concurrent)
         spec.home.mkdir(parents=True)

@@ -22,16 +22,16 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
-from spaces.inventory import Inventory, LayerRange
-from spaces.registry import configuration
-from spaces.sections import ModelSection, Task, TrainingSection
-from trainables.assemble import assemble
+from spaces.methods.registry import configuration
+from spaces.model.inventory import Inventory, LayerRange
+from spaces.spec.sections import ModelSection, Task, TrainingSection
+from trainables.base_model.inventory import inventory_of
+from trainables.base_model.weights import build, copy_of, initialise_fresh, load_config, load_weights
 from trainables.data.batches import Indices
-from trainables.data.encoded import EncodedTokens
-from trainables.inventory import inventory_of
-from trainables.loop import Training
-from trainables.prefix_cache import PrefixCache
-from trainables.weights import build, copy_of, initialise_fresh, load_config, load_weights
+from trainables.data.encoded_split import EncodedTokens
+from trainables.training.activation_cache import PrefixCache
+from trainables.training.loop import Training
+from trainables.training.setup import assemble
 
 THREADS, BATCH, ROUNDS = 2, 32, 7
 TRAIN, VALIDATION, STEPS = 320, 256, 5

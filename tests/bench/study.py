@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from spaces.inventory import Inventory, Targets
-from spaces.methods.base import Configuration, Unfit
-from spaces.registry import method
+from spaces.methods.base.method import Configuration, Unfit
+from spaces.methods.registry import method
+from spaces.model.inventory import Inventory, Targets
 from tests.bench.study_report import BUDGETS, FRESH_SEEDS, METHODS, picture, results, table
 from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
 

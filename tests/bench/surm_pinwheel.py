@@ -19,10 +19,10 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from trainables.methods.surm_circulant import CirculantConfig
-from trainables.methods.surm_kronecker import KroneckerConfig
-from trainables.methods.surm_ldr import LowDisplacementRankConfig
-from trainables.methods.surm_toeplitz import ToeplitzConfig
+from trainables.methods.surm.circulant import CirculantConfig
+from trainables.methods.surm.kronecker import KroneckerConfig
+from trainables.methods.surm.ldr import LowDisplacementRankConfig
+from trainables.methods.surm.toeplitz import ToeplitzConfig
 
 WIDTH, ARMS, POINTS, STEPS, SEEDS = 64, 7, 700, 150, 5
 RATES = (4e-3, 1.6e-2, 6.4e-2, 2.56e-1)

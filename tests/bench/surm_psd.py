@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from trainables.structured import circulant, kronecker, toeplitz
+from trainables.tuners.structured import circulant, kronecker, toeplitz
 
 ORDER, DRAWS = 50, 10
 EXPECTED = ("low-rank", "Kronecker", "circulant", "symmetric Toeplitz")

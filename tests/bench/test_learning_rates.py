@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import spaces
-from spaces.registry import method
-from spaces.spec import load_spec
+from spaces.methods.registry import method
+from spaces.spec.spec import load_spec
 from tests.bench.learning_rates import DEMO_METHODS, HEAD, RECORD
 from tests.bench.trainings import RATED, TASKS
 

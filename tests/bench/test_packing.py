@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spaces.sections import Task
+from spaces.spec.sections import Task
 from tests.bench.packing.pack import Batch, Pack, Trial
 from tests.bench.packing.trials import batch_of, step_alone, step_packed, trials
 from tests.bench.steps.stages import Stage

@@ -19,19 +19,19 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import track
 
-from search.word_order import write_word_order
-from spaces.inventory import Inventory
-from spaces.methods.base import Configuration
-from spaces.registry import configuration, method
+from search.demo.word_order import write_word_order
+from spaces.methods.base.method import Configuration
+from spaces.methods.registry import configuration, method
+from spaces.model.inventory import Inventory
 from spaces.rungs import rung_steps
-from spaces.spec import SearchSpec
+from spaces.spec.spec import SearchSpec
 from tests.bench.replay.table import HEAD
-from trainables.assemble import assemble
-from trainables.data.encoded import EncodedSplit
+from trainables.base_model.inventory import inventory_of, meta_model
+from trainables.base_model.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
+from trainables.data.encoded_split import EncodedSplit
 from trainables.data.splits import Splits, load_splits, load_test
-from trainables.inventory import inventory_of, meta_model
-from trainables.loop import TrainingFailed
-from trainables.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
+from trainables.training.loop import TrainingFailed
+from trainables.training.setup import assemble
 
 Line = dict[str, Any]
 VALIDATION_ROWS = 1_000

@@ -23,8 +23,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from search.cli import app
-from spaces.spec import parse_spec
+from search.cli.main import app
+from spaces.spec.spec import parse_spec
 from tests.deploy.manifests import (
     DEPLOY,
     KUBERNETES,
@@ -45,7 +45,7 @@ PAGE = DEPLOY / "README.md"
 # Where a variable is read: a file of this repository, or of an installed library. Beside the variable stands what the
 # file says, where it is not the name of the variable.
 READ_IN = {
-    "PARETUNE_TRACKING_URI": ("tracking/uri.py", None),
+    "PARETUNE_TRACKING_URI": ("tracking/mlflow_store/uri.py", None),
     "RAY_AUTH_MODE": ("ray/_private/authentication/authentication_token_setup.py", None),
     "RAY_AUTH_TOKEN": ("ray/_raylet.so", None),
     "RAY_USAGE_STATS_ENABLED": ("ray/_common/usage/usage_constants.py", None),

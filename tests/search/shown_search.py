@@ -12,16 +12,16 @@ import threading
 import time
 from pathlib import Path
 
-from search import progress
-from search.progress import Display
-from search.recorder import Recorder
+from search.driver import progress
+from search.driver.progress import Display
+from search.driver.recorder import Recorder
 from search.terminal import console
-from spaces.budget import Budget
-from spaces.ledger import Ledger
-from spaces.metrics import METRICS
-from spaces.records import Progress, Rung
+from spaces.model.budget import Budget
+from spaces.spec.metrics import METRICS
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import Progress, Rung
 from tests.tracking.examples import finished, make_spec, plan
-from tracking.writer import SearchWriter
+from tracking.writing.search_writer import SearchWriter
 
 TRAININGS, STEPS = 25, 300
 END, ORDER = "the end", "order"

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from search.asking import ALIKE_RATE, ALIKE_SIZE, Asker
-from search.regional import FEWEST, MOST, REGION, Tried, nearest, regional_study
-from search.samplers import tpe
-from search.searcher import plan_of
-from search.study import PUBLISHED
-from spaces.budget import Budget
-from spaces.draws import FixedDraw
-from spaces.inventory import Inventory
-from spaces.metrics import METRICS
-from spaces.proposals import Proposal
-from spaces.records import Rung, State, TrialResult
-from spaces.space import Space
+from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, Asker
+from search.suggest.samplers import tpe
+from search.suggest.searcher import plan_of
+from search.suggest.size_region import FEWEST, MOST, REGION, Tried, nearest, regional_study
+from search.suggest.study import PUBLISHED
+from spaces.model.budget import Budget
+from spaces.model.inventory import Inventory
+from spaces.space.proposal import Proposal
+from spaces.space.search_space import Space
+from spaces.space.suggesters import FixedDraw
+from spaces.spec.metrics import METRICS
+from spaces.trials.records import Rung, State, TrialResult
 from tests.spaces.conftest import inventory as inventory
 
 METHODS = {"lora": {}, "sparta": {}, "dst": {}}

@@ -20,21 +20,21 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search import address
-from search import home as search_home
-from search import run as search_run
-from search.cli import run
-from search.commands import describing
-from search.preflight import absolute
-from spaces.budget import Budget
+from search.cli import methods
+from search.cli.main import run
+from search.driver import run as search_run
+from search.driver.preflight import absolute
+from search.ray_cluster import address
+from search.storage import search_folder
 from spaces.errors import RequestError
-from spaces.ledger import Ledger
-from spaces.records import TrialResult
-from spaces.spec import load_spec
+from spaces.model.budget import Budget
+from spaces.spec.spec import load_spec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import TrialResult
 from tests.conftest import ADDRESSES, Workplace
 from tests.tracking.examples import finished, plan
-from tracking import client
-from tracking.writer import SearchWriter
+from tracking.mlflow_store import client
+from tracking.writing.search_writer import SearchWriter
 
 BASE, HEAD = 995_968, 1_122  # parameters of the tiny model, and of its head: a pooler of 33 · 32, two classes of 33
 
@@ -99,7 +99,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_da
     """The records of a search called mine: two finished trials, both on the front, and a failed one."""
     place = Workplace(tmp_path_factory.mktemp("place"), tiny_model, tiny_data)
     spec = load_spec(place.spec(storage=str(place.folder / "paretune-runs")))
-    search_home.create(spec, search_home.Identity("the-id", {"train": "of other rows", "validation": ""}, None))
+    search_folder.create(spec, search_folder.Identity("the-id", {"train": "of other rows", "validation": ""}, None))
     ledger = Ledger(spec.home)
     writer = SearchWriter(f"sqlite:///{spec.storage}/mlflow.db", spec, "the-id", spec.home)
     writer.start_search(Budget(3000, 10), BASE, HEAD)
@@ -507,7 +507,7 @@ def test_resources_that_no_node_has(asker: Asker, quiet: pytest.MonkeyPatch) -> 
     spec = asker.place.spec(resources={"cpus": 4096})
     before = _contents(asker.place.folder)
     environment = {**asker.place.environment(), "RAY_ADDRESS": "127.0.0.1:1"}
-    script = f"from search.cli import run; raise SystemExit(run(['search', {str(spec)!r}]))"
+    script = f"from search.cli.main import run; raise SystemExit(run(['search', {str(spec)!r}]))"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=asker.place.folder,
@@ -579,7 +579,7 @@ class TestTracking:
             thread.join()
 
     def test_an_experiment_that_was_deleted(self, asker: Asker) -> None:
-        from tracking.client import connect
+        from tracking.mlflow_store.client import connect
 
         uri = f"sqlite:///{asker.place.folder}/mlflow.db"
         mlflow = connect(uri)
@@ -648,7 +648,7 @@ class TestStorage:
         assert not asker.place.home.parent.exists()
 
     def test_of_the_study_is_not_made_by_looking(self, asker: Asker) -> None:
-        from search.study import check_storage
+        from search.suggest.study import check_storage
 
         check_storage(load_spec(asker.place.spec(search={"study_storage": "sqlite:///study.db"})))
         assert not (asker.place.folder / "study.db").exists()
@@ -668,7 +668,7 @@ class TestNames:
         uri = f"sqlite:///{spec.storage}/mlflow.db"
         with pytest.raises(RequestError, match="name = mine: in use; allowed: a new name"):
             search_run.start(spec, uri, None, Console(quiet=True))
-        with search_home.held(spec.home), pytest.raises(RequestError, match="is being run by another process"):
+        with search_folder.held(spec.home), pytest.raises(RequestError, match="is being run by another process"):
             search_run.start(spec, uri, None, Console(quiet=True))
         assert (spec.home / "search.json").read_bytes() == before
 
@@ -688,7 +688,7 @@ class TestNames:
         assert "allowed: " in empty
 
     def test_data_that_changed_since_the_search_began(self, reader: Asker) -> None:
-        with search_home.held(reader.place.home):
+        with search_folder.held(reader.place.home):
             pass  # leaves its lock file, as the search itself did
         assert "data.train: has changed since search 'mine' began" in reader.refused("resume", "mine")
 
@@ -747,7 +747,7 @@ class TestNames:
             path.unlink(missing_ok=True)
 
     def test_two_drivers_at_once(self, reader: Asker) -> None:
-        with search_home.held(reader.place.home):
+        with search_folder.held(reader.place.home):
             line = reader.refused("resume", "mine")
         assert "search 'mine' is being run by another process; allowed: one at a time" in line
 
@@ -761,7 +761,7 @@ class TestNames:
         def fail() -> None:
             raise KeyError("a\nb")
 
-        quiet.setattr(describing, "schema", fail)
+        quiet.setattr(methods, "schema", fail)
         line = reader.refused("schema", code=1)
         assert line.startswith("paretune: KeyError: 'a\\nb'; please report this, with what stands in ")
         kept = Path(line.rpartition(" ")[2])
@@ -793,7 +793,7 @@ class TestFront:
 
     def test_needs_neither_torch_nor_ray(self, reader: Asker) -> None:
         script = (
-            "import sys; from search.cli import run; code = run(['front', 'mine', '--csv', '/dev/null']); "
+            "import sys; from search.cli.main import run; code = run(['front', 'mine', '--csv', '/dev/null']); "
             "print(code, sorted({'torch', 'ray', 'transformers'} & set(sys.modules)))"
         )
         done = subprocess.run(

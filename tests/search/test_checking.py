@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from search import home as search_home
-from spaces.budget import Budget
-from spaces.ledger import Ledger
+from search.storage import search_folder
+from spaces.model.budget import Budget
+from spaces.trials.ledger import Ledger
 from tests.conftest import Workplace
 from tests.tracking.examples import finished, make_spec, plan
-from tracking.client import connect
-from tracking.rows import list_searches
-from tracking.writer import SearchWriter
+from tracking.mlflow_store.client import connect
+from tracking.mlflow_store.runs import list_searches
+from tracking.writing.search_writer import SearchWriter
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def place(tmp_path: Path) -> Workplace:
     storage = tmp_path / "paretune-runs"
     uri = f"sqlite:///{storage}/mlflow.db"
     spec = make_spec(storage)
-    search_home.create(spec, search_home.Identity("id", {}, uri))
+    search_folder.create(spec, search_folder.Identity("id", {}, uri))
     ledger = Ledger(spec.home)
     ledger.trial("0000").write_plan(plan("0000"))
     ledger.trial("0000").write_result(finished(0.7))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cluster import _check_answer, versions
+from search.ray_cluster.connect import _check_answer, versions
 from spaces.errors import RequestError
 from tests.conftest import Workplace, command
 from tests.search.heads import head_of

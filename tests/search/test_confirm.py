@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.confirm import choose_points, confirmation_plan, planned_round, summarise
-from search.recorder import Ended
-from spaces.fronts import front, knee
-from spaces.ledger import Ledger
-from spaces.records import TrialPlan, TrialResult
-from spaces.row_values import pack
-from spaces.spec import parse_spec
+from search.driver.confirm import choose_points, confirmation_plan, planned_round, summarise
+from search.driver.recorder import Ended
+from spaces.pareto.front import front, knee
+from spaces.spec.spec import parse_spec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import TrialPlan, TrialResult
+from spaces.trials.row_values import pack
 
 
 def ended(trial: int, size: int, quality: float, method: str = "sparta") -> Ended:

@@ -12,12 +12,12 @@ import jsonschema
 import pytest
 
 from search import known_capabilities
-from search.cli import run
-from search.commands.describing import MethodsDocument
+from search.cli.main import run
+from search.cli.methods import MethodsDocument
 from search.known_capabilities import CapabilitiesDescription, installed_versions, shipped
-from spaces.registry import methods
-from spaces.spec import default_methods
-from trainables import capabilities
+from spaces.methods.registry import methods
+from spaces.spec.spec import default_methods
+from trainables.capabilities import probe
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,8 @@ def test_all_methods_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_it_answers_without_torch() -> None:
     script = (
-        "import sys; from search.cli import run; run(['methods']); print({'torch', 'ray', 'peft'} & set(sys.modules))"
+        "import sys; from search.cli.main import run; run(['methods']); "
+        "print({'torch', 'ray', 'peft'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
@@ -84,9 +85,9 @@ def test_the_shipped_answers_are_of_the_tested_versions() -> None:
 def test_probe_tries_anew_and_what_it_found_is_kept(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = capabilities.Capabilities(False, True, "unknown", "moon phases", False, True)
+    found = probe.Capabilities(False, True, "unknown", "moon phases", False, True)
     tried: list[str] = []
-    monkeypatch.setattr(capabilities, "probe", lambda name: tried.append(name) or found)
+    monkeypatch.setattr(probe, "probe", lambda name: tried.append(name) or found)
     assert "moon phases" in told(capsys, "sparta", "--probe")
     assert tried == ["sparta"]
     assert "moon phases" in told(capsys, "sparta")

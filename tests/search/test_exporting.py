@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from search.commands.exporting import Choice, choice_note
-from search.service.exports import PATTERN, Export
+from search.cli.export import Choice, choice_note
+from search.service.jobs.exports import PATTERN, Export
 from spaces.errors import NoAnswer, RequestError
 from tests.tracking.examples import REFERENCE, search_row, trial_row
-from tracking.rows import TrialRow
+from tracking.mlflow_store.runs import TrialRow
 
 SMALL = trial_row("0000", 0.6, 10)
 MIDDLE = trial_row("0001", 0.8, 100, confirmed_quality=0.79)

@@ -219,7 +219,7 @@ def test_a_search_whose_first_trials_all_fail_alike_ends_with_the_reason(workpla
 def test_what_runs_beside_the_last_failure_is_ended_and_goes_on_later(workplace: Workplace) -> None:
     import ray
 
-    from search.cluster import start_here
+    from search.ray_cluster.connect import start_here
 
     ray.shutdown()
     start_here(num_cpus=4)

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from search.interruption import EndWhenInterrupted, Interruption
+from search.driver.interruption import EndWhenInterrupted, Interruption
 from tests.conftest import Workplace
 
 pytestmark = pytest.mark.integration

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from search.kept_adapters import FILES, missing
-from spaces.ledger import Ledger
-from spaces.records import TrialPlan
+from search.storage.kept_adapters import FILES, missing
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import TrialPlan
 from tests.search.test_outlook import plan
 
 

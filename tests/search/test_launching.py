@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search import home as search_home
-from search import run as search_run
-from search.commands.launching import conclude, resumable
-from search.summary import Summary
+from search.driver import run
+from search.driver.launch import conclude, resumable
+from search.driver.summary import Summary
+from search.storage import search_folder
 from spaces.errors import WorkError
 from tests.conftest import Workplace
 from tests.search.test_interruption import wait_for
 from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
-from tracking.views import build_front, build_trials
+from tracking.documents.building import build_front, build_trials
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_a_search_that_is_cut_off_can_be_resumed_once_it_is_written(
 ) -> None:
     def interrupt(spec: object, announced: object) -> None:
         if written:
-            made = workplace.home / search_home.SPEC
+            made = workplace.home / search_folder.SPEC
             made.parent.mkdir(parents=True)
             made.touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search_run, "prepare", interrupt)
+    monkeypatch.setattr(run, "prepare", interrupt)
     done = workplace.call("search", str(workplace.spec()))
     assert done.returncode == 1
     assert done.stderr.strip().endswith(expected)
@@ -105,8 +105,8 @@ def test_a_search_in_a_process_of_its_own(workplace: Workplace) -> None:
 
 def test_a_search_that_has_come_to_its_end_is_not_stopped(workplace: Workplace) -> None:
     workplace.home.mkdir(parents=True)
-    (workplace.home / search_home.SPEC).touch()
-    search_home.mark_finished(workplace.home)
+    (workplace.home / search_folder.SPEC).touch()
+    search_folder.mark_finished(workplace.home)
     done = workplace.call("stop", "mine")
     assert (done.returncode, done.stderr) == (2, "paretune: stop mine: is finished; allowed: a search that runs\n")
 

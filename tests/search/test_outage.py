@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from search.service.scheduling import AWAY
+from search.service.dispatch.schedule import AWAY
 from tests.conftest import Workplace
 from tests.search.test_interruption import results, wait_for
 
@@ -67,7 +67,7 @@ def test_a_search_outlives_mlflow(workplace: Workplace) -> None:
     assert "resume mine" in output
     assert "best" in output
     # To the service's driver that is an outage, after which there is another one, and no wrong request.
-    module = (sys.executable, "-m", "search.service.driver", "mine")
+    module = (sys.executable, "-m", "search.service.jobs.search_job", "mine")
     places = ("--storage", str(workplace.home.parent), "--tracking-uri", uri)
     later = subprocess.run([*module, *places], capture_output=True, text=True, timeout=100, check=False)
     assert later.returncode == AWAY

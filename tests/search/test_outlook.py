@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from search.outlook import WORKER_DIED, Outlook, hopeless
-from spaces.budget import Budget
-from spaces.ledger import Ledger
-from spaces.records import Kind, Rung, State, TrialPlan, TrialResult
-from spaces.spec import SearchSpec, parse_spec
+from search.driver.outlook import WORKER_DIED, Outlook, hopeless
+from spaces.model.budget import Budget
+from spaces.spec.spec import SearchSpec, parse_spec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import Kind, Rung, State, TrialPlan, TrialResult
 
 BUDGET = Budget(parameters=10_000, at_least=100, count_head=False, bytes=None)
 INDEX = "IndexError: index 66 is out of bounds for dimension 0 with size 64"

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from search.preflight import inspect, prepare
+from search.driver.preflight import inspect, prepare
 from spaces.errors import RequestError
-from spaces.spec import load_spec
+from spaces.spec.spec import load_spec
 from tests.conftest import Workplace
 
 
@@ -36,7 +36,7 @@ def test_a_search_speaks_before_it_loads_anything(workplace: Workplace) -> None:
         "        if name in ('torch', 'ray', 'mlflow', 'optuna'):\n"
         "            raise SystemExit('came to ' + name)\n"
         "sys.meta_path.insert(0, Stop())\n"
-        "from search.cli import run\n"
+        "from search.cli.main import run\n"
         f"run(['search', {str(workplace.spec())!r}])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

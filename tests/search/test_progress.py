@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from search import progress
-from search.progress import Display
-from search.recorder import Ended
+from search.driver import progress
+from search.driver.progress import Display
+from search.driver.recorder import Ended
 from search.terminal import Terminal
-from spaces.records import Progress
+from spaces.trials.records import Progress
 from tests.pages import ROOT
 from tests.search.screen import Screen
 from tests.search.shown_search import END, ORDER, STEPS, TRAININGS, recorder_in, said

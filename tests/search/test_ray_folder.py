@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from search.ray_folder import LONGEST, ray_folder
+from search.ray_cluster.ray_folder import LONGEST, ray_folder
 from spaces.errors import RequestError
 
 
@@ -47,7 +47,7 @@ def test_without_a_place_for_it_tmpdir_is_named(long_folder: Path) -> None:
 @pytest.mark.integration
 def test_ray_starts_there_and_leaves_no_short_name_behind(long_folder: Path) -> None:
     script = (
-        "import ray\nfrom search.cluster import start_here\nstart_here(num_cpus=1)\n"
+        "import ray\nfrom search.ray_cluster.connect import start_here\nstart_here(num_cpus=1)\n"
         "print(ray.get_runtime_context().gcs_address, ray._private.worker._global_node.temp_dir)\nray.shutdown()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=os.environ)

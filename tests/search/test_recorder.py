@@ -7,15 +7,15 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.recorder import Recorder
-from spaces.budget import Budget
-from spaces.fronts import front
-from spaces.ledger import Ledger
-from spaces.metrics import METRICS
-from spaces.records import State, TrialResult
+from search.driver.recorder import Recorder
+from spaces.model.budget import Budget
+from spaces.pareto.front import front
+from spaces.spec.metrics import METRICS
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import State, TrialResult
 from tests.tracking.examples import make_spec, plan
-from tracking.reader import trials_document
-from tracking.writer import SearchWriter
+from tracking.queries import trials_document
+from tracking.writing.search_writer import SearchWriter
 
 ENDS = st.lists(
     st.tuples(st.integers(1, 20), st.sampled_from([0.5, 0.6, 0.7, 0.8]), st.sampled_from(["finished", "stopped"])),

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spaces.budget import Budget
-from spaces.draws import RandomDraw
-from spaces.fronts import hypervolume
-from spaces.inventory import Inventory
-from spaces.proposals import Rejected
-from spaces.records import Rung, TrialPlan, TrialResult
-from spaces.space import Space
-from spaces.spec import default_methods
+from spaces.model.budget import Budget
+from spaces.model.inventory import Inventory
+from spaces.pareto.front import hypervolume
+from spaces.space.proposal import Rejected
+from spaces.space.search_space import Space
+from spaces.space.suggesters import RandomDraw
+from spaces.spec.spec import default_methods
+from spaces.trials.records import Rung, TrialPlan, TrialResult
 from tests.bench.replay.policies import POLICIES, planned
 from tests.bench.replay.scores import Point, at, curve, steps_to, stopping
 from tests.bench.replay.settings import Policy, Setting, spec_of

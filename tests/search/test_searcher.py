@@ -14,22 +14,22 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.reconcile import reconcile
-from search.samplers import regional_sampler
-from search.searcher import PlannedSearch, plan_of
-from search.starts import earlier, given
-from search.study import DUPLICATE, REJECTED, TRIAL, open_study, rejected_count
-from spaces.budget import Budget
+from search.suggest.initial_points import earlier, given
+from search.suggest.samplers import regional_sampler
+from search.suggest.searcher import PlannedSearch, plan_of
+from search.suggest.study import DUPLICATE, REJECTED, TRIAL, open_study, rejected_count
+from search.suggest.study_trials import reconcile
 from spaces.errors import RequestError
-from spaces.inventory import Inventory
-from spaces.ledger import Ledger
-from spaces.proposals import signature
-from spaces.records import Rung, TrialPlan, TrialResult
-from spaces.space import Space
-from spaces.spec import SearchSpec, parse_spec
-from spaces.suggestions import suggestion
+from spaces.model.budget import Budget
+from spaces.model.inventory import Inventory
+from spaces.space.from_settings import suggestion
+from spaces.space.proposal import signature
+from spaces.space.search_space import Space
+from spaces.spec.spec import SearchSpec, parse_spec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import Rung, TrialPlan, TrialResult
 from tests.spaces.conftest import inventory as inventory
-from tracking.writer import SearchWriter
+from tracking.writing.search_writer import SearchWriter
 
 ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}
 

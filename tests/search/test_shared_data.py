@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import ray
 
-from search.cluster import start_here
-from search.phases import reference_plan, share
-from search.preflight import prepare
-from spaces.ledger import Ledger
-from spaces.records import TrialResult
-from spaces.spec import load_spec
+from search.driver.phases import reference_plan, share
+from search.driver.preflight import prepare
+from search.ray_cluster.connect import start_here
+from spaces.spec.spec import load_spec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import TrialResult
 from tests.conftest import Workplace
-from trainables.data.encoded import Array, EncodedTokens, fingerprint
+from trainables.data.encoded_split import Array, EncodedTokens, fingerprint
 from trainables.data.tables import Table
 from trainables.data.texts import TextEncoder
 from trainables.trial import SharedSearch, TrialTrainable

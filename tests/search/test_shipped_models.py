@@ -12,12 +12,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from peft import LoraConfig, get_peft_model
 
-from search.preflight import Prepared, prepare
+from search.driver.preflight import Prepared, prepare
 from spaces.errors import RequestError
-from spaces.methods.base import Configuration, Unfit
-from spaces.registry import configuration, methods
-from spaces.sections import Task
-from spaces.spec import SearchSpec
+from spaces.methods.base.method import Configuration, Unfit
+from spaces.methods.registry import configuration, methods
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec
 from tests.trainables.shipped_models import (
     change_config,
     letters,
@@ -29,10 +29,10 @@ from tests.trainables.shipped_models import (
     tokenizer,
 )
 from tests.trainables.tiny_models import FAMILIES, VOCABULARY
-from trainables.assemble import assemble
-from trainables.attach import merged
-from trainables.loop import Training
-from trainables.weights import build, initialise_fresh, training_dtype
+from trainables.adapters.attach import merged
+from trainables.base_model.weights import build, initialise_fresh, training_dtype
+from trainables.training.loop import Training
+from trainables.training.setup import assemble
 
 DECODERS = tuple(family for family in FAMILIES if family not in ("bert", "roberta", "distilbert", "vit", "t5"))
 HEADS = ("classifier", "score")

@@ -13,25 +13,25 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from search.bridge import Bridge
-from search.cluster import start_here
-from search.interruption import Interruption
-from search.phases import share
-from search.preflight import Prepared, prepare
-from search.progress import Display
-from search.recorder import Recorder
-from search.searcher import plan_of
-from search.stages import PlanList, run_stage
-from search.stoppers import make_stopper
-from spaces.draws import FixedDraw
-from spaces.ledger import Ledger
-from spaces.proposals import Proposal
-from spaces.records import Progress, TrialPlan, TrialResult
-from spaces.spec import load_spec
+from search.driver.early_stopping import make_stopper
+from search.driver.interruption import Interruption
+from search.driver.phases import share
+from search.driver.preflight import Prepared, prepare
+from search.driver.progress import Display
+from search.driver.recorder import Recorder
+from search.driver.tune_run import PlanList, run_stage
+from search.ray_cluster.connect import start_here
+from search.suggest.searcher import plan_of
+from spaces.space.proposal import Proposal
+from spaces.space.suggesters import FixedDraw
+from spaces.spec.spec import load_spec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import Progress, TrialPlan, TrialResult
 from tests.conftest import Workplace
-from tracking.reader import trials_document
-from tracking.writer import SearchWriter
+from tracking.queries import trials_document
+from tracking.writing.search_writer import SearchWriter
+from trainables.base_model.weights import SharedWeights
 from trainables.trial import SharedSearch
-from trainables.weights import SharedWeights
 
 pytestmark = pytest.mark.integration
 

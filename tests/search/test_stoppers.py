@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
-from search.stoppers import FrontStopper, make_stopper
-from spaces.ledger import Ledger
-from spaces.records import Rung, TrialPlan, TrialResult
-from spaces.spec import load_spec
-from spaces.stopping import KNOWN, FrontRule
+from search.driver.early_stopping import FrontStopper, make_stopper
+from spaces.pareto.stopping_rule import KNOWN, FrontRule
+from spaces.spec.spec import load_spec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import Rung, TrialPlan, TrialResult
 from tests.conftest import Workplace
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import run
-from spaces.budget import Budget
-from spaces.ledger import Ledger
-from spaces.records import Progress
+from search.cli.main import run
+from spaces.model.budget import Budget
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import Progress
 from tests.conftest import ADDRESSES, command
 from tests.tracking.examples import finished, make_spec, plan
-from tracking.client import connect
-from tracking.writer import SearchWriter
+from tracking.mlflow_store.client import connect
+from tracking.writing.search_writer import SearchWriter
 
 NAME = "étude"
 

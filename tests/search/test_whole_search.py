@@ -13,13 +13,13 @@ import jsonschema
 import pytest
 import yaml
 
-from search import home as search_home
-from search.commands.checking import DoctorDocument
-from search.commands.inspecting import CountDocument, ValidateDocument
-from spaces.budget import Budget
+from search.cli.check import CountDocument, ValidateDocument
+from search.cli.doctor import DoctorDocument
+from search.storage import search_folder
+from spaces.model.budget import Budget
 from tests.conftest import Workplace
-from tracking.documents import FrontDocument, SearchesDocument, TrialsDocument
-from tracking.writer import SearchWriter
+from tracking.documents.schemas import FrontDocument, SearchesDocument, TrialsDocument
+from tracking.writing.search_writer import SearchWriter
 
 pytestmark = pytest.mark.integration
 
@@ -126,7 +126,8 @@ def test_ledger_optuna_and_mlflow_agree(searched: Workplace) -> None:
 
 def test_front_is_read_without_torch_and_ray(searched: Workplace) -> None:
     script = (
-        "import sys; from search.cli import run; code = run(['front', 'mine', '--html', 'a.html', '--csv', 'a.csv']); "
+        "import sys; from search.cli.main import run; "
+        "code = run(['front', 'mine', '--html', 'a.html', '--csv', 'a.csv']); "
         "print(code, sorted({'torch', 'ray', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -257,7 +258,7 @@ def state(place: Workplace) -> str:
 def test_resume_of_a_finished_search_does_what_a_killed_driver_left_undone(searched: Workplace) -> None:
     """Its run in MLflow is ended, and a front that was written without run ids is written again."""
     front = read(searched, "front", "mine")
-    spec, identity = search_home.read(searched.home)
+    spec, identity = search_folder.read(searched.home)
     uri = f"sqlite:///{spec.storage}/mlflow.db"
     writer = SearchWriter(uri, spec, identity.search_id, searched.home)
     budget = Budget(front["budget"]["parameters"], front["budget"]["at_least"])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.word_order import (
+from search.demo.word_order import (
     WordOrderFiles,
     docstrings,
     first_sentence,
@@ -131,7 +131,7 @@ def test_absent_libraries_are_left_out_and_the_others_take_turns(
             text = " ".join(["alpha", "beta", "gamma", "delta", library, "abc"[number]])
             path.write_text(f'"""{text}."""')
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("search.word_order.LIBRARIES", ("word_order_absent", "word_order_one", "word_order_two"))
+    monkeypatch.setattr("search.demo.word_order.LIBRARIES", ("word_order_absent", "word_order_one", "word_order_two"))
     found = list(natural_sentences(0))
     assert [words[4] for words in found] == ["one", "two"] * 3
     with pytest.raises(RequestError, match="sentences = 12: the installed libraries hold 6; allowed: no more"):
@@ -152,7 +152,7 @@ def test_progress_counts_up_to_all(tmp_path: Path) -> None:
 
 def test_none_of_the_libraries_is_imported(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from search.word_order import LIBRARIES, write_word_order\n"
+        "import sys; from pathlib import Path; from search.demo.word_order import LIBRARIES, write_word_order\n"
         f"write_word_order(Path({str(tmp_path)!r}), sentences=24)\n"
         "print(sorted({*LIBRARIES} & {*sys.modules}))"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spaces.inventory import BaseParameter, Inventory, Kind, LinearLayer, TextInput
+from spaces.model.inventory import BaseParameter, Inventory, Kind, LinearLayer, TextInput
 
 WIDTH, WIDE, BLOCKS = 384, 1536, 6
 

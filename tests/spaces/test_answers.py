@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.answers import Answer, Point, above, answer, head_level, trusted_answer
-from spaces.fronts import front, knee
-from spaces.metrics import Mode
+from spaces.pareto.answers import Answer, Point, above, answer, head_level, trusted_answer
+from spaces.pareto.front import front, knee
+from spaces.spec.metrics import Mode
 
 EIGHTHS = st.integers(0, 8).map(lambda eighth: eighth / 8)
 POINTS = st.lists(st.tuples(EIGHTHS, st.integers(1, 1000), st.none() | EIGHTHS), max_size=12).map(

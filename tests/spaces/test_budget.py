@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.budget import Budget, resolve_budget
 from spaces.count import Count
 from spaces.errors import RequestError
-from spaces.sections import BudgetSection
+from spaces.model.budget import Budget, resolve_budget
+from spaces.spec.sections import BudgetSection
 
 
 def test_a_percentage_is_of_the_base_without_the_head() -> None:

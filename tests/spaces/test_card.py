@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import yaml
 
-from spaces.budget import resolve_budget
-from spaces.card import Card
-from spaces.draws import FixedDraw, RandomDraw
-from spaces.inventory import Inventory
-from spaces.registry import configuration, method, methods
-from spaces.space import Space
-from spaces.spec import SearchSpec, parse_spec
+from spaces.methods.registry import configuration, method, methods
+from spaces.model.budget import resolve_budget
+from spaces.model.inventory import Inventory
+from spaces.model_card.card import Card
+from spaces.space.search_space import Space
+from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.spec.spec import SearchSpec, parse_spec
 
 
 def card(name: str, inventory: Inventory) -> Card:

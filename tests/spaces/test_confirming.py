@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from spaces.confirming import (
+from spaces.pareto.significance import (
     Candidate,
     Score,
     Spread,
@@ -23,8 +23,8 @@ from spaces.confirming import (
     ties,
     told_apart,
 )
-from spaces.metrics import Mode
-from spaces.row_values import pack, unpack
+from spaces.spec.metrics import Mode
+from spaces.trials.row_values import pack, unpack
 
 NO_SEEDS = Spread(0.0, 0)
 SCORES = st.lists(st.integers(0, 100).map(lambda score: score / 100), min_size=2, max_size=6)

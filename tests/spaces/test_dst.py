@@ -11,14 +11,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from spaces.budget import Budget
 from spaces.errors import RequestError
-from spaces.inventory import Inventory, LinearLayer
-from spaces.methods.base import Unfit
+from spaces.methods.base.method import Unfit
 from spaces.methods.dst import DstConfiguration, Silo, shares, silos
+from spaces.methods.registry import method
 from spaces.methods.sparta import density_for, entries_at
-from spaces.registry import method
-from spaces.space import Space
+from spaces.model.budget import Budget
+from spaces.model.inventory import Inventory, LinearLayer
+from spaces.space.search_space import Space
 from tests.spaces.test_methods import PLACES, inventories
 
 DST = method("dst")

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from spaces.fronts import front, hypervolume, knee
-from spaces.metrics import Mode
+from spaces.pareto.front import front, hypervolume, knee
+from spaces.spec.metrics import Mode
 
 Point = tuple[float, int]  # quality, size
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from spaces.errors import RequestError
-from spaces.hints import FOREIGN, FOREIGN_METHODS
-from spaces.registry import methods
-from spaces.spec import SearchSpec, load_spec, parse_spec
+from spaces.methods.registry import methods
+from spaces.spec.hints import FOREIGN, FOREIGN_METHODS
+from spaces.spec.spec import SearchSpec, load_spec, parse_spec
 from tests.spaces.test_spec import MINIMAL
 
 

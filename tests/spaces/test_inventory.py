@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.inventory import LAYER_RANGES, TARGETS, Inventory, Kind, LayerRange, LinearLayer, Targets, select
+from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory, Kind, LayerRange, LinearLayer, Targets, select
 
 
 def names(layers: tuple[LinearLayer, ...]) -> list[str]:

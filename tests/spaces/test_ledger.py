@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from spaces.ledger import Ledger, Superseded
-from spaces.records import Rung, TrialPlan, TrialResult
+from spaces.trials.ledger import Ledger, Superseded
+from spaces.trials.records import Rung, TrialPlan, TrialResult
 
 
 def plan(trial: str = "0000") -> TrialPlan:
@@ -73,7 +73,7 @@ def test_a_rung_that_lacks_its_line_end_alone_is_kept(tmp_path: Path) -> None:
 
 def test_a_kill_leaves_whole_files_only(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from spaces.ledger import write_durably\n"
+        "import sys; from pathlib import Path; from spaces.trials.ledger import write_durably\n"
         "i = 0\n"
         "while True:\n"
         "    i += 1; write_durably(Path(sys.argv[1]) / 'result.json', 'x' * 20000 + str(i)); print(i, flush=True)\n"
@@ -112,7 +112,7 @@ def test_a_full_disk_leaves_a_file_as_it_was_and_is_named(tmp_path: Path) -> Non
     path = tmp_path / "record.json"
     path.write_text("before")
     script = (
-        "import resource, sys\nfrom pathlib import Path\nfrom spaces.ledger import write_durably\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom spaces.trials.ledger import write_durably\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"  # what a file may hold, as on a full disk
         "try:\n    write_durably(Path(sys.argv[1]), 'x' * 1000)\nexcept OSError as error:\n    print(error.filename)\n"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import Timeout
 
-from spaces.locks import FolderLock
+from spaces.files.locks import FolderLock
 
 
 def test_a_lock_is_held_by_one_and_makes_no_folder(tmp_path: Path) -> None:

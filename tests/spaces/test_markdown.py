@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from spaces.markdown import code_block, code_span
+from spaces.model_card.markdown import code_block, code_span
 
 READ = MarkdownIt("commonmark").enable("table")
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from spaces.inventory import LAYER_RANGES, TARGETS, Inventory, Kind, LinearLayer
-from spaces.knobs import Choice
-from spaces.methods.base import Unfit
+from spaces.methods.base.knobs import Choice
+from spaces.methods.base.method import Unfit
+from spaces.methods.registry import configuration, method, methods
 from spaces.methods.sparta import choose_entries, density_for, entries_at
-from spaces.registry import configuration, method, methods
+from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory, Kind, LinearLayer
 
 KINDS: tuple[Kind, ...] = ("query", "key", "value", "query_key_value", "output", "up", "gate", "down")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from spaces.inventory import BaseParameter, Inventory, LinearLayer
-from spaces.methods.base import Unfit
-from spaces.registry import configuration, method
+from spaces.methods.base.method import Unfit
+from spaces.methods.registry import configuration, method
+from spaces.model.inventory import BaseParameter, Inventory, LinearLayer
 
 
 def count(name: str, inventory: Inventory, **values: Any) -> tuple[int, int, int]:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from spaces.inventory import BaseParameter, Inventory, LinearLayer
-from spaces.methods.base import Unfit
+from spaces.methods.base.method import Unfit
+from spaces.methods.registry import configuration, method
 from spaces.methods.sparta import SpartaConfiguration, drawn_from, trained_entries
-from spaces.registry import configuration, method
+from spaces.model.inventory import BaseParameter, Inventory, LinearLayer
 
 SPARTA = method("sparta")
 LAYERS = tuple(

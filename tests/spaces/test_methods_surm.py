@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from spaces.budget import Budget
 from spaces.errors import RequestError
-from spaces.grid import divisors, grid
-from spaces.inventory import Inventory, LinearLayer
-from spaces.methods.base import Unfit
-from spaces.methods.surm import SurmConfiguration, surm_layers
+from spaces.methods._surm import SurmConfiguration, surm_layers
+from spaces.methods.base.block_grid import divisors, grid
+from spaces.methods.base.method import Unfit
+from spaces.methods.registry import configuration, method
 from spaces.methods.surm_kronecker import kronecker_shapes
-from spaces.registry import configuration, method
-from spaces.space import Space
+from spaces.model.budget import Budget
+from spaces.model.inventory import Inventory, LinearLayer
+from spaces.space.search_space import Space
 from tests.spaces.test_methods import PLACES, inventories
 
 FAMILIES = ("surm-circulant", "surm-toeplitz", "surm-kronecker", "surm-ldr")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.errors import RequestError
-from spaces.plain_values import check_plain, shortened
-from spaces.spec import parse_spec
+from spaces.spec.plain_values import check_plain, shortened
+from spaces.spec.spec import parse_spec
 
 SPEC = {"name": "a", "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 1}}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spaces.portable import portable
-from spaces.spec import SearchSpec, dump_spec, parse_spec
+from spaces.model_card.portable_spec import portable
+from spaces.spec.spec import SearchSpec, dump_spec, parse_spec
 
 SECRET = "/home/ada/secret"
 

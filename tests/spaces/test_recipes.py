@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import spaces
-from spaces.spec import load_spec
+from spaces.spec.spec import load_spec
 
 RECIPES = sorted((Path(spaces.__file__).parent / "recipes").glob("*.yaml"))
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from spaces.row_values import RowValues, average, pack, paired_error, unpack
+from spaces.trials.row_values import RowValues, average, pack, paired_error, unpack
 
 LIMIT = 2_100  # characters
 

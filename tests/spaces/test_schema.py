@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from spaces.errors import RequestError
-from spaces.methods.base import AnyMethod
-from spaces.metrics import METRICS
-from spaces.registry import methods
-from spaces.schema import spec_schema
-from spaces.spec import dump_spec, parse_spec
+from spaces.methods.base.method import AnyMethod
+from spaces.methods.registry import methods
+from spaces.spec.metrics import METRICS
+from spaces.spec.schema import spec_schema
+from spaces.spec.spec import dump_spec, parse_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECK = jsonschema.Draft202012Validator(spec_schema())

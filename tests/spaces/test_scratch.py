@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spaces.scratch import clear_left_behind, scratch
+from spaces.files.scratch import clear_left_behind, scratch
 
 KILLED = (
-    "import os, signal, sys\nfrom pathlib import Path\nfrom spaces.scratch import scratch\n"
+    "import os, signal, sys\nfrom pathlib import Path\nfrom spaces.files.scratch import scratch\n"
     "with scratch(Path(sys.argv[1])) as folder:\n"
     "    (folder / 'half').touch()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
 )

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces.budget import Budget
-from spaces.draws import FixedDraw, RandomDraw
 from spaces.errors import RequestError
-from spaces.inventory import LAYER_RANGES, TARGETS, Inventory
-from spaces.methods.base import Unfit
-from spaces.proposals import Proposal, Rejected
-from spaces.registry import configuration, method
-from spaces.space import Space
+from spaces.methods.base.method import Unfit
+from spaces.methods.registry import configuration, method
+from spaces.model.budget import Budget
+from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory
+from spaces.space.proposal import Proposal, Rejected
+from spaces.space.search_space import Space
+from spaces.space.suggesters import FixedDraw, RandomDraw
 from tests.spaces.conftest import BLOCKS, WIDTH
 
 ALL = {name: {} for name in ("lora", "sparta", "surm-circulant", "dst", "full")}

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.errors import RequestError
-from spaces.registry import methods
-from spaces.spec import apply_override, dump_spec, load_spec, parse_spec
+from spaces.methods.registry import methods
+from spaces.spec.spec import apply_override, dump_spec, load_spec, parse_spec
 
 MINIMAL: dict[str, Any] = {
     "name": "mine",
@@ -140,7 +140,7 @@ def test_an_override_sets_exactly_its_path(keys: list[str], value: int) -> None:
 
 def test_spaces_needs_no_torch_and_no_ray() -> None:
     script = (
-        "import sys, spaces.spec, spaces.space, spaces.card\n"
+        "import sys, spaces.spec.spec, spaces.space.search_space, spaces.model_card.card\n"
         "print(sorted({'torch', 'ray', 'mlflow'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

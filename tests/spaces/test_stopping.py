@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces.metrics import METRICS, standard_error
-from spaces.stopping import CONFIDENCE, KNOWN, REGION, FrontRule, Seen
+from spaces.pareto.stopping_rule import CONFIDENCE, KNOWN, REGION, FrontRule, Seen
+from spaces.spec.metrics import METRICS, standard_error
 
 TRIALS = st.lists(
     st.tuples(st.integers(1, 100_000), st.floats(0.5, 0.9).map(lambda value: round(value, 2))), max_size=40

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from spaces import subsets
+from spaces.methods.base import random_subsets
+from spaces.methods.base.random_subsets import bernoulli_count, bernoulli_probability, exact_counts, places
 from spaces.methods.sparta import choose_entries
-from spaces.subsets import bernoulli_count, bernoulli_probability, exact_counts, places
 
 DRAWS = 4_000
 UNLIKELY = 1e-4
@@ -33,7 +33,7 @@ def likelihood(found: Iterable[object], expected: Mapping[object, float]) -> flo
 @pytest.mark.parametrize("block", [1 << 18, 2], ids=["one block", "several blocks"])
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_every_subset_is_as_likely_as_any_other(block: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subsets, "_BLOCK", block)
+    monkeypatch.setattr(random_subsets, "_BLOCK", block)
     starts = np.array([0, 2, 5])
     drawn = []
     for seed in range(DRAWS):

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spaces.budget import Budget
-from spaces.draws import FixedDraw, RandomDraw
 from spaces.errors import RequestError
-from spaces.inventory import Inventory
-from spaces.proposals import Rejected
-from spaces.registry import method
-from spaces.space import Space
-from spaces.suggestions import suggestion
+from spaces.methods.registry import method
+from spaces.model.budget import Budget
+from spaces.model.inventory import Inventory
+from spaces.space.from_settings import suggestion
+from spaces.space.proposal import Rejected
+from spaces.space.search_space import Space
+from spaces.space.suggesters import FixedDraw, RandomDraw
 
 ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.fronts import front
-from spaces.thinness import ROOM, Gap, draw_size, gaps
+from spaces.pareto.front import front
+from spaces.pareto.gaps import ROOM, Gap, draw_size, gaps
 
 AT_LEAST, BUDGET, REFERENCE = 100.0, 100_000.0, 0.5
 points = st.lists(st.tuples(st.floats(0.51, 0.99), st.integers(50, 100_000).map(float)), max_size=8).map(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spaces.spec import SearchSpec
+from spaces.spec.spec import SearchSpec
 from tests.tracking.examples import Server, make_spec
-from tracking.client import connect
+from tracking.mlflow_store.client import connect
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from spaces.budget import Budget
-from spaces.metrics import METRICS
-from spaces.records import Kind, Rung, State, TrialPlan, TrialResult
-from spaces.spec import SearchSpec, parse_spec
-from tracking.rows import SearchRow, TrialRow
-from tracking.tags import SearchFacts
+from spaces.model.budget import Budget
+from spaces.spec.metrics import METRICS
+from spaces.spec.spec import SearchSpec, parse_spec
+from spaces.trials.records import Kind, Rung, State, TrialPlan, TrialResult
+from tracking.mlflow_store.runs import SearchRow, TrialRow
+from tracking.mlflow_store.tags import SearchFacts
 
 
 def plan(trial: str, *, kind: Kind = "trial", parameters: int = 1000, confirms: str | None = None) -> TrialPlan:

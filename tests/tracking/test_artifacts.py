@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from spaces.budget import Budget
 from spaces.errors import RequestError, WorkError
-from spaces.spec import SearchSpec
+from spaces.model.budget import Budget
+from spaces.spec.spec import SearchSpec
 from tests.tracking.examples import plan
-from tracking.artifacts import fetch_adapter, fetch_spec
-from tracking.client import connect
-from tracking.reader import trials_document
-from tracking.writer import SearchWriter
+from tracking.mlflow_store.artifacts import fetch_adapter, fetch_spec
+from tracking.mlflow_store.client import connect
+from tracking.queries import trials_document
+from tracking.writing.search_writer import SearchWriter
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from spaces.errors import RequestError, WorkError
-from tracking.client import artifact_root, connect, ensure_experiment, one_line, reading
+from tracking.mlflow_store.client import artifact_root, connect, ensure_experiment, one_line, reading
 
 
 def test_an_experiment_is_made_once_with_its_artifacts_beside_the_database(uri: str, storage: Path) -> None:
@@ -99,7 +99,7 @@ from spaces.budget import Budget
 from tracking.reader import front_document, searches_document, trials_document
 from tracking.uri import resolve_uri
 from tracking.writer import SearchWriter
-import tracking.artifacts, tracking.plots, tracking.tables
+import tracking.mlflow_store.artifacts, tracking.reports.plots, tracking.reports.tables
 
 storage = Path("runs")
 spec = make_spec(storage)
@@ -111,7 +111,7 @@ writer.end_trial(plan("0000"), finished(0.75))
 writer.end_search("finished")
 assert writer.close(60) == 0
 front_document(uri, "demo"), trials_document(uri, "demo"), searches_document(uri)
-tracking.artifacts.fetch_spec(uri, front_document(uri, "demo").front[0].run_id)
+tracking.mlflow_store.artifacts.fetch_spec(uri, front_document(uri, "demo").front[0].run_id)
 assert not {"torch", "ray"} & set(sys.modules), "heavy imports"
 """
 

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from spaces.errors import RequestError
 from tests.tracking.examples import REFERENCE, make_spec, rows, search_row, trial_row
-from tracking.comparison import compare
-from tracking.documents import ComparisonDocument, FrontDocument
-from tracking.plots import draw_html, draw_png
-from tracking.rows import TrialRow
-from tracking.tables import comparison_tables, differences_note
-from tracking.views import build_front
+from tracking.documents.building import build_front
+from tracking.documents.schemas import ComparisonDocument, FrontDocument
+from tracking.mlflow_store.runs import TrialRow
+from tracking.reports.comparison import compare
+from tracking.reports.plots import draw_html, draw_png
+from tracking.reports.tables import comparison_tables, differences_note
 
 
 def document(name: str, trials: list[TrialRow], metric: str = "accuracy", *, confirmed: bool = False) -> FrontDocument:

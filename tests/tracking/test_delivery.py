@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from spaces.spec import SearchSpec
-from tracking.client import connect
-from tracking.delivery import Delivery, Refused
-from tracking.events import End, Event, Log, Metric, Start, Text, Upload
-from tracking.outbox import Outbox
-from tracking.tags import KIND, SEARCH_ID, TRIAL
-from tracking.writer import SearchWriter
+from spaces.spec.spec import SearchSpec
+from tracking.mlflow_store.client import connect
+from tracking.mlflow_store.tags import KIND, SEARCH_ID, TRIAL
+from tracking.writing.delivery import Delivery, Refused
+from tracking.writing.events import End, Event, Log, Metric, Start, Text, Upload
+from tracking.writing.outbox import Outbox
+from tracking.writing.search_writer import SearchWriter
 
 PARENT = Start(trial=None, time=1_000, name="demo", tags={KIND: "search", SEARCH_ID: "id"})
 CHILD = Start(trial="0001", time=2_000, name="0001 lora", tags={KIND: "trial", SEARCH_ID: "id", TRIAL: "0001"})
@@ -169,7 +169,7 @@ def test_a_server_that_is_not_there_is_a_failure_and_no_refusal(storage: Path) -
 def test_one_bad_event_does_not_keep_the_others_back(
     delivery: Delivery, uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "tracking.outbox"):
+    with caplog.at_level(logging.WARNING, "tracking.writing.outbox"):
         outbox = Outbox(tmp_path / "home", delivery)
         outbox.append(
             PARENT,
@@ -200,7 +200,7 @@ def test_a_store_that_fails_for_long_holds_nothing_else_back(
         with pytest.raises(Exception, match="mlartifacts") as error:
             delivery.send([event])
         assert not isinstance(error.value, Refused)
-    monkeypatch.setattr("tracking.delivery._STORE_PATIENCE", 0.0)
+    monkeypatch.setattr("tracking.writing.delivery._STORE_PATIENCE", 0.0)
     for event in uploads:
         with pytest.raises(Refused, match=r"the artifact store fails: .*mlartifacts"):
             delivery.send([event])

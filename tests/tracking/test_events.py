@@ -11,7 +11,7 @@ from mlflow.entities import Metric as MlflowMetric
 from mlflow.entities import Param, RunTag
 from mlflow.utils.validation import _validate_batch_log_limits
 
-from tracking.events import End, Event, Log, Metric, Start, Text, Upload, parse, requests, started, stretch
+from tracking.writing.events import End, Event, Log, Metric, Start, Text, Upload, parse, requests, started, stretch
 
 names = st.text("abc", min_size=1, max_size=2)
 trials = st.sampled_from([None, "0001", "0002"])

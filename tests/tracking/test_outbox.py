@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracking.delivery import Refused
-from tracking.events import End, Event, Log, Start
-from tracking.outbox import Outbox
+from tracking.writing.delivery import Refused
+from tracking.writing.events import End, Event, Log, Start
+from tracking.writing.outbox import Outbox
 
 LONG = 30.0
 
@@ -194,7 +194,7 @@ def test_a_refused_event_is_named_and_dropped_and_its_neighbours_arrive(
     waiting = Outbox(home, Receiver(failing(10**9)))
     waiting.append(*(log(number) for number in range(6)))
     waiting.close(0.0)
-    with caplog.at_level(logging.WARNING, "tracking.outbox"):
+    with caplog.at_level(logging.WARNING, "tracking.writing.outbox"):
         caplog.clear()
         assert Outbox(home, receiver).close(LONG) == 0
     assert receiver.taken == [log(number) for number in (0, 1, 2, 4, 5)]
@@ -208,7 +208,7 @@ def test_a_line_that_is_no_event_is_dropped(tmp_path: Path, caplog: pytest.LogCa
     good = log(1).model_dump_json().encode()
     (tmp_path / "outbox.jsonl").write_bytes(good + b'\n{"event": "from the future"}\n' + good + b"\n")
     receiver = Receiver()
-    with caplog.at_level(logging.WARNING, "tracking.outbox"):
+    with caplog.at_level(logging.WARNING, "tracking.writing.outbox"):
         outbox = Outbox(tmp_path, receiver)
         assert outbox.close(LONG) == 0
     assert receiver.taken == [log(1), log(1)]

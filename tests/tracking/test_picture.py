@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.budget import Budget
+from spaces.model.budget import Budget
 from tests.tracking.examples import REFERENCE, rows, search_row, trial_row
-from tracking.documents import FrontDocument, TrialsDocument
-from tracking.picture import Dot, compose, number
-from tracking.rows import TrialRow
-from tracking.views import build_front, build_trials
+from tracking.documents.building import build_front, build_trials
+from tracking.documents.schemas import FrontDocument, TrialsDocument
+from tracking.mlflow_store.runs import TrialRow
+from tracking.reports.figure import Dot, compose, number
 
 
 def documents(trials: Sequence[TrialRow], metric: str = "accuracy") -> tuple[FrontDocument, TrialsDocument]:

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from spaces.budget import Budget
+from spaces.model.budget import Budget
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 from tests.tracking.test_picture import documents
-from tracking.plots import front_html, front_png
-from tracking.rows import TrialRow
-from tracking.views import build_front, build_trials
+from tracking.documents.building import build_front, build_trials
+from tracking.mlflow_store.runs import TrialRow
+from tracking.reports.plots import front_html, front_png
 
 TRIALS = [
     REFERENCE,

@@ -11,20 +11,20 @@ import jsonschema
 import numpy as np
 import pytest
 
-from spaces.budget import Budget
 from spaces.errors import RequestError, WorkError
-from spaces.records import Rung, TrialResult
-from spaces.row_values import pack
-from spaces.spec import SearchSpec
+from spaces.model.budget import Budget
+from spaces.spec.spec import SearchSpec
+from spaces.trials.records import Rung, TrialResult
+from spaces.trials.row_values import pack
 from tests.tracking.examples import finished, make_spec, plan
-from tracking import rows
-from tracking.client import connect
-from tracking.documents import Axis, SearchesDocument, Ties
-from tracking.reader import front_document, searches_document, trials_document
-from tracking.rows import deleted_trials, find_search, list_searches, read_confirmations, read_trials
-from tracking.tags import ROW_VALUES
-from tracking.views import build_front
-from tracking.writer import SearchWriter
+from tracking.documents.building import build_front
+from tracking.documents.schemas import Axis, SearchesDocument, Ties
+from tracking.mlflow_store import runs
+from tracking.mlflow_store.client import connect
+from tracking.mlflow_store.runs import deleted_trials, find_search, list_searches, read_confirmations, read_trials
+from tracking.mlflow_store.tags import ROW_VALUES
+from tracking.queries import front_document, searches_document, trials_document
+from tracking.writing.search_writer import SearchWriter
 
 
 def write(uri: str, spec: SearchSpec, search_id: str, qualities: list[float], *, end: bool = True) -> None:
@@ -83,7 +83,7 @@ def test_trials_of_many_pages_are_all_read_in_order(
     for trial in ("10000", "9999"):
         writer.start_trial(plan(trial))
     assert writer.close(60) == 0
-    monkeypatch.setattr(rows, "_PAGE", 2)
+    monkeypatch.setattr(runs, "_PAGE", 2)
     client = connect(uri)
     found = read_trials(client, find_search(client, "demo"))
     trials = [row.plan.trial for row in found if row.plan.kind == "trial"]
@@ -93,7 +93,7 @@ def test_trials_of_many_pages_are_all_read_in_order(
 def test_searches_of_all_experiments_are_listed_newest_first(
     uri: str, storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "_PAGE", 1)
+    monkeypatch.setattr(runs, "_PAGE", 1)
     for number, experiment in enumerate(["paretune", "other", "paretune"]):
         write(uri, make_spec(storage, f"search-{number}", experiment), f"id-{number}", [0.6])
     document = searches_document(uri)
@@ -189,7 +189,7 @@ def test_the_front_is_that_of_all_trials_though_few_are_read(
         if number % 3 == 0 and number % 5:
             writer.set_confirmed(one.trial, round(generator.random(), 1), generator.choice([0.01, 0.1, 0.3]), None, 2)
     assert writer.close(60) == 0
-    monkeypatch.setattr(rows, "_FRONT_PAGE", 3)
+    monkeypatch.setattr(runs, "_FRONT_PAGE", 3)
     found = front_document(uri, "demo", confirmed=confirmed, axis=axis)
     client = connect(uri)
     search = find_search(client, "demo")

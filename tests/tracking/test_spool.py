@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import Timeout
 
-from tracking.spool import Entry, Spool
+from tracking.writing.outbox_file import Entry, Spool
 
 
 def test_lines_come_back_in_order_with_their_ends(tmp_path: Path) -> None:

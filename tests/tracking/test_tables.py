@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from spaces.row_values import pack
+from spaces.trials.row_values import pack
 from tests.tracking.examples import REFERENCE, search_row, trial_row
-from tracking.documents import FrontDocument, FrontPoint, TrialsDocument
-from tracking.tables import answer_note, front_csv, front_table, ties_note, trials_table
-from tracking.views import build_front, build_trials
+from tracking.documents.building import build_front, build_trials
+from tracking.documents.schemas import FrontDocument, FrontPoint, TrialsDocument
+from tracking.reports.tables import answer_note, front_csv, front_table, ties_note, trials_table
 
 TRIALS = [
     REFERENCE,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spaces.errors import RequestError
-from tracking.uri import absolute_file, probe, redact, resolve_uri, sqlite_file
+from tracking.mlflow_store.uri import absolute_file, probe, redact, resolve_uri, sqlite_file
 
 
 @pytest.fixture

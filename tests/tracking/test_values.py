@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tracking.examples import make_spec
-from tracking.values import clean, flat, metrics, without_passwords
+from tracking.writing.encoding import clean, flat, metrics, without_passwords
 
 
 def test_nested_settings_become_dotted_names() -> None:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces.fronts import hypervolume
-from spaces.row_values import pack
+from spaces.pareto.front import hypervolume
+from spaces.trials.row_values import pack
 from tests.tracking.examples import REFERENCE, plan, rows, search_row, trial_row
-from tracking.documents import Axis, FrontDocument, SearchEntry, TrialsDocument
-from tracking.rows import TrialRow
-from tracking.views import build_front, build_search, build_trials, is_near_head
+from tracking.documents.building import build_front, build_search, build_trials, is_near_head
+from tracking.documents.schemas import Axis, FrontDocument, SearchEntry, TrialsDocument
+from tracking.mlflow_store.runs import TrialRow
 
 
 @given(rows, st.sampled_from(["accuracy", "loss"]))

@@ -11,13 +11,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from spaces.budget import Budget
-from spaces.records import Rung, State, TrialResult
-from spaces.spec import SearchSpec
+from spaces.model.budget import Budget
+from spaces.spec.spec import SearchSpec
+from spaces.trials.records import Rung, State, TrialResult
 from tests.tracking.examples import finished, plan
-from tracking.client import connect
-from tracking.spool import Spool
-from tracking.writer import SearchState, SearchWriter
+from tracking.mlflow_store.client import connect
+from tracking.writing.outbox_file import Spool
+from tracking.writing.search_writer import SearchState, SearchWriter
 
 BUDGET = Budget(50_000, 50, bytes=200_000)
 

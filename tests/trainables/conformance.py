@@ -20,13 +20,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from spaces.errors import RequestError
-from spaces.methods.base import Configuration, Unfit
-from spaces.registry import method
+from spaces.methods.base.method import Configuration, Unfit
+from spaces.methods.registry import method
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.test_counts import OURS, configurations, fits
 from tests.trainables.tiny_models import ALL, BERT, CAUSAL_GPT2, GPT2, LLAMA, ROBERTA, Tiny
 from tests.trainables.training import attached, close, home, loss, moved, train, usual
-from trainables.attach import attach, merged
+from trainables.adapters.attach import attach, merged
 
 F = TypeVar("F", bound=Callable[..., None])
 USUAL = ((BERT, GPT2, CAUSAL_GPT2), (BERT, GPT2))

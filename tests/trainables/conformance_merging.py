@@ -10,14 +10,14 @@ import torch
 from peft import PeftModel
 
 from spaces.errors import RequestError
-from spaces.methods.base import Configuration
+from spaces.methods.base.method import Configuration
 from tests.trainables.conformance import Conformance, on
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.test_counts import OURS
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from tests.trainables.training import close, moved
-from trainables.attach import merged
-from trainables.inventory import inside
+from trainables.adapters.attach import merged
+from trainables.base_model.inventory import inside
 
 
 class Merging(Conformance):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
-from spaces.inventory import Inventory
-from trainables.attach import base_name, trained_parameters
-from trainables.inventory import inside
+from spaces.model.inventory import Inventory
+from trainables.adapters.attach import base_name, trained_parameters
+from trainables.base_model.inventory import inside
 
 
 def parameter_groups(model: nn.Module, inventory: Inventory) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

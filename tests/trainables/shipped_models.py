@@ -19,11 +19,11 @@ from transformers import (
     ViTImageProcessorPil,
 )
 
-from spaces.sections import Task
-from spaces.spec import SearchSpec, parse_spec
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec, parse_spec
 from tests.conftest import WORDS
 from tests.trainables.tiny_models import VOCABULARY, Tiny
-from trainables.weights import task_class
+from trainables.base_model.weights import task_class
 
 PAD, END, UNKNOWN = "[PAD]", "</s>", "[UNK]"
 _WORDS = " ".join([*WORDS.values(), "the film was and so"]).split()

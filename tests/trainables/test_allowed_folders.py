@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from spaces.errors import RequestError, WorkError
-from spaces.spec import SearchSpec, parse_spec
+from spaces.spec.spec import SearchSpec, parse_spec
 from trainables.allowed_folders import check_inside, confined_reading, open_inside, reading_only
 
 SECRET = "root:x:0:0"

@@ -11,11 +11,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from spaces.methods.base import Unfit
-from spaces.registry import configuration, method, methods
+from spaces.methods.base.method import Unfit
+from spaces.methods.registry import configuration, method, methods
 from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
-from trainables.attach import attach
-from trainables.base_identity import base_identity, check_base
+from trainables.adapters.attach import attach
+from trainables.base_model.identity import base_identity, check_base
 from trainables.methods.sparta import SpartaConfig
 
 OWN = ("sparta", "surm-circulant", "dst", "full")

@@ -11,13 +11,13 @@ import pytest
 import torch
 from peft import PeftModel
 
-from spaces.knobs import Choice
-from spaces.registry import method, methods
-from trainables import capabilities
-from trainables.capabilities import Capabilities, probe
-from trainables.methods.base import Adapter, NoStockForm, StockForm
+import trainables
+from spaces.methods.base.knobs import Choice
+from spaces.methods.registry import method, methods
+from trainables.capabilities.probe import Capabilities, probe
+from trainables.methods.registry import adapters
 from trainables.methods.sparta import Sparta, SpartaLayer
-from trainables.registry import adapters
+from trainables.tuners.adapter import Adapter, NoStockForm, StockForm
 
 KNOWN = {
     # merge, several adapters, quantised base, stock form, conversion to LoRA, Conv1D
@@ -80,7 +80,7 @@ def test_every_method_is_tried(name: str) -> None:
     found = probe(name)
     assert torch.equal(torch.get_rng_state(), random)
     assert found == KNOWN[name]
-    shipped = json.loads((Path(capabilities.__file__).parent / "capabilities.json").read_text())["methods"]
+    shipped = json.loads((Path(trainables.__file__).parent / "capabilities.json").read_text())["methods"]
     assert shipped[name] == asdict(found), "python -m search.known_capabilities writes the file anew"
 
 

@@ -11,9 +11,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from spaces.errors import RequestError
-from spaces.sections import ModelSection, Task
+from spaces.spec.sections import ModelSection, Task
 from tests.trainables.tiny_models import ALL, Tiny
-from trainables.weights import fresh_parameters, load_config, load_weights
+from trainables.base_model.weights import fresh_parameters, load_config, load_weights
 
 LABELS = ("a", "b")
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.trainables.test_methods_surm import CONFIGS, FAMILIES, adapted
-from trainables.methods import surm_layer, surm_toeplitz
-from trainables.methods.surm_layer import SurmLayer
-from trainables.structured.circulant import correlation
-from trainables.structured.circulant import dense as circulant
+from trainables.methods.surm import toeplitz
+from trainables.methods.surm.layer import SurmLayer
+from trainables.tuners.structured.circulant import correlation
+from trainables.tuners.structured.circulant import dense as circulant
 
 
 def result(layer: SurmLayer, x: Tensor, per_side: float) -> tuple[Tensor, dict[str, Tensor], str]:
@@ -24,7 +24,7 @@ def result(layer: SurmLayer, x: Tensor, per_side: float) -> tuple[Tensor, dict[s
     inputs = x.clone().requires_grad_()
     leaves = {"x": inputs} | {name: one for name, one in layer.named_parameters() if one.requires_grad}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surm_layer, "TOKENS_PER_SIDE", per_side)
+        patch.setattr(layer, "TOKENS_PER_SIDE", per_side)
         out = layer(inputs)
     found = torch.autograd.grad(out.square().sum(), list(leaves.values()))
     return out, dict(zip(leaves, found, strict=True)), out.grad_fn.name() if out.grad_fn else ""
@@ -45,7 +45,7 @@ def test_the_output_and_all_gradients_are_those_of_an_update_beside_the_weight(n
     shape = (*data.draw(st.lists(st.integers(1, 3), max_size=2)), columns)
     x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surm_toeplitz, "DENSE_ORDER", data.draw(st.sampled_from([0, 99])))
+        patch.setattr(toeplitz, "DENSE_ORDER", data.draw(st.sampled_from([0, 99])))
         out, gradients, made_by = result(layer, x, 0)
     expected, wanted, beside = result(layer, x, float("inf"))
     assert "ComposedProduct" in made_by

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from peft import get_peft_model
 
-from spaces.registry import methods
+from spaces.methods.registry import methods
 from tests.trainables.conformance import Conformance, Own, Prompting
 from tests.trainables.conformance_merging import Merging, OneAtATime
 from tests.trainables.tiny_models import BERT, Tiny

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
-from spaces.inventory import LAYER_RANGES, TARGETS
-from spaces.methods.base import Configuration, Unfit
-from spaces.registry import method, methods
+from spaces.methods.base.method import Configuration, Unfit
+from spaces.methods.registry import method, methods
+from spaces.model.inventory import LAYER_RANGES, TARGETS
 from tests.trainables.shipped import adapter_bytes, adapter_tensors, parameter_groups
 from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
-from trainables.attach import attach, head_only
-from trainables.inventory import inside, inventory_of
-from trainables.registry import adapters
+from trainables.adapters.attach import attach, head_only
+from trainables.base_model.inventory import inside, inventory_of
+from trainables.methods.registry import adapters
 
 PLACES = st.fixed_dictionaries(
     {"targets": st.sampled_from(TARGETS), "layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 5))}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.data.batches import POOL, batches, evaluation_batches, first_visits
-from trainables.data.encoded import EncodedTokens, end_to_end, offsets_of
+from trainables.data.encoded_split import EncodedTokens, end_to_end, offsets_of
 
 sizes = st.integers(1, 40)
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.errors import RequestError
-from trainables.data.columns import (
+from trainables.data.column_checks import (
     check_distinct,
     check_twins,
     class_names,

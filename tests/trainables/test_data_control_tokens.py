@@ -20,8 +20,8 @@ from trainables.data.control_tokens import (
     encode,
     read_as_text,
 )
-from trainables.data.encode import encoder
-from trainables.data.responses import ResponseEncoder
+from trainables.data.encoders import encoder
+from trainables.data.prompts import ResponseEncoder
 from trainables.data.texts import TextEncoder
 from trainables.data.tokenizer import save_tokenizer
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from spaces.errors import RequestError
-from spaces.sections import HubSource
+from spaces.spec.sections import HubSource
 from trainables.allowed_folders import reading_only
 from trainables.data.data_set_files import own_files
 from trainables.data.images import open_image

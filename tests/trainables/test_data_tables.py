@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spaces.errors import RequestError
-from spaces.sections import HubSource
-from trainables.data.columns import class_names, numbers, texts
+from spaces.spec.sections import HubSource
+from trainables.data.column_checks import class_names, numbers, texts
 from trainables.data.tables import Table, read_table
 
 COLUMNS = [("data.text", "text"), ("data.label", "label")]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spaces.methods.sparta import choose_entries
-from trainables import gathered
-from trainables.entry_gradients import Entries, Way, cheapest
+from trainables.tuners.sparse import numba_kernels
+from trainables.tuners.sparse.entry_gradients import Entries, Way, cheapest
 
 WAYS: tuple[Way, ...] = get_args(Way)
 SIDES = st.integers(1, 12)
@@ -59,8 +59,8 @@ def test_compiled_code_takes_any_number_of_tokens(tokens: int, rows: int, column
 
 @pytest.mark.parametrize("way", ["gathered", "turned"])
 def test_threads_share_the_tokens_and_change_nothing(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathered, "_ALONE", 50)
-    monkeypatch.setattr(gathered, "_TOKENS", 3)
+    monkeypatch.setattr(numba_kernels, "_ALONE", 50)
+    monkeypatch.setattr(numba_kernels, "_TOKENS", 3)
     entries = entries_of(8, 9, 31)
     left, right = factors(11, 8, 9, torch.float32)
     found = []
@@ -87,13 +87,13 @@ def test_what_is_compiled_need_not_be_kept(monkeypatch: pytest.MonkeyPatch) -> N
         return compile_function(**options)
 
     monkeypatch.setattr(numba, "njit", refusing)
-    gathered._compiled.cache_clear()
+    numba_kernels._compiled.cache_clear()
     try:
         entries = entries_of(8, 9, 31)
         left, right = factors(6, 8, 9, torch.float32)
         torch.testing.assert_close(entries.product(left, right, "gathered"), entries.product(left, right, "dense"))
     finally:
-        gathered._compiled.cache_clear()
+        numba_kernels._compiled.cache_clear()
 
 
 def test_on_a_gpu_entries_are_sampled_where_they_are_few_of_a_large_weight() -> None:

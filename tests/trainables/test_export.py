@@ -14,20 +14,20 @@ from peft import PeftConfig
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from spaces.card import Card
 from spaces.errors import RequestError, WorkError
-from spaces.registry import configuration, method
-from spaces.sections import Task
-from spaces.spec import SearchSpec, load_spec
+from spaces.methods.registry import configuration, method
+from spaces.model_card.card import Card
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec, load_spec
 from tests.conftest import Workplace
 from tests.trainables.shipped_models import model_of, ship, spec_of
-from trainables.attach import attach, trained_parameters
-from trainables.export import export
-from trainables.inventory import inventory_of
-from trainables.loading import ADAPTER_WEIGHTS, load_export, write_base, write_labels
-from trainables.stock import verify_stock
-from trainables.verification import save_verification, verify
-from trainables.weights import build, load_config, load_weights
+from trainables.adapters.attach import attach, trained_parameters
+from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, load_export, write_base, write_labels
+from trainables.adapters.verification import save_verification, verify
+from trainables.base_model.inventory import inventory_of
+from trainables.base_model.weights import build, load_config, load_weights
+from trainables.exporting.export import export
+from trainables.exporting.stock import verify_stock
 
 LABELS = ("bad", "good")
 Trained = Callable[[str], tuple[Path, Card]]

@@ -11,9 +11,9 @@ from transformers import AutoTokenizer, BertConfig, GPTNeoXConfig, ResNetConfig
 from transformers.pytorch_utils import Conv1D
 
 from spaces.errors import RequestError
-from spaces.sections import Task
+from spaces.spec.sections import Task
 from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
-from trainables.inventory import inside, inventory_of, meta_model
+from trainables.base_model.inventory import inside, inventory_of, meta_model
 
 SEPARATE = {"query": 1, "key": 1, "value": 1, "output": 1}
 ENCODER = SEPARATE | {"up": 1, "down": 1}

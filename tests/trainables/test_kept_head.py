@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import BertConfig
 
-from spaces.sections import ModelSection, Task
+from spaces.spec.sections import ModelSection, Task
 from tests.trainables.shipped_models import model_of, ship
 from tests.trainables.tiny_models import TASKS
-from trainables.kept_head import matching, own_names
-from trainables.weights import SharedWeights, build, load_config, load_weights
+from trainables.base_model.kept_head import matching, own_names
+from trainables.base_model.weights import SharedWeights, build, load_config, load_weights
 
 HEADS = [family for family in TASKS if family not in ("gemma", "gemma2", "mistral", "qwen2")]  # as of Llama
 

@@ -21,20 +21,20 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, ViTConfig, ViTImageProcessor, ViTModel
 
-from spaces.card import Card
-from spaces.loading_code import FOLDER
-from spaces.registry import configuration, method
-from spaces.sections import Task
-from spaces.spec import SearchSpec, load_spec
+from spaces.methods.registry import configuration, method
+from spaces.model_card.card import Card
+from spaces.model_card.loading_code import FOLDER
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec, load_spec
 from tests.conftest import Workplace
-from trainables.attach import attach, trained_parameters
-from trainables.data.encoded import IGNORED_LABEL
+from trainables.adapters.attach import attach, trained_parameters
+from trainables.adapters.saved_folder import write_base, write_labels
+from trainables.adapters.verification import FILE, ROWS, save_verification
+from trainables.base_model.inventory import inventory_of
+from trainables.base_model.weights import build, load_config, load_weights
+from trainables.data.encoded_split import IGNORED_LABEL
 from trainables.data.splits import load_splits
-from trainables.export import export
-from trainables.inventory import inventory_of
-from trainables.loading import write_base, write_labels
-from trainables.verification import FILE, ROWS, save_verification
-from trainables.weights import build, load_config, load_weights
+from trainables.exporting.export import export
 
 FORMS = ("merged", "stock", "lora", "peft")  # the last makes PEFT know our tuners; the others must do without
 

@@ -12,18 +12,18 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from spaces.registry import configuration as configuration_of
-from spaces.sections import Task, TrainingSection
-from spaces.spec import load_spec
+from spaces.methods.registry import configuration as configuration_of
+from spaces.spec.sections import Task, TrainingSection
+from spaces.spec.spec import load_spec
 from tests.conftest import Workplace
-from trainables.assemble import assemble
+from trainables.base_model.inventory import inventory_of
+from trainables.base_model.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
 from trainables.data.splits import Splits, load_splits
-from trainables.inventory import inventory_of
-from trainables.loop import Training, TrainingFailed, trained_tensors, warmup_count
-from trainables.methods.base import ParameterGroup, StepHooks
 from trainables.methods.lora import Lora
-from trainables.registry import adapters
-from trainables.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
+from trainables.methods.registry import adapters
+from trainables.training.loop import Training, TrainingFailed, trained_tensors, warmup_count
+from trainables.training.setup import assemble
+from trainables.tuners.adapter import ParameterGroup, StepHooks
 
 METHODS: dict[str, dict[str, Any]] = {
     "lora": {"rank": 2, "dropout": 0.1},

@@ -9,16 +9,16 @@ import torch
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 
-from spaces.methods.base import Configuration
-from spaces.registry import configuration
-from spaces.sections import Task
+from spaces.methods.base.method import Configuration
+from spaces.methods.registry import configuration
+from spaces.spec.sections import Task
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from tests.trainables.training import attached, close, train
-from trainables.inventory import inside
-from trainables.lora_form import PREFIX
-from trainables.methods.base import NoStockForm, StockForm
+from trainables.base_model.inventory import inside
 from trainables.methods.melora import MeLoraLayer
-from trainables.registry import adapters
+from trainables.methods.registry import adapters
+from trainables.tuners.adapter import NoStockForm, StockForm
+from trainables.tuners.low_rank import PREFIX
 
 LLAMA = Tiny("llama", Task.CAUSAL_LM)
 CONFIGURATIONS: list[Configuration] = [

@@ -10,11 +10,11 @@ import torch
 from peft import PeftModel
 
 from spaces.errors import RequestError
-from spaces.sections import Task
+from spaces.spec.sections import Task
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from tests.trainables.training import attached, close, train
-from trainables.low_rank import low_rank
-from trainables.stock import write_adapter
+from trainables.exporting.lora import low_rank
+from trainables.exporting.stock import write_adapter
 
 VIT = Tiny("vit", Task.IMAGE_CLASSIFICATION)
 ROBERTA = Tiny("roberta", Task.SEQUENCE_CLASSIFICATION)  # whose head has layers inside
@@ -63,7 +63,7 @@ def test_what_adds_nothing_to_weights_is_refused() -> None:
 
 
 def test_untouched_layers_are_not_expected() -> None:
-    from spaces.registry import configuration
+    from spaces.methods.registry import configuration
 
     chosen = configuration("sparta", {"targets": "all", "density": 5 / 6000})
     config = low_rank(attached(BERT, "sparta", chosen), 1).config

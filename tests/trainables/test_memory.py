@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import ray
 
-from search.cluster import start_here
-from trainables.memory import KEPT_SHARE, spare_bytes
+from search.ray_cluster.connect import start_here
+from trainables.training.memory import KEPT_SHARE, spare_bytes
 
 pytestmark = pytest.mark.integration
 

@@ -20,19 +20,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from spaces.methods.dst import Decay, Distance, Silo
+from spaces.methods.registry import configuration, method
 from spaces.methods.sparta import density_for, entries_at
-from spaces.registry import configuration, method
 from tests.trainables.conformance_merging import Merging
 from tests.trainables.shipped import adapter_tensors, parameter_groups
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from tests.trainables.training import loss, train
-from trainables.attach import attach
-from trainables.loop import trained_tensors
-from trainables.methods.dst import DstConfig, DstLayer, silos_of
-from trainables.projection import DISTANCES, farthest
-from trainables.registry import adapters
-from trainables.reselection import Reselection
-from trainables.schedule import Schedule
+from trainables.adapters.attach import attach
+from trainables.methods.dst.projection import DISTANCES, farthest
+from trainables.methods.dst.reselection import Reselection
+from trainables.methods.dst.schedule import Schedule
+from trainables.methods.dst.tuner import DstConfig, DstLayer, silos_of
+from trainables.methods.registry import adapters
+from trainables.training.loop import trained_tensors
 
 ROWS, COLUMNS = 4, 5
 

@@ -11,13 +11,13 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from spaces.registry import configuration
-from spaces.sections import Task
+from spaces.methods.registry import configuration
+from spaces.spec.sections import Task
 from tests.trainables.shipped import adapter_bytes, parameter_groups
 from tests.trainables.tiny_models import BERT, Tiny
 from tests.trainables.training import loss, train
-from trainables.attach import attach, merged
-from trainables.inventory import inventory_of
+from trainables.adapters.attach import attach, merged
+from trainables.base_model.inventory import inventory_of
 from trainables.methods.full import whole_modules
 
 FULL = configuration("full", {})

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft.tuners.lora import LoraLayer
 
-from spaces.inventory import LAYER_RANGES, TARGETS, select
-from spaces.registry import configuration
+from spaces.methods.registry import configuration
+from spaces.model.inventory import LAYER_RANGES, TARGETS, select
 from tests.trainables.tiny_models import ALL, BERT, GPT2
-from trainables.attach import attach
+from trainables.adapters.attach import attach
 
 
 @given(st.sampled_from(ALL), st.sampled_from(TARGETS), st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 4)))

@@ -11,10 +11,10 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from spaces.registry import configuration, method
+from spaces.methods.registry import configuration, method
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from tests.trainables.training import attached, close, train
-from trainables.attach import attach, trained_parameters
+from trainables.adapters.attach import attach, trained_parameters
 from trainables.methods.lorta import LortaLayer
 
 FACTORS = LortaLayer.adapter_layer_names

@@ -13,15 +13,15 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from spaces.methods.base import Unfit
-from spaces.registry import configuration
-from spaces.sections import Task
+from spaces.methods.base.method import Unfit
+from spaces.methods.registry import configuration
+from spaces.spec.sections import Task
 from tests.trainables.tiny_models import BERT, ROWS, TOKENS, VOCABULARY, Tiny
 from tests.trainables.training import attached, close, train
-from trainables.attach import attach
-from trainables.blocks import block_of
-from trainables.input_ids import reader_around
+from trainables.adapters.attach import attach
 from trainables.methods.pasta import PastaBlock
+from trainables.tuners.blocks import block_of
+from trainables.tuners.input_ids import reader_around
 
 T5 = Tiny("t5", Task.SEQUENCE_CLASSIFICATION)
 LLAMA = Tiny("llama", Task.CAUSAL_LM)

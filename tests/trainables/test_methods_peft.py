@@ -18,18 +18,18 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from spaces.errors import RequestError
-from spaces.inventory import select
-from spaces.methods.base import Unfit
-from spaces.methods.lycoris import split
+from spaces.methods.base.method import Unfit
+from spaces.methods.loha import split
+from spaces.methods.registry import configuration, method
 from spaces.methods.trainable_tokens import TrainableTokensConfiguration, token_ids
-from spaces.registry import configuration, method
-from spaces.sections import Task, TrainingSection
+from spaces.model.inventory import select
+from spaces.spec.sections import Task, TrainingSection
 from tests.trainables.shipped import adapter_bytes, parameter_groups
 from tests.trainables.tiny_models import BERT, GPT2, LLAMA, Tiny
-from trainables.assemble import assemble
-from trainables.attach import attach, merged, trained_parameters
-from trainables.data.encoded import IGNORED_LABEL, EncodedTokens
-from trainables.registry import adapters
+from trainables.adapters.attach import attach, merged, trained_parameters
+from trainables.data.encoded_split import IGNORED_LABEL, EncodedTokens
+from trainables.methods.registry import adapters
+from trainables.training.setup import assemble
 
 RANKED = ("lora", "loha", "adalora", "hra", "randlora", "miss")
 

@@ -19,12 +19,12 @@ from transformers.pytorch_utils import Conv1D
 
 from tests.trainables.tiny_models import BERT, Tiny
 from tests.trainables.training import attached, train
-from trainables.additive import AdditiveLayer
 from trainables.methods.ether import EtherConfig
 from trainables.methods.hadamard import HadamardConfig, HadamardLayer
 from trainables.methods.lora_xs import LoraXsConfig, LoraXsLayer
 from trainables.methods.melora import MeLoraConfig
 from trainables.singular import fingerprint, leading
+from trainables.tuners.additive import AdditiveLayer
 
 Matrix = npt.NDArray[np.float64]
 UNITS = st.integers(1, 3)

@@ -17,22 +17,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GemmaConfig
 from transformers.pytorch_utils import Conv1D
 
-from spaces.methods.base import Unfit
+from spaces.methods.base.method import Unfit
+from spaces.methods.registry import configuration, method
 from spaces.methods.sparta import choose_entries, density_for
-from spaces.registry import configuration, method
-from spaces.sections import Task
+from spaces.spec.sections import Task
 from tests.bench.memory import step_peak, storage_bytes
 from tests.trainables.conformance_merging import Merging
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.tiny_models import ALL, BERT, CAUSAL_GPT2, GPT2, Tiny
 from tests.trainables.training import loss, train
-from trainables import sparse_product
-from trainables.attach import attach, merged
-from trainables.entry_gradients import Entries
-from trainables.inventory import inventory_of, meta_model
+from trainables.adapters.attach import attach, merged
+from trainables.base_model.inventory import inventory_of, meta_model
+from trainables.methods.registry import adapters
 from trainables.methods.sparta import SpartaConfig, SpartaLayer
-from trainables.registry import adapters
-from trainables.sparse_module import SparseModule
+from trainables.tuners.sparse import autograd
+from trainables.tuners.sparse.entry_gradients import Entries
+from trainables.tuners.sparse.module import SparseModule
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 6))
 DENSITIES = st.floats(0.05, 1.0)
@@ -443,7 +443,7 @@ def test_an_embedding_makes_no_gradient_of_its_table() -> None:
     words(ids).square().sum().backward()
     assert words.weight.grad is not None
     with Largest() as largest:
-        sparse_product.SparseLookup.apply(ids, words, (entries,), delta).square().sum().backward()  # type: ignore[no-untyped-call]
+        autograd.SparseLookup.apply(ids, words, (entries,), delta).square().sum().backward()  # type: ignore[no-untyped-call]
     assert torch.equal(delta.grad, entries.of(words.weight.grad))
     assert delta.grad.count_nonzero() > 0
     assert largest.numbers < words.weight.numel()

@@ -21,19 +21,19 @@ from transformers import BertConfig
 from transformers.pytorch_utils import Conv1D
 
 from spaces.errors import RequestError
-from spaces.registry import configuration, method
-from spaces.sections import Task
+from spaces.methods.registry import configuration, method
+from spaces.spec.sections import Task
 from tests.trainables.test_structured_displacement import f_circulant
 from tests.trainables.tiny_models import BERT, Tiny
 from tests.trainables.training import train
-from trainables.attach import attach
-from trainables.inventory import inventory_of, meta_model
-from trainables.methods.surm import adapted_layers
-from trainables.methods.surm_circulant import CirculantConfig
-from trainables.methods.surm_kronecker import KroneckerConfig
-from trainables.methods.surm_layer import SurmConfig, SurmLayer
-from trainables.methods.surm_ldr import LowDisplacementRankConfig
-from trainables.methods.surm_toeplitz import ToeplitzConfig
+from trainables.adapters.attach import attach
+from trainables.base_model.inventory import inventory_of, meta_model
+from trainables.methods.surm.circulant import CirculantConfig
+from trainables.methods.surm.kronecker import KroneckerConfig
+from trainables.methods.surm.layer import SurmConfig, SurmLayer
+from trainables.methods.surm.ldr import LowDisplacementRankConfig
+from trainables.methods.surm.toeplitz import ToeplitzConfig
+from trainables.methods.surm.tuner import adapted_layers
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 CONFIGS: dict[str, tuple[type[SurmConfig], st.SearchStrategy[dict[str, Any]]]] = {

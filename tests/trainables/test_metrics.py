@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from spaces.metrics import METRICS
-from spaces.sections import Task
-from trainables.metrics import Evaluation, loss, positive_position
+from spaces.spec.metrics import METRICS
+from spaces.spec.sections import Task
+from trainables.training.evaluation import Evaluation, loss, positive_position
 
 CLASSES, NUMBERS, TEXT = Task.SEQUENCE_CLASSIFICATION, Task.REGRESSION, Task.CAUSAL_LM
 Floats = npt.NDArray[np.float64]

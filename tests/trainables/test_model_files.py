@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, GPT2Config, PreTrainedTokenizerFast
 
 from spaces.errors import RequestError
-from spaces.sections import ModelSection, Task
+from spaces.spec.sections import ModelSection, Task
 from tests.trainables.shipped_models import END, change_config, model_of, ship, tokenizer
 from tests.trainables.tiny_models import VOCABULARY
-from trainables.model_files import read_tokenizer
-from trainables.weights import config_alone, load_config, load_weights, read_config
+from trainables.base_model.model_files import read_tokenizer
+from trainables.base_model.weights import config_alone, load_config, load_weights, read_config
 
 TASK = Task.SEQUENCE_CLASSIFICATION
 

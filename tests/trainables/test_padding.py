@@ -10,14 +10,14 @@ import pytest
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
 
-from spaces.sections import Task
-from spaces.spec import SearchSpec
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec
 from tests.trainables.shipped_models import change_config, make_texts, model_of, ship, spec_of, tokenizer
 from tests.trainables.test_export import LABELS, make_artifact
 from tests.trainables.tiny_models import FAMILIES, VOCABULARY
+from trainables.base_model.weights import build, load_config, load_weights
 from trainables.data.splits import load_splits
-from trainables.export import export
-from trainables.weights import build, load_config, load_weights
+from trainables.exporting.export import export
 
 TASK = Task.SEQUENCE_CLASSIFICATION
 TEXTS = [family for family in FAMILIES if family != "vit"]

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spaces.inventory import depth
-from spaces.methods.base import Configuration
-from spaces.registry import method, methods
+from spaces.methods.base.method import Configuration
+from spaces.methods.registry import method, methods
+from spaces.model.inventory import depth
 from tests.trainables.test_counts import fits
 from tests.trainables.tiny_models import ALL, BERT, CAUSAL_GPT2, GPT2, LLAMA, Tiny
 from tests.trainables.training import attached, train, usual
-from trainables.attach import head_only
-from trainables.prefix import Tower, draws_nothing, frozen_blocks, given_output, output_of, plain, tower
+from trainables.adapters.attach import head_only
+from trainables.training.frozen_blocks import Tower, draws_nothing, frozen_blocks, given_output, output_of, plain, tower
 
 ROW = [tiny for tiny in ALL if tiny.family != "t5"]
 DEEP = Tiny("roberta", BERT.task)

@@ -14,18 +14,18 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from spaces.sections import Task, TrainingSection
+from spaces.spec.sections import Task, TrainingSection
 from tests.trainables.test_loop import exhaust_above
 from tests.trainables.tiny_models import ALL, BERT, LLAMA, Tiny
 from tests.trainables.tiny_splits import split_for
 from tests.trainables.training import usual
-from trainables.assemble import assemble
-from trainables.data.encoded import EncodedSplit
-from trainables.loop import Training, trained_tensors
-from trainables.metrics import Predictions
-from trainables.prefix import plain
-from trainables.prefix_cache import PrefixCache
-from trainables.weights import copy_of
+from trainables.base_model.weights import copy_of
+from trainables.data.encoded_split import EncodedSplit
+from trainables.training.activation_cache import PrefixCache
+from trainables.training.evaluation import Predictions
+from trainables.training.frozen_blocks import plain
+from trainables.training.loop import Training, trained_tensors
+from trainables.training.setup import assemble
 
 VIT = Tiny("vit", Task.IMAGE_CLASSIFICATION)
 GEMMA = Tiny("gemma", Task.SEQUENCE_CLASSIFICATION)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from spaces.ledger import Ledger, Superseded, TrialFolder
-from spaces.records import Progress
+from spaces.trials.ledger import Ledger, Superseded, TrialFolder
+from spaces.trials.records import Progress
 from tests.tracking.examples import finished, plan
-from trainables import progress
-from trainables.progress import ProgressFile
+from trainables.training import progress
+from trainables.training.progress import ProgressFile
 
 
 @pytest.fixture

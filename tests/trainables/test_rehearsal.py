@@ -12,15 +12,15 @@ import torch
 from transformers import ViTImageProcessorPil
 
 from spaces.errors import RequestError
-from spaces.sections import Task
-from spaces.spec import SearchSpec
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec
 from tests.trainables.shipped_models import make_images, model_of, ship, spec_of
 from tests.trainables.tiny_models import LABELS, Tiny
 from tests.trainables.tiny_splits import split_for
-from trainables.data.encoded import EncodedTokens
+from trainables.base_model.weights import SharedWeights, load_config, load_weights
+from trainables.data.encoded_split import EncodedTokens
 from trainables.data.splits import load_splits
-from trainables.rehearsal import rehearse, telling_rows
-from trainables.weights import SharedWeights, load_config, load_weights
+from trainables.training.rehearsal import rehearse, telling_rows
 
 BERT = Tiny("bert", Task.SEQUENCE_CLASSIFICATION)
 

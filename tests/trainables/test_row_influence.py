@@ -9,11 +9,11 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from spaces.metrics import METRICS
-from spaces.row_values import pack, paired_error, unpack
-from spaces.sections import Task
-from trainables.metrics import Evaluation, Predictions, score
-from trainables.row_influence import row_values
+from spaces.spec.metrics import METRICS
+from spaces.spec.sections import Task
+from spaces.trials.row_values import pack, paired_error, unpack
+from trainables.training.evaluation import Evaluation, Predictions, score
+from trainables.training.row_influence import row_values
 
 OF_CLASSES = ("accuracy", "f1", "f1-macro", "f1-micro", "matthews", "loss")
 OF_NUMBERS = ("pearson", "spearman", "loss")

@@ -17,17 +17,17 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from spaces.errors import RequestError
-from spaces.methods.base import Unfit
-from spaces.registry import configuration, method, methods
+from spaces.methods.base.method import Unfit
+from spaces.methods.registry import configuration, method, methods
 from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
 from tests.trainables.training import attached, close, train, usual
-from trainables import stock_verification
-from trainables.methods.base import NoStockForm
-from trainables.registry import adapters
-from trainables.stock import stock_form, write_adapter
-from trainables.stock_sparse import common_sparsity, room
-from trainables.stock_verification import Blocked
-from trainables.verification import FILE, save_verification
+from trainables.adapters.verification import FILE, save_verification
+from trainables.exporting import stock_verification
+from trainables.exporting.stock import stock_form, write_adapter
+from trainables.exporting.stock_verification import Blocked
+from trainables.methods.registry import adapters
+from trainables.tuners.adapter import NoStockForm
+from trainables.tuners.sparse.supertuning import common_sparsity, room
 
 LINEAR = [tiny for tiny in ALL if tiny.family != "gpt2"]
 

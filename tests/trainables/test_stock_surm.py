@@ -10,12 +10,12 @@ import torch
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 
-from spaces.registry import configuration
+from spaces.methods.registry import configuration
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from tests.trainables.training import train
-from trainables.attach import attach
-from trainables.methods.base import NoStockForm, StockForm
-from trainables.registry import adapters
+from trainables.adapters.attach import attach
+from trainables.methods.registry import adapters
+from trainables.tuners.adapter import NoStockForm, StockForm
 
 
 def stock(tiny: Tiny, name: str, values: dict[str, Any]) -> tuple[PeftModel, StockForm]:

@@ -18,8 +18,8 @@ from tests.trainables.structured_checks import (
     check_projection,
     normal,
 )
-from trainables.structured.blocks import cut, join
-from trainables.structured.circulant import dense, grid_matvec, matvec, projection
+from trainables.tuners.structured.circulant import dense, grid_matvec, matvec, projection
+from trainables.tuners.structured.common import cut, join
 
 
 @given(SIZES, SIZES, st.integers(0, 2), SEEDS)

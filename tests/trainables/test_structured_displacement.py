@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainables.structured_checks import BATCHES, DTYPES, SEEDS, SIZES, check_product, normal
-from trainables.structured.displacement import dense, matvec, projection, skew_dense, skew_matvec
+from trainables.tuners.structured.displacement import dense, matvec, projection, skew_dense, skew_matvec
 
 RANKS = st.integers(1, 3)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainables.structured_checks import BATCHES, DTYPES, SEEDS, check_product, normal
-from trainables.structured.kronecker import dense, matvec, projection
+from trainables.tuners.structured.kronecker import dense, matvec, projection
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 5))
 

@@ -17,7 +17,7 @@ from tests.trainables.structured_checks import (
     check_projection,
     normal,
 )
-from trainables.structured.toeplitz import crop, dense, matvec, projection, symmetric, symmetric_projection
+from trainables.tuners.structured.toeplitz import crop, dense, matvec, projection, symmetric, symmetric_projection
 
 
 @given(SIZES, SIZES, SEEDS)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from spaces.sections import Task
+from spaces.spec.sections import Task
 from tests.trainables.tiny_models import LABELS, VOCABULARY, Tiny
-from trainables.data.encoded import IGNORED_LABEL, EncodedImages, EncodedSplit, EncodedTokens
+from trainables.data.encoded_split import IGNORED_LABEL, EncodedImages, EncodedSplit, EncodedTokens
 
 
 def split_for(tiny: Tiny, examples: int, seed: int = 0, task: Task | None = None) -> EncodedSplit:

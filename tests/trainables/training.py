@@ -9,13 +9,13 @@ import torch
 from peft import PeftConfig, PeftModel
 from torch import Tensor, nn
 
-from spaces.methods.base import Configuration
-from spaces.registry import configuration, method
+from spaces.methods.base.method import Configuration
+from spaces.methods.registry import configuration, method
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.test_counts import fits
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
-from trainables.attach import attach
-from trainables.registry import adapters
+from trainables.adapters.attach import attach
+from trainables.methods.registry import adapters
 
 SIZES: dict[str, dict[str, Any]] = {
     "lora": {"rank": 2},

@@ -8,7 +8,7 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from trainables.data.encoded import EncodedSplit
+from trainables.data.encoded_split import EncodedSplit
 
 Indices = npt.NDArray[np.int64]
 

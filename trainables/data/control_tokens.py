@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Regex, pre_tokenizers
 
-from trainables.data.encoded import end_to_end, offsets_of
+from trainables.data.encoded_split import end_to_end, offsets_of
 from trainables.data.tables import Table
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from spaces.errors import RequestError
-from spaces.sections import HubSource
+from spaces.spec.sections import HubSource
 from trainables.allowed_folders import is_confined
 
 BUILDERS = frozenset({"arrow", "conll", "csv", "imagefolder", "json", "parquet", "text", "webdataset", "xml"})

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor
 
-from spaces.spec import SearchSpec
+from spaces.spec.spec import SearchSpec
 from trainables.allowed_folders import Outside, open_inside
-from trainables.data.encoded import Array, EncodedImages
+from trainables.base_model.model_files import reading, source_of
+from trainables.data.encoded_split import Array, EncodedImages
 from trainables.data.messages import one_line
 from trainables.data.tables import Column, Table
-from trainables.model_files import reading, source_of
 
 
 def open_image(table: Table, column: str, position: int) -> Image.Image:

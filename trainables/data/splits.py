@@ -10,9 +10,9 @@ import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
 from spaces.errors import RequestError
-from spaces.sections import Source, Task
-from spaces.spec import SearchSpec
-from trainables.data.columns import (
+from spaces.spec.sections import Source, Task
+from spaces.spec.spec import SearchSpec
+from trainables.data.column_checks import (
     check_distinct,
     check_twins,
     class_names,
@@ -22,8 +22,8 @@ from trainables.data.columns import (
     near_twins,
     numbers,
 )
-from trainables.data.encode import Encoder, encoder
-from trainables.data.encoded import Array, EncodedSplit
+from trainables.data.encoded_split import Array, EncodedSplit
+from trainables.data.encoders import Encoder, encoder
 from trainables.data.files import column_names
 from trainables.data.tables import Column, Table, check_columns, read_table
 

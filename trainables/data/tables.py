@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as arrow
 
 from spaces.errors import RequestError
-from spaces.sections import HubSource, Source
+from spaces.spec.sections import HubSource, Source
 from trainables.data.content import Content
 from trainables.data.data_set_files import own_files
 from trainables.data.files import read_file

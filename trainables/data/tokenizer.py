@@ -9,12 +9,12 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from spaces.errors import RequestError
-from spaces.sections import Task
-from spaces.spec import SearchSpec
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec
+from trainables.base_model.model_files import read_tokenizer, reading
+from trainables.base_model.positions import longest_input
+from trainables.base_model.weights import config_alone, model_class, tell_padding
 from trainables.data.control_tokens import read_as_text
-from trainables.model_files import read_tokenizer, reading
-from trainables.positions import longest_input
-from trainables.weights import config_alone, model_class, tell_padding
 
 
 def load_tokenizer(spec: SearchSpec) -> Any:

@@ -10,10 +10,10 @@ from peft import AdaLoraConfig, PeftModel
 from peft.tuners.adalora import AdaLoraLayer, AdaLoraModel
 from torch import Tensor
 
-from spaces.bridge import Layers
 from spaces.methods.adalora import AdaLoraConfiguration
-from trainables.bridge import LayerAdapter, transposed
-from trainables.methods.base import StepHooks
+from spaces.methods.base.layer_method import Layers
+from trainables.tuners.adapter import StepHooks
+from trainables.tuners.peft_method import LayerAdapter, transposed
 
 SENSITIVITIES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from peft import C3AConfig
 
-from spaces.bridge import Layers
+from spaces.methods.base.layer_method import Layers
 from spaces.methods.c3a import C3a as C3aMethod
 from spaces.methods.c3a import C3aConfiguration
-from trainables.bridge import LayerAdapter
+from trainables.tuners.peft_method import LayerAdapter
 
 
 class C3a(LayerAdapter[C3aConfiguration]):

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers.pytorch_utils import Conv1D
 
-from spaces.inventory import Inventory
 from spaces.methods.ether import EtherConfiguration, EtherPlusConfiguration
-from trainables.lora_form import LowRankLayer, diagonal, lora_form
-from trainables.methods.base import Adapter, StockForm, target_names
+from spaces.model.inventory import Inventory
 from trainables.transformed import TransformedLayer
-from trainables.tuners import LinearConfig, LinearTuner, register
+from trainables.tuners.adapter import Adapter, StockForm, target_names
+from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.low_rank import LowRankLayer, diagonal, lora_form
 
 REFLECTION, RELAXED = (-2.0,), (-1.0, 1.0)
 """H − I as a sum of multiples of û ûᵀ: −2 û ûᵀ, or −û ûᵀ + v̂ v̂ᵀ."""

@@ -11,10 +11,10 @@ from peft import PeftConfig
 from peft.utils import PeftType
 from torch import Tensor, nn
 
-from spaces.inventory import Inventory
 from spaces.methods.full import FullConfiguration
-from trainables.methods.base import Adapter
-from trainables.tuners import Tuner, TunerConfig, register
+from spaces.model.inventory import Inventory
+from trainables.tuners.adapter import Adapter
+from trainables.tuners.base import Tuner, TunerConfig, register
 from trainables.whole import WholeModule
 
 

@@ -11,12 +11,12 @@ from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from spaces.inventory import Inventory
 from spaces.methods.hadamard import HadamardConfiguration, projections
-from trainables.lora_form import PREFIX
-from trainables.methods.base import Adapter, NoStockForm, StockForm
+from spaces.model.inventory import Inventory
 from trainables.transformed import TransformedLayer
-from trainables.tuners import LinearConfig, LinearTuner, register
+from trainables.tuners.adapter import Adapter, NoStockForm, StockForm
+from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.low_rank import PREFIX
 
 
 @dataclass

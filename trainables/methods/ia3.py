@@ -6,9 +6,9 @@ from typing import Any
 
 from peft import IA3Config
 
-from spaces.bridge import Layers
+from spaces.methods.base.layer_method import Layers
 from spaces.methods.ia3 import Ia3Configuration, scales_input
-from trainables.bridge import LayerAdapter, transposed
+from trainables.tuners.peft_method import LayerAdapter, transposed
 
 
 class Ia3(LayerAdapter[Ia3Configuration]):

@@ -8,10 +8,10 @@ from typing import Any
 from peft import LoraConfig
 from torch import nn
 
-from spaces.bridge import Layers
+from spaces.methods.base.layer_method import Layers
 from spaces.methods.lora import LoraConfiguration
-from trainables.bridge import LayerAdapter, transposed
-from trainables.methods.base import ParameterGroup
+from trainables.tuners.adapter import ParameterGroup
+from trainables.tuners.peft_method import LayerAdapter, transposed
 
 
 class Lora(LayerAdapter[LoraConfiguration]):

@@ -12,12 +12,12 @@ from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from spaces.inventory import Inventory
 from spaces.methods.lora_xs import LoraXsConfiguration
-from trainables.lora_form import PREFIX, LowRankLayer, lora_form
-from trainables.methods.base import Adapter, StockForm, target_names
+from spaces.model.inventory import Inventory
 from trainables.singular import fingerprint, leading
-from trainables.tuners import LinearConfig, LinearTuner, register
+from trainables.tuners.adapter import Adapter, StockForm, target_names
+from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.low_rank import PREFIX, LowRankLayer, lora_form
 
 _R, _FINGERPRINT = ".lora_xs_R.", ".lora_xs_fingerprint"
 _TOLERANCE = 10  # other vectors differ by hundreds

@@ -11,14 +11,14 @@ from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from spaces.inventory import Inventory
 from spaces.methods.lorta import LortaConfiguration
-from trainables.blocks import block_of
-from trainables.layer_kinds import kind_of
-from trainables.lora_form import LowRankLayer, lora_form
-from trainables.methods.base import Adapter, StockForm, target_names
-from trainables.shared import SharingLayer, SharingTuner
-from trainables.tuners import LinearConfig, register
+from spaces.model.inventory import Inventory
+from trainables.base_model.architectures import kind_of
+from trainables.tuners.adapter import Adapter, StockForm, target_names
+from trainables.tuners.base import LinearConfig, register
+from trainables.tuners.blocks import block_of
+from trainables.tuners.low_rank import LowRankLayer, lora_form
+from trainables.tuners.tied_parameters import SharingLayer, SharingTuner
 
 
 @dataclass

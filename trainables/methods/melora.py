@@ -11,11 +11,11 @@ from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from spaces.inventory import Inventory
 from spaces.methods.melora import MeLoraConfiguration
-from trainables.lora_form import LowRankLayer, diagonal, lora_form
-from trainables.methods.base import Adapter, StockForm, target_names
-from trainables.tuners import LinearConfig, LinearTuner, register
+from spaces.model.inventory import Inventory
+from trainables.tuners.adapter import Adapter, StockForm, target_names
+from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.low_rank import LowRankLayer, diagonal, lora_form
 
 
 @dataclass

@@ -6,9 +6,9 @@ from typing import Any
 
 from peft import MissConfig
 
-from spaces.bridge import Layers
+from spaces.methods.base.layer_method import Layers
 from spaces.methods.miss import MissConfiguration
-from trainables.bridge import LayerAdapter
+from trainables.tuners.peft_method import LayerAdapter
 
 
 class Miss(LayerAdapter[MissConfiguration]):

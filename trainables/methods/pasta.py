@@ -10,12 +10,12 @@ from peft import PeftConfig
 from peft.utils import PeftType
 from torch import Tensor, nn
 
-from spaces.inventory import Inventory
 from spaces.methods.pasta import PastaConfiguration, blocks, tokens
-from trainables.blocks import AdaptedBlock, BlockTuner, block_of
-from trainables.input_ids import InputIds, reader_around
-from trainables.methods.base import Adapter
-from trainables.tuners import LinearConfig, register
+from spaces.model.inventory import Inventory
+from trainables.tuners.adapter import Adapter
+from trainables.tuners.base import LinearConfig, register
+from trainables.tuners.blocks import AdaptedBlock, BlockTuner, block_of
+from trainables.tuners.input_ids import InputIds, reader_around
 
 
 @dataclass

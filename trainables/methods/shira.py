@@ -6,9 +6,9 @@ from typing import Any
 
 from peft import ShiraConfig
 
-from spaces.bridge import Layers
+from spaces.methods.base.layer_method import Layers
 from spaces.methods.shira import ShiraConfiguration
-from trainables.bridge import LayerAdapter
+from trainables.tuners.peft_method import LayerAdapter
 
 
 class Shira(LayerAdapter[ShiraConfiguration]):

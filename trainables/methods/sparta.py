@@ -13,7 +13,7 @@ from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from spaces.inventory import Inventory
+from spaces.methods.base.random_subsets import Places
 from spaces.methods.sparta import (
     SpartaConfiguration,
     choose_entries,
@@ -22,13 +22,13 @@ from spaces.methods.sparta import (
     entries_at,
     trained_entries,
 )
-from spaces.subsets import Places
-from trainables.methods.base import Adapter, StockForm, target_names
-from trainables.sparse import SparseEmbedding, SparseLayer
-from trainables.sparse_module import SparseModule
-from trainables.sparse_units import BaseParameters, Unit, units
-from trainables.stock_sparse import sparse_stock
-from trainables.tuners import LinearConfig, LinearTuner, register
+from spaces.model.inventory import Inventory
+from trainables.tuners.adapter import Adapter, StockForm, target_names
+from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.sparse.layers import SparseEmbedding, SparseLayer
+from trainables.tuners.sparse.module import SparseModule
+from trainables.tuners.sparse.supertuning import sparse_stock
+from trainables.tuners.sparse.tied_units import BaseParameters, Unit, units
 
 
 @dataclass

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from peft import PeftConfig, PeftModel, TrainableTokensConfig, TrainableTokensModel, get_peft_model_state_dict
 from peft.utils import PeftType
 
-from spaces.inventory import Inventory
 from spaces.methods.trainable_tokens import TrainableTokensConfiguration, token_ids
-from trainables.methods.base import Adapter, StockForm
-from trainables.tuners import register
+from spaces.model.inventory import Inventory
+from trainables.tuners.adapter import Adapter, StockForm
+from trainables.tuners.base import register
 
 
 @dataclass

@@ -1,4 +1,4 @@
-/** How an export is loaded, as its model card says it (spaces/card.py). */
+/** How an export is loaded, as its model card says it (spaces/model_card/card.py). */
 
 const CLASSES = {
   "sequence-classification": "AutoModelForSequenceClassification",
@@ -27,7 +27,7 @@ export function loading(format, task, base, folder) {
 }
 
 const OWN = [
-  "from trainables.registry import adapters",
+  "from trainables.methods.registry import adapters",
   "",
   "adapters()  # makes PEFT know the tuners of paretune; a lora adapter does without these two lines",
   "",

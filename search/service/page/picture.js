@@ -1,4 +1,4 @@
-/** What the picture of a front shows, before anyone draws it. It follows tracking/picture.py and spaces/fronts.py. */
+/** What the picture of a front shows, before anyone draws it. It follows tracking/reports/figure.py and spaces/pareto/front.py. */
 
 /**
  * `document` is the front that the service gave for `confirmed` and `axis`, `trials` the document of trials, `methods`

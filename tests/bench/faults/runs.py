@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from search import home as search_home
+from search.storage import search_folder
 from spaces.errors import RequestError, WorkError
-from spaces.spec import SearchSpec, parse_spec
+from spaces.spec.spec import SearchSpec, parse_spec
 from tests.search.service.topology import Topology
 
 METHODS = ("lora", "sparta", "surm-circulant", "dst")
@@ -142,7 +142,7 @@ def _check_time(began: float, name: str) -> None:
 
 def is_over(deployed: Topology, name: str) -> bool:
     """Whether nothing of a search is left to run, whatever the service says."""
-    return search_home.is_finished(deployed.service.storage / name)
+    return search_folder.is_finished(deployed.service.storage / name)
 
 
 def _trial(one: Any) -> Trial:

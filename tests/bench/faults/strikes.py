@@ -8,7 +8,7 @@ import time
 
 import requests
 
-from spaces.spec import SearchSpec, parse_spec
+from spaces.spec.spec import SearchSpec, parse_spec
 from tests.bench.faults.runs import Strike, is_over
 from tests.search.service.topology import Topology, Worker
 from tests.search.test_interruption import wait_for

@@ -13,8 +13,8 @@ from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 
 from tests.bench.steps.stages import Stage
-from trainables.additive import AdditiveLayer
-from trainables.attach import base_name
+from trainables.adapters.attach import base_name
+from trainables.tuners.additive import AdditiveLayer
 
 ADAPTER = "default"
 Batch = Mapping[str, Tensor]

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from spaces.registry import configuration
+from spaces.methods.registry import configuration
 from tests.bench.packing.pack import Batch, Pack, Trial
 from tests.bench.steps.stages import DEVICE, Stage
-from trainables.attach import attach, trained_parameters
-from trainables.registry import adapters
+from trainables.adapters.attach import attach, trained_parameters
+from trainables.methods.registry import adapters
 
 METHODS: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("lora", {"targets": "all", "rank": 8}),

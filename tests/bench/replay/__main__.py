@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.preflight import inspect
+from search.driver.preflight import inspect
 from tests.bench.replay.figures import BASELINE, stops, volumes
 from tests.bench.replay.jobs import FULL_TRIALS, Job, play_all
 from tests.bench.replay.picture import draw

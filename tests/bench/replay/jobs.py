@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from spaces.inventory import Inventory
-from spaces.space import Space
+from spaces.model.inventory import Inventory
+from spaces.space.search_space import Space
 from tests.bench.replay.policies import POLICIES
 from tests.bench.replay.scores import Point, Stopping, curve, stopping
 from tests.bench.replay.settings import Setting, spec_of

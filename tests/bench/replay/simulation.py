@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from spaces.records import Rung, State, TrialPlan, TrialResult
+from spaces.trials.records import Rung, State, TrialPlan, TrialResult
 
 
 @dataclass(frozen=True)

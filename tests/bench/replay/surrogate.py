@@ -18,10 +18,10 @@ from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
-from spaces.inventory import Inventory, Kind, select
-from spaces.knobs import Choice, Knob, Value
-from spaces.methods.base import Configuration, PlacedConfiguration
-from spaces.registry import method, methods
+from spaces.methods.base.knobs import Choice, Knob, Value
+from spaces.methods.base.method import Configuration, PlacedConfiguration
+from spaces.methods.registry import method, methods
+from spaces.model.inventory import Inventory, Kind, select
 from tests.bench.replay.table import TabledTask
 
 Array = npt.NDArray[np.float64]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spaces.budget import Budget
-from spaces.methods.base import Configuration
-from spaces.proposals import signature
-from spaces.registry import configuration
+from spaces.methods.base.method import Configuration
+from spaces.methods.registry import configuration
+from spaces.model.budget import Budget
+from spaces.space.proposal import signature
 
 TABLE = Path(__file__).parents[1] / "search_table.jsonl"
 HEAD = "head"

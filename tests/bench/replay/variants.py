@@ -10,12 +10,12 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 
-from search.searcher import PlannedSearch
-from search.stoppers import FrontStopper
-from spaces.ledger import Ledger
-from spaces.metrics import Mode, standard_error
-from spaces.spec import SearchSpec
-from spaces.stopping import KNOWN, FrontRule, Seen, _Rung
+from search.driver.early_stopping import FrontStopper
+from search.suggest.searcher import PlannedSearch
+from spaces.pareto.stopping_rule import KNOWN, FrontRule, Seen, _Rung
+from spaces.spec.metrics import Mode, standard_error
+from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
 
 
 class ByNoise(FrontRule):

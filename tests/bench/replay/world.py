@@ -9,9 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
-from spaces.proposals import signature
-from spaces.records import TrialPlan
-from spaces.registry import configuration
+from spaces.methods.registry import configuration
+from spaces.space.proposal import signature
+from spaces.trials.records import TrialPlan
 from tests.bench.replay.simulation import Outcome
 from tests.bench.replay.surrogate import Array, Surrogate
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from spaces.inventory import Inventory
-from spaces.sections import ModelSection
-from trainables.inventory import inventory_of
-from trainables.weights import build, copy_of, load_config, load_weights
+from spaces.model.inventory import Inventory
+from spaces.spec.sections import ModelSection
+from trainables.base_model.inventory import inventory_of
+from trainables.base_model.weights import build, copy_of, load_config, load_weights
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 TYPE = torch.bfloat16 if DEVICE.type == "cuda" else torch.float32

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spaces.methods.base import Configuration
-from spaces.registry import configuration as configuration_of
-from spaces.registry import method
+from spaces.methods.base.method import Configuration
+from spaces.methods.registry import configuration as configuration_of
+from spaces.methods.registry import method
 from tests.bench.steps.competitors import FROZEN, Competitor
 from tests.bench.steps.stages import DEVICE, Stage
-from trainables.attach import attach, head_only, trained_parameters
-from trainables.methods.base import StepHooks
-from trainables.registry import adapters
+from trainables.adapters.attach import attach, head_only, trained_parameters
+from trainables.methods.registry import adapters
+from trainables.tuners.adapter import StepHooks
 
 _STEPS = 1_000_000  # of the training that this is a part of: no schedule comes to its end
 

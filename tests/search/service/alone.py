@@ -10,16 +10,16 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from search import home as search_home
 from search.service.app import create_app
-from search.service.jobs import Job, Jobs
+from search.service.jobs.ray_jobs import Job, Jobs
 from search.service.settings import Settings
-from spaces.budget import Budget
+from search.storage import search_folder
 from spaces.errors import WorkError
-from spaces.spec import SearchSpec, parse_spec
-from tracking.client import connect, reading
-from tracking.requests import SPEC, Request, find_requests
-from tracking.writer import SearchState, SearchWriter
+from spaces.model.budget import Budget
+from spaces.spec.spec import SearchSpec, parse_spec
+from tracking.mlflow_store.client import connect, reading
+from tracking.mlflow_store.launch_requests import SPEC, Request, find_requests
+from tracking.writing.search_writer import SearchState, SearchWriter
 
 TAG = f"{SPEC}.0"
 
@@ -66,7 +66,7 @@ class Alone:
 
     def begin(self, spec: SearchSpec, state: SearchState | None = None) -> None:
         """What a command leaves that runs the search, in this state or in its middle."""
-        search_home.create(spec, search_home.Identity(f"id of {spec.name}", {}, self.settings.tracking_uri))
+        search_folder.create(spec, search_folder.Identity(f"id of {spec.name}", {}, self.settings.tracking_uri))
         writer = SearchWriter(self.settings.tracking_uri, spec, f"id of {spec.name}", spec.home)
         writer.start_search(Budget(50_000, 50), 1_000_000, 770)
         if state is not None:

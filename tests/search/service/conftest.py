@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from spaces.spec import parse_spec
+from spaces.spec.spec import parse_spec
 from tests.conftest import Workplace
 from tests.search.service.alone import Alone, alone_in
 from tests.search.service.browsing import SECONDS, Opener

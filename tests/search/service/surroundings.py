@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import requests
 
-from search.service.client import Client
-from search.service.jobs import Jobs
-from search.service.tokens import make_token
+from search.client import Client
+from search.service.jobs.ray_jobs import Jobs
+from search.service.security.tokens import make_token
 from tests.conftest import Workplace, command
 from tests.search.heads import Head, free_port, head_of
 from tests.search.test_cluster import kill, start
@@ -102,7 +102,7 @@ class Running:
         for process in psutil.Process(self.node.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 line = process.cmdline()
-                if "search.service.driver" in line and name in line:
+                if "search.service.jobs.search_job" in line and name in line:
                     process.kill()
 
     def replace_head(self) -> None:

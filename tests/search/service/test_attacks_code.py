@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import torch
 
-from search.preflight import prepare
+from search.driver.preflight import prepare
 from spaces.errors import RequestError
-from spaces.spec import load_spec, parse_spec
+from spaces.spec.spec import load_spec, parse_spec
 from tests.conftest import Workplace
 from trainables.allowed_folders import reading_only
-from trainables.loop import Training
+from trainables.training.loop import Training
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from search.service.client import Client
-from search.service.documents import ExportRequest
+from search.client import Client
+from search.documents.service import ExportRequest
 from spaces.errors import RequestError
-from spaces.spec import parse_spec
+from spaces.spec.spec import parse_spec
 from tests.search.service.surroundings import Running
 from tests.search.test_interruption import wait_for
-from tracking.client import reading
-from tracking.requests import add_request
+from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.launch_requests import add_request
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("service")]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from spaces.sections import ModelSection
+from spaces.spec.sections import ModelSection
 from tests.search.service.alone import Alone
 from tests.search.service.browsing import Opener
 from tests.search.service.listening import listening

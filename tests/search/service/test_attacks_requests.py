@@ -15,8 +15,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from search.service.app import create_app
+from search.service.security.tokens import make_token
 from search.service.settings import Settings, check_proxies
-from search.service.tokens import make_token
 from spaces.errors import RequestError
 from tests.search.service.alone import Alone, alone_in
 from tests.search.service.listening import answer_to, listening

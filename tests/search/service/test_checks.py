@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from search.processes import command
-from search.service import checks
-from search.service.checks import run_check
+from search.service.checks import checks
+from search.service.checks.checks import run_check
 from search.service.problems import Problem
 from spaces.errors import RequestError, WorkError
 from tests.conftest import Workplace

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from search.service import driver
-from search.service.confinement import confined, confined_again
+from search.service.jobs import search_job
+from search.service.security.path_confinement import confined, confined_again
 from search.service.settings import Settings, check_host, check_secrets, job_options, job_settings
 from spaces.errors import RequestError
-from spaces.sections import HubSource
-from spaces.spec import SearchSpec, parse_spec
+from spaces.spec.sections import HubSource
+from spaces.spec.spec import SearchSpec, parse_spec
 from tests.search.service.alone import Alone
 
 
@@ -205,7 +205,7 @@ def test_a_driver_works_in_no_other_folder(alone: Alone, capsys: pytest.CaptureF
 def _driven(name: str, settings: Settings) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["driver", name, *job_options(settings)])
-        return driver.main()
+        return search_job.main()
 
 
 @pytest.mark.parametrize("word", ["../../etc", "/etc/passwd", "a/../../b", "..", ".hidden", "a\\b", "a\nb", ""])

@@ -17,10 +17,10 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from search.service.confinement import confined
+from search.service.security.path_confinement import confined
 from search.service.settings import Settings
 from spaces.errors import RequestError
-from spaces.spec import parse_spec
+from spaces.spec.spec import parse_spec
 from tests.search.service.surroundings import Running
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("service")]

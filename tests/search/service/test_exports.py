@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from search.service.documents import ExportStatus
-from search.service.exports import FOLDER, Export, begin, file_of, status, statuses, submit_due
-from search.service.jobs import Job
+from search.documents.service import ExportStatus
+from search.service.jobs.exports import FOLDER, Export, begin, file_of, status, statuses, submit_due
+from search.service.jobs.ray_jobs import Job
 from search.service.problems import Problem
 from tests.search.service.alone import Alone, Kept
-from tracking.client import connect, reading
-from tracking.export_orders import ATTEMPT, IDENTITY, find_orders
+from tracking.mlflow_store.client import connect, reading
+from tracking.mlflow_store.export_orders import ATTEMPT, IDENTITY, find_orders
 
 pytestmark = pytest.mark.integration
 

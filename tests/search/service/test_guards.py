@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from search.service.app import create_app
+from search.service.security.tokens import make_token
 from search.service.settings import Settings
-from search.service.tokens import make_token
 
 
 def client(folder: Path, **options: Any) -> TestClient:

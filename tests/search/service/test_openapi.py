@@ -146,7 +146,7 @@ def test_every_reference_leads_somewhere(described: Described) -> None:
 
 
 def test_an_example_of_a_spec_is_one(described: Described, tmp_path: Path) -> None:
-    from spaces.spec import parse_spec
+    from spaces.spec.spec import parse_spec
 
     (example,) = described["components"]["schemas"]["CountRequest"]["examples"]
     assert parse_spec(example["spec"]).name == "sst2-under-0.3-percent"

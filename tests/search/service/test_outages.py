@@ -10,23 +10,24 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from search import cluster
-from search import storage as search_storage
-from search.service import driver, marks
-from search.service.dispatcher import dispatch
-from search.service.jobs import Job
-from search.service.scheduling import ATTEMPTS, AWAY, FIRST_SECONDS, MOST_SECONDS, WRONG_REQUEST, due, standings
+from search.ray_cluster import connect
+from search.service.dispatch import stop_marker
+from search.service.dispatch.dispatcher import dispatch
+from search.service.dispatch.schedule import ATTEMPTS, AWAY, FIRST_SECONDS, MOST_SECONDS, WRONG_REQUEST, due, standings
+from search.service.jobs import search_job
+from search.service.jobs.ray_jobs import Job
 from search.service.settings import job_options
-from search.storage import check_storage
-from search.study import answering, open_study
+from search.storage import checks
+from search.storage.checks import check_storage
+from search.suggest.study import answering, open_study
 from spaces.errors import Away, RequestError, Unreachable, WorkError
-from spaces.spec import parse_spec
+from spaces.spec.spec import parse_spec
 from tests.search.heads import free_port
 from tests.search.service.alone import Alone, Kept, client_of
 from tests.search.service.test_scheduling import request
-from tracking.client import reading
-from tracking.requests import want_stop
-from tracking.uri import probe
+from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.launch_requests import want_stop
+from tracking.mlflow_store.uri import probe
 
 
 def jobs(*codes: int | None, ended: float | None = None) -> dict[str, Job]:
@@ -78,7 +79,7 @@ def test_who_asks_again_waits_for_no_pause() -> None:
 def drive(alone: Alone, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["driver", "mine", *job_options(alone.settings)])
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
-    return driver.main()
+    return search_job.main()
 
 
 def storage_is_gone(alone: Alone) -> Path:
@@ -190,7 +191,7 @@ def test_a_stop_is_passed_on_to_a_driver_though_ray_is_away(alone: Alone) -> Non
     away = client_of(alone.settings).app.state.context.jobs  # type: ignore[attr-defined]
     with pytest.raises(WorkError, match="Ray at "):
         dispatch(alone.settings, away)
-    assert marks.is_marked(alone.storage / "mine")
+    assert stop_marker.is_marked(alone.storage / "mine")
 
 
 @pytest.mark.parametrize("number", ["EIO", "ENOSPC", "EROFS", "EACCES", "ESTALE", "ENOTCONN", "EDQUOT", "ETIMEDOUT"])
@@ -205,7 +206,7 @@ def test_a_storage_that_fails_is_away_and_a_path_that_cannot_be_is_wrong(
     with pytest.raises(RequestError) as wrong:
         check_storage(tmp_path / ("s" * 300))
     assert not isinstance(wrong.value, Unreachable)
-    monkeypatch.setattr(search_storage, "try_writing", failing)
+    monkeypatch.setattr(checks, "try_writing", failing)
     with pytest.raises(Unreachable, match="cannot be written"):
         check_storage(tmp_path)
 
@@ -260,9 +261,9 @@ def test_addresses_where_nothing_answers_are_away(tmp_path: Path) -> None:
 def test_nodes_that_are_away_are_not_a_wrong_request(
     monkeypatch: pytest.MonkeyPatch, nodes: list[dict[str, float]], had_them: bool, kind: type[RequestError]
 ) -> None:
-    monkeypatch.setattr(cluster.ray, "nodes", lambda: [{"Alive": True, "Resources": one} for one in nodes])
+    monkeypatch.setattr(connect.ray, "nodes", lambda: [{"Alive": True, "Resources": one} for one in nodes])
     with pytest.raises(RequestError, match="no node has them") as error:
-        cluster.check_resources(4, 0, had_them=had_them)
+        connect.check_resources(4, 0, had_them=had_them)
     assert type(error.value) is kind
 
 

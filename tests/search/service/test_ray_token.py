@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from spaces.spec import parse_spec
+from spaces.spec.spec import parse_spec
 from tests.conftest import Workplace
 from tests.search.heads import head_of
 from tests.search.service.surroundings import service_of

@@ -10,15 +10,15 @@ from threading import Barrier, Event, Lock
 
 import pytest
 
-from search.service import readings as module
-from search.service.readings import Reading, Readings
-from search.service.shared import Shared
-from spaces.budget import Budget
+from search.service.cache import trial_cache as module
+from search.service.cache.single_flight import Shared
+from search.service.cache.trial_cache import Reading, Readings
 from spaces.errors import RequestError
+from spaces.model.budget import Budget
 from tests.tracking.examples import finished, make_spec, plan
-from tracking.client import connect, reading
-from tracking.rows import list_searches
-from tracking.writer import SearchWriter
+from tracking.mlflow_store.client import connect, reading
+from tracking.mlflow_store.runs import list_searches
+from tracking.writing.search_writer import SearchWriter
 
 
 def test_all_who_ask_meanwhile_share_the_next_reading() -> None:

@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.commands.exporting import Choice
-from search.commands.managing import status as print_status
-from search.commands.reading import front as print_front
-from search.commands.sources import Mlflow
-from search.service.documents import ExportRequest
-from search.service.exports import chosen
-from search.service.readings import Readings
-from spaces.budget import Budget
+from search.cli.export import Choice
+from search.cli.remote import status as print_status
+from search.cli.show import front as print_front
+from search.cli.sources import Mlflow
+from search.documents.service import ExportRequest
+from search.service.cache.trial_cache import Readings
+from search.service.jobs.exports import chosen
 from spaces.errors import NoAnswer
+from spaces.model.budget import Budget
 from tests.search.service.alone import Alone
 from tests.tracking.examples import finished, plan
-from tracking.picture import compose
-from tracking.reader import front_document, trials_document
-from tracking.writer import SearchWriter
+from tracking.queries import front_document, trials_document
+from tracking.reports.figure import compose
+from tracking.writing.search_writer import SearchWriter
 
 pytestmark = pytest.mark.integration
 

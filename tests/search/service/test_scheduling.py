@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.service.jobs import Job, JobState
-from search.service.scheduling import ATTEMPTS, GIVEN_UP, WRONG_REQUEST, Standing, due, job_name, standings
-from spaces.records import State
-from spaces.spec import parse_spec
-from tracking.requests import End, Request, Wanted
+from search.service.dispatch.schedule import ATTEMPTS, GIVEN_UP, WRONG_REQUEST, Standing, due, job_name, standings
+from search.service.jobs.ray_jobs import Job, JobState
+from spaces.spec.spec import parse_spec
+from spaces.trials.records import State
+from tracking.mlflow_store.launch_requests import End, Request, Wanted
 
 SPEC = parse_spec({"name": "a", "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 9}})
 

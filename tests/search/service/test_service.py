@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import requests
 
-from search.service.client import Client
-from search.service.dispatcher import MODULE
-from search.service.documents import ExportRequest
+from search.client import Client
+from search.documents.service import ExportRequest
+from search.service.dispatch.dispatcher import MODULE
 from search.service.settings import Settings, job_options
 from spaces.errors import RequestError
-from spaces.spec import SearchSpec, parse_spec
+from spaces.spec.spec import SearchSpec, parse_spec
 from tests.search.service.surroundings import FIRST, Running
 from tests.search.test_interruption import results_in, wait_for
-from tracking.client import connect, reading
-from tracking.requests import SPEC, End, add_request, find_requests, want_stop
+from tracking.mlflow_store.client import connect, reading
+from tracking.mlflow_store.launch_requests import SPEC, End, add_request, find_requests, want_stop
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("service")]
 

@@ -9,20 +9,30 @@ from typing import Any
 
 import pytest
 
-from search import home as search_home
-from search.service.dispatcher import dispatch
-from search.service.jobs import Job
-from search.service.scheduling import standings
-from spaces.budget import Budget
+from search.service.dispatch.dispatcher import dispatch
+from search.service.dispatch.schedule import standings
+from search.service.jobs.ray_jobs import Job
+from search.storage import search_folder
 from spaces.errors import RequestError
+from spaces.model.budget import Budget
 from tests.search.service.alone import TAG, Alone, Kept
 from tests.tracking.examples import finished, plan, search_row
-from tracking import tags
-from tracking.client import connect, reading
-from tracking.reader import searches_document
-from tracking.requests import ATTEMPTS, ENDED, MAX_CHARACTERS, SINCE, WANTED, End, add_request, find_requests, keep_end
-from tracking.rows import scan_searches
-from tracking.writer import SearchWriter
+from tracking.mlflow_store import tags
+from tracking.mlflow_store.client import connect, reading
+from tracking.mlflow_store.launch_requests import (
+    ATTEMPTS,
+    ENDED,
+    MAX_CHARACTERS,
+    SINCE,
+    WANTED,
+    End,
+    add_request,
+    find_requests,
+    keep_end,
+)
+from tracking.mlflow_store.runs import scan_searches
+from tracking.queries import searches_document
+from tracking.writing.search_writer import SearchWriter
 
 pytestmark = pytest.mark.integration
 
@@ -147,9 +157,9 @@ def test_what_a_later_version_adds_is_passed_over(alone: Alone) -> None:
     assert scan_searches(client, "mine") == [row]
     assert alone.request("mine").ended == End(1, "stopped")
     assert alone.status("mine")["state"] == "stopped"
-    identity = alone.storage / "mine" / search_home.IDENTITY
+    identity = alone.storage / "mine" / search_folder.IDENTITY
     identity.write_text(json.dumps(json.loads(identity.read_text()) | {"of_tomorrow": 1}))
-    assert search_home.read(alone.storage / "mine")[1].search_id == "id of mine"
+    assert search_folder.read(alone.storage / "mine")[1].search_id == "id of mine"
     # Of a spec that only the later version reads nothing final is said.
     alone.spoil("mine", lambda spec: spec[:-1] + ', "of_tomorrow": 1}')
     client.delete_tag(request.run_id, ENDED)

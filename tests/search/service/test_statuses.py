@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from search import home as search_home
-from search.service.pace import RECENT, seconds_left
-from search.service.scheduling import due, standings
-from spaces.budget import Budget
+from search.service.dispatch.schedule import due, standings
+from search.service.status.eta import RECENT, seconds_left
+from search.storage import search_folder
+from spaces.model.budget import Budget
 from tests.search.service.alone import Alone
 from tests.tracking.examples import REFERENCE, finished, plan, trial_row
-from tracking.client import reading
-from tracking.requests import End, count_attempt, find_requests, keep_end, want_run
-from tracking.rows import TrialRow
-from tracking.writer import SearchWriter
+from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.launch_requests import End, count_attempt, find_requests, keep_end, want_run
+from tracking.mlflow_store.runs import TrialRow
+from tracking.writing.search_writer import SearchWriter
 
 
 @pytest.mark.integration
@@ -52,7 +52,7 @@ def test_a_spec_that_cannot_be_read_fails_alone(alone: Alone, written: Callable[
 def test_a_spec_file_that_was_damaged_is_of_no_search_but_its_own(alone: Alone) -> None:
     for name in ("whole", "damaged"):
         alone.begin(alone.spec(name, search={"trials": 7}))
-    (alone.storage / "damaged" / search_home.SPEC).write_text("name: [")
+    (alone.storage / "damaged" / search_folder.SPEC).write_text("name: [")
     found = {one["search"]: one["planned"] for one in alone.http.get("/v1/searches").json()["searches"]}
     assert found == {"whole": 7, "damaged": None}
 

@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 
-from search import home as search_home
-from search.service import driver, marks, routes_searches, steering
-from search.service.confinement import confined
-from search.service.jobs import Jobs
+from search.service.dispatch import stop_and_resume, stop_marker
+from search.service.jobs import search_job
+from search.service.jobs.ray_jobs import Jobs
+from search.service.routes import searches
+from search.service.security.path_confinement import confined
+from search.storage import search_folder
 from tests.search.service.alone import Alone, alone_in, client_of
-from tracking.client import reading
-from tracking.requests import Request, add_request, find_requests, want_run, want_stop
+from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.launch_requests import Request, add_request, find_requests, want_run, want_stop
 
 pytestmark = pytest.mark.integration
 
@@ -32,11 +34,11 @@ def begun(alone: Alone) -> str:
 
 
 def stop(alone: Alone, name: str) -> None:
-    steering.stop(alone.settings, Jobs(alone.settings.ray_jobs), name)
+    stop_and_resume.stop(alone.settings, Jobs(alone.settings.ray_jobs), name)
 
 
 def resume(alone: Alone, name: str) -> None:
-    steering.resume(alone.settings, Jobs(alone.settings.ray_jobs), name)
+    stop_and_resume.resume(alone.settings, Jobs(alone.settings.ray_jobs), name)
 
 
 def first(meanwhile: Callable[[], None], then: Callable[[Path], None], turn: int = 1) -> Callable[[Path], None]:
@@ -56,9 +58,9 @@ def first(meanwhile: Callable[[], None], then: Callable[[Path], None], turn: int
 def test_stop_and_resume_are_said_and_the_mark_goes_with_them(alone: Alone, begun: str) -> None:
     home = alone.storage / begun
     assert alone.http.post(f"/v1/searches/{begun}/stop").status_code == 202
-    assert (alone.request(begun).wanted, marks.is_marked(home)) == ("stop", True)
+    assert (alone.request(begun).wanted, stop_marker.is_marked(home)) == ("stop", True)
     assert alone.http.post(f"/v1/searches/{begun}/resume").status_code == 202
-    assert (alone.request(begun).wanted, marks.is_marked(home)) == ("run", False)
+    assert (alone.request(begun).wanted, stop_marker.is_marked(home)) == ("run", False)
 
 
 @pytest.mark.parametrize("begins", [True, False])
@@ -73,43 +75,43 @@ def test_a_driver_does_not_begin_what_is_to_stop(
         want_stop(client, alone.request("mine"))
     places = ["--storage", str(alone.storage), "--tracking-uri", alone.settings.tracking_uri]
     monkeypatch.setattr(sys, "argv", ["driver", "mine", *places])
-    assert driver.main() == 1  # not 0, which would say that the search ended by a limit of its own
+    assert search_job.main() == 1  # not 0, which would say that the search ended by a limit of its own
     assert capsys.readouterr().err.splitlines()[-1] == "paretune: search 'mine' is to stop, and was not begun"
-    assert search_home.exists(alone.storage / "mine") != begins
+    assert search_folder.exists(alone.storage / "mine") != begins
 
 
 def test_a_stop_that_found_no_folder_is_passed_on_later(alone: Alone) -> None:
     alone.launch("mine")
     with reading(alone.settings.tracking_uri) as client:
         want_stop(client, alone.request("mine"))
-    assert not marks.pass_on_stop(alone.settings, "mine")
+    assert not stop_marker.pass_on_stop(alone.settings, "mine")
     alone.begin(alone.spec("mine"))
-    assert marks.pass_on_stop(alone.settings, "mine")
-    assert marks.is_marked(alone.storage / "mine")
+    assert stop_marker.pass_on_stop(alone.settings, "mine")
+    assert stop_marker.is_marked(alone.storage / "mine")
 
 
 def test_a_mark_that_is_laid_late_is_taken_back(alone: Alone, begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody resumes the search while a dispatcher is about to lay the mark."""
     with reading(alone.settings.tracking_uri) as client:
         want_stop(client, alone.request(begun))
-    late = first(lambda: resume(alone, begun), search_home.ask_to_stop)
-    monkeypatch.setattr(search_home, "ask_to_stop", late)
-    assert marks.pass_on_stop(alone.settings, begun)
-    assert (alone.request(begun).wanted, marks.is_marked(alone.storage / begun)) == ("run", False)
+    late = first(lambda: resume(alone, begun), search_folder.ask_to_stop)
+    monkeypatch.setattr(search_folder, "ask_to_stop", late)
+    assert stop_marker.pass_on_stop(alone.settings, begun)
+    assert (alone.request(begun).wanted, stop_marker.is_marked(alone.storage / begun)) == ("run", False)
 
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_a_stop_in_the_middle_of_a_resume(alone: Alone, begun: str, monkeypatch: pytest.MonkeyPatch, turn: int) -> None:
     """The mark of a stop may be taken back by a resume that came before it; a dispatcher lays it again."""
-    late = first(lambda: stop(alone, begun), search_home.take_back_stop, turn)
-    monkeypatch.setattr(search_home, "take_back_stop", late)
+    late = first(lambda: stop(alone, begun), search_folder.take_back_stop, turn)
+    monkeypatch.setattr(search_folder, "take_back_stop", late)
     resume(alone, begun)
     wanted = alone.request(begun).wanted
     assert wanted == ("run" if turn == 1 else "stop")
-    assert not marks.is_marked(alone.storage / begun)
+    assert not stop_marker.is_marked(alone.storage / begun)
     if wanted == "stop":
-        assert marks.pass_on_stop(alone.settings, begun)
-        assert marks.is_marked(alone.storage / begun)
+        assert stop_marker.pass_on_stop(alone.settings, begun)
+        assert stop_marker.is_marked(alone.storage / begun)
 
 
 def test_a_dispatcher_that_lays_marks_in_the_middle_of_a_resume(
@@ -118,32 +120,32 @@ def test_a_dispatcher_that_lays_marks_in_the_middle_of_a_resume(
     stop(alone, begun)
 
     def said(client: Any, request: Any, since: int) -> None:
-        marks.pass_on_stop(alone.settings, begun)
-        assert marks.is_marked(alone.storage / begun)
+        stop_marker.pass_on_stop(alone.settings, begun)
+        assert stop_marker.is_marked(alone.storage / begun)
         want_run(client, request, since)
 
-    monkeypatch.setattr(steering, "want_run", said)
+    monkeypatch.setattr(stop_and_resume, "want_run", said)
     resume(alone, begun)
-    assert (alone.request(begun).wanted, marks.is_marked(alone.storage / begun)) == ("run", False)
+    assert (alone.request(begun).wanted, stop_marker.is_marked(alone.storage / begun)) == ("run", False)
 
 
 def test_a_search_of_a_command_is_stopped_and_resumed(alone: Alone) -> None:
     uri = alone.settings.tracking_uri
     alone.begin(alone.spec("ours", tracking={"uri": uri}))
     home = alone.storage / "ours"
-    with search_home.held(home):  # by the process that runs it
+    with search_folder.held(home):  # by the process that runs it
         refused = alone.http.post("/v1/searches/ours/resume")
         assert refused.status_code == 409
         assert refused.json()["detail"] == "search 'ours': is being run by a command; allowed: one that nobody runs"
         assert alone.status("ours")["state"] == "running"
         stopped = alone.http.post("/v1/searches/ours/stop")
         assert (stopped.status_code, stopped.json()["state"]) == (202, "stopping")
-        assert marks.is_marked(home)
+        assert stop_marker.is_marked(home)
     refused = alone.http.post("/v1/searches/ours/stop")
     assert refused.status_code == 409
     assert refused.json()["detail"] == "search 'ours': nobody runs it; allowed: one that runs"
     assert alone.http.post("/v1/searches/ours/resume").status_code == 202
-    assert not marks.is_marked(home)
+    assert not stop_marker.is_marked(home)
     request = alone.request("ours")
     assert (request.wanted, request.spec) == ("run", confined(alone.spec("ours"), alone.settings))
     assert alone.launch("ours").status_code == 200
@@ -174,14 +176,14 @@ def test_a_search_of_a_command_that_the_service_may_not_run(alone: Alone, tmp_pa
 
 def test_another_search_of_that_name_in_the_storage_is_not_the_one(alone: Alone, tmp_path: Path) -> None:
     alone.begin(alone.spec("mine", storage=str(tmp_path / "another")), "stopped")
-    search_home.create(alone.spec("mine"), search_home.Identity("one of which MLflow knows nothing", {}, None))
+    search_folder.create(alone.spec("mine"), search_folder.Identity("one of which MLflow knows nothing", {}, None))
     for verb in ("stop", "resume"):
         assert "was begun by a command, and not in" in alone.http.post(f"/v1/searches/mine/{verb}").json()["detail"]
 
 
 def test_a_search_of_a_command_that_is_finished_stays_so(alone: Alone) -> None:
     alone.begin(alone.spec("ours"), "finished")
-    search_home.mark_finished(alone.storage / "ours")
+    search_folder.mark_finished(alone.storage / "ours")
     assert alone.http.post("/v1/searches/ours/resume").json()["state"] == "finished"
     assert alone.http.post("/v1/searches/ours/stop").status_code == 409
     with reading(alone.settings.tracking_uri) as client:
@@ -207,7 +209,7 @@ def test_no_more_searches_wait_than_may_however_many_ask_at_once(
         time.sleep(1)
         return add_request(*given)
 
-    monkeypatch.setattr(routes_searches, "add_request", slowly)
+    monkeypatch.setattr(searches, "add_request", slowly)
     alone = alone_in(tmp_path, empty_database, max_queued=3)
     names = [f"s{number}" for number in range(8)]
     with ThreadPoolExecutor(len(names)) as threads:

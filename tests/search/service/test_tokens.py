@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from search.service.tokens import holder_of, make_token, read_holders
+from search.service.security.tokens import holder_of, make_token, read_holders
 from spaces.errors import RequestError
 
 

@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
-from search.home import is_finished
-from search.service.documents import ExportRequest
-from search.service.scheduling import AWAY
+from search.documents.service import ExportRequest
+from search.service.dispatch.schedule import AWAY
+from search.storage.search_folder import is_finished
 from spaces.errors import RequestError
-from spaces.spec import parse_spec
+from spaces.spec.spec import parse_spec
 from tests.conftest import Workplace
 from tests.search.heads import free_port
 from tests.search.service.networks import networks

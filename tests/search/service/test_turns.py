@@ -7,10 +7,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from search.service.files import Files
+from search.service.cache.front_files import Files
+from search.service.cache.trial_cache import Reading
 from search.service.pieces import BYTES, Pieces
-from search.service.readings import Reading
-from search.service.turns import AT_ONCE, MOST, MOST_WITH_BODY, Turns
+from search.service.security.turns import AT_ONCE, MOST, MOST_WITH_BODY, Turns
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 
 

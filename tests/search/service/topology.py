@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.service.client import Client
+from search.client import Client
 from tests.conftest import Workplace
 from tests.search.databases import PostgreSQL, postgresql
 from tests.search.heads import free_port, head_of

@@ -1,0 +1,289 @@
+"""The command line. Commands import what they need when they run: help and reading the front need no torch, no Ray."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from search import cli_service
+from search.cli.options import (
+    DEFAULT_STORAGE,
+    Address,
+    File,
+    Json,
+    Name,
+    Overrides,
+    Server,
+    Spec,
+    Storage,
+    TrackingUri,
+)
+from search.processes import complaint
+from search.terminal import announce, console, write_with_stand_ins
+from spaces.errors import RequestError, WorkError
+
+app = typer.Typer(
+    name="paretune",
+    help="Which adaptation method, with which settings, gives the best quality for every number of parameters?",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_LOADING = "loading torch, transformers and Ray"
+INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
+
+
+def main() -> None:
+    """Run a command: exit code 0 done, 1 the work failed, 2 the request was wrong."""
+    # Of libraries that speak to each other's authors.
+    warnings.simplefilter("ignore", FutureWarning)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and give its exit code; no arguments ask for help."""
+    return exit_code(lambda: app(arguments or ["--help"], prog_name="paretune", standalone_mode=False))
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Do the work of a command; an error is one line on the standard error, and the exit code says whose it is."""
+    write_with_stand_ins()
+    try:
+        outcome = work()
+    except RequestError as error:
+        return _complain(error, 2)
+    except WorkError as error:
+        return _complain(error, 1)
+    except OSError as error:
+        # Such as a full disk: nothing that a traceback would explain.
+        return _complain(error, 1)
+    except typer.Abort:
+        return _complain("interrupted", 1)
+    except typer.exceptions.TyperException as error:
+        return _complain(error.format_message(), 2)
+    except Exception as error:
+        named = f"{type(error).__name__}: {error}"[:500]
+        return _complain(f"{named}; please report this, with what stands in {_keep_traceback()}", 1)
+    if outcome == INTERRUPTED:
+        return _complain("interrupted", 1)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _complain(error: object, code: int) -> int:
+    print(complaint(error), file=sys.stderr)
+    return code
+
+
+def _keep_traceback() -> str:
+    """Write the traceback of the current error into a file; gives its path."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="paretune-", suffix=".txt", delete=False) as file:
+        file.write(traceback.format_exc())
+    return file.name
+
+
+@app.command()
+def search(spec: Spec, overrides: Overrides = None, address: Address = None, tracking_uri: TrackingUri = None) -> int:
+    """Run a search, here or on a Ray cluster; live progress; ends with the front."""
+    from spaces.spec.spec import load_spec
+
+    load_spec(spec, overrides or [])  # a wrong field is told before anything is loaded
+    terminal = console()
+    announce(terminal, _LOADING)
+    from search.driver import launch
+
+    return launch.search(spec, overrides or [], address, tracking_uri, terminal)
+
+
+@app.command()
+def resume(
+    name: Name,
+    storage: Storage = DEFAULT_STORAGE,
+    address: Address = None,
+    tracking_uri: TrackingUri = None,
+    server: Server = None,
+) -> int:
+    """Go on after a crash, a kill or a reboot; finished trials are not run again."""
+    if server is not None:
+        from search.cli import remote
+
+        return remote.resume(name, server)
+    terminal = console()
+    announce(terminal, _LOADING)
+    from search.driver import launch
+
+    return launch.resume(name, storage, address, tracking_uri, terminal)
+
+
+@app.command()
+def front(
+    name: Name,
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="Of the confirmed points, by confirmed quality.")
+    ] = False,
+    axis: Annotated[Literal["trainable", "stored"], typer.Option(help="The parameters to count.")] = "trainable",
+    html: File = None,
+    png: File = None,
+    csv: File = None,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+    server: Server = None,
+) -> None:
+    """The front of a search, from MLflow alone."""
+    from search.cli import show, sources
+
+    source = sources.source(server, tracking_uri, storage)
+    show.front(source, name, confirmed, axis, html, png, csv, as_json, console())
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Names of searches.")],
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="Of the confirmed points, by confirmed quality.")
+    ] = False,
+    html: File = None,
+    png: File = None,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Fronts side by side, under one common reference."""
+    from search.cli import show, sources
+
+    show.compare(sources.uri(tracking_uri, storage), names, confirmed, html, png, as_json, console())
+
+
+@app.command()
+def trials(
+    name: Name,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+    server: Server = None,
+) -> None:
+    """What was tried."""
+    from search.cli import show, sources
+
+    show.trials(sources.source(server, tracking_uri, storage), name, as_json, console())
+
+
+@app.command()
+def searches(as_json: Json = False, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None) -> None:
+    """What exists."""
+    from search.cli import show, sources
+
+    show.searches(sources.uri(tracking_uri, storage), as_json, console())
+
+
+@app.command()
+def export(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    max_parameters: Annotated[
+        int | None, typer.Option(help="The best with at most so many trainable parameters.")
+    ] = None,
+    best: Annotated[bool, typer.Option("--best", help="The best quality (the default).")] = False,
+    knee: Annotated[bool, typer.Option("--knee", help="The point of best trade.")] = False,
+    trial: Annotated[str | None, typer.Option(help="This trial.")] = None,
+    form: Annotated[
+        Literal["peft", "merged", "lora", "stock"],
+        typer.Option(
+            "--format",
+            help="peft: the adapter. merged: the whole model. stock: equal, for PEFT without paretune. "
+            "lora: a low-rank stand-in, with its loss of quality.",
+        ),
+    ] = "peft",
+    rank: Annotated[
+        float | None,
+        typer.Option(help="Of --format lora (8); below 1: the part of the squared singular values to keep."),
+    ] = None,
+    verification_rows: Annotated[
+        bool,
+        typer.Option(
+            "--verification-rows/--no-verification-rows",
+            help="Keep the few rows of the validation split that it was verified with.",
+        ),
+    ] = True,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+    server: Server = None,
+) -> None:
+    """Write the chosen adapter as a folder that stands alone, verified after writing."""
+    from search.cli import export, sources
+
+    choice = export.Choice(max_parameters, best, knee, trial)
+    if server is not None:
+        export.export_from(server, name, out, choice, form, rank, verification_rows)
+    else:
+        uri = sources.uri(tracking_uri, storage)
+        export.export(uri, name, out, choice, form, storage, rank, verification_rows)
+
+
+@app.command()
+def count(
+    spec: Spec,
+    method: Annotated[str, typer.Option(help="Name of a method.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="knob=value: set a knob of the method.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Trainable and stored parameters and bytes of a configuration, exactly, without training."""
+    from search.cli import check
+
+    check.count(spec, method, settings or [], as_json, console())
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Name of a method.")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Try anew what they can do.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Methods, those searched by default marked, their knobs with ranges, and what each can do."""
+    from search.cli import methods
+
+    methods.methods(name, probe, as_json, console())
+
+
+@app.command()
+def validate(spec: Spec, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Check a spec and its data, and say what it would search."""
+    from search.cli import check
+
+    check.validate(spec, overrides or [], as_json, console())
+
+
+@app.command()
+def schema() -> None:
+    """The JSON schema of a spec."""
+    from search.cli import methods
+
+    methods.schema()
+
+
+@app.command()
+def doctor(
+    name: Annotated[str | None, typer.Argument(help="Name of a search; left out: check this installation.")] = None,
+    as_json: Json = False,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+) -> int:
+    """Check the environment, or that the records of a search agree."""
+    from search.cli import doctor
+
+    return doctor.doctor(name, storage, tracking_uri, as_json, console())
+
+
+app.add_typer(cli_service.app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Where a reading command reads: MLflow, or a service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from search.client import Client
+from tracking.documents.schemas import Axis, FrontDocument, TrialsDocument
+from tracking.mlflow_store.uri import probe, resolve_uri
+from tracking.queries import front_document, trials_document
+
+
+class Source(Protocol):
+    """Fronts and trials of searches."""
+
+    def front(self, name: str, *, confirmed: bool = False, axis: Axis = "trainable") -> FrontDocument:
+        """The front of a search."""
+
+    def trials(self, name: str) -> TrialsDocument:
+        """Everything that a search trained."""
+
+
+@dataclass(frozen=True)
+class Mlflow:
+    """The MLflow at a URI."""
+
+    uri: str
+
+    def front(self, name: str, *, confirmed: bool = False, axis: Axis = "trainable") -> FrontDocument:
+        return front_document(self.uri, name, confirmed=confirmed, axis=axis)
+
+    def trials(self, name: str) -> TrialsDocument:
+        return trials_document(self.uri, name)
+
+
+def source(server: str | None, tracking_uri: str | None, storage: Path) -> Source:
+    """What a command was told to read from.
+
+    Raises:
+        RequestError: when nothing can be read there.
+    """
+    return Client(server) if server is not None else Mlflow(uri(tracking_uri, storage))
+
+
+def uri(given: str | None, storage: Path) -> str:
+    """The tracking URI of a reading command.
+
+    Raises:
+        RequestError: when nothing can be read there.
+    """
+    found = resolve_uri(given, None, storage)
+    probe(found, write=False)
+    return found

@@ -1,1 +1,0 @@
-"""What the commands do; `search.cli` says how they are called."""

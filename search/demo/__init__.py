@@ -1,0 +1,1 @@
+"""`make demo`: a small search from data to an exported adapter."""

@@ -1,0 +1,1 @@
+"""The driver: runs one search from its specification to its front."""

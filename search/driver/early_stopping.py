@@ -1,0 +1,82 @@
+"""What ends weak trials at a rung, as Ray Tune's schedulers."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+
+from spaces.pareto.stopping_rule import FrontRule, Seen
+from spaces.rungs import REDUCTION_FACTOR, rung_steps
+from spaces.spec.metrics import standard_error
+from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
+
+
+class FrontStopper(FIFOScheduler):  # type: ignore[misc]
+    """Lets trials go on by `FrontRule`. References are not compared; the last rung is a trial's end anyway."""
+
+    def __init__(self, rule: FrontRule, max_steps: int) -> None:
+        super().__init__()
+        self._rule = rule
+        self._max_steps = max_steps
+        self._added: deque[Trial] = deque()
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Take a trial that is to run."""
+        self._added.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """The first one that waits. Ray's looks at all that there ever were, several times a trial."""
+        while self._added and self._added[0].status != Trial.PENDING:
+            self._added.popleft()
+        return self._added[0] if self._added else None
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        """Judge a trial that reached a rung."""
+        step, quality = int(result["steps"]), result.get("quality")
+        plan = trial.config["plan"]
+        if plan["kind"] != "trial" or quality is None or step >= self._max_steps:
+            return str(TrialScheduler.CONTINUE)
+        seen = Seen(plan["trial"], plan["trainable_parameters"], float(quality))
+        return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, seen) else TrialScheduler.STOP)
+
+    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
+        """Learn from a trial that finished; forget one that failed, so that it keeps no other from surviving."""
+        plan = trial.config["plan"]
+        if result.get("state") == "failed":
+            self._rule.forget(plan["trial"])
+        elif result.get("state") == "finished" and plan["kind"] == "trial":
+            self._rule.finish(Seen(plan["trial"], plan["trainable_parameters"], float(result["quality"])))
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Forget a trial whose worker died; begun again, it is compared again from its next rung on."""
+        self._rule.forget(trial.config["plan"]["trial"])
+
+
+def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> TrialScheduler:
+    """The stopper by its name in the spec; `front` knows what an earlier driver's trials came to at their rungs."""
+    max_steps = spec.training.max_steps
+    if spec.search.stopper == "none":
+        return FIFOScheduler()
+    if spec.search.stopper == "asha":
+        return AsyncHyperBandScheduler(
+            time_attr="steps",
+            metric="quality",
+            mode=spec.metric.mode,
+            max_t=max_steps,
+            grace_period=rung_steps(max_steps, spec.search.rungs)[0],
+            reduction_factor=REDUCTION_FACTOR,
+        )
+    rule = FrontRule(spec.metric.mode, partial(standard_error, spec.metric, rows=validation_rows))
+    for folder in ledger.trials("trial"):
+        plan, result = folder.plan(), folder.result()
+        for rung in folder.rungs() if result is None or result.state != "failed" else ():
+            rule.record(rung.step, Seen(plan.trial, plan.trainable_parameters, rung.quality))
+        if result is not None and result.state == "finished" and result.quality is not None:
+            rule.finish(Seen(plan.trial, plan.trainable_parameters, result.quality))
+    return FrontStopper(rule, max_steps)

@@ -1,0 +1,186 @@
+"""The two phases of a search: trials (the reference first), then confirm."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import optuna
+import ray
+from ray.tune.schedulers import FIFOScheduler
+from rich.console import Console
+
+from search.bridge import Bridge
+from search.driver.confirm import planned_round, summarise
+from search.driver.early_stopping import make_stopper
+from search.driver.interruption import Interruption
+from search.driver.outlook import Outlook
+from search.driver.preflight import Prepared
+from search.driver.progress import Display
+from search.driver.recorder import Recorder
+from search.driver.tune_run import PlanList, run_stage
+from search.suggest.samplers import regional_sampler
+from search.suggest.searcher import PlannedSearch
+from spaces.errors import RequestError, WorkError
+from spaces.spec.metrics import standard_error
+from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import TrialPlan
+from tracking.writing.search_writer import SearchWriter
+from trainables.allowed_folders import confined_reading
+from trainables.data.splits import load_test
+from trainables.trial import SharedSearch
+
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts of a running search."""
+
+    prepared: Prepared
+    ledger: Ledger
+    study: optuna.Study
+    writer: SearchWriter
+    recorder: Recorder
+    console: Console
+    gpus: float
+    interruption: Interruption
+
+    @property
+    def spec(self) -> SearchSpec:
+        return self.prepared.spec
+
+    def display(self, title: str, trainings: int) -> Display:
+        """The progress of one phase."""
+        return Display(
+            self.console, self.recorder, title=title, total=trainings, max_steps=self.spec.training.max_steps
+        )
+
+
+def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
+    """Put model and data into the object store, from where every node takes them once."""
+    return SharedSearch(
+        prepared.spec,
+        prepared.inventory,
+        ledger,
+        weights=ray.put(prepared.weights),
+        train=ray.put(prepared.train),
+        validation=ray.put(prepared.validation),
+    )
+
+
+def search_phase(run: Run, shared: SharedSearch) -> None:
+    """Run the trials that are still to run, as long as there is hope for them."""
+    spec, ledger = run.spec, run.ledger
+    planned = [folder.plan() for folder in ledger.trials("trial")]
+    waiting = [plan for plan in planned if ledger.trial(plan.trial).result() is None]
+    if ledger.trial(REFERENCE).result() is None:
+        reference = reference_plan(run.prepared)
+        ledger.trial(REFERENCE).write_plan(reference)
+        waiting.insert(0, reference)
+    trainings = len(waiting) + max(0, spec.search.trials - len(planned))
+    if not trainings:
+        return
+    searcher = PlannedSearch(
+        run.study,
+        run.prepared.space,
+        ledger,
+        spec.metric,
+        trials=spec.search.trials,
+        seed=spec.search.seed,
+        max_steps=spec.training.max_steps,
+        max_failures=spec.search.max_failures,
+        noise=partial(standard_error, spec.metric, rows=len(run.prepared.validation)),
+        sampler_of=regional_sampler(spec),
+        max_total_steps=spec.search.max_total_steps,
+        given=run.prepared.given,
+        on_rejected=run.recorder.reject,
+        waiting=waiting,
+        outlook=Outlook(spec, run.prepared.budget),
+        on_hopeless=run.interruption.give_up,
+    )
+    with run.display(spec.name, trainings) as display:
+        run_stage(
+            shared,
+            searcher,
+            Bridge(run.recorder, display),
+            name=f"search-{time.time_ns()}",
+            stopper=make_stopper(spec, ledger, len(run.prepared.validation)),
+            gpus=run.gpus,
+            interruption=run.interruption,
+        )
+    searcher.check()
+
+
+def confirm_phase(run: Run, shared: SharedSearch) -> None:
+    """Train points of the front and near it again on fresh seeds, round by round. Only here the test split is read.
+
+    Raises:
+        WorkError: when the test split cannot be read.
+    """
+    confirming: SharedSearch | None = None
+    while plans := _unconfirmed(run):
+        confirming = confirming or _with_test(run, shared)
+        with run.display(f"{run.spec.name}: confirm", len(plans)) as display:
+            run_stage(
+                confirming,
+                PlanList(plans, run.ledger, max_failures=run.spec.search.max_failures),
+                Bridge(run.recorder, display),
+                name=f"confirm-{time.time_ns()}",
+                stopper=FIFOScheduler(),
+                gpus=run.gpus,
+                interruption=run.interruption,
+            )
+        if run.interruption.ended is not None:
+            break
+    if run.spec.confirm.top and run.recorder.front and not run.ledger.trials("confirmation"):
+        run.console.print("Nothing to confirm: no trial is known to beat the head alone.", highlight=False)
+    on_front = {one.plan.trial for one in run.recorder.front}
+    for one in summarise(run.ledger):
+        run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test, one.seeds)
+        if one.trial not in on_front:  # near it, and perhaps better: it can be exported as well
+            run.writer.upload_adapter(one.trial, run.ledger.trial(one.trial).adapter)
+
+
+def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:
+    try:
+        with confined_reading(run.spec):
+            test = load_test(run.spec, run.prepared.labels)
+    except RequestError as error:
+        raise WorkError(f"{error}; `paretune resume {run.spec.name}` confirms once that is mended") from None
+    return dataclasses.replace(shared, test=None if test is None else ray.put(test))
+
+
+def _unconfirmed(run: Run) -> list[TrialPlan]:
+    """Confirmations without a result, else those of the next round."""
+    ledger = run.ledger
+    plans = [folder.plan() for folder in ledger.trials("confirmation") if folder.result() is None]
+    if plans:
+        return plans
+    recorder = run.recorder
+    rows, reference = len(run.prepared.validation), recorder.reference
+    plans = planned_round(recorder.ended, recorder.front, ledger, run.spec, rows, reference=reference)
+    for plan in plans:
+        ledger.trial(plan.trial).write_plan(plan)
+    return plans
+
+
+def reference_plan(prepared: Prepared) -> TrialPlan:
+    """The task head trained alone."""
+    head = prepared.inventory.head_parameters
+    counted = head if prepared.budget.count_head else 0
+    return TrialPlan(
+        trial=REFERENCE,
+        kind="reference",
+        method="head",
+        config={"learning_rate": prepared.spec.training.head_learning_rate},
+        seed=prepared.spec.search.seed,
+        trainable_parameters=counted,
+        stored_parameters=counted,
+        adapter_bytes=0,
+        head_parameters=head,
+        peak_updated_parameters=0,
+    )

@@ -1,0 +1,162 @@
+"""Everything that can be known before training starts, so that a wrong request costs nothing and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedConfig
+from transformers.utils import logging as transformers_logging
+
+from search.suggest.initial_points import given
+from spaces.errors import RequestError
+from spaces.model.budget import Budget, resolve_budget
+from spaces.model.inventory import Inventory
+from spaces.space.from_settings import Suggestion
+from spaces.space.search_space import Space
+from spaces.spec.sections import ModelSection, Source
+from spaces.spec.spec import SearchSpec
+from tracking.mlflow_store.uri import absolute_file
+from trainables.allowed_folders import confined_reading
+from trainables.base_model.inventory import inventory_of, meta_model
+from trainables.base_model.model_files import reading
+from trainables.base_model.weights import SharedWeights, fresh_parameters, load_config, load_weights, read_config
+from trainables.data.encoded_split import EncodedSplit, fingerprint
+from trainables.data.splits import Splits, check_test, load_splits
+from trainables.training.rehearsal import rehearse
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec that was checked against its model and its data. `notes` are what its user should know of the two."""
+
+    spec: SearchSpec
+    inventory: Inventory
+    budget: Budget
+    space: Space
+    weights: SharedWeights
+    labels: tuple[str, ...]
+    train: EncodedSplit
+    validation: EncodedSplit
+    given: tuple[Suggestion, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def fingerprints(self) -> dict[str, str]:
+        """What tells the data of the trials from any other, by split."""
+        return {"train": fingerprint(self.train), "validation": fingerprint(self.validation)}
+
+
+def inspect(spec: SearchSpec, labels: int) -> Inventory:
+    """The inventory of the spec's model with a head for `labels` classes, without reading a weight."""
+    transformers_logging.set_verbosity_error()
+    config = load_config(spec.model, tuple(str(label) for label in range(labels)))
+    return _inventory(spec, config, fresh_parameters(spec.model, config))
+
+
+def _inventory(spec: SearchSpec, config: PreTrainedConfig, fresh: Collection[str]) -> Inventory:
+    with reading(spec.model, "no model can be made of its config.json", "a whole config.json"):
+        model = meta_model(config, spec.model.task)
+    inventory = inventory_of(model, fresh)
+    text = inventory.text and replace(inventory.text, longest=spec.data.max_length)
+    return replace(inventory, text=text)
+
+
+def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) -> Prepared:
+    """Load and check model and data; what takes a while is `announced` before.
+
+    Raises:
+        RequestError: naming field, value and what is allowed.
+    """
+    announced = announced or (lambda work: None)
+    transformers_logging.set_verbosity_error()
+    with confined_reading(spec):
+        # Before the data, whose tokenizer comes from the same folder and would be missed first.
+        read_config(spec.model)
+        announced("reading and encoding the data")
+        check_test(spec)
+        splits = load_splits(spec)
+        spec, about_f1 = with_positive(spec, splits)
+        announced("reading the model")
+        config = load_config(spec.model, splits.labels)
+        weights = load_weights(spec.model, config, splits.labels)
+    rehearse(weights, {"data.train": splits.train, "data.validation": splits.validation})
+    inventory = _inventory(spec, config, weights.fresh)
+    budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
+    space = Space(spec.methods, inventory, budget, spec.search.seed)
+    space.check()
+    suggestions = tuple(given(spec, space))
+    return Prepared(
+        spec,
+        inventory,
+        budget,
+        space,
+        weights,
+        splits.labels,
+        train=splits.train,
+        validation=splits.validation,
+        given=suggestions,
+        notes=(*weights.notes, *splits.notes, *about_f1),
+    )
+
+
+def with_positive(spec: SearchSpec, splits: Splits) -> tuple[SearchSpec, tuple[str, ...]]:
+    """The spec with the label whose F1 is the metric, and a note where it was left out: of two labels the rarer one.
+
+    Raises:
+        RequestError: when the label is none of the data.
+    """
+    if spec.metric.name != "f1":
+        return spec, ()
+    labels, positive = splits.labels, spec.objective.positive
+    if positive is None and len(labels) != 2:
+        return spec, (f"objective.metric = f1: the mean over all {len(labels)} labels, as f1-macro",)
+    if positive is None:
+        counts = np.bincount(np.asarray(splits.train.targets), minlength=2)
+        rarer = labels[0] if counts[0] < counts[1] else labels[1]
+        note = f"objective.metric = f1: of the label {rarer!r}, the rarer one; objective.positive names another"
+        return _positive(spec, rarer), (note,)
+    if str(positive).strip() not in labels:
+        allowed = ", ".join(labels)
+        raise RequestError(f"objective.positive = {positive!r}: no label of the data; allowed: {allowed}")
+    return _positive(spec, str(positive).strip()), ()
+
+
+def _positive(spec: SearchSpec, label: str) -> SearchSpec:
+    return spec.model_copy(update={"objective": spec.objective.model_copy(update={"positive": label})})
+
+
+def absolute(spec: SearchSpec) -> SearchSpec:
+    """The spec with every local path made absolute, so that workers and a later resume find the same files."""
+
+    def source(given: Source | None) -> Source | None:
+        return _absolute(given) if isinstance(given, str) else given
+
+    data = spec.data.model_copy(
+        update={name: source(getattr(spec.data, name)) for name in ("train", "validation", "test")}
+    )
+    return spec.model_copy(
+        update={
+            "model": _absolute_model(spec.model),
+            "data": data,
+            "storage": _absolute(spec.storage),
+            "tracking": spec.tracking.model_copy(update={"uri": _database(spec.tracking.uri)}),
+            "search": spec.search.model_copy(update={"study_storage": _database(spec.search.study_storage)}),
+        }
+    )
+
+
+def _absolute_model(model: ModelSection) -> ModelSection:
+    folder = _absolute(model.path)
+    return model.model_copy(update={"path": folder}) if os.path.isdir(folder) else model
+
+
+def _database(uri: str | None) -> str | None:
+    return uri and absolute_file(uri)
+
+
+def _absolute(path: str) -> str:
+    # `Path.expanduser` raises for the home of a user who does not exist; this leaves it as it is.
+    return str(Path(os.path.expanduser(path)).absolute())

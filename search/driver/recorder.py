@@ -1,0 +1,155 @@
+"""What the driver keeps of a running search: the front so far, MLflow's copy of it, and the counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from spaces.model.budget import Budget
+from spaces.pareto.answers import head_level
+from spaces.pareto.front import front, hypervolume
+from spaces.spec.metrics import Metric
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import Rung, TrialPlan, TrialResult
+from tracking.writing.search_writer import SearchWriter
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial with its end."""
+
+    plan: TrialPlan
+    result: TrialResult
+
+    @property
+    def quality(self) -> float:
+        return float("nan") if self.result.quality is None else self.result.quality
+
+
+class Recorder:
+    """Takes events of trials in the order in which they happen, from the driver's thread alone.
+
+    `front`: the front so far, ascending in trainable parameters. `reference`: the quality of the head alone, infinite
+    where it has no finite one, None until it is known. `rejected`: suggestions that lay outside the budget.
+    What an event costs does not grow with the trials that there are.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        writer: SearchWriter,
+        budget: Budget,
+        metric: Metric,
+        *,
+        rejected: int = 0,
+    ) -> None:
+        self.ledger = ledger
+        self.metric = metric
+        self.running: dict[str, TrialPlan] = {}
+        self.latest: dict[str, Rung] = {}
+        self.ended: dict[str, Ended] = {}
+        self.reference: float | None = None
+        self._writer = writer
+        self._budget = budget
+        self.front: list[Ended] = []
+        self.rejected = rejected
+        self._counts: Counter[str] = Counter()
+        self._on_front: set[str] = set()
+        self._reported: dict[str, int] = {}
+
+    def started(self, plan: TrialPlan) -> None:
+        """A trial has an actor."""
+        self.running[plan.trial] = plan
+        self._writer.start_trial(plan)
+
+    def reported(self, plan: TrialPlan) -> None:
+        """A trial may have reached further rungs."""
+        for rung in self.ledger.trial(plan.trial).rungs():
+            if rung.step > self._reported.get(plan.trial, -1):
+                self._writer.report(plan.trial, rung)
+                self._reported[plan.trial] = rung.step
+                self.latest[plan.trial] = rung
+
+    def finished(self, plan: TrialPlan) -> Ended | None:
+        """A trial has its result in the ledger."""
+        result = self.ledger.trial(plan.trial).result()
+        if result is None:
+            return None
+        with self._writer.together():
+            if plan.trial not in self.running:
+                self.started(plan)  # its workers died before it began
+            self.reported(plan)
+            self.running.pop(plan.trial, None)
+            ended = self._keep(plan, result)
+            self._writer.end_trial(plan, result)
+            self._update()
+        return ended
+
+    def take_up(self) -> None:
+        """Know again what an earlier driver recorded; tracking is given only what it was not given then."""
+        for folder in self.ledger.trials():
+            plan, result = folder.plan(), folder.result()
+            if result is None:
+                self._reported[plan.trial] = max((rung.step for rung in folder.rungs()), default=-1)
+                if self._writer.has_ended(plan.trial):  # it failed, and is to be tried again
+                    self._writer.start_trial(plan)
+                continue
+            self._keep(plan, result)
+            if not self._writer.has_ended(plan.trial):
+                self._writer.start_trial(plan)
+                for rung in result.rungs:
+                    self._writer.report(plan.trial, rung)
+                self._writer.end_trial(plan, result)
+        self._update()
+
+    def _keep(self, plan: TrialPlan, result: TrialResult) -> Ended:
+        ended = Ended(plan, result)
+        self.ended[plan.trial] = ended
+        if plan.kind == "trial":
+            self._counts[result.state] += 1
+            if result.state == "finished":
+                # A trial that the front beat before is beaten for ever, so only the front is asked again.
+                self.front = front(
+                    sorted([*self.front, ended], key=lambda one: one.plan.trial),
+                    quality=lambda one: one.quality,
+                    size=lambda one: one.plan.trainable_parameters,
+                    mode=self.metric.mode,
+                )
+        if plan.kind == "reference" and result.state == "finished":
+            self.reference = head_level(result.quality, self.metric.mode)
+        return ended
+
+    def reject(self) -> None:
+        """A suggestion lay outside the budget."""
+        self.rejected += 1
+
+    def _update(self) -> None:
+        members = {one.plan.trial for one in self.front}
+        joined, left = sorted(members - self._on_front), sorted(self._on_front - members)
+        self._on_front = members
+        for trial in joined:
+            self._writer.set_on_front(trial, True)
+        for trial in left:
+            self._writer.set_on_front(trial, False)
+        self._writer.log_counts(
+            finished=self._counts["finished"],
+            stopped=self._counts["stopped"],
+            failed=self._counts["failed"],
+            rejected=self.rejected,
+            hypervolume=self.hypervolume,
+        )
+        for trial in joined:  # last, for what is uploaded parts what could be sent together
+            self._writer.upload_adapter(trial, self.ledger.trial(trial).adapter)
+
+    @property
+    def hypervolume(self) -> float:
+        """Of the front so far; 0 before the reference is known."""
+        if self.reference is None:
+            return 0.0
+        return hypervolume(
+            [(one.quality, one.plan.trainable_parameters) for one in self.front],
+            at_least=self._budget.at_least,
+            budget=self._budget.parameters,
+            reference=self.reference,
+            perfect=self.metric.perfect,
+        )

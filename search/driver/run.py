@@ -1,0 +1,167 @@
+"""A search from its spec to its front, and the same for one that was interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import optuna
+import ray
+from rich.console import Console
+
+from search.driver.interruption import Interruption
+from search.driver.outlook import hopeless
+from search.driver.phases import Run, confirm_phase, search_phase, share
+from search.driver.preflight import Prepared, prepare
+from search.driver.recorder import Recorder
+from search.driver.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
+from search.ray_cluster.connect import check_resources, connect, gpus_for, quiet_environment
+from search.ray_cluster.head_watch import watched_head
+from search.storage import search_folder
+from search.storage.checks import provisional
+from search.suggest.initial_points import earlier
+from search.suggest.study import answering, check_storage, open_study, rejected_count
+from search.suggest.study_trials import reconcile
+from search.terminal import announce
+from spaces.errors import Hopeless
+from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
+from tracking.mlflow_store.uri import has_password
+from tracking.writing.search_writer import SearchWriter
+
+DRAIN_SECONDS = 15.0
+
+
+def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> Summary:
+    """Run a new search. Nothing is written before model, data, cluster and storages were seen to serve.
+
+    Raises:
+        RequestError: when one of them does not.
+        Hopeless: when the reference fails, or all of the first trials do in the same way.
+    """
+    prepared = prepare(spec, partial(announce, console))
+    spec = prepared.spec
+    for note in prepared.notes:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    check_storage(spec)
+    prepared = _with_earlier(prepared, uri)
+    with provisional(spec.home), search_folder.held(spec.home):
+        if search_folder.exists(spec.home):  # since the name was looked up
+            raise search_folder.taken(spec.name)
+        with _cluster(spec, address, console) as gpus, answering(spec):
+            search_id = uuid.uuid4().hex
+            kept = None if has_password(uri) else uri
+            study = open_study(spec, search_id, spec.home)
+            search_folder.create(spec, search_folder.Identity(search_id, prepared.fingerprints(), kept))
+            return _run(prepared, study, search_id, uri, gpus, console)
+
+
+def resume(home: Path, uri: str, address: str | None, console: Console) -> Summary:
+    """Go on with a search, from wherever it stands; of a finished one, what MLflow lacks is sent.
+
+    Where it was given up, what failed is tried again.
+
+    Raises:
+        RequestError: when its model or data are gone or changed, or another driver runs it.
+        Hopeless: as `start` does.
+    """
+    spec, identity = search_folder.read(home)
+    with search_folder.held(home):
+        if search_folder.is_finished(home):
+            return _catch_up(spec, identity.search_id, uri)
+        # As it began: one of an earlier version names no positive label.
+        prepared = dataclasses.replace(prepare(spec, partial(announce, console)), spec=spec)
+        search_folder.check_data(spec.name, identity.data, prepared.fingerprints())
+        check_storage(spec)
+        if not Ledger(home).trials("trial"):  # killed before it began with what is known
+            prepared = _with_earlier(prepared, uri)
+        with _cluster(spec, address, console, begun=True) as gpus, answering(spec):
+            study = open_study(spec, identity.search_id, home)
+            return _run(prepared, study, identity.search_id, uri, gpus, console)
+
+
+def _with_earlier(prepared: Prepared, uri: str) -> Prepared:
+    given = (*prepared.given, *earlier(prepared.spec, prepared.space, uri))
+    return dataclasses.replace(prepared, given=given)
+
+
+@contextmanager
+def _cluster(spec: SearchSpec, address: str | None, console: Console, *, begun: bool = False) -> Iterator[float]:
+    """Ray for the duration, or for longer where this process uses it already; gives the GPUs of one trial."""
+    with ExitStack() as ending:
+        quiet_environment()
+        own = address is not None or not ray.is_initialized()
+        if own:
+            ending.callback(ray.shutdown)
+            announce(console, "starting Ray" if address is None else f"joining the Ray cluster at {address}")
+            connect(address, spec.home)
+        ending.enter_context(watched_head(spec.name, console))
+        if own:
+            ending.callback(ray.shutdown)  # while the head is watched, for without it this hangs as well
+        gpus = gpus_for(spec.resources.gpus)
+        check_resources(spec.resources.cpus, gpus, had_them=begun)
+        yield gpus
+
+
+def _catch_up(spec: SearchSpec, search_id: str, uri: str) -> Summary:
+    """Send what MLflow lacks of a finished search, and write its front anew where MLflow lacked something then."""
+    writer = SearchWriter(uri, spec, search_id, spec.home)
+    try:
+        if not writer.has_ended(None):  # the driver was killed between its last two steps
+            writer.end_search("finished")
+        summary = summarise_tracked(uri, spec.name, waiting=writer.drain(DRAIN_SECONDS))
+        if not summary.waiting and not is_written(summary, spec.home):
+            for picture in write_pictures(summary, spec.home):
+                writer.upload(picture)
+    finally:
+        waiting = writer.close(DRAIN_SECONDS)
+    return dataclasses.replace(summary, waiting=waiting)
+
+
+def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
+    spec, inventory = prepared.spec, prepared.inventory
+    ledger = Ledger(spec.home).taken_over()
+    for folder in hopeless(ledger, spec, prepared.budget):
+        folder.begin_anew()
+    reconcile(study, ledger, spec)
+    writer = SearchWriter(uri, spec, search_id, spec.home)
+    interruption = Interruption(spec.search.time_limit, spec.home / search_folder.STOP)
+    patience = DRAIN_SECONDS
+    finished = False
+    try:
+        rows = {"train": len(prepared.train), "validation": len(prepared.validation)}
+        writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters, rows)
+        recorder = Recorder(ledger, writer, prepared.budget, spec.metric, rejected=rejected_count(study))
+        recorder.take_up()
+        run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)
+        with interruption.watch():
+            shared = share(prepared, ledger)
+            search_phase(run, shared)
+            if interruption.hopeless is None and interruption.ended is None:
+                confirm_phase(run, shared)
+            summary = summarise_run(prepared, recorder, uri, waiting=writer.drain(DRAIN_SECONDS))
+            for picture in write_pictures(summary, spec.home):
+                writer.upload(picture)
+        finished = interruption.hopeless is None and interruption.ended is None
+        if finished:
+            search_folder.mark_finished(spec.home)
+        patience = 0 if summary.waiting else DRAIN_SECONDS
+    except KeyboardInterrupt:
+        patience = 0  # asked for twice: what was not sent stays in the outbox
+        raise
+    finally:
+        if interruption.hopeless is not None:
+            writer.end_search("failed", interruption.hopeless)
+        else:
+            writer.end_search("finished" if finished else "stopped")
+        writer.close(patience)
+    if interruption.hopeless is not None:
+        raise Hopeless(
+            f"search {spec.name!r} was given up: {interruption.hopeless}; "
+            f"once that is mended, `paretune resume {spec.name}` tries again"
+        )
+    return dataclasses.replace(summary, ended_early=interruption.ended)

@@ -1,0 +1,1 @@
+"""The Ray cluster: an address, a connection, a watch on its head."""

@@ -1,0 +1,1 @@
+"""Reads that many callers share."""

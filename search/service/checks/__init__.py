@@ -1,0 +1,1 @@
+"""Commands that the service runs for its callers, within limits."""

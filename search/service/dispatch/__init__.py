@@ -1,0 +1,1 @@
+"""Which search runs when: queue, start, stop, resume."""

@@ -1,0 +1,84 @@
+"""Having searches stop and go on, whatever services, dispatchers and drivers do meanwhile: the last word counts."""
+
+from __future__ import annotations
+
+import logging
+
+from search.service.dispatch.adoption import adoptable, stop_commanded
+from search.service.dispatch.schedule import standings
+from search.service.dispatch.stop_marker import pass_on_stop, reaching, take_back_stop
+from search.service.jobs.ray_jobs import Jobs
+from search.service.problems import Problem
+from search.service.settings import Settings
+from search.service.status.search_status import known_jobs
+from search.storage import search_folder
+from spaces.errors import RequestError, Unknown, WorkError
+from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.launch_requests import add_request, find_requests, want_run, want_stop
+from tracking.mlflow_store.runs import SearchRow, SpoiledSearch, scan_searches
+
+logger = logging.getLogger(__name__)
+
+
+def stop(settings: Settings, jobs: Jobs, name: str) -> None:
+    """Have a search end cleanly.
+
+    It is said in MLflow first; from then on it counts, whatever else is away. A driver that was submitted at this
+    moment finds it there before it begins, and one that has begun is given its mark by a dispatcher, as soon as there
+    is a folder for it.
+
+    Raises:
+        Problem: when it is finished, or not to be stopped from here.
+        RequestError: when there is none.
+        WorkError: when the storage or MLflow is away.
+    """
+    with reaching(settings.storage):
+        finished = search_folder.is_finished(settings.storage / name)
+    if finished:
+        raise Problem(409, f"search {name!r}: is finished; allowed: one that waits or runs")
+    with reading(settings.tracking_uri) as client:
+        asked, tracked = find_requests(client, name)[:1], scan_searches(client, name)
+        if not asked:
+            stop_commanded(settings, _known(name, tracked))
+            return
+        want_stop(client, asked[0])
+    try:
+        if pass_on_stop(settings, name) or tracked:
+            return
+        (standing,) = standings(asked, jobs.all(), {})
+        if standing.job is not None and standing.job.alive:
+            jobs.kill(standing.job.name)  # nothing was written yet
+    except (RequestError, WorkError) as error:
+        logger.warning("the stop of search %s is recorded, and passed on later: %s", name, error)
+
+
+def resume(settings: Settings, jobs: Jobs, name: str) -> None:
+    """Have a search run again.
+
+    Raises:
+        Problem: when it is not to be run from here.
+        RequestError: when there is none, or its spec cannot be read or run.
+        WorkError: when the storage or MLflow is away.
+    """
+    with reading(settings.tracking_uri) as client:
+        asked = find_requests(client, name)[:1]
+        if not asked:
+            row = _known(name, scan_searches(client, name))
+            if row.state != "finished":
+                spec = adoptable(settings, row)
+                take_back_stop(settings, name)
+                add_request(client, spec)
+            return
+        asked[0].readable()
+        (standing,) = standings(asked, known_jobs(jobs) or {}, {})
+        take_back_stop(settings, name)  # where the storage is away, nothing has changed
+        want_run(client, asked[0], since=standing.attempt)
+        take_back_stop(settings, name)  # it may have been laid again before that was said
+
+
+def _known(name: str, tracked: list[SearchRow | SpoiledSearch]) -> SearchRow:
+    if not tracked:
+        raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
+    if isinstance(tracked[0], SpoiledSearch):
+        raise WorkError(f"search {name!r}: its record cannot be read ({tracked[0].flaw})")
+    return tracked[0]

@@ -1,0 +1,1 @@
+"""Jobs on Ray: searches and exports."""

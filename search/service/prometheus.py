@@ -1,0 +1,48 @@
+"""Figures for Prometheus: the process, its requests, and searches by their state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from search.documents.service import Phase, SearchStatus
+from search.service.cache.single_flight import Shared
+from search.service.dependencies import Context
+from search.service.status.search_status import list_statuses
+from spaces.errors import RequestError, WorkError
+
+
+class Searches(Collector):
+    """How many searches are in each state, counted when Prometheus asks; nothing while MLflow or Ray is away."""
+
+    def __init__(self, context: Context) -> None:
+        # Whoever asks needs no token: however many ask at once, they share a reading.
+        self._found: Shared[None, list[SearchStatus]] = Shared(
+            lambda _: list_statuses(context.settings, context.readings, context.jobs.all())
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge."""
+        try:
+            found = self._found(None)
+        except (RequestError, WorkError):
+            return
+        counts = Counter(one.state for one in found)
+        gauge = GaugeMetricFamily("paretune_searches", "Searches by their state.", labels=["state"])
+        for state in get_args(Phase):
+            gauge.add_metric([state], counts[state])
+        yield gauge
+
+
+def registry(context: Context) -> CollectorRegistry:
+    """Figures of one service: several may live in one process."""
+    made = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=made)
+    made.register(Searches(context))
+    return made

@@ -1,0 +1,95 @@
+"""What searches came to: fronts, trials, learning curves, comparisons."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field, StringConstraints
+
+from search.documents import service_examples
+from search.documents.service import CurveDocument, RungEntry
+from search.service.dependencies import Name, Service, TrialId, problems
+from search.service.headers import STANDALONE
+from search.service.pieces import Pieces
+from search.service.problems import Problem
+from search.service.security.authorization import READ
+from spaces.errors import Unknown
+from spaces.spec.sections import NAME
+from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, TrialsDocument
+from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.runs import is_number
+from tracking.reports.comparison import compare as compare_fronts
+
+router = APIRouter(prefix="/v1", tags=["fronts"])
+
+JSON = "application/json"
+_MEDIA = {"csv": "text/csv; charset=utf-8", "html": "text/html; charset=utf-8", "png": "image/png"}
+_FILES: dict[str, Any] = {
+    "text/csv": {"schema": {"type": "string"}, "example": "trial,method,quality\n0012,lora,0.83\n"},
+    "text/html": {"schema": {"type": "string"}, "example": "<!DOCTYPE html><html></html>"},
+    "image/png": {"schema": {"type": "string", "format": "binary"}},
+}
+_SHOWN = {"Content-Disposition": {"description": "The name of the file.", "schema": {"type": "string"}}}
+
+Confirmed = Annotated[bool, Query(description="Of the confirmed points, by confirmed quality.", examples=[True])]
+Form = Annotated[
+    Literal["json", "csv", "html", "png"], Query(description="The document, a table or a picture.", examples=["csv"])
+]
+Names = Annotated[
+    list[Annotated[str, StringConstraints(pattern=NAME)]],
+    Query(description="Names of searches.", examples=[[service_examples.SEARCH, service_examples.OTHER]]),
+    Field(min_length=2, max_length=10, json_schema_extra={"uniqueItems": True}),
+]
+
+
+@router.get(
+    "/searches/{name}/front",
+    dependencies=[READ],
+    response_model=FrontDocument,
+    responses={200: {"content": _FILES}, **problems(404)},
+)
+def front(
+    name: Name,
+    service: Service,
+    confirmed: Confirmed = False,
+    axis: Annotated[Axis, Query(description="The parameters to count.", examples=["stored"])] = "trainable",
+    format: Form = "json",
+) -> Response:
+    """The front, as a document or as a file."""
+    found = service.readings.of(name)
+    if format == "json":
+        return Pieces(found.json(found.front_document(confirmed=confirmed, axis=axis)), media_type=JSON)
+    shown = {"Content-Disposition": f'inline; filename="{name}-front.{format}"'}
+    if format == "html":
+        shown["Content-Security-Policy"] = STANDALONE
+    content = service.files.of(found, format, confirmed=confirmed, axis=axis)
+    return Pieces(content, media_type=_MEDIA[format], headers=shown)
+
+
+@router.get("/searches/{name}/trials", dependencies=[READ], response_model=TrialsDocument, responses=problems(404))
+def trials(name: Name, service: Service) -> Response:
+    """Everything that it trained."""
+    found = service.readings.of(name)
+    return Pieces(found.json(found.trials_document()), media_type=JSON)
+
+
+@router.get("/searches/{name}/trials/{trial}/curve", dependencies=[READ], responses=problems(404))
+def curve(name: Name, trial: TrialId, service: Service) -> CurveDocument:
+    """The evaluations of one training."""
+    run = next((row.run_id for row in service.readings.of(name).trials if row.plan.trial == trial), None)
+    if run is None:
+        raise Unknown(f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials")
+    with reading(service.settings.tracking_uri) as client:
+        history = client.get_metric_history(run, "quality")
+    steps = {one.step: one.value for one in history if is_number(one.value)}
+    return CurveDocument(trial=trial, rungs=tuple(RungEntry(step=step, quality=steps[step]) for step in sorted(steps)))
+
+
+@router.get("/compare", dependencies=[READ], responses=problems(404))
+def compare(service: Service, name: Names, confirmed: Confirmed = False) -> ComparisonDocument:
+    """Fronts side by side, under one common reference."""
+    if len(set(name)) < len(name):
+        raise Problem(422, "name: allowed: different searches")
+    fronts = [service.readings.of(one).front_document(confirmed=confirmed) for one in name]
+    return compare_fronts(fronts, confirmed=confirmed)[0]

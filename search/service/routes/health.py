@@ -1,0 +1,65 @@
+"""Whether the service, and what it stands on, answers, and its figures."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, ConfigDict
+
+from search.service.dependencies import Service, open_problems
+from search.service.problems import Problem
+from spaces.errors import RequestError, Unreachable, WorkError
+from tracking.mlflow_store.client import reading
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """It answers."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
+    status: str = "ok"
+
+
+METRICS: dict[str, Any] = {
+    "summary": "Figures for Prometheus",
+    "description": "Of the process, of requests, and of searches by their state while MLflow and Ray answer.",
+    "response_class": PlainTextResponse,
+    "responses": {
+        200: {"content": {"text/plain": {"example": 'paretune_searches{state="running"} 1.0\n'}}},
+        **open_problems(),
+    },
+}
+"""How the route of figures is described."""
+
+
+@router.get("/healthz", summary="Whether the service answers", responses=open_problems())
+async def healthz() -> Health:
+    """Always so, while the process lives, and however many wait for MLflow."""
+    return Health()
+
+
+@router.get("/readyz", summary="Whether MLflow and Ray answer as well", responses=open_problems(503))
+def readyz(service: Service) -> Health:
+    """503 names the one that does not; where it stands is for the log."""
+    try:
+        with reading(service.settings.tracking_uri) as client:
+            client.search_experiments(max_results=1)
+    except (RequestError, Unreachable, WorkError) as error:
+        raise _away("MLflow", error) from None
+    try:
+        service.jobs.all()
+    except WorkError as error:
+        raise _away("Ray", error) from None
+    return Health()
+
+
+def _away(name: str, error: Exception) -> Problem:
+    logger.warning("not ready: %s", error)
+    return Problem(503, f"{name} does not answer", {"Retry-After": "5"})

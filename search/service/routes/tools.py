@@ -1,0 +1,86 @@
+"""Checking specs, counting configurations, describing methods: commands, each in a process of its own.
+
+They load models, which a service that is to live for months should not do in its own memory.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from cachetools import cached
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from search.cli.check import CountDocument, ValidateDocument
+from search.cli.methods import MethodsDocument
+from search.documents import service_examples
+from search.processes import command
+from search.service.checks.checker import confined_command
+from search.service.checks.checks import run_check
+from search.service.dependencies import Context, Service, problems
+from search.service.security.authorization import READ, RUN
+from search.service.security.path_confinement import confined
+from search.service.spec_body import Spec, SpecValues
+from spaces.spec.plain_values import WHOLE
+from spaces.spec.spec import dump_spec, parse_spec
+
+router = APIRouter(prefix="/v1", tags=["tools"])
+
+_EXAMPLE: dict[str, Any] = {"spec": service_examples.SPEC, "method": "lora", "settings": {"rank": 4}}
+
+Knob = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+Setting = (
+    Annotated[str, StringConstraints(max_length=1_000)] | Annotated[int, Field(gt=-WHOLE, lt=WHOLE)] | float | bool
+)
+
+
+class CountRequest(BaseModel):
+    """A method with settings, on the model of a spec."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]}, allow_inf_nan=False)
+
+    spec: SpecValues
+    method: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=100, description="Its name.")
+    settings: dict[Knob, Setting] = Field(default={}, max_length=100, description="Knobs of the method.")
+
+
+@router.post("/validate", dependencies=[RUN], responses=problems(400))
+def validate(spec: Spec, service: Service, request: Request) -> ValidateDocument:
+    """Check a spec with its model and its data, and say what it would search. Nothing is downloaded for it."""
+    return ValidateDocument.model_validate(_asked(service, request, spec, "validate", ()))
+
+
+@router.post("/count", dependencies=[RUN], responses=problems(400))
+def count(wanted: CountRequest, service: Service, request: Request) -> CountDocument:
+    """Trainable and stored parameters and bytes of a configuration, exactly. Nothing is downloaded for it."""
+    settings = [part for knob, value in wanted.settings.items() for part in ("--set", f"{knob}={json.dumps(value)}")]
+    arguments = ("--method", wanted.method, *settings)
+    return CountDocument.model_validate(_asked(service, request, wanted.spec, "count", arguments))
+
+
+@router.get("/methods", dependencies=[READ], responses=problems())
+def methods(request: Request) -> MethodsDocument:
+    """Methods, their knobs, and what each can do."""
+    return _methods(request)
+
+
+@cached({}, key=lambda _: "methods")
+def _methods(request: Request) -> MethodsDocument:
+    return MethodsDocument.model_validate_json(run_check(command(("methods", "--json")), "methods", _client(request)))
+
+
+def _asked(service: Context, request: Request, spec: dict[str, Any], name: str, arguments: Sequence[str]) -> Any:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
+        file.write(dump_spec(confined(parse_spec(spec), service.settings)))
+        file.flush()
+        check = confined_command(service.settings, (name, file.name, *arguments, "--json"))
+        return json.loads(run_check(check, name, _client(request)))
+
+
+def _client(request: Request) -> str:
+    """The client that asks, as `Limits` has noted."""
+    client: str = request.state.client
+    return client

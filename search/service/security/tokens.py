@@ -1,0 +1,85 @@
+"""Bearer tokens: made once, kept as hashes, each with a role."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from spaces.errors import RequestError
+from spaces.trials.ledger import write_durably
+
+Role = Literal["read", "run"]
+
+
+class Holder(BaseModel):
+    """Somebody who has a token. `digest`: SHA-256 of it; it is random, so no slower hash is called for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    role: Role
+    digest: str
+
+    def may(self, role: Role) -> bool:
+        """Whether the role is the holder's, or less than it."""
+        return self.role == "run" or role == "read"
+
+
+def make_token(file: Path, name: str, role: Role) -> str:
+    """Add a holder to the file, which is made where there is none; gives the token, which is not kept.
+
+    Several at the same time wait for each other.
+
+    Raises:
+        RequestError: when a holder of that name has one, or the file cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock")):
+            return _add(file, name, role)
+    except OSError as error:
+        raise RequestError(f"--tokens {file}: {error.strerror}; allowed: a file that can be written") from None
+
+
+def _add(file: Path, name: str, role: Role) -> str:
+    holders = read_holders(file) if file.exists() else ()
+    if any(one.name == name for one in holders):
+        raise RequestError(f"token {name}: has one already; allowed: another name, or take its line out of {file}")
+    token = f"paretune_{secrets.token_urlsafe(32)}"
+    added = Holder(name=name, role=role, digest=_digest(token))
+    mode = file.stat().st_mode if file.exists() else None
+    write_durably(file, "".join(f"{one.model_dump_json()}\n" for one in (*holders, added)))
+    if mode is not None:  # the service may be another user
+        file.chmod(mode)
+    return token
+
+
+def read_holders(file: Path) -> tuple[Holder, ...]:
+    """Everybody who has a token; a line each.
+
+    Raises:
+        RequestError: when the file cannot be read, or holds something else.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return tuple(Holder.model_validate_json(line) for line in lines if line.strip())
+    except (OSError, UnicodeError, ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a line is no holder"
+        raise RequestError(f"--tokens {file}: {reason}; allowed: a file that `paretune token` wrote") from None
+
+
+def holder_of(token: str, holders: tuple[Holder, ...]) -> Holder | None:
+    """Who has the token. Every digest is compared, in a time that does not tell how much of it is right."""
+    digest = _digest(token)
+    found = [one for one in holders if hmac.compare_digest(one.digest, digest)]
+    return found[0] if found else None
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The status of a search, from its files, its job and MLflow."""

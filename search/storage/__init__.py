@@ -1,0 +1,1 @@
+"""The folder of a search, and checks of where it is kept."""

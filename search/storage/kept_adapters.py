@@ -1,0 +1,43 @@
+"""Whether the adapters of finished trials are where they were kept, and whole: what an export would need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import TrialPlan
+
+FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json", "labels.json", "verification.safetensors")
+
+
+def missing(ledger: Ledger, finished: list[TrialPlan]) -> Iterator[str]:
+    """A line for each of these trials whose adapter is gone or damaged."""
+    for plan in finished:
+        folder = ledger.trial(plan.trial).adapter
+        flaw = _flaw(folder)
+        if flaw is not None:
+            yield f"the adapter of trial {plan.trial} {flaw}"
+
+
+def _flaw(folder: Path) -> str | None:
+    if not folder.is_dir():
+        return f"is gone: there is no {folder}"
+    for name in FILES:
+        file = folder / name
+        if not file.is_file():
+            return f"lacks {file}"
+        if file.suffix == ".safetensors" and (reason := _damage(file)) is not None:
+            return f"is damaged: {file} ({reason})"
+    return None
+
+
+def _damage(file: Path) -> str | None:
+    """Why a file of tensors cannot be read; its header says how long it must be, so that none is read."""
+    try:
+        with safe_open(file, framework="np"):
+            return None
+    except (SafetensorError, OSError) as error:
+        return " ".join(str(error).split())[:100]

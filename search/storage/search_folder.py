@@ -1,0 +1,186 @@
+"""The folder of one search: what stands there, and who may work in it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from filelock import Timeout
+
+from spaces.errors import RequestError, Unreachable
+from spaces.files.locks import FolderLock
+from spaces.spec.spec import SearchSpec, dump_spec, load_spec
+from spaces.trials.ledger import write_durably
+
+SPEC = "spec.yaml"
+IDENTITY = "search.json"
+FINISHED = "finished"
+STOP = "stop"
+
+BESIDE = frozenset({"mlartifacts", "mlflow.db", "mlruns", "ray"})
+BESIDE_ENDINGS = (".log", "-journal", "-shm", "-wal")
+"""Of what else stands in a storage: MLflow's files, those that SQLite lays beside a database, and logs of launches."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a search keeps about itself beside its spec.
+
+    `data`: a fingerprint of each split that trials use. `tracking_uri`: where its runs are, unless that holds a
+    password.
+    """
+
+    search_id: str
+    data: dict[str, str]
+    tracking_uri: str | None
+
+
+def create(spec: SearchSpec, identity: Identity) -> None:
+    """Make the folder of a new search."""
+    spec.home.mkdir(parents=True, exist_ok=True)
+    write_durably(spec.home / IDENTITY, json.dumps(dataclasses.asdict(identity)))
+    # The spec comes last: a folder without one is not a search yet.
+    write_durably(spec.home / SPEC, dump_spec(spec))
+
+
+def exists(home: Path) -> bool:
+    """Whether a search lives there."""
+    return (home / SPEC).is_file()
+
+
+def check_name(name: str) -> None:
+    """See that a new search does not take the place of what else stands in the storage.
+
+    Raises:
+        RequestError: when it would.
+    """
+    if name.casefold() in BESIDE or name.casefold().endswith(BESIDE_ENDINGS):
+        others = ", ".join(sorted(BESIDE))
+        raise RequestError(
+            f"name = {name}: stands for something else beside the searches; "
+            f"allowed: a name other than {others} and those that end in {' or '.join(BESIDE_ENDINGS)}"
+        )
+
+
+def taken(name: str) -> RequestError:
+    """What a new search is refused with where one of that name exists."""
+    return RequestError(f"name = {name}: in use; allowed: a new name, or `paretune resume {name}`")
+
+
+def ask_to_stop(home: Path) -> None:
+    """Have whoever runs the search end it cleanly, on whichever machine.
+
+    It stands until it is taken back: a driver that just begins must not miss it.
+    """
+    (home / STOP).touch()
+
+
+def take_back_stop(home: Path) -> None:
+    """The search is wanted again."""
+    (home / STOP).unlink(missing_ok=True)
+
+
+def mark_finished(home: Path) -> None:
+    """Say that the search came to its end: nothing of it is left to run."""
+    write_durably(home / FINISHED, "")
+
+
+def is_finished(home: Path) -> bool:
+    """Whether the search came to its end."""
+    return (home / FINISHED).is_file()
+
+
+def find(command: str, storage: Path, name: str) -> Path:
+    """The folder of the search called `name`.
+
+    Raises:
+        RequestError: when the storage holds none, naming the nearest.
+    """
+    folder = storage.expanduser().absolute()
+    if exists(folder / name):
+        return folder / name
+    names = [spec.parent.name for spec in folder.glob(f"*/{SPEC}")]
+    nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, for it holds no searches"
+    raise RequestError(f"{command} {name}: no such search in {storage}; allowed: --storage, or the nearest: {nearest}")
+
+
+def check_place(home: Path, spec: SearchSpec) -> None:
+    """See that a search stands where it began: its records, and MLflow's, name files there.
+
+    Raises:
+        RequestError: when it was moved or copied.
+    """
+    if not (spec.home.is_dir() and spec.home.samefile(home)):
+        raise RequestError(
+            f"search {home.name!r}: began in {spec.home} and stands in {home}; allowed: where it began, or a link there"
+        )
+
+
+def read(home: Path) -> tuple[SearchSpec, Identity]:
+    """The spec and the identity of the search that lives there.
+
+    Raises:
+        Unreachable: when its folder cannot be read for now.
+        RequestError: when it was damaged.
+    """
+    _check_readable(home)
+    try:
+        held = json.loads((home / IDENTITY).read_text(encoding="utf-8"))
+        known = {field.name for field in dataclasses.fields(Identity)}  # a later version may have written more
+        identity = Identity(**{name: value for name, value in held.items() if name in known})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RequestError(
+            f"search {home.name!r}: {home / IDENTITY} is damaged ({error}); allowed: as it was written"
+        ) from None
+    return load_spec(home / SPEC), identity
+
+
+def _check_readable(home: Path) -> None:
+    """Tell a disk that fails from what is damaged."""
+    for name in (IDENTITY, SPEC):
+        try:
+            with (home / name).open("rb") as file:
+                file.read(1)
+        except (FileNotFoundError, IsADirectoryError):
+            return  # whoever reads it says so
+        except OSError as error:
+            raise Unreachable(f"search {home.name!r}: {home / name} cannot be read ({error.strerror})") from None
+
+
+def check_data(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse splits that are not those the search began with: its trials could not be compared with later ones.
+
+    Raises:
+        RequestError: naming the split.
+    """
+    for split in before:
+        if now[split] != before[split]:
+            raise RequestError(
+                f"data.{split}: has changed since search {name!r} began, so that its trials would not compare; "
+                "allowed: the data as it was, or a search under another name"
+            )
+
+
+@contextlib.contextmanager
+def held(home: Path) -> Iterator[None]:
+    """Keep other drivers out; a killed driver lets go at once. Where no search came to be, nothing is left.
+
+    Raises:
+        RequestError: when another driver works there.
+    """
+    lock = FolderLock(home / ".driver.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RequestError(f"search {home.name!r} is being run by another process; allowed: one at a time") from None
+    try:
+        yield
+    finally:
+        if not exists(home):
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()

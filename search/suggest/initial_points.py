@@ -1,0 +1,50 @@
+"""What a search begins with beside the published defaults: given configurations, and earlier fronts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spaces.errors import RequestError
+from spaces.space.from_settings import Suggestion, suggestion
+from spaces.space.proposal import Rejected
+from spaces.space.search_space import Space
+from spaces.spec.spec import SearchSpec
+from tracking.queries import front_document
+
+
+def given(spec: SearchSpec, space: Space) -> list[Suggestion]:
+    """The configurations of `search.start_with`.
+
+    Raises:
+        RequestError: naming the one that is refused or lies outside the budget.
+    """
+    found = []
+    for number, settings in enumerate(spec.search.start_with):
+        try:
+            found.append(suggestion(space, settings))
+        except (RequestError, Rejected) as error:
+            raise RequestError(f"search.start_with[{number}]: {error}") from None
+    return found
+
+
+def earlier(spec: SearchSpec, space: Space, uri: str) -> Iterator[Suggestion]:
+    """The settings on the fronts of `search.start_from`, as far as they fit this search; its task may be another.
+
+    Raises:
+        RequestError: when MLflow knows no such search, or it had another base.
+    """
+    for name in spec.search.start_from:
+        try:
+            document = front_document(uri, name)
+        except RequestError as error:
+            raise RequestError(f"search.start_from: {error}") from None
+        if document.base_parameters != space.inventory.base_parameters:
+            raise RequestError(
+                f"search.start_from: {name} had another base, of {document.base_parameters:,} parameters; "
+                f"allowed: searches on the same, of {space.inventory.base_parameters:,}"
+            )
+        for point in document.front:
+            try:
+                yield suggestion(space, {"method": point.method, **point.config})
+            except (RequestError, Rejected):
+                continue  # not searched here, or outside this budget

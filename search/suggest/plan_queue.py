@@ -1,0 +1,85 @@
+"""The plans of a stage: waiting for a worker, out with one, and back with how they ended."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import Any
+
+from search.driver.outlook import WORKER_DIED
+from search.storage.checks import try_writing
+from spaces.trials.ledger import Ledger, TrialFolder
+from spaces.trials.records import TrialPlan, TrialResult
+
+
+class Plans:
+    """Plans on their way. One whose worker died is handed out again, up to `retries` times.
+
+    Tune's own retries do not serve: it gives up a trial whose worker dies while that takes its configuration.
+    """
+
+    def __init__(self, ledger: Ledger, waiting: Iterable[TrialPlan] = (), *, retries: int) -> None:
+        self.out: dict[str, TrialPlan] = {}
+        self._waiting = deque(waiting)
+        self._ledger = ledger
+        self._retries = retries
+        self._deaths: Counter[str] = Counter()
+
+    def next(self) -> TrialPlan | None:
+        """The plan that waited longest."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def hand_out(self, trial_id: str, plan: TrialPlan) -> dict[str, Any]:
+        """What Tune carries to the trainable."""
+        self.out[trial_id] = plan
+        return {"plan": plan.model_dump(mode="json")}
+
+    def take_back(
+        self, trial_id: str, result: dict[str, Any] | None, error: bool
+    ) -> tuple[TrialPlan, TrialResult] | None:
+        """How a trial ended, recorded durably; nothing when it is not out, or is to begin again.
+
+        Raises:
+            OSError: when the storage is away, which is no fault of the trial: it goes on once that is there.
+        """
+        plan = self.out.pop(trial_id, None)
+        if plan is None:
+            return None
+        ended = self._ledger.trial(plan.trial).result()
+        if ended is None and error:
+            try_writing(self._ledger.home)
+        if ended is None and error and self._deaths[plan.trial] < self._retries:
+            self._deaths[plan.trial] += 1
+            self._waiting.append(plan)
+            return None
+        return plan, ended or self._settled(plan, result, error)
+
+    def recorded(self) -> list[tuple[str, TrialPlan]]:
+        """Plans that are out though their end is recorded: Tune tells of none after it was asked to stop."""
+        return [(one, plan) for one, plan in self.out.items() if self._ledger.trial(plan.trial).result() is not None]
+
+    def _settled(self, plan: TrialPlan, result: dict[str, Any] | None, error: bool) -> TrialResult:
+        """The end of a trial whose worker recorded none: stopped at a rung, else failed."""
+        folder = self._ledger.trial(plan.trial)
+        rungs = folder.rungs()
+        steps = rungs[-1].step if rungs else 0
+        if error or not result:
+            ended = TrialResult(state="failed", steps=steps, rungs=rungs, reason=_why_it_died(folder))
+        else:
+            ended = TrialResult(
+                state="stopped",
+                steps=steps,
+                rungs=rungs,
+                reason=f"stopped at rung {steps}: behind the other trials there",
+                train_seconds=float(result.get("train_seconds", 0.0)),
+                peak_memory_bytes=int(result.get("peak_memory_bytes", 0)),
+            )
+        return folder.write_result(ended)
+
+
+def _why_it_died(folder: TrialFolder) -> str:
+    """The last line of the traceback where the worker could still write one."""
+    try:
+        return folder.error.read_text(encoding="utf-8").strip().splitlines()[-1][:300]
+    except (OSError, IndexError):
+        return WORKER_DIED

@@ -1,0 +1,1 @@
+"""Files that survive a killed process: lock files, scratch folders."""

@@ -1,0 +1,1 @@
+"""What every method has: a configuration, knobs, a count of parameters."""

@@ -1,0 +1,115 @@
+"""What the methods that PEFT already has share: every target is adapted by itself, and its shape gives its count."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from spaces.count import Count
+from spaces.fitting import fit_place
+from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.model.inventory import Inventory, LinearLayer
+
+P = TypeVar("P", bound=PlacedConfiguration)
+Layers = Sequence[LinearLayer]
+
+
+class LayerMethod(Method[P]):
+    """Trains in every target a number of parameters that follows from its shape.
+
+    With a `size_knob`, `fit` takes the largest of its `sizes` that the allowance pays for; without one it keeps as
+    many of the last blocks as it does, and a single weight where not even one fits.
+
+    `linear_only`: PEFT's tuner does not know weights stored as (in, out), GPT-2's `Conv1D`. `bytes_each`: what is
+    shipped for each trained parameter.
+    """
+
+    linear_only: ClassVar[bool] = False
+    bytes_each: ClassVar[int] = 4
+
+    @abstractmethod
+    def parameters(self, configuration: P, layer: LinearLayer) -> int:
+        """Trainable parameters in one target."""
+
+    def sizes(self, configuration: P, layers: Layers) -> Sequence[Any]:
+        """Values of the size knob that exist on `layers`, from the smallest adapter to the largest."""
+        return ()
+
+    def largest_rank(self, configuration: P, layers: Layers) -> int | None:
+        """The largest `rank` that `layers` take; None where there is no rank, or no limit."""
+        if self.size_knob != "rank":
+            return None
+        sizes = self.sizes(configuration, layers)
+        return max(sizes[0], sizes[-1]) if sizes else 0
+
+    def obstacle(self, configuration: P, layer: LinearLayer) -> str | None:
+        """Why the configuration cannot exist on `layer`; None where it can."""
+        return None
+
+    def resolved(self, configuration: P, layers: Layers) -> P:
+        """The configuration with settings that depend on all targets as numbers."""
+        return configuration
+
+    def count(self, configuration: P, inventory: Inventory) -> Count:
+        layers = self._layers(configuration, inventory)
+        configuration = self.resolved(configuration, layers)
+        limit = self.largest_rank(configuration, layers)
+        if limit is not None and (rank := getattr(configuration, str(self.size_knob))) > limit:
+            raise Unfit(
+                f"rank = {rank}: more than the targets take; allowed: at most {limit}",
+                smallest=self._smallest(configuration, layers),
+            )
+        for one in layers:
+            if (reason := self.obstacle(configuration, one)) is not None:
+                raise Unfit(reason, smallest=self._smallest(configuration, layers))
+        trainable = {one: self.parameters(configuration, one) for one in layers}
+        return layerwise(inventory, trainable, adapter_bytes=self.bytes_each * sum(trainable.values()))
+
+    def fit(self, configuration: P, inventory: Inventory, allowance: int) -> P:
+        if self.size_knob is None:
+            return fit_place(self, configuration, inventory, allowance)
+        layers = self._layers(configuration, inventory)
+        sizes = self.sizes(configuration, layers)
+        fitting = bisect_right(sizes, allowance, key=lambda size: self._total(self._sized(configuration, size), layers))
+        if not fitting:
+            smallest = self._smallest(configuration, layers)
+            raise Unfit(f"the smallest {self.name} here trains {smallest:,} parameters", smallest)
+        return self._sized(configuration, sizes[fitting - 1])
+
+    def increasing(self, configuration: P, sizes: Iterable[Any], layers: Layers) -> list[Any]:
+        """`sizes` in the order of their counts; of those with one count the first alone."""
+        totals: dict[int, Any] = {}
+        for size in sizes:
+            totals.setdefault(self._total(self._sized(configuration, size), layers), size)
+        return [totals[total] for total in sorted(totals)]
+
+    def _layers(self, configuration: P, inventory: Inventory) -> Layers:
+        layers = placed_layers(configuration, inventory)
+        for one in layers:
+            if self.linear_only and one.transposed:
+                raise Unfit(f"{self.name}: PEFT has it not for Conv1D, which {one.name} is", smallest=0)
+        return layers
+
+    def _sized(self, configuration: P, size: Any) -> P:
+        return configuration.model_copy(update={str(self.size_knob): size})
+
+    def _total(self, configuration: P, layers: Layers) -> int:
+        return sum(self.parameters(configuration, one) for one in layers)
+
+    def _smallest(self, configuration: P, layers: Layers) -> int:
+        sizes = self.sizes(configuration, layers)
+        return self._total(self._sized(configuration, sizes[0]), layers) if sizes else 0
+
+
+def ranks(layers: Layers) -> range:
+    """From 1 to the smallest side of all `layers`."""
+    return range(1, min(min(one.out_features, one.in_features) for one in layers) + 1)
+
+
+def common_divisors(sides: Iterable[int]) -> list[int]:
+    """The divisors of all `sides`, ascending."""
+    greatest = math.gcd(*sides)
+    return [one for one in range(1, greatest + 1) if greatest % one == 0]

@@ -1,0 +1,155 @@
+"""What every method says of itself without torch: configuration, knobs, count and learning-rate prior."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from spaces.count import Count, LayerCount
+from spaces.methods.base.knobs import Knob, Value
+from spaces.model.inventory import Inventory, LayerRange, LinearLayer, Targets, select
+
+
+class Unfit(ValueError):
+    """No setting of the size of this configuration fits the allowance; `smallest` is the least it could train."""
+
+    def __init__(self, message: str, smallest: int) -> None:
+        super().__init__(message)
+        self.smallest = smallest
+
+
+class Configuration(BaseModel):
+    """All settings of one method. Subclasses add the method's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    learning_rate: float = Field(gt=0, description="Peak learning rate of the adapter.")
+
+
+class PlacedConfiguration(Configuration):
+    """A configuration of a method that adapts chosen linear layers."""
+
+    targets: Targets = Field(default="qv", description="Kinds of linear layers to adapt.")
+    layers: LayerRange | PositiveInt = Field(
+        default="all",
+        description="Blocks to adapt: all, last-half, last, the last N; or one: a single weight.",
+    )
+
+
+C = TypeVar("C", bound=Configuration)
+
+
+class Method(ABC, Generic[C]):
+    """A way to adapt.
+
+    `configuration()` without arguments is the method's published default. `size_knob` names the setting that
+    `fit` turns to spend a share of the budget; `knobs` are the method's own searched settings beside it. `usual`: a
+    search that names no methods tries it.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    configuration: type[C]
+    size_knob: ClassVar[str | None] = None
+    knobs: ClassVar[Mapping[str, Knob]] = {}
+    usual: ClassVar[bool] = False
+
+    @property
+    def learning_rate(self) -> float:
+        """The prior that the searched multiplier multiplies."""
+        return float(self.configuration.model_fields["learning_rate"].default)
+
+    @property
+    def placed(self) -> bool:
+        """Whether the method chooses target layers."""
+        return issubclass(self.configuration, PlacedConfiguration)
+
+    @abstractmethod
+    def count(self, configuration: C, inventory: Inventory) -> Count:
+        """Exact counts, without building the model.
+
+        Raises:
+            Unfit: when the configuration cannot exist on this model.
+        """
+
+    @abstractmethod
+    def fit(self, configuration: C, inventory: Inventory, allowance: int) -> C:
+        """The configuration as large as `allowance` trainable parameters permit.
+
+        Raises:
+            Unfit: when not even the smallest fits.
+        """
+
+    def fit_in_place(self, configuration: C, inventory: Inventory, allowance: int) -> C:
+        """As `fit`, but with the `layers` as they are, for a spec may narrow them.
+
+        A method with a size knob whose `fit` also takes fewer layers overrides it.
+
+        Raises:
+            Unfit: when not even the smallest of this place fits.
+        """
+        if self.size_knob is not None:
+            return self.fit(configuration, inventory, allowance)
+        size = self.count(configuration, inventory).trainable_parameters
+        if size > allowance:
+            raise Unfit(f"{self.name} trains {size:,} parameters there", smallest=size)
+        return configuration
+
+
+def check_layers(layers: Value, inventory: Inventory) -> None:
+    """See that the model has as many blocks as a number of `layers` asks for.
+
+    Raises:
+        Unfit: when it has fewer.
+    """
+    if not isinstance(layers, str) and layers > inventory.blocks:
+        raise Unfit(
+            f"layers = {layers}: {inventory.model_type} has fewer blocks; allowed: at most {inventory.blocks}",
+            smallest=0,
+        )
+
+
+def placed_layers(configuration: PlacedConfiguration, inventory: Inventory) -> tuple[LinearLayer, ...]:
+    """The layers that a configuration adapts.
+
+    Raises:
+        Unfit: when the model has none of them, or fewer blocks.
+    """
+    check_layers(configuration.layers, inventory)
+    layers = select(inventory, configuration.targets, configuration.layers)
+    if not layers:
+        raise Unfit(
+            f"targets = {configuration.targets}: {inventory.model_type} has no matching linear layer",
+            smallest=0,
+        )
+    return layers
+
+
+def layerwise(
+    inventory: Inventory,
+    trainable: Mapping[LinearLayer, int],
+    *,
+    stored: int | None = None,
+    adapter_bytes: int,
+    peak_updated: int | None = None,
+) -> Count:
+    """A count from the trainable parameters of each adapted layer."""
+    total = sum(trainable.values())
+    return Count(
+        trainable_parameters=total,
+        stored_parameters=total if stored is None else stored,
+        adapter_bytes=adapter_bytes,
+        head_parameters=inventory.head_parameters,
+        base_parameters=inventory.base_parameters,
+        peak_updated_parameters=total if peak_updated is None else peak_updated,
+        layers=tuple(
+            LayerCount(layer.name, (layer.out_features, layer.in_features), count) for layer, count in trainable.items()
+        ),
+    )
+
+
+AnyMethod = Method[Any]

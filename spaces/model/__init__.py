@@ -1,0 +1,1 @@
+"""Adaptable models as data: their linear layers, and what an adapter may cost."""

@@ -1,0 +1,65 @@
+"""A spec without the paths of the machine that it ran on, as it may be handed on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import PurePath
+
+from spaces.spec.sections import HubSource, ModelSection, Source, TrackingSection
+from spaces.spec.spec import SearchSpec
+
+SPLITS = ("train", "validation", "test")
+
+
+def is_local(path: str) -> bool:
+    """Whether a path of a model names a folder of one machine; a search keeps such paths absolute."""
+    return path.startswith(("/", "~", ".", "file:")) or PurePath(path).is_absolute()
+
+
+def model_name(model: ModelSection) -> str:
+    """The hub id of a model, or the last name of its folder."""
+    return _last(model.path) if is_local(model.path) else model.path
+
+
+def portable(spec: SearchSpec) -> SearchSpec:
+    """The spec with the last names of local folders and files in place of their paths.
+
+    Files of different splits that have the same last name are told apart by the name of their split before it. Where
+    runs are kept and tracked is left to who uses it next.
+    """
+    sources = {split: getattr(spec.data, split) for split in SPLITS}
+    return spec.model_copy(
+        update={
+            "model": spec.model.model_copy(update={"path": model_name(spec.model)}),
+            "data": spec.data.model_copy(update=_named(sources)),
+            "search": spec.search.model_copy(update={"study_storage": None}),
+            "tracking": TrackingSection(),
+            "storage": type(spec).model_fields["storage"].default,
+        }
+    )
+
+
+def source_name(source: Source) -> str:
+    """A split as its reader knows it: the last name of a file, or the id of a data set on the hub."""
+    if isinstance(source, HubSource):
+        where = _last(source.hub) if is_local(source.hub) else source.hub
+        return ":".join(part for part in (where, source.name, source.split) if part)
+    return _last(source)
+
+
+def _named(sources: dict[str, Source | None]) -> dict[str, Source | None]:
+    files = {split: one for split, one in sources.items() if isinstance(one, str)}
+    lasts = Counter(_last(one) for one in set(files.values()))
+    found: dict[str, Source | None] = {}
+    for split, one in sources.items():
+        if isinstance(one, HubSource):
+            found[split] = one.model_copy(update={"hub": _last(one.hub)}) if is_local(one.hub) else one
+        elif one is not None:
+            found[split] = _last(one) if lasts[_last(one)] == 1 else f"{split}/{_last(one)}"
+        else:
+            found[split] = None
+    return found
+
+
+def _last(path: str) -> str:
+    return PurePath(path.removeprefix("file:")).name or "."

@@ -1,0 +1,197 @@
+"""How many fresh seeds it takes to order points near the front, and which of them stay apart."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from spaces.spec.metrics import Mode
+from spaces.trials.row_values import RowValues, average, paired_error
+
+LEVEL = 0.95
+"""Probability with which two points that are said to be apart are."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial that is trained again.
+
+    `quality`: what it came to in the search, on the seed by which it was found. `on_front`: it is there for its place
+    on the front, not for being near it.
+    """
+
+    trial: str
+    parameters: int
+    quality: float
+    on_front: bool
+
+
+def near_front(
+    trials: Sequence[Candidate],
+    points: Sequence[Candidate],
+    most: int,
+    *,
+    mode: Mode,
+    noise: Callable[[Candidate, Candidate], float],
+) -> list[Candidate]:
+    """At most `most` of the `trials` that are no points but may be as good as one: the lucky are not always the best.
+
+    `points`: the whole front. A trial is near when its quality is behind that of the best point of at most as many
+    parameters by no more than `noise`, the standard error of the difference of the two. The nearest come first.
+    """
+    sign = 1.0 if mode == "max" else -1.0
+    taken = {point.trial for point in points}
+    behind: list[tuple[float, Candidate]] = []
+    for one in trials:
+        rivals = [point for point in points if point.parameters <= one.parameters]
+        if one.trial in taken or not rivals:
+            continue
+        best = max(rivals, key=lambda point: sign * point.quality)
+        gap = sign * (best.quality - one.quality)
+        if gap <= noise(best, one):
+            behind.append((gap, one))
+    return [one for _, one in sorted(behind, key=lambda found: (found[0], found[1].trial))[:most]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """The quality of one training, and its values on the validation rows where they are known."""
+
+    quality: float
+    rows: RowValues | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance between seeds that all trials are taken to share, and its degrees of freedom; 0: not known."""
+
+    variance: float
+    freedom: int
+
+    @classmethod
+    def of(cls, scores: Iterable[Sequence[float]]) -> Spread:
+        """Pooled over the qualities of several trials, each on several seeds."""
+        known = [one for one in scores if len(one) > 1]
+        freedom = sum(len(one) - 1 for one in known)
+        pooled = sum(statistics.variance(one) * (len(one) - 1) for one in known)
+        return cls(pooled / freedom if freedom else 0.0, freedom)
+
+
+def told_apart(left: Sequence[Score], right: Sequence[Score], spread: Spread) -> bool:
+    """Whether the means of two trials differ, by both of their errors: that of the seeds and that of the rows.
+
+    The rows' error is that of the mean difference on the same rows, where the values of both are known, else that of
+    two means of their own. Both variances add, with degrees of freedom as Welch and Satterthwaite have them. Where no
+    trial has a second seed the rows alone decide, and the other way round; where neither is known, nothing differs.
+    """
+    if not left or not right:
+        return False
+    parts = _variances(left, right, spread)
+    return bool(parts) and abs(_mean(left) - _mean(right)) > _margin(parts)
+
+
+def error_of_difference(left: Sequence[Score], right: Sequence[Score], spread: Spread) -> float:
+    """Standard error of the difference of two means, by whichever of their errors are known; 0 where none is."""
+    return math.sqrt(sum(variance for variance, _ in _variances(left, right, spread)))
+
+
+def _variances(left: Sequence[Score], right: Sequence[Score], spread: Spread) -> list[tuple[float, int]]:
+    """Of the difference of two means: by seeds and by rows, as far as they are known, with degrees of freedom."""
+    seeds = [(spread.variance * (1 / len(left) + 1 / len(right)), spread.freedom)] if spread.freedom else []
+    rows = _row_variance(left, right)
+    return seeds if rows is None else [*seeds, rows]
+
+
+def _margin(parts: Sequence[tuple[float, int]]) -> float:
+    """Half the interval that a difference lies in, from independent variances with their degrees of freedom."""
+    from scipy import special
+
+    variance = sum(one for one, _ in parts)
+    if not variance:
+        return 0.0
+    freedom = variance**2 / sum(one**2 / degrees for one, degrees in parts)
+    return math.sqrt(variance) * float(special.stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def _row_variance(left: Sequence[Score], right: Sequence[Score]) -> tuple[float, int] | None:
+    """Variance of the difference of two means that the rows bring, and its degrees of freedom; None if not known."""
+    known = [[one.rows for one in side if one.rows is not None] for side in (left, right)]
+    if not all(known) or any(not one.fits(side[0]) for side in known for one in side):
+        return None
+    mine, other = (average(side) for side in known)
+    if mine.fits(other):
+        return paired_error(mine, other) ** 2, len(mine.values) - 1
+    freedom = min(len(mine.values), len(other.values)) - 1
+    return mine.error**2 + other.error**2, freedom
+
+
+def _mean(scores: Sequence[Score]) -> float:
+    return statistics.fmean(one.quality for one in scores)
+
+
+def ties(sizes: Mapping[str, int], scores: Mapping[str, Sequence[Score]]) -> list[tuple[str, str]]:
+    """Neighbours in size whose means over fresh seeds cannot be told apart.
+
+    Args:
+        sizes: trainable parameters by trial.
+        scores: of each trial the trainings on fresh seeds. The spread of seeds is taken to be the same for all.
+    """
+    spread = Spread.of([one.quality for one in found] for found in scores.values())
+    ordered = sorted(sizes, key=lambda trial: (sizes[trial], trial))
+    return [
+        (left, right)
+        for left, right in pairwise(ordered)
+        if not told_apart(scores.get(left, ()), scores.get(right, ()), spread)
+    ]
+
+
+def contested(sizes: Mapping[str, int], scores: Mapping[str, Sequence[float]], mode: Mode) -> list[tuple[str, str]]:
+    """Pairs that decide the front of the means and cannot be told apart.
+
+    Each trial is paired with the best of those that have at most as many parameters: it is on the front when it beats
+    that one. By the error of the seeds alone, for more of them do nothing about that of the rows. `sizes` as for
+    `ties`, `scores` the qualities; trials without any take no part.
+    """
+    spread = Spread.of(scores.values())
+    trainings = {trial: [Score(quality) for quality in found] for trial, found in scores.items()}
+    sign = 1.0 if mode == "max" else -1.0
+    best: str | None = None
+    found = []
+    means = {trial: sign * statistics.fmean(scores[trial]) for trial in sizes if scores.get(trial)}
+    for trial in sorted(means, key=lambda one: (sizes[one], -means[one], one)):
+        if best is not None and not told_apart(trainings[best], trainings[trial], spread):
+            found.append((best, trial))
+        if best is None or means[trial] > means[best]:
+            best = trial
+    return found
+
+
+def next_round(
+    points: Sequence[Candidate],
+    near: Sequence[Candidate],
+    scores: Mapping[str, Sequence[float]],
+    left: int,
+    *,
+    mode: Mode,
+) -> list[str]:
+    """The trials to train once more now, at most `left` of them; none when the order is settled.
+
+    First every point of the front, then those near it, then those that have no spread yet, then both sides of
+    every contested place, those with the fewest seeds first. `scores`: qualities so far by trial, with a trial that
+    failed counted by its key alone.
+    """
+    first = [one.trial for one in points if one.trial not in scores]
+    if first:
+        return first[:left]
+    fresh = [one.trial for one in near if one.trial not in scores]
+    if fresh:
+        return fresh[:left]
+    single = [one.trial for one in (*points, *near) if len(scores[one.trial]) == 1]
+    if single:
+        return single[:left]
+    sizes = {one.trial: one.parameters for one in (*points, *near) if scores.get(one.trial)}
+    unsettled = dict.fromkeys(trial for pair in contested(sizes, scores, mode) for trial in pair)
+    return sorted(unsettled, key=lambda trial: (len(scores[trial]), sizes[trial]))[:left]

@@ -1,0 +1,1 @@
+"""The search space: which configurations fit the budget, and how one is drawn."""

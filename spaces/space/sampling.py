@@ -1,0 +1,173 @@
+"""From normalised knobs to one method's configuration, its size fitted to a share of the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from spaces.count import Count
+from spaces.errors import RequestError
+from spaces.methods.base.knobs import Choice, Knob, Range, Suggester, parse_knob
+from spaces.methods.base.method import AnyMethod, Configuration, Unfit
+from spaces.methods.registry import method as method_named
+from spaces.model.budget import Budget
+from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory, depth
+from spaces.space.proposal import Proposal, Rejected
+from spaces.spec.error_messages import explain
+
+SHARED_PLACES: Mapping[str, Knob] = {"targets": Choice(TARGETS), "layers": Choice(LAYER_RANGES)}
+MULTIPLIER = Range(1 / 8, 8.0, log=True)
+
+PRIOR_SHARE = 0.003
+"""Share of the base that the learning rates of methods are stated for."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the configurations of each method are drawn: with narrowed knobs, on one model, under one budget."""
+
+    methods: Mapping[str, Mapping[str, Any]]
+    inventory: Inventory
+    budget: Budget
+    seed: int = 0
+
+    @property
+    def counted_head(self) -> int:
+        """Parameters of the task head that the budget holds."""
+        return self.inventory.head_parameters if self.budget.count_head else 0
+
+    @property
+    def allowance(self) -> int:
+        """Trainable parameters left to the adapter."""
+        return self.budget.parameters - self.counted_head
+
+    @cached_property
+    def share(self) -> Range:
+        """Shares of the allowance that are not under `at_least`."""
+        return Range(min(1.0, self.budget.at_least / max(1, self.allowance)), 1.0, log=True)
+
+    def propose_of(self, name: str, draw: Suggester) -> Proposal:
+        """Draw a configuration of one method.
+
+        Raises:
+            Rejected: when it lies outside the budget, or cannot exist on this model.
+        """
+        known = method_named(name)
+        configuration, share = self.draw(known, draw)
+        try:
+            if share is not None:
+                configuration = self.fit(known, configuration, max(1, int(share * self.allowance)))
+            count = known.count(configuration, self.inventory)
+        except Unfit as unfit:
+            raise Rejected(str(unfit), excess=1.0) from unfit
+        if "learning_rate" not in self.methods[name]:
+            rate = configuration.learning_rate * self.rate_factor(known, count)
+            configuration = configuration.model_copy(update={"learning_rate": float(f"{rate:.4g}")})
+        excess = self.budget.excess(count)
+        if excess > 0:
+            raise Rejected(
+                f"{name} would train {self.budget.trainable(count):,} parameters, "
+                f"{count.adapter_bytes:,} bytes: outside the budget",
+                excess,
+            )
+        return Proposal(name, configuration, count)
+
+    def rate_factor(self, known: AnyMethod, count: Count) -> float:
+        """By how much a method's learning rate is raised for fewer parameters than its prior is stated for.
+
+        Adam moves every trained number by about the learning rate, so a smaller adapter changes the weights as much
+        with a rate that grows with the root of the ratio. So it was measured: see the study in docs/results.md.
+        """
+        return math.sqrt(max(1.0, self._stated_sizes[known.name] / max(1, count.trainable_parameters)))
+
+    @cached_property
+    def _stated_sizes(self) -> dict[str, int]:
+        """Parameters of each method's published default, as large as `PRIOR_SHARE` of the base allows."""
+        return {name: self._stated_size(method_named(name)) for name in self.methods}
+
+    def _stated_size(self, known: AnyMethod) -> int:
+        allowance = int(PRIOR_SHARE * self.inventory.base_parameters)
+        try:
+            fitted = known.fit(known.configuration(), self.inventory, allowance)
+        except Unfit as unfit:
+            return unfit.smallest
+        return known.count(fitted, self.inventory).trainable_parameters
+
+    def draw(self, known: AnyMethod, draw: Suggester) -> tuple[Configuration, float | None]:
+        """Every setting but those that are fitted, and the share to fit them to; None where nothing is fitted."""
+        name = known.name
+        narrowed = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
+        settings: dict[str, Any] = {}
+        if known.placed:
+            for knob, domain in SHARED_PLACES.items():
+                own = narrowed.pop(knob, None)
+                settings[knob] = own.suggest(draw, f"{name}.{knob}") if own is not None else domain.suggest(draw, knob)
+        if "seed" in known.configuration.model_fields:
+            settings["seed"] = self.seed
+        settings["learning_rate"] = self._learning_rate(known, narrowed, draw)
+        share = None if self.sized(known) else float(self.share.suggest(draw, "share"))
+        for knob, domain in {**known.knobs, **narrowed}.items():
+            settings[knob] = domain.suggest(draw, f"{name}.{knob}")
+        try:
+            configuration = known.configuration(**settings)
+        except ValidationError as error:
+            raise RequestError(f"methods.{name}.{explain(error, known.configuration)}") from None
+        return configuration, share
+
+    def sized(self, known: AnyMethod) -> bool:
+        """Whether the spec narrows what sets the size of a method, be it only its place."""
+        return (known.size_knob or "layers") in self.methods[known.name]
+
+    def _learning_rate(self, known: AnyMethod, narrowed: dict[str, Knob], draw: Suggester) -> float:
+        absolute, relative = (
+            narrowed.pop("learning_rate", None),
+            narrowed.pop("learning_rate_multiplier", None),
+        )
+        if absolute is not None:
+            return float(absolute.suggest(draw, f"{known.name}.learning_rate"))
+        if relative is not None:
+            multiplier = relative.suggest(draw, f"{known.name}.learning_rate_multiplier")
+        else:
+            multiplier = MULTIPLIER.suggest(draw, "learning_rate_multiplier")
+        return float(f"{known.learning_rate * float(multiplier):.4g}")
+
+    def fit(self, known: AnyMethod, configuration: Configuration, allowance: int) -> Configuration:
+        """The configuration as large as the allowance and the limit on bytes permit.
+
+        A size that the drawn place has not, for its smallest is larger, is had with fewer blocks; or else methods of
+        coarse sizes would be tried at few blocks only.
+
+        Raises:
+            Unfit: when not even the smallest fits.
+        """
+        fixed_place = not known.placed or "layers" in self.methods[known.name]
+        try:
+            return self._fit_there(known, configuration, allowance)
+        except Unfit:
+            for layers in () if fixed_place else self._fewer(configuration):
+                try:
+                    return self._fit_there(known, configuration.model_copy(update={"layers": layers}), allowance)
+                except Unfit:
+                    continue
+            raise
+
+    def _fit_there(self, known: AnyMethod, configuration: Configuration, allowance: int) -> Configuration:
+        fit = known.fit_in_place if "layers" in self.methods[known.name] else known.fit
+        fitted: Configuration = fit(configuration, self.inventory, allowance)
+        limit = self.budget.bytes
+        if limit is not None:
+            count = known.count(fitted, self.inventory)
+            if count.adapter_bytes > limit:
+                lighter = count.trainable_parameters * limit // count.adapter_bytes
+                fitted = fit(configuration, self.inventory, max(1, lighter))
+        return fitted
+
+    def _fewer(self, configuration: Any) -> Iterator[int | str]:
+        if configuration.layers != "one":
+            yield from range(depth(configuration.layers, self.inventory.blocks) - 1, 0, -1)
+            yield "one"

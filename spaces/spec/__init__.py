@@ -1,0 +1,1 @@
+"""The search specification: its fields, its checks, its messages, its JSON schema."""

@@ -1,0 +1,70 @@
+"""The closed list of metrics: each with its direction and its perfect value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from spaces.spec.sections import Task
+
+Mode = Literal["max", "min"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of quality on one split; `perfect` is its best possible value."""
+
+    name: str
+    mode: Mode
+    perfect: float
+    tasks: frozenset[Task]
+
+    def better(self, left: float, right: float) -> bool:
+        """Whether `left` is strictly better than `right`."""
+        return left > right if self.mode == "max" else left < right
+
+
+def standard_error(metric: Metric, quality: float, rows: int) -> float:
+    """How far a quality measured on `rows` examples lies from that on endlessly many, roughly: one standard error.
+
+    √(q (1 − q) / n) for shares of examples, of a binomial; (1 − q²) / √n for correlations, of Fisher's
+    transformation; for a mean loss its own size over √n, as if examples' losses were exponentially distributed, and
+    for a perplexity that error of its logarithm times itself.
+    """
+    if metric.name in ("pearson", "spearman", "matthews"):
+        return (1 - min(1.0, quality * quality)) / math.sqrt(rows)
+    if metric.name == "loss":
+        return abs(quality) / math.sqrt(rows)
+    if metric.name == "perplexity":
+        return quality * abs(math.log(max(1.0, quality))) / math.sqrt(rows)
+    share = min(1.0, max(0.0, quality))
+    return math.sqrt(share * (1 - share) / rows)
+
+
+_CLASSES = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION})
+_NUMBERS = frozenset({Task.REGRESSION})
+_TEXT = frozenset({Task.CAUSAL_LM})
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "max", 1.0, _CLASSES),
+        Metric("f1", "max", 1.0, _CLASSES),
+        Metric("f1-macro", "max", 1.0, _CLASSES),
+        Metric("f1-micro", "max", 1.0, _CLASSES),
+        Metric("matthews", "max", 1.0, _CLASSES),
+        Metric("pearson", "max", 1.0, _NUMBERS),
+        Metric("spearman", "max", 1.0, _NUMBERS),
+        Metric("exact-match", "max", 1.0, _TEXT),
+        Metric("loss", "min", 0.0, _CLASSES | _NUMBERS | _TEXT),
+        Metric("perplexity", "min", 1.0, _TEXT),
+    )
+}
+
+DEFAULT_METRIC: dict[Task, str] = {
+    Task.SEQUENCE_CLASSIFICATION: "accuracy",
+    Task.IMAGE_CLASSIFICATION: "accuracy",
+    Task.REGRESSION: "pearson",
+    Task.CAUSAL_LM: "loss",
+}

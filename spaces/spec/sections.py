@@ -1,0 +1,290 @@
+"""The sections of a spec. Every field has a default where a sensible one exists, and a description."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    StrictInt,
+    WithJsonSchema,
+    model_validator,
+)
+
+from spaces.spec.plain_values import WHOLE
+
+
+class Task(StrEnum):
+    """What the adapted model is for."""
+
+    SEQUENCE_CLASSIFICATION = "sequence-classification"
+    REGRESSION = "regression"
+    CAUSAL_LM = "causal-lm"
+    IMAGE_CLASSIFICATION = "image-classification"
+
+
+class Section(BaseModel):
+    """A part of a spec: unknown fields are refused, values never change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSection(Section):
+    """The pretrained model."""
+
+    path: str = Field(min_length=1, description="Hub id or local folder of a transformers model with safetensors.")
+    task: Task = Field(
+        default=Task.SEQUENCE_CLASSIFICATION,
+        description="What the adapted model is for; it decides the head.",
+    )
+    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+
+
+class HubSource(Section):
+    """A split of a data set on the hub."""
+
+    hub: str = Field(min_length=1, description="Id of the data set on the hub.")
+    name: str | None = Field(default=None, description="Its configuration, where it has several.")
+    split: str = Field(default="train", description="Its split.")
+
+
+Source = str | HubSource
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+TwoAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
+
+
+class DataSection(Section):
+    """Where examples come from and which columns hold them."""
+
+    train: Source = Field(description="Training split: a csv, jsonl or parquet file, or a hub data set.")
+    validation: Source | None = Field(
+        default=None, description="Validation split; left out, it is split off the training split."
+    )
+    test: Source | None = Field(default=None, description="Test split, read by confirm alone.")
+    validation_fraction: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="Part of the training split that becomes validation when none is given.",
+    )
+    text: Annotated[TwoAtMost, BeforeValidator(_as_list, json_schema_input_type=str | TwoAtMost)] | None = Field(
+        default=None, description="One text column, or two for pairs. Default: text."
+    )
+    image: str | None = Field(
+        default=None, description="Column with an image: a path within the folder of its file, or encoded bytes."
+    )
+    prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
+    response: str | None = Field(default=None, description="Column with the response to learn (causal-lm).")
+    label: str = Field(default="label", description="Column with the label.")
+    max_length: int = Field(
+        default=128,
+        ge=2,
+        le=10**8,
+        description="Tokens an example may have; longer ones are cut, which `paretune validate` counts.",
+    )
+
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""Of a search."""
+
+Scalar = str | int | float | bool | None
+Setting = Scalar | list[Scalar] | dict[str, Scalar | list[Scalar]]
+"""A setting of a method: one value, several, or several by name."""
+
+
+def _percent_or_count(value: Any) -> Any:
+    """`50_000` as a number, `0.3%` with a number that was checked."""
+    text = str(value).strip().replace("_", "")
+    number = text.removesuffix("%").strip()
+    try:
+        amount = float(number) if number != text else int(number)
+    except ValueError:
+        raise ValueError("neither a number nor a percentage; allowed: such as 50_000 or 0.3%") from None
+    if number == text:
+        if amount >= WHOLE:
+            raise ValueError("more than any model has; allowed: such as 50_000 or 0.3%")
+        return amount
+    if not 0 < amount <= 100:
+        raise ValueError("a percentage must lie in (0%, 100%]")
+    return f"{number}%"
+
+
+Amount = Annotated[
+    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[0-9_.eE+ -]+%$")],
+    BeforeValidator(_percent_or_count),
+]
+
+
+# pydantic's own schema allows 0.
+Size = Annotated[
+    ByteSize,
+    Field(ge=1, lt=WHOLE),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": r"^\s*(\d*\.?\d+)\s*(\w+)?"}, {"type": "integer", "minimum": 1}]}
+    ),
+]
+
+
+class BudgetSection(Section):
+    """The hard limit on trainable parameters, and the lower end of the range of interest."""
+
+    parameters: Amount = Field(description="Most trainable parameters: a number, or a percentage of the base.")
+    at_least: Amount | None = Field(
+        default=None,
+        description="Fewest trainable parameters of interest. Default: a thousandth of the budget.",
+    )
+    count_head: bool = Field(default=False, description="Whether the task head counts as well.")
+    bytes: Size | None = Field(default=None, description="Most bytes of the native adapter, such as 200KB.")
+
+
+class TrainingSection(Section):
+    """How every trial is trained; names as in transformers' TrainingArguments."""
+
+    max_steps: int = Field(default=300, ge=1, le=10**9, description="Optimizer steps of a full trial.")
+    per_device_train_batch_size: int = Field(
+        default=32, ge=1, le=10**6, description="Examples in one forward and backward."
+    )
+    per_device_eval_batch_size: int = Field(
+        default=64, ge=1, le=10**6, description="Examples in one evaluation forward."
+    )
+    gradient_accumulation_steps: int = Field(
+        default=1, ge=1, le=10**6, description="Batches that make one optimizer step."
+    )
+    warmup_steps: float = Field(
+        default=0.06,
+        ge=0,
+        le=10**9,
+        description="Warm-up: a fraction of max_steps below 1, a number of steps from 1 on.",
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decoupled weight decay.")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="Largest norm of the gradient; longer ones are scaled.")
+    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field(
+        default="linear", description="Course of the learning rate after warm-up."
+    )
+    head_learning_rate: float = Field(
+        default=1e-3,
+        gt=0,
+        description="Peak learning rate of the task head, the same for every trial. In trainings of a hundred steps a "
+        "small encoder wants more, such as 1e-2.",
+    )
+    bf16: bool | Literal["auto"] = Field(
+        default="auto", description="Train in bfloat16; auto: where the device is a GPU that supports it."
+    )
+
+
+class ObjectiveSection(Section):
+    """What quality means."""
+
+    metric: str | None = Field(default=None, description="Metric on validation. Default: the task's usual one.")
+    positive: str | StrictInt | None = Field(
+        default=None,
+        description="Label whose F1 the metric f1 is. Default: of two labels the one with fewer training rows; "
+        "of more, f1 is f1-macro.",
+    )
+
+
+class SearchSection(Section):
+    """How configurations are chosen and trials are run."""
+
+    trials: int = Field(
+        default=40, ge=1, le=10**6, description="Trials to train; rejected configurations do not count."
+    )
+    sampler: Literal["tpe", "random", "gp", "nsga2", "qmc"] = Field(
+        default="tpe",
+        description="Optuna's sampler. For tpe and gp the size is chosen where the front is thin, and they draw the "
+        "other knobs.",
+    )
+    stopper: Literal["none", "asha", "front"] = Field(
+        default="front",
+        description="What ends weak trials early at a rung: front compares each with those of at most as many "
+        "parameters, asha all with all.",
+    )
+    rungs: int = Field(
+        default=3,
+        ge=1,
+        le=8,
+        description="Times a trial is evaluated, each at three times the steps of the one before.",
+    )
+    start_with: tuple[dict[str, Setting], ...] = Field(
+        default=(),
+        max_length=1_000,
+        description="Configurations to begin with: each a method and those of its settings that are not its defaults, "
+        "such as {method: lora, rank: 4}.",
+    )
+    start_from: tuple[Annotated[str, Field(pattern=NAME)], ...] = Field(
+        default=(),
+        max_length=100,
+        description="Earlier searches on the same base, whose fronts' settings are tried first.",
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="Seed of the sampler, of data order and of initial values."
+    )
+    concurrent: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = Field(
+        default="auto", description="Trials at the same time; auto: as many as the resources allow."
+    )
+    time_limit: float | None = Field(
+        default=None,
+        gt=0,
+        le=10**9,
+        description="Seconds after which the search ends cleanly; `paretune resume` goes on for as long again.",
+    )
+    max_total_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most optimizer steps of all trials together, without the reference and confirm; "
+        "one that might exceed it is not begun.",
+    )
+    max_failures: int = Field(
+        default=2, ge=0, le=10**6, description="Times a trial is started again after its worker died."
+    )
+    study_storage: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of Optuna's storage. Default: a SQLite file beside the runs. "
+        "PostgreSQL passwords belong in PGPASSWORD or ~/.pgpass, not here.",
+    )
+
+
+class ConfirmSection(Section):
+    """The second look at the front, on fresh seeds."""
+
+    top: int = Field(default=5, ge=0, le=10**6, description="Points of the front to train again; 0: no confirm.")
+    seeds: int = Field(
+        default=3,
+        ge=1,
+        le=10**6,
+        description="Fresh seeds: at most top times seeds trainings, fewer once the order of the front is settled. "
+        "With more than two, trials near the front take part.",
+    )
+
+
+class ResourcesSection(Section):
+    """What one trial occupies."""
+
+    cpus: float = Field(default=1, gt=0, le=10**6, description="CPU cores of one trial.")
+    gpus: Annotated[float, Field(ge=0, le=10**6)] | Literal["auto"] = Field(
+        default="auto",
+        description="GPUs of one trial, fractions of one allowed; auto: one where the cluster has any.",
+    )
+
+    @model_validator(mode="after")
+    def _several_gpus_are_whole(self) -> Self:
+        if self.gpus != "auto" and self.gpus > 1 and self.gpus % 1:
+            raise ValueError(f"resources.gpus = {self.gpus:g}: allowed: auto, a part of one GPU, or a whole number")
+        return self
+
+
+class TrackingSection(Section):
+    """Where MLflow is."""
+
+    uri: str | None = Field(default=None, description="MLflow tracking URI. Default: environment, else SQLite here.")
+    experiment: str = Field(default="paretune", min_length=1, max_length=500, description="MLflow experiment.")

@@ -1,0 +1,241 @@
+"""`SearchSpec`: one search as its user wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from spaces.errors import RequestError
+from spaces.methods.base.knobs import Knob, Range, extremes, parse_knob
+from spaces.methods.base.method import AnyMethod
+from spaces.methods.registry import method, methods
+from spaces.spec.error_messages import explain
+from spaces.spec.hints import meant_knob, meant_method
+from spaces.spec.metrics import DEFAULT_METRIC, METRICS, Metric
+from spaces.spec.plain_values import check_plain, shortened
+from spaces.spec.sections import (
+    NAME,
+    BudgetSection,
+    ConfirmSection,
+    DataSection,
+    ModelSection,
+    ObjectiveSection,
+    ResourcesSection,
+    SearchSection,
+    Section,
+    Task,
+    TrackingSection,
+    TrainingSection,
+)
+from spaces.spec.yaml_file import read_yaml
+
+SHARED_KNOBS = ("targets", "layers", "learning_rate", "learning_rate_multiplier")
+
+
+def _knobs_by_method(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        return value
+    merged: dict[str, Any] = {}
+    for entry in value:
+        named = {entry: {}} if isinstance(entry, str) else entry
+        if not isinstance(named, dict):
+            raise ValueError(f"{entry!r} is not a method; allowed: a name, or {{name: {{knob: values}}}}")
+        for name, knobs in named.items():
+            if name in merged:
+                raise ValueError(f"method {name!r} is named twice")
+            merged[name] = knobs or {}
+    return merged
+
+
+def _check_knob(known: AnyMethod, knob: str, values: Knob) -> None:
+    """See that a method takes every value of one of its knobs, long before the sampler draws one that it refuses."""
+    setting = "learning_rate" if knob == "learning_rate_multiplier" else knob
+    if isinstance(values, Range):
+        fractional = not (isinstance(values.low, int) and isinstance(values.high, int))
+        if fractional and isinstance(getattr(known.configuration(), setting), int):
+            raise ValueError(f"{values.low} to {values.high} holds fractions; allowed: whole numbers")
+    for value in extremes(values):
+        known.configuration(**{setting: value})
+
+
+_Knobs = dict[str, dict[str, Any] | None]
+Methods = Annotated[
+    dict[str, dict[str, Any]],
+    BeforeValidator(_knobs_by_method, json_schema_input_type=str | _Knobs | list[str | _Knobs]),
+]
+
+
+_KINDS: dict[type, str] = {list: "a list", str: "text"}
+
+
+def default_methods() -> dict[str, dict[str, Any]]:
+    """LoRA and the methods that this product is for; the others are searched when they are named."""
+    return {name: {} for name, known in methods().items() if known.usual}
+
+
+class SearchSpec(Section):
+    """Everything that a search needs to be run, and run again."""
+
+    name: str = Field(pattern=NAME, description="Name of the search, unique where it runs.")
+    model: ModelSection
+    data: DataSection
+    budget: BudgetSection
+    methods: Methods = Field(
+        default_factory=default_methods,
+        min_length=1,
+        description="Methods to search, with knobs set or narrowed.",
+    )
+    training: TrainingSection = TrainingSection()
+    objective: ObjectiveSection = ObjectiveSection()
+    search: SearchSection = SearchSection()
+    confirm: ConfirmSection = ConfirmSection()
+    resources: ResourcesSection = ResourcesSection()
+    tracking: TrackingSection = TrackingSection()
+    storage: str = Field(
+        default="./paretune-runs", min_length=1, description="Folder in which searches keep their runs."
+    )
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that quality is measured in."""
+        return METRICS[self.objective.metric or DEFAULT_METRIC[self.model.task]]
+
+    @property
+    def home(self) -> Path:
+        """The folder of this search."""
+        return Path(self.storage).expanduser() / self.name
+
+    @model_validator(mode="after")
+    def _methods_and_knobs_exist(self) -> Self:
+        for name, knobs in self.methods.items():
+            if name not in methods():
+                hint = meant_method(name, methods())
+                raise ValueError(f"methods: unknown method {name!r}{hint}; allowed: {', '.join(methods())}")
+            known = method(name)
+            shared = SHARED_KNOBS if known.placed else SHARED_KNOBS[2:]
+            allowed = {*known.configuration.model_fields, *shared}
+            if rates := [f"{knob} = {knobs[knob]}" for knob in SHARED_KNOBS[2:] if knob in knobs][1:]:
+                raise ValueError(f"methods.{name}.{rates[0]}: beside learning_rate; allowed: one of the two")
+            for knob, value in knobs.items():
+                if knob not in allowed:
+                    hint = meant_knob(knob, allowed)
+                    raise ValueError(
+                        f"methods.{name}: unknown knob {knob!r}{hint}; allowed: {', '.join(sorted(allowed))}"
+                    )
+                try:
+                    _check_knob(known, knob, parse_knob(value))
+                except ValidationError as error:
+                    # A multiplier was tried as a learning rate, so the line may name another knob.
+                    _, _, refused = explain(error, known.configuration).partition(" = ")
+                    raise ValueError(f"methods.{name}.{knob} = {refused}") from error
+                except ValueError as error:
+                    raise ValueError(f"methods.{name}.{knob}: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _metric_fits_the_task(self) -> Self:
+        name = self.objective.metric
+        fitting = sorted(metric.name for metric in METRICS.values() if self.model.task in metric.tasks)
+        if name is not None and name not in fitting:
+            raise ValueError(
+                f"objective.metric = {name!r} does not fit task {self.model.task}; allowed: {', '.join(fitting)}"
+            )
+        positive = self.objective.positive
+        if positive is not None and self.metric.name != "f1":
+            raise ValueError(
+                f"objective.positive = {positive!r}: says nothing of metric {self.metric.name}; allowed: with metric f1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_fit_the_task(self) -> Self:
+        data, task = self.data, self.model.task
+        if task is Task.CAUSAL_LM:
+            if not (data.prompt and data.response):
+                raise ValueError("data.prompt and data.response must name columns for task causal-lm")
+            foreign = {"text": data.text, "image": data.image}
+        elif task is Task.IMAGE_CLASSIFICATION:
+            if not data.image:
+                raise ValueError("data.image must name a column for task image-classification")
+            foreign = {"text": data.text, "prompt": data.prompt, "response": data.response}
+        else:
+            foreign = {"image": data.image, "prompt": data.prompt, "response": data.response}
+        for field, value in foreign.items():
+            if value is not None:
+                raise ValueError(f"data.{field} = {value!r} has no meaning for task {task}; leave it out")
+        inputs = {Task.IMAGE_CLASSIFICATION: (data.image,), Task.CAUSAL_LM: ()}.get(task, data.text or ("text",))
+        if data.label in inputs:
+            raise ValueError(f"data.label = {data.label!r} is what the model reads; allowed: another column")
+        return self
+
+
+def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
+    """A spec from plain values; `where` they stand.
+
+    Raises:
+        RequestError: naming field, value and what is allowed.
+    """
+    if not isinstance(values, dict):
+        found = "is empty" if values is None else f"holds {_KINDS.get(type(values), 'one value')} instead of fields"
+        raise RequestError(f"{where}: {found}; allowed: fields such as name: value, one a line")
+    check_plain(values)
+    try:
+        return SearchSpec.model_validate(values)
+    except ValidationError as error:
+        raise RequestError(shortened(explain(error, SearchSpec))) from None
+
+
+def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:
+    """The spec in a YAML file, with `a.b=value` overrides.
+
+    Raises:
+        RequestError: naming field, value and what is allowed.
+    """
+    values = read_yaml(path)
+    for override in overrides or []:
+        values = apply_override(values, override)
+    return parse_spec(values, str(path))
+
+
+def apply_override(values: Any, override: str) -> Any:
+    """`values` with one `a.b=value` set; the value is read as YAML.
+
+    A file without content counts as one without fields; what is no spec stays as it is, for `parse_spec` to refuse.
+
+    Raises:
+        RequestError: when the override has no `=`, or its path leads through something that is not a mapping.
+    """
+    path, separator, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise RequestError(f"--set {override}: allowed: a.b=value")
+    if not isinstance(values, dict | None):
+        return values
+    result = dict(values or {})
+    node = result
+    for key in keys[:-1]:
+        inner = node.get(key)
+        if inner is not None and not isinstance(inner, dict):
+            raise RequestError(f"--set {override}: {key!r} is not a section; allowed: a dotted path of the spec")
+        node[key] = dict(inner or {})
+        node = node[key]
+    node[keys[-1]] = parse_value(text)
+    return result
+
+
+def parse_value(text: str) -> Any:
+    """A value as the command line has it: YAML, or the text itself where it is none."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
+
+
+def dump_spec(spec: SearchSpec) -> str:
+    """The spec as YAML, every default written out."""
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

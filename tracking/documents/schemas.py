@@ -1,0 +1,215 @@
+"""What the reading commands print with `--json`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spaces.spec.metrics import Mode
+from spaces.trials.records import State
+from tracking.documents import schema_examples
+
+Axis = Literal["trainable", "stored"]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BudgetNumbers(_Document):
+    """The budget in numbers."""
+
+    parameters: int = Field(description="Most trainable parameters.")
+    at_least: int = Field(description="Fewest trainable parameters.")
+    bytes: int | None = Field(description="Most bytes of an adapter, where that is limited.")
+
+
+class ObjectiveName(_Document):
+    """What quality is."""
+
+    metric: str
+    mode: Mode
+
+
+class ReferenceQuality(_Document):
+    """What the task head reaches alone."""
+
+    quality: float | None = Field(description="None until the reference is finished.")
+
+
+class TrialCounts(_Document):
+    """Trials by their state, and configurations that were turned away untrained."""
+
+    finished: int
+    stopped: int
+    failed: int
+    rejected: int
+
+
+class FrontPoint(_Document):
+    """A trial that no other beats."""
+
+    trial: str
+    run_id: str = Field(description="Its MLflow run.")
+    method: str
+    config: dict[str, Any] = Field(description="All settings of the method.")
+    quality: float = Field(description="On validation, at the last step.")
+    confirmed_quality: float | None = Field(description="Mean of its confirmations on validation.")
+    confirmed_std: float | None = Field(description="Their standard deviation.")
+    test_quality: float | None = Field(description="Mean of its confirmations on test.")
+    trainable_parameters: int
+    stored_parameters: int
+    head_parameters: int
+    adapter_bytes: int
+    steps: int
+    train_seconds: float
+    peak_memory_bytes: int
+
+    def score(self, *, confirmed: bool) -> float:
+        """What the point is compared by."""
+        return self.confirmed_quality if confirmed and self.confirmed_quality is not None else self.quality
+
+    def size(self, axis: Axis) -> int:
+        """The count on the axis."""
+        return self.trainable_parameters if axis == "trainable" else self.stored_parameters
+
+
+class Ties(_Document):
+    """Neighbours on a confirmed front that are not told apart, and the trainings and rows by which that was asked."""
+
+    pairs: tuple[tuple[str, str], ...]
+    fewest: int = Field(description="Fresh trainings of the point that has the fewest.")
+    most: int = Field(description="Fresh trainings of the point that has the most.")
+    rows: int | None = Field(description="Validation rows; none where outcomes by row are not known.")
+
+
+class FrontDocument(_Document):
+    """A search and its front, ascending in parameters."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [schema_examples.FRONT]})
+
+    search: str
+    base_model: str
+    base_parameters: int
+    budget: BudgetNumbers
+    objective: ObjectiveName
+    reference: ReferenceQuality
+    hypervolume: float | None = Field(
+        ge=0, le=1, description="Over log10 of parameters within the budget; none until there is a reference."
+    )
+    trials: TrialCounts
+    front: tuple[FrontPoint, ...]
+    best: FrontPoint | None = Field(
+        default=None,
+        description="The best point that beats the head alone: of the confirmed front, unless one that was trained "
+        "once is clearly better. None where no point does.",
+    )
+    knee: FrontPoint | None = Field(default=None, description="The point of best trade among those, likewise.")
+    ties: Ties | None = Field(
+        default=None,
+        exclude_if=lambda ties: ties is None,
+        description="Of a confirmed front of several points alone.",
+    )
+
+
+class TrialEntry(_Document):
+    """One training."""
+
+    trial: str
+    run_id: str = Field(description="Its MLflow run.")
+    method: str
+    state: State
+    config: dict[str, Any] = Field(description="All settings of the method.")
+    quality: float | None = Field(description="On validation, at the last step; none unless finished.")
+    trainable_parameters: int
+    adapter_bytes: int
+    steps: int | None = Field(description="Optimizer steps taken; none while running.")
+    train_seconds: float | None
+    reason: str | None = Field(description="Why it failed or was stopped.")
+
+
+class ConfirmationEntry(TrialEntry):
+    """A trial of the front trained again on a fresh seed."""
+
+    confirms: str = Field(description="The trial that is trained again.")
+
+
+class TrialsDocument(_Document):
+    """Everything that a search trained, in order."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [schema_examples.TRIALS]})
+
+    search: str
+    trials: tuple[TrialEntry, ...]
+    reference: TrialEntry | None = Field(description="The task head alone; none until it is started.")
+    confirmations: tuple[ConfirmationEntry, ...]
+
+
+class SearchEntry(_Document):
+    """One search."""
+
+    search: str
+    run_id: str = Field(description="Its MLflow run.")
+    experiment: str
+    state: State
+    started: str = Field(description="UTC, ISO 8601.")
+    base_model: str
+    budget: BudgetNumbers
+    objective: ObjectiveName
+    trials: TrialCounts
+    hypervolume: float | None
+
+
+class UnreadableSearch(_Document):
+    """A search whose record in MLflow somebody spoiled."""
+
+    search: str
+    run_id: str = Field(description="Its MLflow run.")
+    reason: str
+
+
+class SearchesDocument(_Document):
+    """Every search, newest first."""
+
+    searches: tuple[SearchEntry, ...]
+    unreadable: tuple[UnreadableSearch, ...] = ()
+
+
+class Compared(_Document):
+    """One of the fronts that are compared."""
+
+    search: str
+    base_model: str
+    reference: float | None = Field(description="What its task head reaches alone.")
+    points: int = Field(description="Points of its front.")
+    leading: int = Field(description="Those of them that no point of another front beats.")
+    hypervolume: float | None = Field(description="Over the common range, above the common reference.")
+    best: LeadingPoint | None = Field(description="The point of its front with the best quality.")
+    steps: tuple[int, ...] = Field(description="Steps of the trials on its front.")
+
+
+class LeadingPoint(_Document):
+    """A point of the front of all fronts together."""
+
+    search: str
+    trial: str
+    method: str
+    config: dict[str, Any]
+    quality: float
+    trainable_parameters: int
+
+
+class ComparisonDocument(_Document):
+    """Fronts side by side: one range of parameters and one reference for all."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [schema_examples.COMPARISON]})
+
+    objective: ObjectiveName
+    budget: BudgetNumbers = Field(description="From the smallest to the largest count that any of them allows.")
+    reference: ReferenceQuality = Field(description="The worst of their references.")
+    searches: tuple[Compared, ...]
+    front: tuple[LeadingPoint, ...]
+    differences: tuple[str, ...] = Field(
+        description="What else differs between the searches, so that their qualities do not compare as they stand."
+    )

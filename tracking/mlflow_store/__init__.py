@@ -1,0 +1,1 @@
+"""MLflow as a store: addresses, clients, tags, runs, artifacts."""

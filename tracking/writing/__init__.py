@@ -1,0 +1,1 @@
+"""Writing a search to MLflow without ever waiting for it."""

@@ -1,0 +1,157 @@
+"""Events leave through an outbox: written to the disk first, sent to MLflow by a thread, never waited for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Protocol
+
+from filelock import Timeout
+
+from tracking.mlflow_store.client import one_line
+from tracking.writing.delivery import Refused
+from tracking.writing.events import Event, parse, started, stretch
+from tracking.writing.outbox_file import Entry, Spool
+
+_logger = logging.getLogger(__name__)
+
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
+_WINDOW = 500
+
+# Events come in clusters, as where one trial ends and the next one starts: what is sent together takes fewer requests.
+_GATHERING = 0.5  # seconds
+
+
+class Sender(Protocol):
+    """Sends a stretch of events; raises `Refused` for what can never be sent, anything else for what may be.
+
+    `take_over` comes first: from now on nobody else sends; the runs of these trials others may have started.
+    """
+
+    def take_over(self, started: AbstractSet[str | None]) -> None: ...
+
+    def send(self, events: Sequence[Event]) -> None: ...
+
+
+class Outbox:
+    """The outbox in the folder `home`; it first sends what an earlier one left there.
+
+    Only one outbox of a folder sends at a time, also across processes; the others wait for their turn.
+    """
+
+    def __init__(self, home: Path, sender: Sender) -> None:
+        self._spool = Spool(home)
+        self._sender = sender
+        self._changed = threading.Condition()
+        self._closed = False
+        self._hurried = False
+        self._attempts = 0
+        self._one_by_one = 0
+        self._thread = threading.Thread(target=self._run, name="mlflow-outbox", daemon=True)
+        self._thread.start()
+
+    def append(self, *events: Event) -> None:
+        """Record events durably and return; they are sent later.
+
+        Raises:
+            OSError: when the disk does not take them.
+        """
+        with self._changed:
+            self._spool.append(*(event.model_dump_json().encode() for event in events))
+            self._changed.notify_all()
+
+    def history(self) -> list[Event]:
+        """Every readable event that was ever recorded here."""
+        return [event for entry in self._spool.entries() if (event := parse(entry.line))]
+
+    def drain(self, timeout: float) -> int:
+        """Wait up to `timeout` seconds until all is sent; gives the number of events that are not."""
+        end = time.monotonic() + timeout
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+            while self._spool.waits and (left := end - time.monotonic()) > 0:
+                self._changed.wait(left)
+            self._hurried = False
+            return self._spool.unsent
+
+    def close(self, timeout: float) -> int:
+        """Drain, stop sending, and give the number of events that the next outbox of this folder will send."""
+        self.drain(timeout)
+        with self._changed:
+            self._closed = True
+            self._spool.close()
+            self._changed.notify_all()
+        # A request under way ends by itself; until then no other outbox sends, so nothing goes out twice at once.
+        self._thread.join(timeout=1.0)
+        return self._spool.unsent
+
+    def _run(self) -> None:
+        while not self._closed:
+            try:
+                with self._spool.sending:
+                    self._sender.take_over(started([entry.line for entry in self._spool.entries()]))
+                    self._send_until_closed()
+            except Timeout:
+                self._pause(_FIRST_DELAY)
+            except OSError as error:
+                _logger.warning("the outbox cannot be read, which is tried again: %s", one_line(error))
+                self._pause(_LONGEST_DELAY)
+
+    def _send_until_closed(self) -> None:
+        gathered = 0
+        while not self._closed:
+            offset = self._spool.offset
+            if offset >= gathered:
+                gathered = self._gathered()
+            entries = self._spool.entries(offset, limit=1 if self._one_by_one else _WINDOW)
+            if entries:
+                self._send(entries)
+
+    def _gathered(self) -> int:
+        """Wait for events, and a moment more for those that come with them; gives the offset behind them."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._spool.waits)
+            self._changed.wait_for(lambda: self._closed or self._hurried, timeout=_GATHERING)
+            return self._spool.size
+
+    def _send(self, entries: list[Entry]) -> None:
+        """Send the first stretch of the entries, or set it aside, or wait before the next attempt."""
+        events = stretch([entry.line for entry in entries])
+        try:
+            if not events:
+                raise Refused("not an event")
+            self._sender.send(events)
+        except Refused as refusal:
+            if len(events) > 1:
+                self._one_by_one = len(events)  # one of them is bad: find it, and send the others
+            else:
+                line = entries[0].line[:300].decode(errors="replace").strip()
+                _logger.warning("MLflow refused an event, which is dropped (%s): %s", one_line(refusal), line)
+                self._acknowledge(entries[0])
+        except Exception as error:  # whatever MLflow and the network come up with, the events are still here
+            self._attempts += 1
+            if self._attempts == 1:
+                _logger.warning("MLflow takes no events; they are kept and tried again: %s", one_line(error))
+            self._pause(min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(self._attempts - 1, 8)))
+        else:
+            if self._attempts:
+                _logger.info("MLflow takes events again")
+            self._acknowledge(entries[len(events) - 1])
+
+    def _acknowledge(self, entry: Entry) -> None:
+        self._attempts = 0
+        self._one_by_one = max(0, self._one_by_one - 1)
+        with self._changed:
+            self._spool.acknowledge(entry.end)
+            self._changed.notify_all()
+
+    def _pause(self, delay: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._hurried, timeout=delay)
+            if self._hurried:
+                self._changed.wait_for(lambda: self._closed, timeout=min(delay, _FIRST_DELAY))

@@ -1,0 +1,99 @@
+"""The file behind the outbox: one event a line, and how far MLflow has taken them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from spaces.files.locks import FolderLock
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the spool; `end` is the offset behind it, in bytes."""
+
+    line: bytes
+    end: int
+
+
+class Spool:
+    """`outbox.jsonl` and `outbox.offset` in the folder of a search.
+
+    A line is on the disk before `append` returns. What stands before the offset was sent; it is kept, so a tracking
+    server that was lost can be filled again by deleting the offset.
+    """
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._events = home / "outbox.jsonl"
+        self._offset = home / "outbox.offset"
+        # Held by whoever sends. `filelock.Timeout` says at once that another sender, perhaps a dying one, has it.
+        self.sending = FolderLock(home / "outbox.lock", blocking=False)
+        self._file = self._events.open("ab", buffering=0)
+        self._cut_torn_line()
+
+    def _cut_torn_line(self) -> None:
+        """A writer that was killed may have left half a line; its event was never promised to anyone."""
+        content = self._events.read_bytes()
+        self._file.truncate(content.rfind(b"\n") + 1)
+
+    def append(self, *lines: bytes) -> None:
+        """Add lines durably, all or none.
+
+        Raises:
+            OSError: when the disk does not take them.
+        """
+        before = os.fstat(self._file.fileno()).st_size
+        data = b"".join(line + b"\n" for line in lines)
+        try:
+            if self._file.write(data) != len(data):
+                raise OSError(f"{self._events}: the disk took only a part of an event")
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(before)
+            raise
+
+    def entries(self, start: int = 0, limit: int | None = None) -> list[Entry]:
+        """Up to `limit` whole lines from the offset `start` on."""
+        found: list[Entry] = []
+        with self._events.open("rb") as file:
+            file.seek(start)
+            while (limit is None or len(found) < limit) and (line := file.readline()).endswith(b"\n"):
+                start += len(line)
+                found.append(Entry(line, start))
+        return found
+
+    @property
+    def size(self) -> int:
+        """The offset behind the last event."""
+        return self._events.stat().st_size
+
+    @property
+    def offset(self) -> int:
+        """The offset behind the last event that was sent; 0 when that is unknown."""
+        try:
+            offset = int(self._offset.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+        return offset if offset <= self.size else 0
+
+    def acknowledge(self, offset: int) -> None:
+        """Remember that everything before `offset` was sent."""
+        draft = self._offset.with_suffix(".offset.draft")
+        draft.write_text(str(offset))
+        draft.replace(self._offset)
+
+    @property
+    def unsent(self) -> int:
+        """How many events wait."""
+        return len(self.entries(self.offset))
+
+    @property
+    def waits(self) -> bool:
+        """Whether any does, which is told without reading them all."""
+        return bool(self.entries(self.offset, limit=1))
+
+    def close(self) -> None:
+        """Take no more events."""
+        self._file.close()

@@ -1,0 +1,188 @@
+"""A search as it goes, told to MLflow. Every method records and returns at once; see `tracking.writing.outbox`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from spaces.model.budget import Budget
+from spaces.spec.spec import SearchSpec, dump_spec
+from spaces.trials.records import Rung, State, TrialPlan, TrialResult
+from tracking.mlflow_store import tags
+from tracking.writing.delivery import Delivery
+from tracking.writing.encoding import clean, flat, metrics, now, without_passwords
+from tracking.writing.events import End, Event, Log, Start, Text, Upload
+from tracking.writing.outbox import Outbox
+
+SearchState = Literal["finished", "stopped", "failed"]
+
+_STATUS: dict[State, Literal["FINISHED", "FAILED", "KILLED"]] = {
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "stopped": "KILLED",
+}
+_PARAMETERS = {"trainable_parameters", "stored_parameters", "head_parameters", "peak_updated_parameters"}
+
+
+class SearchWriter:
+    """The MLflow side of one search: a parent run, and a child run for every training.
+
+    Args:
+        uri: MLflow tracking URI.
+        search_id: what tells this search from any other, for ever; events that an earlier writer left in `home`
+            belong to it as well and are sent first.
+        home: folder of the search, which holds the outbox.
+    """
+
+    def __init__(self, uri: str, spec: SearchSpec, search_id: str, home: Path) -> None:
+        self._spec = without_passwords(spec)
+        self._search_id = search_id
+        self._outbox = Outbox(home, Delivery(uri, spec.tracking.experiment, search_id, Path(spec.storage)))
+        self._ended: set[str | None] = set()
+        self._adapters: set[str] = set()
+        self._on_front: dict[str | None, str] = {}
+        self._reported: set[tuple[str | None, int, float]] = set()
+        self._held: list[Event] | None = None
+        for event in self._outbox.history():
+            self._remember(event)
+
+    def start_search(
+        self, budget: Budget, base_parameters: int, head_parameters: int, rows: Mapping[str, int] | None = None
+    ) -> None:
+        """The search runs, for the first time or again. `rows`: of each split."""
+        facts = tags.SearchFacts.of(self._spec, budget, base_parameters, head_parameters, rows)
+        named = self._tags("search") | {tags.FACTS: facts.model_dump_json()}
+        settings = flat(self._spec.model_dump(mode="json", exclude={"name"}))
+        self._record(
+            Start(trial=None, time=now(), name=self._spec.name, tags=named),
+            Log(trial=None, time=now(), params=settings),
+            metrics(None, facts.numbers()),
+            Text(trial=None, time=now(), artifact_file=tags.SPEC_FILE, text=dump_spec(self._spec)),
+        )
+
+    def start_trial(self, plan: TrialPlan) -> None:
+        """A training starts, for the first time or again."""
+        named = self._tags(plan.kind) | {
+            tags.TRIAL: plan.trial,
+            tags.METHOD: plan.method,
+            tags.ON_FRONT: "false",
+            tags.PLAN: plan.model_dump_json(),
+        }
+        if plan.confirms is not None:
+            named[tags.CONFIRMS] = plan.confirms
+        settings = {**plan.config, "method": plan.method, "trial_seed": plan.seed}
+        if plan.suggested:
+            settings["suggested"] = plan.suggested
+        self._record(
+            Start(trial=plan.trial, time=now(), name=f"{plan.trial} {plan.method}", tags=named),
+            Log(trial=plan.trial, time=now(), params=flat(settings)),
+            metrics(plan.trial, plan.model_dump(include=_PARAMETERS | {"adapter_bytes"})),
+        )
+
+    def report(self, trial: str, rung: Rung) -> None:
+        """An evaluation of a trial; the same one reported again adds nothing."""
+        self._record(*self._reports(trial, [rung]))
+
+    def has_ended(self, trial: str | None) -> bool:
+        """Whether the end of a trial, or of the search, was recorded since its last start, by whichever writer."""
+        return trial in self._ended
+
+    def end_trial(self, plan: TrialPlan, result: TrialResult) -> None:
+        """A training is over."""
+        last = [] if result.quality is None else [Rung(step=result.steps, quality=result.quality)]
+        numbers = result.model_dump(include={"train_seconds", "peak_memory_bytes", "steps", "test_quality"})
+        named = {tags.STATE: result.state, tags.REASON: clean(result.reason or "")}
+        if result.row_values is not None:
+            named[tags.ROW_VALUES] = result.row_values
+        self._record(
+            *self._reports(plan.trial, [*result.rungs, *last]),
+            metrics(plan.trial, numbers),
+            Log(trial=plan.trial, time=now(), tags=named),
+            End(trial=plan.trial, time=now(), status=_STATUS[result.state]),
+        )
+
+    def set_on_front(self, trial: str, on_front: bool) -> None:
+        """Whether a trial stands on the front now; what is known already is not told again."""
+        value = "true" if on_front else "false"
+        if self._on_front.get(trial) != value:
+            self._record(Log(trial=trial, time=now(), tags={tags.ON_FRONT: value}))
+
+    def set_confirmed(self, trial: str, mean: float, std: float | None, test: float | None, seeds: int = 1) -> None:
+        """What its confirmations say of a trial: mean and standard deviation on validation, mean on test."""
+        numbers = {"confirmed_quality": mean, "confirmed_std": std, "test_quality": test, "confirmed_seeds": seeds}
+        self._record(metrics(trial, numbers))
+
+    def upload(self, path: Path) -> None:
+        """A file becomes an artifact of the search; it must stay until sent."""
+        self._record(Upload(trial=None, time=now(), path=str(path.absolute()), artifact_path=None))
+
+    def upload_adapter(self, trial: str, folder: Path) -> None:
+        """What is in a folder becomes the adapter of a trial, once; it must stay until sent."""
+        if trial not in self._adapters:
+            path = str(folder.absolute())
+            self._record(Upload(trial=trial, time=now(), path=path, artifact_path=tags.ADAPTER_FOLDER))
+
+    def log_counts(self, *, finished: int, stopped: int, failed: int, rejected: int, hypervolume: float | None) -> None:
+        """How the search stands."""
+        counts = {"finished": finished, "stopped": stopped, "failed": failed, "rejected": rejected}
+        self._record(metrics(None, counts | {"hypervolume": hypervolume}))
+
+    def end_search(self, state: SearchState, reason: str = "") -> None:
+        """The search is over, until it is resumed. `reason`: why it failed."""
+        self._record(
+            Log(trial=None, time=now(), tags={tags.STATE: state, tags.REASON: clean(reason)}),
+            End(trial=None, time=now(), status=_STATUS[state]),
+        )
+
+    def drain(self, timeout: float) -> int:
+        """Wait up to `timeout` seconds until MLflow has everything; gives the number of events that it has not."""
+        return self._outbox.drain(timeout)
+
+    def close(self, timeout: float) -> int:
+        """Drain and stop; gives the number of events that the next writer on this folder will send."""
+        return self._outbox.close(timeout)
+
+    def _reports(self, trial: str, rungs: Sequence[Rung]) -> list[Event]:
+        """Those of the evaluations that were not recorded yet, each once."""
+        fresh = [one for one in dict.fromkeys(rungs) if (trial, one.step, one.quality) not in self._reported]
+        return [metrics(trial, {"quality": one.quality}, one.step) for one in fresh]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is told meanwhile is recorded at its end, all in one write to the disk."""
+        held: list[Event] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            if held:
+                self._outbox.append(*held)
+
+    def _record(self, *events: Event) -> None:
+        if self._held is not None:
+            self._held += events
+        elif events:
+            self._outbox.append(*events)
+        for event in events:
+            self._remember(event)
+
+    def _remember(self, event: Event) -> None:
+        """What was recorded, by this writer or an earlier one, decides what need not be recorded again."""
+        if isinstance(event, Start):
+            self._ended.discard(event.trial)
+            self._on_front[event.trial] = "false"
+        elif isinstance(event, End):
+            self._ended.add(event.trial)
+        elif isinstance(event, Log):
+            self._reported |= {(event.trial, one.step, one.value) for one in event.metrics if one.name == "quality"}
+            if tags.ON_FRONT in event.tags:
+                self._on_front[event.trial] = event.tags[tags.ON_FRONT]
+        elif isinstance(event, Upload) and event.trial is not None:
+            self._adapters.add(event.trial)
+
+    def _tags(self, kind: str) -> dict[str, str]:
+        identity = {tags.KIND: kind, tags.SEARCH: self._spec.name, tags.SEARCH_ID: self._search_id}
+        return identity | {tags.STATE: "running"}

@@ -1,0 +1,1 @@
+"""Adapters on a model: attached, loaded from a folder, verified."""

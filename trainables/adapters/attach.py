@@ -1,0 +1,109 @@
+"""Puts an adapter on a task model, and counts what then trains and what it weighs."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from peft import PeftModel, TaskType, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
+
+from spaces.errors import RequestError
+from spaces.methods.base.method import Configuration
+from spaces.model.inventory import Inventory
+from trainables.base_model.inventory import inside
+from trainables.methods.registry import adapters
+
+
+def base_name(model: nn.Module, name: str) -> str:
+    """What the base calls the module or parameter `name` of `model`; prompts have no tuner between the two."""
+    if not isinstance(model, PeftModel):
+        return name
+    return name.removeprefix("base_model." if model.active_peft_config.is_prompt_learning else "base_model.model.")
+
+
+def attach(
+    model: PreTrainedModel, method: str, configuration: Configuration, inventory: Inventory, seed: int
+) -> PeftModel:
+    """Wrap `model`, in place, with the adapter of `configuration`; afterwards the adapter and the head train.
+
+    The model's tensors may be shared between processes and are never written, neither by training, evaluation and
+    saving nor by `merged`: what trains, the head too, is a private copy, and a tuner that writes into weights makes
+    them private first. The adapter is float32; the head keeps its type. The same `seed` gives the same adapter.
+    """
+    config = adapters()[method].peft_config(configuration, inventory, seed)
+    config.task_type = _task_type(model)
+    config.modules_to_save = list(inventory.head_modules) or None
+    model.requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def head_only(model: PreTrainedModel, inventory: Inventory) -> PreTrainedModel:
+    """Let the task head of `model` alone train, as a private copy, in place. A language model has none."""
+    model.requires_grad_(False)
+    for name in inventory.head_modules:
+        parent, _, child = name.rpartition(".")
+        head = copy.deepcopy(model.get_submodule(name)).requires_grad_(True)
+        setattr(model.get_submodule(parent), child, head)
+    return model
+
+
+def merged(model: PeftModel) -> PreTrainedModel:
+    """The plain model with the adapter in its weights; `model` is used up.
+
+    PEFT's own tuners merge in place, so the tensors that they merge into are made private first; tied ones stay tied.
+
+    Raises:
+        RequestError: when the adapter is no change of weights.
+    """
+    if model.active_peft_config.is_prompt_learning:
+        kind = model.active_peft_config.peft_type.value.lower().replace("_", "-")
+        raise RequestError(f"{kind} cannot be merged: it has no change of weights; allowed: the adapter as it is")
+    private: dict[nn.Parameter, nn.Parameter] = {}
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer) and type(module).__module__.startswith("peft."):
+            layer = module.get_base_layer()
+            for name, parameter in layer.named_parameters(recurse=False):
+                if parameter not in private:
+                    private[parameter] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
+                setattr(layer, name, private[parameter])
+    # PEFT's own tuners fail on heads of several layers, or leave them wrapped.
+    base = model.get_base_model()
+    for name, module in list(base.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            parent, _, child = name.rpartition(".")
+            setattr(base.get_submodule(parent), child, module.modules_to_save[model.active_adapter])
+    plain: PreTrainedModel = model.merge_and_unload()
+    return plain
+
+
+Parameters = dict[str, nn.Parameter]
+
+
+def trained_parameters(model: nn.Module, inventory: Inventory) -> tuple[Parameters, Parameters]:
+    """What trains in a model from `attach` or `head_only`, by name: the adapter's parameters and the head's."""
+    adapter: Parameters = {}
+    head: Parameters = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            in_head = inside(base_name(model, name), inventory.head_modules)
+            (head if in_head else adapter)[name] = parameter
+    return adapter, head
+
+
+def _task_type(model: PreTrainedModel) -> TaskType | None:
+    name = type(model).__name__
+    if name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
+        return TaskType.CAUSAL_LM
+    if name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values():
+        return TaskType.SEQ_CLS
+    return None  # PEFT knows no image classification

@@ -1,0 +1,117 @@
+"""Loading an export as its user would: the base by transformers, the adapter by PEFT."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel
+from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from spaces.errors import RequestError
+from spaces.spec.sections import ModelSection, Task
+from trainables.base_model.identity import base_identity, check_base
+from trainables.base_model.inventory import meta_model
+from trainables.base_model.model_files import read_tokenizer, reading, source_of
+from trainables.base_model.weights import load_config, read_config, task_class
+from trainables.methods.registry import adapters
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+LABELS = "labels.json"
+BASE = "base.json"
+
+
+def load_export(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
+    """The adapted model in an export: an adapter on its base, or a merged model that needs none.
+
+    Raises:
+        RequestError: when the model is not the base of the adapter.
+    """
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    if (folder / ADAPTER_CONFIG).is_file():
+        adapters()
+        check_base_of(folder, model)
+        return PeftModel.from_pretrained(load_base(folder, model, dtype), folder)
+    merged: PreTrainedModel = task_class(model.task).from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    return merged
+
+
+def load_base(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrainedModel:
+    """The base with the head that the adapter in `folder` was trained with."""
+    config = load_config(model, read_labels(folder))
+    with reading(model, "weights cannot be read", "a model with whole safetensors"):
+        base: PreTrainedModel = task_class(model.task).from_pretrained(
+            source_of(model),
+            config=config,
+            revision=model.revision,
+            dtype=dtype,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+        )
+    return base
+
+
+def loading_settings(model: ModelSection, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Arguments, beside the path, with which transformers loads the base of an adapter: its head and its padding."""
+    settings: dict[str, Any] = {}
+    if model.task is Task.REGRESSION:
+        settings["num_labels"] = 1
+    elif labels:
+        settings["num_labels"] = len(labels)
+    padding = padding_of(model, labels)
+    if padding is not None and padding != read_config(model).get_text_config().pad_token_id:
+        settings["pad_token_id"] = padding
+    return settings
+
+
+def padding_of(model: ModelSection, labels: tuple[str, ...]) -> int | None:
+    """The token that the config of an adapted model names for padding; None for images."""
+    if model.task is Task.IMAGE_CLASSIFICATION:
+        return None
+    config = load_config(model, labels)
+    known: int | None = config.get_text_config().pad_token_id
+    padding: int = read_tokenizer(model, config).pad_token_id if known is None else known
+    return padding
+
+
+def check_base_of(folder: Path, model: ModelSection) -> None:
+    """See, from its config alone, that a model is the base that the adapter in `folder` was trained on.
+
+    Raises:
+        RequestError: naming what differs.
+    """
+    adapters()
+    head = PeftConfig.from_pretrained(folder).modules_to_save or ()
+    here = base_identity(meta_model(load_config(model, read_labels(folder)), model.task), head)
+    try:
+        check_base(json.loads((folder / BASE).read_text(encoding="utf-8")), here)
+    except ValueError as error:
+        raise RequestError(f"model.path = {model.path}: {error}; allowed: the base that the search used") from None
+
+
+def write_base(folder: Path, model: PeftModel) -> None:
+    """Write what `check_base_of` reads."""
+    head = model.peft_config[model.active_adapter].modules_to_save or ()
+    (folder / BASE).write_text(json.dumps(base_identity(model.get_base_model(), head)), encoding="utf-8")
+
+
+def read_labels(folder: Path) -> tuple[str, ...]:
+    """Names of the classes, in the order of the logits; none for tasks without classes."""
+    return tuple(json.loads((folder / LABELS).read_text(encoding="utf-8")))
+
+
+def write_labels(folder: Path, labels: tuple[str, ...]) -> None:
+    """Write what `read_labels` reads."""
+    (folder / LABELS).write_text(json.dumps(list(labels), ensure_ascii=False), encoding="utf-8")
+
+
+def needs_own_tuner(folder: Path) -> bool:
+    """Whether PEFT alone cannot load the adapter in `folder`, for its tuner is one of ours."""
+    adapters()
+    return not type(PeftConfig.from_pretrained(folder)).__module__.startswith("peft.")

@@ -1,0 +1,1 @@
+"""The pretrained model: its files, weights, architecture and layers."""

@@ -1,0 +1,1 @@
+"""Capabilities of the methods, found by trying them on tiny models."""

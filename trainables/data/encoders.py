@@ -1,0 +1,46 @@
+"""Chooses how the examples of a task become arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec
+from trainables.data.encoded_split import Array, EncodedSplit
+from trainables.data.images import image_encoder
+from trainables.data.prompts import response_encoder
+from trainables.data.tables import Column, Table
+from trainables.data.texts import text_encoder
+
+
+class Encoder(Protocol):
+    """Turns rows into arrays with the tokenizer or image processor of the base model."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that it reads."""
+
+    def encode(self, table: Table, targets: Array | None) -> EncodedSplit:
+        """The rows of `table` with `targets`, one a row, which only causal-lm does without.
+
+        Raises:
+            RequestError: a row cannot be used; the message names it.
+        """
+
+
+_ENCODERS: Mapping[Task, Callable[[SearchSpec], Encoder]] = {
+    Task.SEQUENCE_CLASSIFICATION: text_encoder,
+    Task.REGRESSION: text_encoder,
+    Task.CAUSAL_LM: response_encoder,
+    Task.IMAGE_CLASSIFICATION: image_encoder,
+}
+
+
+def encoder(spec: SearchSpec) -> Encoder:
+    """The encoder for the spec's task, columns and base model.
+
+    Raises:
+        RequestError: the base model has no tokenizer or image processor that fits.
+    """
+    return _ENCODERS[spec.model.task](spec)

@@ -1,0 +1,1 @@
+"""Exports: an adapter in a folder that stock PEFT or transformers loads."""

@@ -1,0 +1,179 @@
+"""An export: a folder that stands alone, written near its place, verified in a fresh process, then moved there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import peft
+import torch
+
+from spaces.errors import RequestError
+from spaces.files.scratch import clear_left_behind, scratch
+from spaces.methods.registry import configuration
+from spaces.model_card.card import Card, Written
+from trainables.adapters.attach import merged
+from trainables.adapters.saved_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BASE,
+    LABELS,
+    check_base_of,
+    load_export,
+    padding_of,
+    read_labels,
+)
+from trainables.adapters.verification import FILE, saved_dtype, saved_rows, verify
+from trainables.base_model.weights import load_config, own_dtype
+from trainables.data.splits import load_splits
+from trainables.exporting.facts import base_license, hide_paths, loading_code, save_preprocessor, versions
+from trainables.exporting.lora import low_rank, score
+from trainables.exporting.stock import stock_form, verify_stock, write_adapter
+from trainables.training.evaluation import positive_position
+
+Format = Literal["peft", "merged", "lora", "stock"]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What an export was found to be, and `rows` of its model card that say so.
+
+    `difference`: the largest between the saved logits and those of the export, loaded in a fresh process. A low-rank
+    stand-in has its quality on validation instead, `before` and `after`. `weights`: the type of those of a whole model.
+    """
+
+    difference: float | None = None
+    before: float | None = None
+    after: float | None = None
+    rows: tuple[tuple[str, str], ...] = ()
+    weights: str | None = None
+
+
+def export(
+    adapter: Path, out: Path, card: Card, form: Format, rank: float = 8, *, verification_rows: bool = True
+) -> Proof:
+    """Export the trained `adapter` (the artifact folder of a trial) to `out`; `rank` is that of `lora`.
+
+    `verification_rows`: whether it keeps the rows of the validation split that it was verified with.
+
+    Raises:
+        RequestError: when `out` exists and is not an empty folder, or cannot be written; when the adapter has no such
+            form, or the model is not its base; for `lora`, when the validation split is missing.
+        WorkError: when the export does not give the saved logits; nothing is left at `out`.
+    """
+    if out.is_dir():
+        clear_left_behind(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RequestError(f"--out {out}: exists already; allowed: a new or empty folder")
+    # An empty folder stays the one that it is: it may be the current one, or a mounted one.
+    existing = out.exists()
+    near = out if existing else out.parent
+    with ExitStack() as ending:
+        try:
+            near.mkdir(parents=True, exist_ok=True)
+            clear_left_behind(near)
+            temporary = ending.enter_context(scratch(near))
+        except OSError as error:
+            raise RequestError(f"--out {out}: cannot be written ({error.strerror})") from None
+        proof = _write(adapter, temporary, card, form, rank, verification_rows)
+        if existing:
+            for path in temporary.iterdir():
+                path.rename(out / path.name)
+        else:
+            temporary.chmod(0o755)
+            os.replace(temporary, out)
+    return proof
+
+
+def _write(adapter: Path, folder: Path, card: Card, form: Format, rank: float, verification_rows: bool) -> Proof:
+    model = card.spec.model
+    check_base_of(adapter, model)
+    shutil.copy2(adapter / LABELS, folder / LABELS)
+    proof = _WRITERS[form](adapter, folder, card, rank)
+    if not verification_rows:
+        (folder / FILE).unlink(missing_ok=True)
+    processor = save_preprocessor(card.spec, folder)
+    hide_paths(folder, model)
+    written = Written(
+        form=form,
+        code=loading_code(card, form, adapter, processor),
+        rows=proof.rows,
+        verification_rows=saved_rows(folder) if (folder / FILE).is_file() else 0,
+        versions=versions(form),
+        license=base_license(model),
+    )
+    (folder / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
+    (folder / "README.md").write_text(card.markdown(written), encoding="utf-8")
+    return proof
+
+
+def _peft(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
+    """The adapter as it was saved."""
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, FILE):
+        shutil.copy2(adapter / name, folder / name)
+    return Proof(verify(folder, card.spec.model))
+
+
+def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
+    """The whole model, in the type of the base's own weights."""
+    section = card.spec.model
+    shutil.copy2(adapter / FILE, folder / FILE)
+    model = merged(load_export(adapter, section, saved_dtype(adapter)))
+    labels = read_labels(adapter)
+    own = own_dtype(section, load_config(section, labels)) or model.dtype
+    padding = padding_of(section, labels)
+    if padding is not None:
+        model.config.pad_token_id = padding
+        if model.can_generate() and model.generation_config.pad_token_id is None:
+            model.generation_config.pad_token_id = padding
+    model.to(own).save_pretrained(folder)
+    name = str(own).removeprefix("torch.")
+    rows = (("Weights", f"{name}, as those of the base; merged in {str(saved_dtype(adapter)).removeprefix('torch.')}"),)
+    return Proof(verify(folder, section), rows=rows, weights=name)
+
+
+def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
+    """An adapter of PEFT's own that computes the same."""
+    for name in (BASE, FILE):
+        shutil.copy2(adapter / name, folder / name)
+    native = load_export(adapter, card.spec.model, torch.float32)
+    form = stock_form(native, card.method, configuration(card.method, card.config))
+    write_adapter(form, native, adapter, folder)
+    kind = form.config.peft_type.value
+    row = ("Format", f"{kind} of PEFT, which computes the same; made with PEFT {peft.__version__}")
+    return Proof(verify_stock(folder, native, card.spec.model), rows=(row,))
+
+
+def _lora(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
+    """A low-rank stand-in, and its quality beside the adapter's."""
+    spec = card.spec
+    splits = load_splits(spec)
+    positive = positive_position(spec.objective.positive, splits.labels)
+    batch = spec.training.per_device_eval_batch_size
+    shutil.copy2(adapter / BASE, folder / BASE)
+    native = load_export(adapter, spec.model, saved_dtype(adapter))
+    write_adapter(low_rank(native, rank), native, adapter, folder)
+    before, after = (
+        score(model, splits.validation, spec.model.task, spec.metric.name, batch, positive)
+        for model in (native, load_export(folder, spec.model, saved_dtype(adapter)))
+    )
+    kept = f"rank {rank:g}" if rank >= 1 else f"{rank:g} of the squared singular values of every layer"
+    rows = (
+        ("Format", f"LoRA with {kept}: a low-rank stand-in for the trained adapter"),
+        (f"Validation {spec.metric.name} of the adapter", f"{before:.4f}, measured at the export"),
+        (f"Validation {spec.metric.name} of this stand-in", f"{after:.4f}, measured at the export"),
+    )
+    return Proof(before=before, after=after, rows=rows)
+
+
+_WRITERS: Mapping[Format, Callable[[Path, Path, Card, float], Proof]] = {
+    "peft": _peft,
+    "merged": _merged,
+    "lora": _lora,
+    "stock": _stock,
+}

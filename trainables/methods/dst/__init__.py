@@ -1,0 +1,1 @@
+"""Dynamic Subset Tuning (arXiv 2411.08610)."""

@@ -1,0 +1,1 @@
+"""Structured unrestricted-rank matrices (SURM, arXiv 2406.17740)."""

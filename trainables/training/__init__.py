@@ -1,0 +1,1 @@
+"""One training: its set-up, its loop, its evaluation."""

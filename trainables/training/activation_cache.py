@@ -1,0 +1,180 @@
+"""What an actor keeps from training to training: the activations under the lowest adapted block, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from spaces.model.inventory import Inventory
+from trainables.activations import KeptActivations
+from trainables.adapters.verification import TOLERANCE
+from trainables.base_model.weights import copy_of
+from trainables.data.batches import Indices
+from trainables.data.encoded_split import EncodedSplit
+from trainables.training.frozen_blocks import Tower, draws_nothing, frozen_blocks, given_output, output_of, tower
+
+MASK = "attention_mask"
+
+
+class _Key(NamedTuple):
+    depth: int
+    split: int
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What holds of a depth. `training`: in training mode nothing is random up to there.
+
+    `position`: what the block gives for one position. `positions`: how many an example has; None: one a token.
+    """
+
+    training: bool
+    position: Tensor
+    positions: int | None
+
+
+class PrefixCache:
+    """Activations for trainings of models made of one base, in at most `limit` bytes of the host's memory."""
+
+    def __init__(
+        self, base: PreTrainedModel, inventory: Inventory, accelerator: Accelerator, sample: EncodedSplit, limit: int
+    ) -> None:
+        """Nothing is kept yet.
+
+        Args:
+            base: what all trainings adapt; it is not changed.
+            inventory: what it offers.
+            accelerator: under which trainings run.
+            sample: a few of these examples show what holds of a depth.
+            limit: bytes.
+        """
+        self._base = copy_of(base)
+        self._inventory = inventory
+        self._accelerator = accelerator
+        self._limit = limit
+        by_length = np.argsort(sample.lengths(), kind="stable")
+        self._sample, self._rows = sample, np.unique(by_length[[0, len(by_length) // 2, -1]])
+        self._findings: dict[int, _Finding | None] = {}
+        self._kept: dict[_Key, KeptActivations] = {}
+
+    @cached_property
+    def _tower(self) -> Tower:
+        with torch.no_grad(), self._accelerator.autocast():
+            return tower(self._base, self._inventory, self._inputs(self._sample, self._rows))
+
+    @property
+    def bytes(self) -> int:
+        """Bytes set aside."""
+        return sum(kept.bytes for kept in self._kept.values())
+
+    @property
+    def computed_bytes(self) -> int:
+        """Bytes in use."""
+        return sum(kept.computed_bytes for kept in self._kept.values())
+
+    def prefix(self, model: nn.Module, seed: int) -> FrozenPrefix:
+        """The lowest blocks of `model`, an adapted copy of the base, which is trained with `seed`."""
+        return FrozenPrefix(self, model, frozen_blocks(model, self._base, self._tower), seed)
+
+    def get(
+        self, split: EncodedSplit, groups: Sequence[Indices], blocks: Sequence[str], seed: int, *, training: bool
+    ) -> KeptActivations | None:
+        """What `blocks` give for the examples in `groups`; None where that may not stand in for them, or does not fit.
+
+        What other depths and other seeds have left makes room, the oldest first.
+        """
+        found = self._find(blocks)
+        if found is None or (training and not found.training):
+            return None
+        key = _Key(len(blocks), id(split), seed if training else None)
+        if key not in self._kept:
+            lengths = split.lengths() if found.positions is None else np.full(len(split), found.positions)
+            size = int(sum(lengths[group].sum() for group in groups)) * found.position.nbytes
+            in_use = [one for one in self._kept if one.depth == key.depth and one.seed in (None, seed)]
+            if sum(self._kept[one].bytes for one in in_use) + size > self._limit:
+                return None
+            for one in [one for one in self._kept if one not in in_use]:
+                if self.bytes + size > self._limit:
+                    del self._kept[one]
+            self._kept[key] = KeptActivations(
+                lengths, groups, found.position, lambda rows: self._compute(split, blocks, rows)
+            )
+        return self._kept[key]
+
+    def _find(self, blocks: Sequence[str]) -> _Finding | None:
+        """Try it, once a depth."""
+        depth = len(blocks)
+        if depth not in self._findings:
+            try:
+                self._findings[depth] = self._try(blocks) if blocks else None
+            except Exception:  # nobody wrote the model to be run like this, and it may fail in any way
+                self._findings[depth] = None
+        return self._findings[depth]
+
+    @torch.no_grad()
+    def _try(self, blocks: Sequence[str]) -> _Finding | None:
+        """Let examples be computed each alone, and stand in for the blocks in one batch, where the short are padded."""
+        inputs = self._inputs(self._sample, self._rows)
+        with self._accelerator.autocast():
+            output = output_of(self._base, blocks[-1], inputs)
+            quiet = draws_nothing(self._base, blocks[-1], inputs)
+            expected = self._base(**inputs).logits.float()
+        masked = MASK in inputs
+        if masked and output.shape[:2] != inputs[MASK].shape:
+            return None
+        lengths = self._sample.lengths() if masked else np.full(len(self._sample), output.shape[1])
+        alone = np.split(self._rows, len(self._rows))
+        kept = KeptActivations(
+            lengths, alone, output[0, 0].cpu(), lambda rows: self._compute(self._sample, blocks, rows)
+        )
+        with self.given(self._base, blocks, kept, self._rows), self._accelerator.autocast():
+            found = self._base(**inputs).logits.float()
+        if masked and expected.dim() == 3:  # of tokens, of which the padding's are nobody's
+            expected, found = expected[inputs[MASK].bool()], found[inputs[MASK].bool()]
+        lowered = self._accelerator.mixed_precision == "bf16"
+        allowed = TOLERANCE[torch.bfloat16 if lowered else self._base.dtype] * max(1.0, float(expected.abs().max()))
+        if not float((found - expected).abs().max()) <= allowed:
+            return None
+        return _Finding(quiet, output[0, 0].cpu(), None if masked else output.shape[1])
+
+    @torch.no_grad()
+    def _compute(self, split: EncodedSplit, blocks: Sequence[str], rows: Indices) -> Tensor:
+        with self._accelerator.autocast():
+            return output_of(self._base, blocks[-1], self._inputs(split, rows))
+
+    def given(
+        self, model: nn.Module, blocks: Sequence[str], kept: KeptActivations, rows: Indices
+    ) -> AbstractContextManager[None]:
+        """Within it `blocks` give what was kept of the examples at `rows`."""
+        return given_output(model, blocks, kept.take(rows).to(self._accelerator.device, non_blocking=True))
+
+    def _inputs(self, split: EncodedSplit, rows: Indices) -> dict[str, Tensor]:
+        device = self._accelerator.device
+        return {name: tensor.to(device) for name, tensor in split.take(rows).items() if name != "labels"}
+
+
+@dataclass(frozen=True)
+class FrozenPrefix:
+    """The lowest `blocks` of a model in training, which compute what those of the base do."""
+
+    cache: PrefixCache
+    model: nn.Module
+    blocks: tuple[str, ...]
+    seed: int
+
+    def standing_in(
+        self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool
+    ) -> Callable[[Indices], AbstractContextManager[None]] | None:
+        """What makes kept activations stand in for the blocks, for examples of `groups`; None where they may not."""
+        kept = self.cache.get(split, groups, self.blocks, self.seed, training=training)
+        return None if kept is None else lambda rows: self.cache.given(self.model, self.blocks, kept, rows)

@@ -1,0 +1,203 @@
+"""The loss of each task, and the closed list of metrics over a whole split, gathered batch by batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import stats
+from sklearn import metrics
+from torch.nn import functional
+
+from spaces.spec.sections import Task
+from trainables.data.encoded_split import IGNORED_LABEL
+
+Decision = tuple[torch.Tensor, torch.Tensor]
+
+
+def _terms(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> Decision:
+    """Outputs and what they should have been, one row a term of the loss."""
+    if task is Task.CAUSAL_LM:
+        following = labels[:, 1:]
+        learnt = following != IGNORED_LABEL
+        return logits[:, :-1][learnt], following[learnt]
+    return (logits.reshape(-1) if task is Task.REGRESSION else logits), labels
+
+
+def loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """The summed loss of a batch in float32, a scalar, and the number of its terms.
+
+    Cross-entropy in nats of examples (classes; logits of shape (batch, classes), labels (batch,)) or of response
+    tokens, each foretold from the tokens before it (causal-lm; logits (batch, length, vocabulary), labels (batch,
+    length) with -100 where nothing is to be learnt); squared error of examples (regression; logits (batch, 1) or
+    (batch,), labels (batch,)). Sums over batches divided by sums of terms are the mean over a split, however it is
+    cut into batches.
+    """
+    outputs, wanted = _terms(task, logits, labels)
+    if task is Task.REGRESSION:
+        return functional.mse_loss(outputs.float(), wanted.float(), reduction="sum"), len(wanted)
+    return functional.cross_entropy(outputs.float(), wanted, reduction="sum"), len(wanted)
+
+
+def losses_by_row(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The summed loss of each example in float32 and its number of terms, both of shape (batch,); see `loss`."""
+    outputs, wanted = _terms(task, logits, labels)
+    if task is Task.REGRESSION:
+        found = functional.mse_loss(outputs.float(), wanted.float(), reduction="none")
+    else:
+        found = functional.cross_entropy(outputs.float(), wanted, reduction="none")
+    if task is not Task.CAUSAL_LM:
+        return found, torch.ones_like(found, dtype=torch.int64)
+    learnt = labels[:, 1:] != IGNORED_LABEL
+    placed = torch.zeros(learnt.shape, dtype=found.dtype, device=found.device).masked_scatter(learnt, found)
+    return placed.sum(dim=1), learnt.sum(dim=1)
+
+
+def _joined(parts: Sequence[Decision]) -> Iterator[npt.NDArray[Any]]:
+    return (torch.cat(one).cpu().numpy() for one in zip(*parts, strict=True))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a split came to. `predicted` and `references`, shape (examples,), are class positions or numbers; for
+    causal-lm whether the response was reproduced, against True. `classes`: how many a prediction may name. `losses` and
+    `terms`: sums of the loss of each example, and how many terms each has."""
+
+    predicted: npt.NDArray[Any]
+    references: npt.NDArray[Any]
+    classes: int
+    losses: npt.NDArray[np.float64]
+    terms: npt.NDArray[np.int64]
+    loss: float
+    finite: bool
+
+
+def _unless_constant(measure: Callable[..., Any], outputs: Predictions) -> float:
+    # Undefined by formula: something constant tells nothing of the other, which is what 0 says.
+    if np.ptp(outputs.predicted) == 0 or np.ptp(outputs.references) == 0:
+        return 0.0
+    return float(measure(outputs.references, outputs.predicted))
+
+
+def positive_position(positive: str | int | None, labels: Sequence[str]) -> int | None:
+    """The class that a label names.
+
+    Raises:
+        ValueError: when it is none of them.
+    """
+    return None if positive is None else labels.index(str(positive).strip())
+
+
+def _accuracy(outputs: Predictions) -> float:
+    return float(metrics.accuracy_score(outputs.references, outputs.predicted))
+
+
+def _f1(average: Literal["macro", "micro"]) -> Callable[[Predictions], float]:
+    def measure(outputs: Predictions) -> float:
+        return float(metrics.f1_score(outputs.references, outputs.predicted, average=average, zero_division=0.0))
+
+    return measure
+
+
+def _f1_of(position: int, outputs: Predictions) -> float:
+    found, wanted = outputs.predicted == position, outputs.references == position
+    return float(metrics.f1_score(wanted, found, average="binary", zero_division=0.0))
+
+
+_SCORES: Mapping[str, Callable[[Predictions], float]] = {
+    "accuracy": _accuracy,
+    "f1-macro": _f1("macro"),
+    "f1-micro": _f1("micro"),
+    "matthews": lambda outputs: _unless_constant(metrics.matthews_corrcoef, outputs),
+    "pearson": lambda outputs: _unless_constant(lambda x, y: stats.pearsonr(x, y).statistic, outputs),
+    "spearman": lambda outputs: _unless_constant(lambda x, y: stats.spearmanr(x, y).statistic, outputs),
+    "exact-match": _accuracy,
+    "loss": lambda outputs: outputs.loss,
+    "perplexity": lambda outputs: float(torch.tensor(outputs.loss, dtype=torch.float64).exp()),
+}
+
+
+def score(metric: str, outputs: Predictions, positive: int | None = None) -> float:
+    """One of the metrics in `spaces.spec.metrics` over a split; NaN when a logit or the loss was not finite.
+
+    f1: of the class `positive`; where none is named, of the second of two classes, as searches of earlier versions
+    have it, else f1-macro. f1-macro: the unweighted mean over the classes that occur or are predicted. f1-micro: of
+    all decisions together, which is the accuracy where each example has one class. matthews, pearson and spearman are 0
+    when predictions or references are constant. perplexity: exp of the mean loss per response token.
+    """
+    if not outputs.finite:
+        return math.nan
+    if metric == "f1":
+        position = f1_class(outputs, positive)
+        return _SCORES["f1-macro"](outputs) if position is None else _f1_of(position, outputs)
+    return _SCORES[metric](outputs)
+
+
+def f1_class(outputs: Predictions, positive: int | None) -> int | None:
+    """The class whose F1 the metric f1 is; None where it is the mean over all."""
+    return 1 if positive is None and outputs.classes == 2 else positive
+
+
+def _classes(logits: torch.Tensor, labels: torch.Tensor) -> Decision:
+    return logits.argmax(-1), labels
+
+
+def _reproduced(logits: torch.Tensor, labels: torch.Tensor) -> Decision:
+    following = labels[:, 1:]
+    right = (logits[:, :-1].argmax(-1) == following) | (following == IGNORED_LABEL)
+    return right.all(dim=1), torch.ones_like(labels[:, 0], dtype=torch.bool)
+
+
+_DECISIONS = {
+    Task.SEQUENCE_CLASSIFICATION: _classes,
+    Task.IMAGE_CLASSIFICATION: _classes,
+    Task.REGRESSION: lambda logits, labels: (logits.reshape(-1).double(), labels.double()),
+    Task.CAUSAL_LM: _reproduced,
+}
+
+
+class Evaluation:
+    """Gathers a split batch by batch, in any order, and keeps a few numbers per example, never the logits.
+
+    exact-match feeds the reference response to the model (teacher forcing) and asks whether the most likely next
+    token is the right one at every position of the response, its end token included. That is the case exactly when
+    greedy decoding from the prompt writes the response and stops: by induction, as long as all tokens so far are
+    right, both give the model the same context, and at the first wrong token both have failed.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._decisions: list[Decision] = []
+        self._losses: list[Decision] = []
+        self._classes = 0
+        self._loss = 0.0
+        self._terms = 0
+        self._finite = True
+
+    @torch.no_grad()
+    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """One batch, in the shapes that `loss` takes."""
+        outputs, _ = _terms(self._task, logits, labels)
+        losses, terms = losses_by_row(self._task, logits, labels)
+        self._losses.append((losses, terms))
+        self._loss += float(losses.sum())
+        self._terms += int(terms.sum())
+        self._finite &= bool(torch.isfinite(outputs).all()) and math.isfinite(self._loss)
+        self._classes = logits.shape[-1]
+        self._decisions.append(_DECISIONS[self._task](logits, labels))
+
+    def predictions(self) -> Predictions:
+        """What has been gathered; the loss is the mean over terms."""
+        predicted, references = _joined(self._decisions)
+        losses, terms = _joined(self._losses)
+        mean = self._loss / self._terms
+        return Predictions(predicted, references, self._classes, losses.astype(np.float64), terms, mean, self._finite)
+
+    def score(self, metric: str, positive: int | None = None) -> float:
+        """The metric over everything added so far; see `score`."""
+        return score(metric, self.predictions(), positive)

@@ -1,0 +1,257 @@
+"""A small training loop: from any step to any later one, the same whether it was interrupted or not."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from peft import PeftModel
+from transformers import get_scheduler
+
+from spaces.spec.sections import Task, TrainingSection
+from trainables.data.batches import Indices, batches, evaluation_batches, first_visits
+from trainables.data.encoded_split import EncodedSplit
+from trainables.training.activation_cache import FrozenPrefix
+from trainables.training.evaluation import Evaluation, loss
+from trainables.tuners.adapter import StepHooks
+
+Batch = Mapping[str, torch.Tensor]
+StandingIn = Callable[[Indices], AbstractContextManager[None]]
+
+
+class TrainingFailed(RuntimeError):
+    """This training cannot go on; the message says why in one line."""
+
+
+def warmup_count(training: TrainingSection) -> int:
+    """Warm-up in steps: `warmup_steps` is a fraction of `max_steps` below 1."""
+    given = training.warmup_steps
+    return math.ceil(given * training.max_steps) if given < 1 else int(given)
+
+
+def _as_ever(rows: Indices) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+class Training:
+    """One model being trained on one split.
+
+    `micro_batch` examples go through the model at once; running out of memory halves it, and the gradient of a step
+    stays the same because the losses of a batch are summed and divided by its number of terms at the end. Where
+    activations of the model's frozen `prefix` are kept, they stand in for it.
+    """
+
+    def __init__(
+        self,
+        model: PeftModel,
+        optimizer: torch.optim.Optimizer,
+        hooks: StepHooks,
+        accelerator: Accelerator,
+        split: EncodedSplit,
+        *,
+        task: Task,
+        settings: TrainingSection,
+        seed: int,
+        prefix: FrozenPrefix | None = None,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.hooks = hooks
+        self.step = 0
+        self.seconds = 0.0
+        self.micro_batch = settings.per_device_train_batch_size
+        self._evaluation_batch = settings.per_device_eval_batch_size
+        self._accelerator = accelerator
+        self._split = split
+        self._task = task
+        self._settings = settings
+        self._seed = seed
+        self._prefix = prefix
+        self._above: StandingIn = _as_ever
+        self._scheduler = get_scheduler(
+            settings.lr_scheduler_type,
+            optimizer,
+            num_warmup_steps=warmup_count(settings),
+            num_training_steps=settings.max_steps,
+        )
+        torch.manual_seed(seed)
+
+    def train_to(self, last: int, made: Callable[[int, float], object] | None = None) -> None:
+        """Make optimizer steps until `last` have been made in all; `made` is told of each, and of its loss.
+
+        Raises:
+            TrainingFailed: when the loss is not finite, or memory does not hold a single example.
+        """
+        size = self._settings.per_device_train_batch_size * self._settings.gradient_accumulation_steps
+        self.model.train()
+        started = time.perf_counter()
+        rows = batches(self._split.lengths(), size, seed=self._seed, start_step=self.step)
+        if self._prefix is not None:
+            self._above = self._standing_in(self._split, self._visited(size), training=True)
+        while self.step < last:
+            value = self._make_step(next(rows))
+            if made is not None:
+                made(self.step, value)
+        self.seconds += time.perf_counter() - started
+
+    def _visited(self, size: int) -> list[Indices]:
+        """The examples that this training comes to, as they first go through the model together."""
+        order = first_visits(self._split.lengths(), size, self._seed)[: size * self._settings.max_steps]
+        width = self._settings.per_device_train_batch_size
+        return np.split(order, range(width, len(order), width))
+
+    def _standing_in(self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool) -> StandingIn:
+        kept = None if self._prefix is None else self._prefix.standing_in(split, groups, training=training)
+        return kept or _as_ever
+
+    def evaluate(self, split: EncodedSplit) -> Evaluation:
+        """Run the model over a split, in evaluation mode.
+
+        Raises:
+            TrainingFailed: when memory does not hold a single example.
+        """
+        self.model.eval()
+        while True:
+            try:
+                return self._evaluation(split)
+            except RuntimeError as error:
+                if not should_reduce_batch_size(error):
+                    raise
+                if self._evaluation_batch == 1:
+                    raise TrainingFailed("out of memory in evaluation with a single example at once") from None
+                self._evaluation_batch //= 2
+                clear_device_cache()
+
+    def _evaluation(self, split: EncodedSplit) -> Evaluation:
+        evaluation = Evaluation(self._task)
+        groups = list(evaluation_batches(split, self._evaluation_batch))
+        above = self._standing_in(split, groups, training=False)
+        with torch.inference_mode():
+            for rows in groups:
+                batch = self._on_device(split.take(rows))
+                with above(rows), self._accelerator.autocast():
+                    logits = self._forward(batch)
+                evaluation.add(logits.float(), batch["labels"])
+        return evaluation
+
+    def _make_step(self, rows: Indices) -> float:
+        """One step of the optimizer; returns its loss."""
+        step = self.step + 1
+        self.hooks.before_forward(step)
+        while True:
+            try:
+                value = self._gradient(rows)
+                break
+            except RuntimeError as error:
+                self.optimizer.zero_grad(set_to_none=True)
+                if not should_reduce_batch_size(error):
+                    raise
+                if self.micro_batch == 1:
+                    raise TrainingFailed(f"out of memory at step {step} with a single example at once") from None
+                self.micro_batch //= 2
+                clear_device_cache()
+        auxiliary = self.hooks.auxiliary_loss(step)
+        if auxiliary is not None:
+            self._accelerator.backward(auxiliary)
+            value += auxiliary.item()
+        if not math.isfinite(value):
+            raise TrainingFailed(f"the loss became {value} at step {step}; a lower learning rate may help")
+        self.hooks.after_backward(step)
+        self._accelerator.clip_grad_norm_(self._parameters(), self._settings.max_grad_norm)
+        self.optimizer.step()
+        self._scheduler.step()
+        self.hooks.after_step(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step = step
+        return value
+
+    def _gradient(self, rows: Indices) -> float:
+        """Add up the gradient of the mean loss over `rows`; returns that loss."""
+        total, terms = 0.0, 0
+        for start in range(0, len(rows), self.micro_batch):
+            chosen = rows[start : start + self.micro_batch]
+            batch = self._on_device(self._split.take(chosen))
+            with self._above(chosen), self._accelerator.autocast():
+                logits = self._forward(batch)
+                extra = self.hooks.batch_loss(self.step + 1, logits, partial(self._forward, batch))
+            summed, counted = loss(self._task, logits, batch["labels"])
+            if extra is not None:
+                summed = summed + extra
+            self._accelerator.backward(summed)
+            total += summed.item()
+            terms += counted
+        for parameter in self._parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(max(1, terms))
+        return total / max(1, terms)
+
+    def _parameters(self) -> list[torch.Tensor]:
+        """What the optimizer holds now; a hook may have exchanged parameters."""
+        return [one for group in self.optimizer.param_groups for one in group["params"]]
+
+    def _forward(self, batch: Batch) -> torch.Tensor:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        logits: torch.Tensor = self.model(**inputs).logits
+        if self._task is Task.CAUSAL_LM:
+            logits = logits[:, -inputs["input_ids"].shape[1] :]  # a prompt's virtual tokens come first
+        return logits
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return {name: tensor.to(self._accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+
+    def save(self, path: Path) -> None:
+        """Write everything from which `load` goes on, in one move."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "micro_batch": self.micro_batch,
+            "tensors": dict(trained_tensors(self.model)),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "hooks": self.hooks.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """Take up a training where `save` left it.
+
+        Raises:
+            ValueError: when the file is of a training of other tensors.
+        """
+        state = torch.load(path, map_location=self._accelerator.device, weights_only=True)
+        self.step = state["step"]
+        self.seconds = state["seconds"]
+        self.micro_batch = state["micro_batch"]
+        self.hooks.load_state_dict(state["hooks"])
+        if unlike := state["tensors"].keys() ^ dict(trained_tensors(self.model)).keys():
+            raise ValueError(f"{path} is of another training: {min(unlike)} is in one of them alone")
+        # Not tensor by tensor, for some modules must prepare for it.
+        self.model.load_state_dict(state["tensors"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["random"].cpu())
+        if state["random_cuda"]:
+            torch.cuda.set_rng_state_all([one.cpu() for one in state["random_cuda"]])
+
+
+def trained_tensors(model: PeftModel) -> list[tuple[str, torch.Tensor]]:
+    """Parameters that train, and the indices beside them that a method may change while training."""
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    trained += [(name, buffer) for name, buffer in model.named_buffers() if not buffer.is_floating_point()]
+    return trained

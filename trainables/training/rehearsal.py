@@ -1,0 +1,76 @@
+"""The model's forward and backward on rows of the data, before anything trains on them.
+
+Whether a model takes an input follows from its config and from the integers that it is given, hardly from its weights.
+So it runs without them, which takes moments at any size and sees every row that could be refused: the longest and the
+shortest together, and those with the largest ids. Where that fails it might be for the missing weights alone, so the
+real model decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from spaces.errors import RequestError
+from trainables.base_model.storageless import Storageless, without_storage
+from trainables.base_model.weights import SharedWeights, build, model_class
+from trainables.data.encoded_split import EncodedSplit, EncodedTokens, Indices
+from trainables.data.messages import one_line
+
+_MOST_TOKENS = 4096
+"""Of a row: attention masks are real, and have the square of it. Positions beyond are known by their number."""
+
+
+def rehearse(weights: SharedWeights, splits: Mapping[str, EncodedSplit]) -> None:
+    """See that the model trains on rows of the splits, named by their fields in the spec.
+
+    Raises:
+        RequestError: when the model fails on them.
+    """
+    kind = model_class(weights.config, weights.task)
+    for field, split in splits.items():
+        batch = split.inputs(telling_rows(split))
+        inputs = {name: tensor[:, :_MOST_TOKENS] if _is_text(tensor) else tensor for name, tensor in batch.items()}
+        inputs.pop("labels", None)
+        try:
+            with Storageless():
+                _run(without_storage(kind, weights.config), inputs)
+        except Exception:  # a model may fail in any way
+            _decide(weights, field, inputs)
+
+
+def telling_rows(split: EncodedSplit) -> Indices:
+    """Rows on which a model fails if it fails on any: the longest, the shortest and those with the largest ids."""
+    lengths = split.lengths()
+    rows = [int(lengths.argmax()), int(lengths.argmin())]
+    if isinstance(split, EncodedTokens):
+        ends = [int(np.searchsorted(split.offsets, one.argmax(), side="right")) for one in split.columns.values()]
+        rows += [end - 1 for end in ends]
+    return np.array(list(dict.fromkeys((*rows, 0, len(split) - 1)))[:6])
+
+
+def _is_text(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point()
+
+
+def _run(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> None:
+    model.train()
+    model.enable_input_require_grads()
+    model(**inputs).logits.float().sum().backward()
+
+
+def _decide(weights: SharedWeights, field: str, inputs: Mapping[str, Tensor]) -> None:
+    try:
+        _run(build(weights, torch.device("cpu"), torch.float32), inputs)
+    except Exception as error:  # a model may fail in any way
+        if isinstance(error, RuntimeError) and should_reduce_batch_size(error):
+            return
+        raise RequestError(
+            f"model.path = {weights.config.name_or_path}: the model fails on rows of {field} ({one_line(error)}); "
+            "allowed: a model, tokenizer or image processor, and data that fit together"
+        ) from None

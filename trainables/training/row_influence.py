@@ -1,0 +1,156 @@
+"""The values of a metric by row: outcomes, or influences of rows where the metric is no mean over rows.
+
+An influence is how far a row moves the metric, to first order (the infinitesimal jackknife, Efron and Tibshirani, An
+Introduction to the Bootstrap, 1993, chapter 21): for a metric m of weights of the rows, m + n ∂m/∂wᵢ. The mean of these
+values is the metric, and their standard deviation over √n is its standard error, as a bootstrap over rows finds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from trainables.training.evaluation import Predictions, f1_class
+
+Values = npt.NDArray[np.float64]
+
+
+def row_values(metric: str, outputs: Predictions, positive: int | None = None) -> Values:
+    """Values of one of the metrics in `spaces.spec.metrics`, shape (examples,); arguments as for `score`.
+
+    Where a metric is undefined by its formula and 0 or constant by convention, no row moves it.
+    """
+    if metric == "f1":
+        position = f1_class(outputs, positive)
+        return _f1_macro(outputs) if position is None else _f1_of(position, outputs)
+    return _VALUES[metric](outputs)
+
+
+def _outcomes(outputs: Predictions) -> Values:
+    right: Values = (outputs.predicted == outputs.references).astype(np.float64)
+    return right
+
+
+def _losses(outputs: Predictions) -> Values:
+    """The mean over terms is a ratio of two sums over rows, and each row moves both."""
+    mean = outputs.loss
+    apart: Values = (outputs.losses - mean * outputs.terms) / outputs.terms.mean()
+    return mean + apart
+
+
+def _perplexities(outputs: Predictions) -> Values:
+    value = math.exp(outputs.loss) if outputs.loss < _LARGEST else math.inf
+    return value * (1 + _losses(outputs) - outputs.loss)
+
+
+_LARGEST = math.log(np.finfo(np.float64).max)
+
+
+def _counts(outputs: Predictions) -> tuple[Values, Values, Values]:
+    """Of each class how often it was right, was to be found, and was predicted."""
+    predicted, wanted, classes = outputs.predicted, outputs.references, outputs.classes
+    right = np.bincount(wanted[predicted == wanted], minlength=classes)
+    found = (right, np.bincount(wanted, minlength=classes), np.bincount(predicted, minlength=classes))
+    return tuple(one.astype(np.float64) for one in found)  # type: ignore[return-value]
+
+
+def _f1_slopes(outputs: Predictions) -> tuple[Values, Values, Values]:
+    """F1 of each class, 2a / (b + c), and its slopes by a and by b or c."""
+    right, wanted, predicted = _counts(outputs)
+    both = wanted + predicted
+    safe = np.where(both > 0, both, 1.0)
+    return 2 * right / safe, np.where(both > 0, 2 / safe, 0.0), np.where(both > 0, 2 * right / safe**2, 0.0)
+
+
+def _f1_of(position: int, outputs: Predictions) -> Values:
+    value, by_right, by_other = (slopes[position] for slopes in _f1_slopes(outputs))
+    found, wanted = outputs.predicted == position, outputs.references == position
+    moved: Values = (found & wanted) * by_right - (found.astype(np.float64) + wanted) * by_other
+    return float(value) + len(moved) * moved
+
+
+def _f1_macro(outputs: Predictions) -> Values:
+    value, by_right, by_other = _f1_slopes(outputs)
+    _, wanted, predicted = _counts(outputs)
+    occurring = wanted + predicted > 0
+    moved: Values = _outcomes(outputs) * by_right[outputs.references]
+    moved -= by_other[outputs.references] + by_other[outputs.predicted]
+    moved /= occurring.sum()
+    return float(value[occurring].mean()) + len(moved) * moved
+
+
+def _matthews(outputs: Predictions) -> Values:
+    """Gorodkin's R_K = (c s - Σ t p) / √((s² - Σ p²) (s² - Σ t²)) of s rows, c of them right."""
+    right, wanted, predicted = _counts(outputs)
+    rows, correct = float(len(outputs.predicted)), float(right.sum())
+    shared = correct * rows - float(wanted @ predicted)
+    of_predicted, of_wanted = rows**2 - float(predicted @ predicted), rows**2 - float(wanted @ wanted)
+    if not of_predicted or not of_wanted:
+        return np.zeros(len(outputs.predicted))
+    value = shared / math.sqrt(of_predicted * of_wanted)
+    moved: Values = _outcomes(outputs) * rows + correct - predicted[outputs.references] - wanted[outputs.predicted]
+    moved /= math.sqrt(of_predicted * of_wanted)
+    moved -= value * (rows - predicted[outputs.predicted]) / of_predicted
+    moved -= value * (rows - wanted[outputs.references]) / of_wanted
+    return value + rows * moved
+
+
+def _pearson(outputs: Predictions) -> Values:
+    left, right = (_standard(one) for one in (outputs.predicted, outputs.references))
+    value = float((left * right).mean())
+    return value + left * right - value / 2 * (left**2 + right**2)
+
+
+def _spearman(outputs: Predictions) -> Values:
+    """Pearson's correlation of the ranks, which a row moves as well: each other row's by where it stands to it."""
+    left, right = (_Ranks(one) for one in (outputs.predicted, outputs.references))
+    pairs = ((left, right), (left, left), (right, right))
+    shared, of_left, of_right = (float((one.centred * other.centred).mean()) for one, other in pairs)
+    if not of_left or not of_right:
+        return np.zeros(len(outputs.predicted))
+    value = shared / math.sqrt(of_left * of_right)
+    moved: Values = left.centred * right.centred - shared + left.moving(right.centred) + right.moving(left.centred)
+    moved /= math.sqrt(of_left * of_right)
+    moved -= value / 2 * (left.centred**2 - of_left + 2 * left.moving(left.centred)) / of_left
+    moved -= value / 2 * (right.centred**2 - of_right + 2 * right.moving(right.centred)) / of_right
+    return value + moved
+
+
+class _Ranks:
+    """Ranks as shares of the rows, less a half; equal numbers share their mean rank."""
+
+    def __init__(self, numbers: npt.NDArray[Any]) -> None:
+        self._distinct, self._place = np.unique(numbers, return_inverse=True)
+        self.centred: Values = (stats.rankdata(numbers) - 0.5) / len(numbers) - 0.5
+
+    def moving(self, weights: Values) -> Values:
+        """The mean over all rows j of weights times what row i does to the rank of j: 1 where j is larger, a half where
+        both are equal, less what the rank was."""
+        at = np.bincount(self._place, weights=weights, minlength=len(self._distinct))
+        above = at.sum() - np.cumsum(at)
+        moved: Values = (above + at / 2)[self._place] / len(weights)
+        return moved - float((weights * (self.centred + 0.5)).mean())
+
+
+def _standard(numbers: npt.NDArray[Any]) -> Values:
+    apart: Values = numbers.astype(np.float64) - numbers.astype(np.float64).mean()
+    spread = float(np.sqrt((apart**2).mean()))
+    return apart / spread if spread else np.zeros(len(apart))
+
+
+_VALUES: Mapping[str, Callable[[Predictions], Values]] = {
+    "accuracy": _outcomes,
+    "f1-micro": _outcomes,
+    "f1-macro": _f1_macro,
+    "matthews": _matthews,
+    "pearson": _pearson,
+    "spearman": _spearman,
+    "exact-match": _outcomes,
+    "loss": _losses,
+    "perplexity": _perplexities,
+}

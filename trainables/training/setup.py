@@ -1,0 +1,54 @@
+"""One training from its parts: the adapter, its optimizer and its hooks around a model."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedModel
+
+from spaces.methods.base.method import Configuration
+from spaces.model.inventory import Inventory
+from spaces.spec.sections import Task, TrainingSection
+from trainables.adapters.attach import attach, head_only, trained_parameters
+from trainables.data.encoded_split import EncodedSplit
+from trainables.methods.registry import adapters
+from trainables.training.activation_cache import PrefixCache
+from trainables.training.loop import Training
+from trainables.tuners.adapter import StepHooks
+
+
+def assemble(
+    model: PreTrainedModel,
+    method: str,
+    configuration: Configuration | None,
+    inventory: Inventory,
+    split: EncodedSplit,
+    accelerator: Accelerator,
+    *,
+    task: Task,
+    settings: TrainingSection,
+    seed: int,
+    cache: PrefixCache | None = None,
+) -> Training:
+    """A training of `model` on `split` that has not begun. Without a configuration the head alone trains.
+
+    `cache` holds activations of the base that `model` was copied from.
+
+    `model` is changed in place, its tensors, which may be shared, are not.
+    """
+    decay, hooks = settings.weight_decay, StepHooks()
+    adapted = (
+        head_only(model, inventory) if configuration is None else attach(model, method, configuration, inventory, seed)
+    )
+    adapter, head = trained_parameters(adapted, inventory)
+    head_group = {"params": list(head.values()), "lr": settings.head_learning_rate}
+    if configuration is None:
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW([head_group], weight_decay=decay, fused=True)
+    else:
+        tuner = adapters()[method]
+        optimizer = tuner.optimizer([*tuner.groups(configuration, adapter), head_group], decay)
+        hooks = tuner.hooks(adapted, configuration, optimizer, settings.max_steps)
+    prefix = None if cache is None else cache.prefix(adapted, seed)
+    return Training(
+        adapted, optimizer, hooks, accelerator, split, task=task, settings=settings, seed=seed, prefix=prefix
+    )

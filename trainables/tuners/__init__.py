@@ -1,0 +1,1 @@
+"""The parts from which tuners are built, and the interface of a method."""

@@ -1,0 +1,140 @@
+"""What our tuners of linear layers share, and how they enter PEFT."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aenum import extend_enum
+from peft import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+from peft.tuners.tuners_utils import BaseTuner, _maybe_include_all_linear_layers
+from peft.utils import PeftType, register_peft_method
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from trainables.adapted import AdaptedModule
+from trainables.base_model.identity import Identity, base_identity, check_base
+
+
+def register(name: str, config: type[PeftConfig], tuner: type[BaseTuner]) -> None:
+    """Make `name` a PEFT method; registering it again changes nothing."""
+    member = name.upper()
+    if member not in PeftType.__members__:
+        extend_enum(PeftType, member, member)
+    if PeftType[member] not in PEFT_TYPE_TO_TUNER_MAPPING:
+        register_peft_method(name=name, config_cls=config, model_cls=tuner, prefix=tuner.prefix)
+
+
+@dataclass
+class TunerConfig(PeftConfig):  # type: ignore[misc]
+    """What the configs of our tuners share."""
+
+    modules_to_save: list[str] | None = field(
+        default=None, metadata={"help": "Modules trained whole and saved beside the adapter: the task head."}
+    )
+    base: Identity | None = field(
+        default=None, metadata={"help": "The base that the adapter belongs to; set where it is left out."}
+    )
+
+
+@dataclass
+class LinearConfig(TunerConfig):
+    """Which linear layers a tuner adapts, and which modules train beside it."""
+
+    target_modules: list[str] | str | None = field(
+        default=None, metadata={"help": "Names of the linear layers to adapt, or a pattern that matches all of a name."}
+    )
+
+
+class AdaptedLinear(AdaptedModule):
+    """A linear layer with adapters; subclasses say what an adapter is.
+
+    `base_layer` is an `nn.Linear`, with a weight of (out, in), or a `Conv1D`, with a weight of (in, out).
+    """
+
+    base_layer: nn.Linear | Conv1D
+
+    def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
+        if not isinstance(base_layer, nn.Linear | Conv1D):
+            raise TypeError(f"{type(base_layer).__name__} is not a linear layer; allowed: Linear, Conv1D")
+        super().__init__(base_layer, adapter_name)
+        self.transposed = isinstance(base_layer, Conv1D)
+        # The weight itself may be packed, where the base is quantised.
+        out_features, in_features = ("nf", "nx") if self.transposed else ("out_features", "in_features")
+        self.out_features: int = getattr(base_layer, out_features)
+        self.in_features: int = getattr(base_layer, in_features)
+
+    @abstractmethod
+    def update_layer(self, adapter_name: str, config: Any, **kwargs: Any) -> None:
+        """Add an adapter called `adapter_name`."""
+
+    def active(self, candidates: Any) -> list[str]:
+        """The active adapters that this layer has; `candidates` is a dictionary by adapter."""
+        return [name for name in self.active_adapters if name in candidates]
+
+
+class Tuner(BaseTuner):  # type: ignore[misc]
+    """What all our tuners share. Their configs are `TunerConfig`s."""
+
+    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012
+
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """Add an adapter, to the base that it belongs to.
+
+        Raises:
+            ValueError: when its config says that it was trained on another base.
+        """
+        config = self.peft_config[adapter_name]
+        found = base_identity(model, config.modules_to_save or ())
+        check_base(config.base or found, found)
+        config.base = found
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+
+    def layer_arguments(self, name: str) -> dict[str, Any] | None:
+        """What `update_layer` needs beside the config for the target `name`; None leaves the target alone."""
+        return {}
+
+    def wrap(self, target: nn.Module, adapter_name: str, name: str) -> Any:
+        """The layer around a target that has none yet; `name` is the target's."""
+        return self.tuner_layer_cls(target, adapter_name)
+
+    def _create_and_replace(
+        self,
+        peft_config: TunerConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        arguments = self.layer_arguments(current_key)
+        if arguments is None:
+            return
+        if isinstance(target, self.tuner_layer_cls):
+            target.update_layer(adapter_name, peft_config, **arguments)
+            return
+        layer = self.wrap(target, adapter_name, current_key)
+        layer.update_layer(adapter_name, peft_config, **arguments)
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)
+        self._replace_module(parent, target_name, layer, target)
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        """PEFT's own also hands over `child.weight`, which a module like a whole head does not have."""
+        setattr(parent, child_name, new_module)
+
+
+class LinearTuner(Tuner):
+    """Puts `tuner_layer_cls`, an `AdaptedLinear`, around every target."""
+
+    def targets(self, config: LinearConfig, model: nn.Module) -> Iterator[tuple[str, nn.Linear | Conv1D]]:
+        """The linear layers to adapt by name, in the model's order."""
+        config = _maybe_include_all_linear_layers(config, model)
+        for name, module in model.named_modules():
+            layer = module.base_layer if isinstance(module, AdaptedLinear) else module
+            if isinstance(layer, nn.Linear | Conv1D) and self._check_target_module_exists(config, name):
+                yield name, layer

@@ -1,0 +1,64 @@
+"""Updates of low rank, written as the LoRA adapter that PEFT loads by itself."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections import Counter
+
+import torch
+from peft import LoraConfig, PeftModel
+from torch import Tensor
+from transformers.pytorch_utils import Conv1D
+
+from trainables.tuners.adapter import StockForm
+from trainables.tuners.additive import AdditiveLayer
+
+PREFIX = "base_model.model."  # of every name inside a PEFT model
+
+
+class LowRankLayer(AdditiveLayer):
+    """Subclasses know their update as a product."""
+
+    @abstractmethod
+    def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
+        """A of shape (rank, in) and B of shape (out, rank), float32, with ΔW = B A."""
+
+    @torch.no_grad()
+    def get_delta_weight(self, adapter: str) -> Tensor:
+        """ΔW, float32, shaped like the stored weight."""
+        a, b = self.factors(adapter)
+        return (b @ a).T if self.transposed else b @ a
+
+
+@torch.no_grad()
+def lora_form(model: PeftModel) -> StockForm:
+    """The active adapter of `model` as LoRA. Its layers are `LowRankLayer`; ranks may differ."""
+    adapter = model.active_adapter
+    ranks: dict[str, int] = {}
+    tensors: dict[str, Tensor] = {}
+    transposed = False
+    for path, layer in model.named_modules():
+        if isinstance(layer, LowRankLayer) and adapter in layer._parameters_by_adapter():
+            a, b = layer.factors(adapter)
+            ranks[path.removeprefix(PREFIX)] = len(a)
+            tensors[f"{path}.lora_A.weight"], tensors[f"{path}.lora_B.weight"] = a.contiguous(), b.contiguous()
+            transposed |= isinstance(layer.base_layer, Conv1D)
+    ((usual, _),) = Counter(ranks.values()).most_common(1)
+    other = {re.escape(name): rank for name, rank in ranks.items() if rank != usual}
+    # α equals the rank everywhere, for the scale is in B.
+    lora = LoraConfig(
+        r=usual,
+        lora_alpha=usual,
+        rank_pattern=other,
+        alpha_pattern=dict(other),
+        target_modules=list(ranks),
+        fan_in_fan_out=transposed,
+    )
+    return StockForm(lora, tensors)
+
+
+def diagonal(blocks: Tensor) -> Tensor:
+    """`blocks` of shape (k, rows, columns) on the diagonal of a matrix of (k · rows, k · columns)."""
+    matrix: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
+    return matrix

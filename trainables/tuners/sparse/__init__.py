@@ -1,0 +1,1 @@
+"""Tuners that change some entries of a weight."""

@@ -1,0 +1,1 @@
+"""Products with structured matrices: circulant, Toeplitz, Kronecker, low displacement rank."""
