@@ -14,7 +14,7 @@ import pytest
 
 from search.service.dispatch.schedule import AWAY
 from tests.conftest import Workplace
-from tests.search.test_interruption import results, wait_for
+from tests.search.driver.test_interruption import results, wait_for
 
 pytestmark = pytest.mark.cluster
 

@@ -12,10 +12,10 @@ from peft import PeftModel
 from spaces.errors import RequestError
 from spaces.methods.base.method import Configuration
 from tests.trainables.conformance import Conformance, on
+from tests.trainables.methods.test_counts import OURS
 from tests.trainables.shipped import parameter_groups
-from tests.trainables.test_counts import OURS
+from tests.trainables.short_trainings import close, moved
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
-from tests.trainables.training import close, moved
 from trainables.adapters.attach import merged
 from trainables.base_model.inventory import inside
 

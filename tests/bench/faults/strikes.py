@@ -10,8 +10,8 @@ import requests
 
 from spaces.spec.spec import SearchSpec, parse_spec
 from tests.bench.faults.runs import Strike, is_over
+from tests.search.driver.test_interruption import wait_for
 from tests.search.service.topology import Topology, Worker
-from tests.search.test_interruption import wait_for
 
 NODE_SECONDS = 10.0
 POSTGRESQL_SECONDS = 30.0

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from tests.search.test_cluster import family
+from tests.search.ray_cluster.test_connect import family
 
 HERE = "127.0.0.1"
 

@@ -1,7 +1,7 @@
 """Attacks on files: the running service, its driver and its exporter read nothing but what lies in the roots.
 
 What each of these refuses is tried case by case in tests/trainables/test_allowed_folders.py and
-tests/search/service/test_confinement.py; here they are the processes that a deployment runs.
+tests/search/service/security/test_path_confinement.py; here they are the processes that a deployment runs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from search.client import Client
 from search.documents.service import ExportRequest
 from spaces.errors import RequestError
 from spaces.spec.spec import parse_spec
+from tests.search.driver.test_interruption import wait_for
 from tests.search.service.surroundings import Running
-from tests.search.test_interruption import wait_for
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import add_request
 
