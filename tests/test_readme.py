@@ -136,13 +136,13 @@ trainables.methods.__path__.append("trainables_methods")
 
 import torch
 
-from spaces.budget import Budget
-from spaces.registry import configuration, method
-from spaces.sections import ModelSection
-from spaces.space import Space
-from trainables.attach import attach, trained_parameters
-from trainables.inventory import inventory_of
-from trainables.weights import build, load_config, load_weights
+from spaces.model.budget import Budget
+from spaces.methods.registry import configuration, method
+from spaces.spec.sections import ModelSection
+from spaces.space.search_space import Space
+from trainables.adapters.attach import attach, trained_parameters
+from trainables.base_model.inventory import inventory_of
+from trainables.base_model.weights import build, load_config, load_weights
 
 section = ModelSection(path=sys.argv[1])
 config = load_config(section, ("bad", "good"))

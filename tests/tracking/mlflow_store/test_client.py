@@ -95,10 +95,10 @@ SEARCH = """
 import sys
 from pathlib import Path
 from tests.tracking.examples import finished, make_spec, plan
-from spaces.budget import Budget
-from tracking.reader import front_document, searches_document, trials_document
+from spaces.model.budget import Budget
+from tracking.queries import front_document, searches_document, trials_document
 from tracking.uri import resolve_uri
-from tracking.writer import SearchWriter
+from tracking.writing.search_writer import SearchWriter
 import tracking.mlflow_store.artifacts, tracking.reports.plots, tracking.reports.tables
 
 storage = Path("runs")

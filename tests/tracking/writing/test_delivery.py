@@ -214,9 +214,9 @@ KILLED = """
 import os, signal, sys, threading
 from pathlib import Path
 from mlflow import MlflowClient
-from spaces.budget import Budget
+from spaces.model.budget import Budget
 from tests.tracking.examples import finished, make_spec, plan
-from tracking.writer import SearchWriter
+from tracking.writing.search_writer import SearchWriter
 
 call, count, uri, storage = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
 real = getattr(MlflowClient, call)

@@ -224,7 +224,7 @@ import sys, torch
 from safetensors.torch import load_file, save_file
 from peft import PeftModel
 from tests.trainables.tiny_models import BERT
-from trainables.registry import adapters
+from trainables.methods.registry import adapters
 adapters()
 model = PeftModel.from_pretrained(BERT.model(), sys.argv[1])
 save_file({"logits": BERT.logits(model)}, sys.argv[2])
