@@ -97,7 +97,7 @@ from pathlib import Path
 from tests.tracking.examples import finished, make_spec, plan
 from spaces.model.budget import Budget
 from tracking.queries import front_document, searches_document, trials_document
-from tracking.uri import resolve_uri
+from tracking.mlflow_store.uri import resolve_uri
 from tracking.writing.search_writer import SearchWriter
 import tracking.mlflow_store.artifacts, tracking.reports.plots, tracking.reports.tables
 
