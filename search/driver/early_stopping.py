@@ -11,10 +11,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from spaces.pareto.stopping_rule import FrontRule, Seen
-from spaces.rungs import REDUCTION_FACTOR, rung_steps
 from spaces.spec.metrics import standard_error
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
+from spaces.trials.records import REDUCTION_FACTOR, rung_steps
 
 
 class FrontStopper(FIFOScheduler):  # type: ignore[misc]

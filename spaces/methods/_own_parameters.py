@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, PositiveInt
 
-from spaces.count import Count, LayerCount
 from spaces.methods.base.method import Configuration, Method, Unfit, check_layers
+from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import BaseParameter, Inventory
 
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from spaces.count import Count
 from spaces.methods.base.method import Configuration, Method, Unfit
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory, TextInput
 
 

@@ -7,10 +7,10 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field
 
-from spaces.count import Count
-from spaces.fitting import fit_place
 from spaces.methods.base.knobs import Choice
+from spaces.methods.base.layer_method import fit_place
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory
 
 Side = Literal["input", "output"]
