@@ -18,7 +18,7 @@ from spaces.model.budget import Budget
 from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.space.suggesters import FixedSuggester, RandomSuggester
 from tests.spaces.conftest import BLOCKS, WIDTH
 
 FIELDS = {name: known.configuration.model_fields.keys() & {"layers", "targets"} for name, known in methods().items()}
@@ -63,11 +63,11 @@ def test_a_narrowed_place_is_kept(
     except RequestError:
         return
     for point in space.published():
-        assert within(space.propose(FixedDraw(point)), narrowed)
+        assert within(space.propose(FixedSuggester(point)), narrowed)
     generator = np.random.default_rng(data.draw(st.integers(0, 1000)))
     for _ in range(10):
         with contextlib.suppress(Rejected):
-            assert within(space.propose(RandomDraw(generator)), narrowed)
+            assert within(space.propose(RandomSuggester(generator)), narrowed)
 
 
 @pytest.mark.parametrize("layers", ["all", 1])
@@ -93,13 +93,13 @@ def test_the_smallest_is_that_of_all_narrowed_knobs(inventory: Inventory) -> Non
 
 def test_a_method_sized_by_its_place_alone_takes_a_fixed_one_exactly(inventory: Inventory) -> None:
     space = Space({"ia3": {"layers": "all", "targets": "qv"}}, inventory, Budget(68_000, 10))
-    draws = [space.propose(RandomDraw(np.random.default_rng(seed))) for seed in range(20)]
+    draws = [space.propose(RandomSuggester(np.random.default_rng(seed))) for seed in range(20)]
     assert {draw.count.trainable_parameters for draw in draws} == {2 * BLOCKS * WIDTH}
 
 
 def test_layers_in_numbers_have_published_defaults(inventory: Inventory) -> None:
     space = Space({"lora": {"layers": {"low": 2, "high": 4}}}, inventory, Budget(400_000, 200))
-    assert [space.propose(FixedDraw(point)).settings["layers"] for point in space.published()] == [4]
+    assert [space.propose(FixedSuggester(point)).settings["layers"] for point in space.published()] == [4]
 
 
 @pytest.mark.parametrize("layers", [7, [1, 7], {"low": 2, "high": 99}])

@@ -16,7 +16,7 @@ from spaces.model.budget import Budget
 from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.space.suggesters import FixedSuggester, RandomSuggester
 from tests.spaces.conftest import BLOCKS, WIDTH
 
 ALL = {name: {} for name in ("lora", "sparta", "surm-circulant", "dst", "full")}
@@ -26,7 +26,7 @@ def proposals(space: Space, seed: int, draws: int = 60) -> list[Proposal]:
     generator, found = np.random.default_rng(seed), []
     for _ in range(draws):
         with contextlib.suppress(Rejected):
-            found.append(space.propose(RandomDraw(generator)))
+            found.append(space.propose(RandomSuggester(generator)))
     return found
 
 
@@ -52,10 +52,10 @@ def test_a_limit_on_bytes_holds_too(limit: int, seed: int) -> None:
 
 def test_a_share_is_spent_to_the_last_whole_unit(inventory: Inventory) -> None:
     space = Space({"lora": {"targets": "qv", "layers": "all"}}, inventory, Budget(68_000, 10))
-    proposal = space.propose(FixedDraw({"share": 1.0}))
+    proposal = space.propose(FixedSuggester({"share": 1.0}))
     per_rank = 2 * BLOCKS * 2 * WIDTH
     assert proposal.settings["rank"] == 68_000 // per_rank
-    exact = Space({"sparta": {}}, inventory, Budget(68_000, 10)).propose(FixedDraw({"share": 1.0}))
+    exact = Space({"sparta": {}}, inventory, Budget(68_000, 10)).propose(FixedSuggester({"share": 1.0}))
     assert exact.count.trainable_parameters == 68_000
 
 
@@ -93,7 +93,7 @@ def test_a_size_that_is_not_there_is_had_with_fewer_blocks(name: str, inventory:
     generator = np.random.default_rng(0)
     for share in generator.uniform(0.1, 1, 200):
         values = {knob: generator.choice(allowed) for knob, allowed in (("targets", TARGETS), ("layers", LAYER_RANGES))}
-        draw = FixedDraw({"share": share, **{knob: str(value) for knob, value in values.items()}})
+        draw = FixedSuggester({"share": share, **{knob: str(value) for knob, value in values.items()}})
         proposal = space.propose(draw)
         allowance = int(draw.used["share"] * 68_000)
         assert proposal.count.trainable_parameters <= allowance
@@ -114,12 +114,12 @@ def test_the_published_defaults_come_first_and_fit(inventory: Inventory) -> None
     space = Space(ALL, inventory, Budget(68_000, 200))
     points = list(space.published())
     assert [point["method"] for point in points] == list(space.names)
-    published = {point["method"]: space.propose(FixedDraw(point)) for point in points}
+    published = {point["method"]: space.propose(FixedSuggester(point)) for point in points}
     assert published["sparta"].settings["targets"] == "vo"
     assert published["surm-circulant"].settings["targets"] == "qkv"
     assert published["dst"].settings["reselection_interval"] == 1
     roomy = Space(ALL, inventory, Budget(1_000_000, 200))
-    lora = next(roomy.propose(FixedDraw(point)) for point in roomy.published() if point["method"] == "lora")
+    lora = next(roomy.propose(FixedSuggester(point)) for point in roomy.published() if point["method"] == "lora")
     assert lora.settings["rank"] == 8
 
 
@@ -138,7 +138,7 @@ def test_a_refused_value_of_a_knob_is_named(inventory: Inventory) -> None:
 
 def test_the_seed_reaches_methods_that_draw(inventory: Inventory) -> None:
     space = Space({"sparta": {}}, inventory, Budget(68_000, 200), seed=7)
-    assert space.propose(FixedDraw({})).settings["seed"] == 7
+    assert space.propose(FixedSuggester({})).settings["seed"] == 7
 
 
 def _inventory() -> Inventory:
@@ -157,7 +157,9 @@ def test_small_adapters_move_the_weights_as_much_as_large_ones(name: str, share:
     stated = known.fit(known.configuration(), inventory, int(0.003 * inventory.base_parameters))
     at = known.count(stated, inventory).trainable_parameters
     try:
-        found = space.propose(FixedDraw({"share": share, "learning_rate_multiplier": multiplier, "targets": "all"}))
+        found = space.propose(
+            FixedSuggester({"share": share, "learning_rate_multiplier": multiplier, "targets": "all"})
+        )
     except Rejected:
         return
     size = found.count.trainable_parameters
@@ -167,4 +169,4 @@ def test_small_adapters_move_the_weights_as_much_as_large_ones(name: str, share:
 
 def test_a_rate_that_the_spec_gives_is_taken_as_it_is() -> None:
     space = Space({"lora": {"learning_rate": 1e-3}}, _inventory(), Budget(3_000, 1))
-    assert space.propose(FixedDraw({"share": 1.0})).configuration.learning_rate == 1e-3
+    assert space.propose(FixedSuggester({"share": 1.0})).configuration.learning_rate == 1e-3
