@@ -1,4 +1,4 @@
-"""A file of YAML, refused in one line that says where it is wrong."""
+"""Reading a YAML file, with errors of one line that name the position."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spaces.errors import RequestError, one_line
 
 
 class _OnceEach(yaml.SafeLoader):
-    """PyYAML takes the last of several fields of one name, without a word."""
+    """Refuses a field that is given twice, of which PyYAML silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -27,10 +27,10 @@ class _OnceEach(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """The values in a file.
+    """Return the values in a file.
 
     Raises:
-        RequestError: when it cannot be read, is no YAML, or names a field twice.
+        RequestError: when it cannot be read, is not YAML, or names a field twice.
     """
     allowed = "allowed: a spec in YAML"
     try:
