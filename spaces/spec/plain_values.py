@@ -73,9 +73,9 @@ def _wrong(value: Any) -> str | None:
         if len(value) > CHARACTERS:
             return f"a text of {len(value):,} characters; allowed: at most {CHARACTERS:,}"
         if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
-            return "holds what is no text; allowed: Unicode without NUL characters and halves of surrogate pairs"
+            return "holds characters that are not text; allowed: Unicode without NUL and halves of surrogate pairs"
     elif isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is no number; allowed: finite numbers"
+        return f"{value} is not a finite number; allowed: a finite one"
     elif isinstance(value, int) and abs(value) >= WHOLE:
         return "a whole number beyond 64 bits; allowed: a smaller one"
     return None

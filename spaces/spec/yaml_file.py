@@ -18,9 +18,7 @@ class _OnceEach(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} stands there twice", key.start_mark
-                    )
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
                 seen.add(key.value)
         found: dict[Any, Any] = super().construct_mapping(node, deep)
         return found
@@ -38,7 +36,7 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror}); allowed: a file with a spec in YAML") from None
     except UnicodeDecodeError:
-        raise RequestError(f"{path}: is no text in UTF-8; {allowed}") from None
+        raise RequestError(f"{path}: is not text in UTF-8; {allowed}") from None
     except yaml.MarkedYAMLError as error:
         mark, problem = error.problem_mark, one_line(error.problem)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""

@@ -21,12 +21,12 @@ def test_values_are_read_with_a_byte_order_mark_and_merges(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"a: 1\nb: 2\na: 3\n", r"not YAML \(line 3, column 1: 'a' stands there twice\)"),
-        (b"outer: {a: 1, a: 2}", r"not YAML \(line 1, column 15: 'a' stands there twice\)"),
+        (b"a: 1\nb: 2\na: 3\n", r"not YAML \(line 3, column 1: 'a' is given twice\)"),
+        (b"outer: {a: 1, a: 2}", r"not YAML \(line 1, column 15: 'a' is given twice\)"),
         (b"a: [1,", r"not YAML \(line 1, column 7: "),
         (b"a: b: c", r"not YAML \(line 1, column 5: mapping values are not allowed here\)"),
         (b"a: 2026-99-99", r"not YAML \(month must be in 1\.\.12\)"),
-        (b"a: \x80", r"is no text in UTF-8"),
+        (b"a: \x80", r"is not text in UTF-8"),
         (b"a: !!python/object:os.system x", r"not YAML \(line 1, column 4: "),
         (b"[" * 10_000, r"not YAML \("),
     ],
