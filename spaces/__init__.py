@@ -1,1 +1,1 @@
-"""What may be searched: the spec, the budget, the layer inventory, counts and fronts. Imports no torch."""
+"""The spec of a search, its budget and space, methods with exact counts, and Pareto fronts. Imports no torch."""

@@ -17,10 +17,9 @@ from ray import tune
 
 from spaces.methods.registry import configuration as configuration_of
 from spaces.model.inventory import Inventory
-from spaces.rungs import rung_steps
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger, Superseded
-from spaces.trials.records import Rung, TrialPlan, TrialResult
+from spaces.trials.records import Rung, TrialPlan, TrialResult, rung_steps
 from spaces.trials.row_values import pack
 from trainables.adapters.attach import trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels

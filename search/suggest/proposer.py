@@ -112,7 +112,7 @@ class Asker:
     def _default(self, turn: str | None, generator: np.random.Generator) -> dict[str, Any] | None:
         if turn == OWN:
             return self._defaults.own()
-        return self._defaults.at(self._share(self._size(generator))) if turn == THIN else None
+        return self._defaults.at(self._space.share_of(self._size(generator))) if turn == THIN else None
 
     def begun(self, plan: TrialPlan, knobs: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
         """A trial was planned."""
@@ -155,15 +155,11 @@ class Asker:
                 break
         return drawn
 
-    def _share(self, size: float) -> float:
-        limits = self._space.share
-        return min(max((size - self._space.counted_head) / self._space.allowance, limits.low), limits.high)
-
     def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[optuna.Trial, bool]:
         """A trial of about that size, and whether its knobs are unlike what ended far behind."""
         study = regional_study(self._region(size), self._metric.mode, sampler)
         for _ in range(DRAWS):
-            study.enqueue_trial({"share": self._share(size)})
+            study.enqueue_trial({"share": self._space.share_of(size)})
             trial = study.ask()
             try:
                 if not self._like_what_is_far_behind(self._space.propose(trial)):

@@ -23,7 +23,7 @@ from spaces.model.budget import Budget
 from spaces.space.from_settings import Suggestion, suggestion
 from spaces.space.proposal import Proposal, Rejected, signature
 from spaces.space.search_space import Space
-from spaces.space.suggesters import RandomDraw
+from spaces.space.suggesters import RandomSuggester
 from spaces.spec.metrics import Metric
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan, TrialResult
@@ -221,7 +221,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         """A random configuration within the budget, given to Optuna as its own; nothing when none is left."""
         generator = np.random.default_rng((self._seed, self._planned))
         for _ in range(DRAWS_BEFORE_GIVING_UP):
-            draw = RandomDraw(generator)
+            draw = RandomSuggester(generator)
             try:
                 found = self._proposals.propose(draw).signature
             except Rejected:

@@ -1,4 +1,4 @@
-"""The methods by name. A new method is found by standing in `spaces/methods`; nothing else is touched."""
+"""The registry of methods by name: those of every tuple `METHODS` in the modules of `spaces/methods`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spaces.methods.base.method import AnyMethod, Configuration
 
 @cache
 def methods() -> dict[str, AnyMethod]:
-    """Every method by its name, in alphabetical order."""
+    """Return every method by its name, in alphabetical order."""
     found: dict[str, AnyMethod] = {}
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         for method in getattr(importlib.import_module(module.name), "METHODS", ()):
@@ -22,7 +22,7 @@ def methods() -> dict[str, AnyMethod]:
 
 
 def method(name: str) -> AnyMethod:
-    """The method called `name`.
+    """Return the method called `name`.
 
     Raises:
         ValueError: when there is none.
@@ -33,6 +33,6 @@ def method(name: str) -> AnyMethod:
 
 
 def configuration(name: str, settings: dict[str, Any]) -> Configuration:
-    """The configuration of method `name` with `settings`; what they leave out has its default."""
+    """Return the configuration of method `name` with `settings`, and defaults for those that are left out."""
     built: Configuration = method(name).configuration(**settings)
     return built

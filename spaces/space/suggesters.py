@@ -1,4 +1,4 @@
-"""Two sources of knob values beside Optuna: fixed ones, and a plain random generator."""
+"""Suggesters beside Optuna's trials: one with fixed values, and one that draws at random."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 
-class FixedDraw:
-    """Gives the values it was made with, and remembers which were asked for."""
+class FixedSuggester:
+    """Suggests given values, and the first choice or the upper end where a knob has none that it allows.
+
+    `used` holds the values of the knobs that were asked for.
+    """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
@@ -30,12 +33,12 @@ class FixedDraw:
         return int(self._take(name, high, self._within(name, low, high)))
 
     def _within(self, name: str, low: float, high: float) -> bool:
-        value = self._values.get(name)  # a word where another spec has a number: layers, block_size
+        value = self._values.get(name)  # a text where another spec has a number: layers, block_size
         return isinstance(value, int | float) and low <= value <= high
 
 
-class RandomDraw:
-    """Draws every knob independently; `used` holds what was drawn."""
+class RandomSuggester:
+    """Draws every knob independently; `used` holds the values that were drawn."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._generator = generator

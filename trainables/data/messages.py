@@ -1,11 +1,10 @@
-"""Puts another library's error, a value or a list of names into a message of one line."""
+"""A value or a list of names as part of a message of one line."""
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
 
-_LONGEST = 300
 _MOST_NAMES = 10
 _LONGEST_NAME = 60
 
@@ -13,11 +12,6 @@ _VALUES = reprlib.Repr()
 _VALUES.maxlevel = 2
 _VALUES.maxdict = _VALUES.maxlist = 3
 _VALUES.maxstring = _VALUES.maxother = _VALUES.maxlong = _LONGEST_NAME
-
-
-def one_line(error: BaseException) -> str:
-    """What the error says, its line breaks gone and its length limited; its type when it says nothing."""
-    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
 
 
 def shown(value: object) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 from peft import LNTuningConfig, PeftConfig
 from peft.utils import PeftType
 
-from spaces.methods import _own_parameters
-from spaces.methods._own_parameters import BitFitConfiguration, LnTuningConfiguration, PartialConfiguration
+from spaces.methods import bitfit, ln_tuning
+from spaces.methods._own_parameters import OwnParameters, OwnParametersConfiguration
+from spaces.methods.bitfit import BitFitConfiguration
+from spaces.methods.ln_tuning import LnTuningConfiguration
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter
 from trainables.tuners.base import LinearConfig, Tuner, register
@@ -42,7 +44,7 @@ class BitFit(Adapter[BitFitConfiguration]):
 
     def peft_config(self, configuration: BitFitConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """The modules that own the biases."""
-        return BitFitConfig(target_modules=_owners(_own_parameters.BitFit(), configuration, inventory))
+        return BitFitConfig(target_modules=_owners(bitfit.BitFit(), configuration, inventory))
 
 
 class LnTuning(Adapter[LnTuningConfiguration]):
@@ -52,12 +54,10 @@ class LnTuning(Adapter[LnTuningConfiguration]):
 
     def peft_config(self, configuration: LnTuningConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """The normalisations by their full names."""
-        return LNTuningConfig(target_modules=_owners(_own_parameters.LnTuning(), configuration, inventory))
+        return LNTuningConfig(target_modules=_owners(ln_tuning.LnTuning(), configuration, inventory))
 
 
-def _owners(
-    method: _own_parameters.Partial[Any], configuration: PartialConfiguration, inventory: Inventory
-) -> list[str]:
+def _owners(method: OwnParameters[Any], configuration: OwnParametersConfiguration, inventory: Inventory) -> list[str]:
     chosen = method.parameters(configuration, inventory)
     return list(dict.fromkeys(one.name.rpartition(".")[0] for one in chosen))
 

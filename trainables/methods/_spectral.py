@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 from peft import FourierFTConfig, WaveFTConfig
 
-from spaces.methods._spectral import FourierFtConfiguration, WaveFtConfiguration
 from spaces.methods.base.layer_method import Layers
+from spaces.methods.fourierft import FourierFtConfiguration
+from spaces.methods.waveft import WaveFtConfiguration
 from trainables.tuners.peft_method import LayerAdapter, transposed
 
 C = TypeVar("C", FourierFtConfiguration, WaveFtConfiguration)

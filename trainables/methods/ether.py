@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers.pytorch_utils import Conv1D
 
-from spaces.methods.ether import EtherConfiguration, EtherPlusConfiguration
+from spaces.methods.ether import EtherConfiguration
+from spaces.methods.ether_plus import EtherPlusConfiguration
 from spaces.model.inventory import Inventory
 from trainables.transformed import TransformedLayer
 from trainables.tuners.adapter import Adapter, StockForm, target_names

@@ -7,7 +7,8 @@ from typing import Any
 from peft import LoHaConfig, LoKrConfig
 
 from spaces.methods.base.layer_method import Layers
-from spaces.methods.loha import LohaConfiguration, LokrConfiguration
+from spaces.methods.loha import LohaConfiguration
+from spaces.methods.lokr import LokrConfiguration
 from trainables.tuners.peft_method import LayerAdapter
 
 

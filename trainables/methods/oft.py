@@ -7,8 +7,10 @@ from typing import Any
 from peft import BOFTConfig, HRAConfig, OFTConfig
 from peft.tuners.boft import layer as boft
 
-from spaces.methods._orthogonal import BoftConfiguration, HraConfiguration, OftConfiguration
 from spaces.methods.base.layer_method import Layers
+from spaces.methods.boft import BoftConfiguration
+from spaces.methods.hra import HraConfiguration
+from spaces.methods.oft import OftConfiguration
 from trainables.tuners.peft_method import LayerAdapter
 
 # With one butterfly factor the CUDA kernel saves nothing, and PEFT would try to compile it at every layer.

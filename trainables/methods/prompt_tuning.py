@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from peft import PeftConfig, PrefixTuningConfig, PromptTuningConfig, PromptTuningInit
 
-from spaces.methods._virtual_tokens import PrefixTuningConfiguration, PromptTuningConfiguration, key_features
+from spaces.methods.prefix_tuning import PrefixTuningConfiguration, key_features
+from spaces.methods.prompt_tuning import PromptTuningConfiguration
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter
 

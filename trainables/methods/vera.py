@@ -7,7 +7,8 @@ from typing import Any
 from peft import RandLoraConfig, VeraConfig
 
 from spaces.methods.base.layer_method import Layers
-from spaces.methods.vera import RandLoraConfiguration, VeraConfiguration
+from spaces.methods.randlora import RandLoraConfiguration
+from spaces.methods.vera import VeraConfiguration
 from trainables.tuners.peft_method import LayerAdapter, transposed
 
 

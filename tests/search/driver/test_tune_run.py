@@ -23,7 +23,7 @@ from search.driver.tune_run import PlanList, run_stage
 from search.ray_cluster.connect import start_here
 from search.suggest.searcher import plan_of
 from spaces.space.proposal import Proposal
-from spaces.space.suggesters import FixedDraw
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.spec import load_spec
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import Progress, TrialPlan, TrialResult
@@ -184,4 +184,4 @@ def propose(prepared: Prepared, method: str) -> Proposal:
     """A configuration of `method` with a tenth of the budget; `full` takes all of it."""
     share = 1.0 if method == "full" else 0.1
     fixed = {"method": method, "share": share, "targets": "all", "layers": "all", "learning_rate_multiplier": 1.0}
-    return prepared.space.propose(FixedDraw(fixed))
+    return prepared.space.propose(FixedSuggester(fixed))

@@ -14,13 +14,14 @@ from optuna.trial import TrialState
 from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, Asker
 from search.suggest.samplers import tpe
 from search.suggest.searcher import plan_of
-from search.suggest.size_region import FEWEST, MOST, REGION, Tried, nearest, regional_study
+from search.suggest.size_region import FEWEST, MOST, Tried, nearest, regional_study
 from search.suggest.study import PUBLISHED
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
+from spaces.pareto.point import SIZE_REGION
 from spaces.space.proposal import Proposal
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.metrics import METRICS
 from spaces.trials.records import Rung, State, TrialResult
 from tests.spaces.conftest import inventory as inventory
@@ -122,7 +123,7 @@ def test_each_methods_published_default_is_asked_for_twice_in_turns(inventory: I
     for _ in range(2 * len(METHODS)):
         proposals.append(asked.ask())
         asked.end(proposals[-1], 0.6 + len(proposals) / 100)
-    own = [asked.space.propose(FixedDraw(knobs)) for knobs in asked.space.published()]
+    own = [asked.space.propose(FixedSuggester(knobs)) for knobs in asked.space.published()]
     assert proposals[::2] == own
     assert sorted(one.method for one in proposals[1::2]) == sorted(METHODS)
     for one in (other for other in proposals[1::2] if other.method != "lora"):  # which has no size so small
@@ -194,7 +195,7 @@ def test_a_region_is_what_is_near_or_else_the_nearest(sizes: list[int], at: floa
     logarithms = [math.log10(size) for size in sizes]
     far = [abs(size - math.log10(at)) for size in logarithms]
     found = nearest(logarithms, math.log10(at))
-    near = [position for position, distance in enumerate(far) if distance <= REGION]
+    near = [position for position, distance in enumerate(far) if distance <= SIZE_REGION]
     assert set(near) <= set(found)
     assert len(found) == min(len(sizes), max(FEWEST, len(near)))
     left = [distance for position, distance in enumerate(far) if position not in found]
