@@ -13,8 +13,8 @@ from transformers.pytorch_utils import Conv1D
 
 from spaces.methods.hadamard import HadamardConfiguration, projections
 from spaces.model.inventory import Inventory
-from trainables.transformed import TransformedLayer
 from trainables.tuners.adapter import Adapter, NoStockForm, StockForm
+from trainables.tuners.additive import TransformedLayer
 from trainables.tuners.base import LinearConfig, LinearTuner, register
 from trainables.tuners.low_rank import PREFIX
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from spaces.errors import RequestError
-from trainables.adapted import Transparent
-from trainables.tuners.base import Tuner
+from trainables.tuners.base import Transparent, Tuner
 
 
 class AdaptedBlock(Transparent):

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from trainables.adapted import AdaptedModule
+from trainables.tuners.base import AdaptedModule
 
 
 class KeepingModule(AdaptedModule):

@@ -19,11 +19,10 @@ from transformers.pytorch_utils import Conv1D
 
 from tests.trainables.short_trainings import attached, train
 from tests.trainables.tiny_models import BERT, Tiny
-from trainables.methods.ether import EtherConfig
+from trainables.methods._reflections import EtherConfig
 from trainables.methods.hadamard import HadamardConfig, HadamardLayer
-from trainables.methods.lora_xs import LoraXsConfig, LoraXsLayer
+from trainables.methods.lora_xs import LoraXsConfig, LoraXsLayer, fingerprint, leading
 from trainables.methods.melora import MeLoraConfig
-from trainables.singular import fingerprint, leading
 from trainables.tuners.additive import AdditiveLayer
 
 Matrix = npt.NDArray[np.float64]

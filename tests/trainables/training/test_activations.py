@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainables.activations import KeptActivations
 from trainables.data.batches import Indices
+from trainables.training.activation_cache import KeptActivations
 
 
 class Computing:

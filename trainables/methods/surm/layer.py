@@ -16,9 +16,8 @@ from transformers.pytorch_utils import Conv1D
 from spaces.methods._surm import Placement
 from spaces.methods.base.block_grid import Grid, Shape, grid
 from trainables.methods.surm.placement import PlacedLayer
-from trainables.structured.precision import at_least_float32
 from trainables.tuners.base import LinearConfig
-from trainables.tuners.structured.common import join
+from trainables.tuners.structured.common import at_least_float32, join
 from trainables.tuners.structured.fused_update import ComposedProduct, Gather
 
 Kernels = tuple[Tensor, ...]

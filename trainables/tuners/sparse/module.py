@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trainables.adapted import AdaptedModule, Transparent
+from trainables.tuners.base import AdaptedModule, Transparent
 from trainables.tuners.sparse.autograd import Piece, Traced
 from trainables.tuners.sparse.entry_gradients import Entries
 from trainables.tuners.sparse.in_place import Owner, Written, WrittenParameters

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.structured.precision import at_least_float32
-from trainables.tuners.structured.common import split
+from trainables.tuners.structured.common import at_least_float32, split
 
 
 def matvec(column: Tensor, x: Tensor, out_features: int) -> Tensor:

@@ -1,7 +1,8 @@
-"""A matrix as a grid of equal blocks."""
+"""A matrix as a grid of equal blocks, and the precision of products by transforms."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -25,3 +26,8 @@ def cut(matrix: Tensor, rows: int, columns: int) -> Tensor:
     if height % rows or width % columns:
         raise ValueError(f"blocks of {rows} × {columns} do not divide a matrix of {height} × {width}")
     return matrix.reshape(height // rows, rows, width // columns, columns).permute(0, 2, 1, 3)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """`tensor` in its own type, or in float32 where that is wider."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

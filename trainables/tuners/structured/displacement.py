@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor
 
-from trainables.structured.precision import at_least_float32
 from trainables.tuners.structured import circulant
+from trainables.tuners.structured.common import at_least_float32
 
 
 def skew_matvec(column: Tensor, x: Tensor) -> Tensor:

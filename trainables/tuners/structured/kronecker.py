@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.structured.precision import at_least_float32
-from trainables.tuners.structured.common import cut, split
+from trainables.tuners.structured.common import at_least_float32, cut, split
 
 
 def matvec(left: Tensor, right: Tensor, x: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.structured.precision import at_least_float32
 from trainables.tuners.structured.circulant import means
+from trainables.tuners.structured.common import at_least_float32
 
 
 def matvec(diagonals: Tensor, x: Tensor, out_features: int) -> Tensor:
