@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from spaces.errors import RequestError
 from trainables.data.labels import label_key, label_name
-from trainables.data.messages import listed, shown
-from trainables.data.tables import Table
+from trainables.data.tables import Table, listed, shown
 
 Targets = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 

@@ -1,32 +1,10 @@
-"""Puts another library's error, a value or a list of names into a message of one line."""
+"""An error of another library on one line."""
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Sequence
-
 _LONGEST = 300
-_MOST_NAMES = 10
-_LONGEST_NAME = 60
-
-_VALUES = reprlib.Repr()
-_VALUES.maxlevel = 2
-_VALUES.maxdict = _VALUES.maxlist = 3
-_VALUES.maxstring = _VALUES.maxother = _VALUES.maxlong = _LONGEST_NAME
 
 
 def one_line(error: BaseException) -> str:
     """What the error says, its line breaks gone and its length limited; its type when it says nothing."""
     return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
-
-
-def shown(value: object) -> str:
-    """A value as Python writes it, its middle left out where that is long."""
-    return _VALUES.repr(value)
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    short = [f"{name[:_LONGEST_NAME]}…" if len(name) > _LONGEST_NAME else name for name in names[:_MOST_NAMES]]
-    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(" ".join(name.split()) for name in short) + more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,18 @@ from spaces.spec.sections import HubSource, Source
 from trainables.data.content import Content
 from trainables.data.data_set_files import own_files
 from trainables.data.files import read_file
-from trainables.data.messages import listed, one_line
+from trainables.data.messages import one_line
 
 Column = tuple[str, str]
 """A field of the spec and the column that it names, such as ("data.label", "label")."""
+
+_MOST_NAMES = 10
+_LONGEST_NAME = 60
+
+_VALUES = reprlib.Repr()
+_VALUES.maxlevel = 2
+_VALUES.maxdict = _VALUES.maxlist = 3
+_VALUES.maxstring = _VALUES.maxother = _VALUES.maxlong = _LONGEST_NAME
 
 
 @dataclass(frozen=True)
@@ -118,3 +127,15 @@ def _plain(field: str, name: str, column: str, values: Any) -> list[Any]:
             f"{field} = {name}: column {column!r} of type {values.type} cannot be read ({one_line(error)}); "
             "allowed: text or numbers"
         ) from None
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, its middle left out where that is long."""
+    return _VALUES.repr(value)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    short = [f"{name[:_LONGEST_NAME]}…" if len(name) > _LONGEST_NAME else name for name in names[:_MOST_NAMES]]
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(" ".join(name.split()) for name in short) + more

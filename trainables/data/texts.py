@@ -11,8 +11,7 @@ from spaces.spec.spec import SearchSpec
 from trainables.data.column_checks import texts
 from trainables.data.control_tokens import check_control_tokens, control_notes, encode
 from trainables.data.encoded_split import Array, Cut, EncodedTokens, end_to_end, offsets_of
-from trainables.data.messages import shown
-from trainables.data.tables import Column, Table
+from trainables.data.tables import Column, Table, shown
 from trainables.data.tokenizer import load_tokenizer
 
 
