@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -21,6 +20,7 @@ from trainables.base_model.weights import copy_of
 from trainables.data.batches import Indices
 from trainables.data.encoded_split import EncodedSplit
 from trainables.training.frozen_blocks import Tower, draws_nothing, frozen_blocks, given_output, output_of, tower
+from trainables.training.smaller_batches import smaller_batches
 
 MASK = "attention_mask"
 
@@ -73,17 +73,13 @@ class KeptActivations:
         return taken
 
     def _fill(self, rows: Indices) -> None:
-        try:
-            values = self._compute(rows)
-        except RuntimeError as error:
-            if len(rows) == 1 or not should_reduce_batch_size(error):
-                raise
-            clear_device_cache()
-            self._fill(rows[: len(rows) // 2])
-            self._fill(rows[len(rows) // 2 :])
-        else:
-            inside, places = self._places(rows)
-            self._values[places] = values.cpu()[inside]
+        def compute(size: int) -> None:
+            for start in range(0, len(rows), size):
+                part = rows[start : start + size]
+                inside, places = self._places(part)
+                self._values[places] = self._compute(part).cpu()[inside]
+
+        smaller_batches(compute, len(rows))
 
     def _places(self, rows: Indices) -> tuple[Tensor, Tensor]:
         """Which positions of a batch there are, (batch, longest), and where these lie, one after another."""

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from peft import PeftModel
 from transformers import get_scheduler
 
@@ -22,6 +21,7 @@ from trainables.data.batches import Indices, batches, evaluation_batches, first_
 from trainables.data.encoded_split import EncodedSplit
 from trainables.training.activation_cache import FrozenPrefix
 from trainables.training.evaluation import Evaluation, loss
+from trainables.training.smaller_batches import OutOfMemory, smaller_batches
 from trainables.tuners.adapter import StepHooks
 
 Batch = Mapping[str, torch.Tensor]
@@ -120,20 +120,17 @@ class Training:
             TrainingFailed: when memory does not hold a single example.
         """
         self.model.eval()
-        while True:
-            try:
-                return self._evaluation(split)
-            except RuntimeError as error:
-                if not should_reduce_batch_size(error):
-                    raise
-                if self._evaluation_batch == 1:
-                    raise TrainingFailed("out of memory in evaluation with a single example at once") from None
-                self._evaluation_batch //= 2
-                clear_device_cache()
+        try:
+            evaluation, self._evaluation_batch = smaller_batches(
+                lambda size: self._evaluation(split, size), self._evaluation_batch
+            )
+        except OutOfMemory:
+            raise TrainingFailed("out of memory in evaluation with a single example at once") from None
+        return evaluation
 
-    def _evaluation(self, split: EncodedSplit) -> Evaluation:
+    def _evaluation(self, split: EncodedSplit, batch_size: int) -> Evaluation:
         evaluation = Evaluation(self._task)
-        groups = list(evaluation_batches(split, self._evaluation_batch))
+        groups = list(evaluation_batches(split, batch_size))
         above = self._standing_in(split, groups, training=False)
         with torch.inference_mode():
             for rows in groups:
@@ -147,18 +144,10 @@ class Training:
         """One step of the optimizer; returns its loss."""
         step = self.step + 1
         self.hooks.before_forward(step)
-        while True:
-            try:
-                value = self._gradient(rows)
-                break
-            except RuntimeError as error:
-                self.optimizer.zero_grad(set_to_none=True)
-                if not should_reduce_batch_size(error):
-                    raise
-                if self.micro_batch == 1:
-                    raise TrainingFailed(f"out of memory at step {step} with a single example at once") from None
-                self.micro_batch //= 2
-                clear_device_cache()
+        try:
+            value, self.micro_batch = smaller_batches(lambda size: self._gradient(rows, size), self.micro_batch)
+        except OutOfMemory:
+            raise TrainingFailed(f"out of memory at step {step} with a single example at once") from None
         auxiliary = self.hooks.auxiliary_loss(step)
         if auxiliary is not None:
             self._accelerator.backward(auxiliary)
@@ -174,11 +163,23 @@ class Training:
         self.step = step
         return value
 
-    def _gradient(self, rows: Indices) -> float:
-        """Add up the gradient of the mean loss over `rows`; returns that loss."""
+    def _gradient(self, rows: Indices, micro_batch: int) -> float:
+        """Set the gradient of the mean loss over `rows`, and return that loss; leave no gradient when it fails."""
+        try:
+            total, terms = self._summed_gradient(rows, micro_batch)
+        except RuntimeError:
+            self.optimizer.zero_grad(set_to_none=True)
+            raise
+        for parameter in self._parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(max(1, terms))
+        return total / max(1, terms)
+
+    def _summed_gradient(self, rows: Indices, micro_batch: int) -> tuple[float, int]:
+        """Add up the gradients of the summed losses of `rows`; return the sum and its number of terms."""
         total, terms = 0.0, 0
-        for start in range(0, len(rows), self.micro_batch):
-            chosen = rows[start : start + self.micro_batch]
+        for start in range(0, len(rows), micro_batch):
+            chosen = rows[start : start + micro_batch]
             batch = self._on_device(self._split.take(chosen))
             with self._above(chosen), self._accelerator.autocast():
                 logits = self._forward(batch)
@@ -189,10 +190,7 @@ class Training:
             self._accelerator.backward(summed)
             total += summed.item()
             terms += counted
-        for parameter in self._parameters():
-            if parameter.grad is not None:
-                parameter.grad.div_(max(1, terms))
-        return total / max(1, terms)
+        return total, terms
 
     def _parameters(self) -> list[torch.Tensor]:
         """What the optimizer holds now; a hook may have exchanged parameters."""
