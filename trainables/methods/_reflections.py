@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from peft.utils import PeftType
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers.pytorch_utils import Conv1D
 
 from trainables.tuners.additive import TransformedLayer
-from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
 from trainables.tuners.low_rank import LowRankLayer, diagonal
 
 REFLECTION, RELAXED = (-2.0,), (-1.0, 1.0)
@@ -26,10 +25,6 @@ class EtherConfig(LinearConfig):
     side: Literal["input", "output", "both"] = field(default="input", metadata={"help": "Features that are turned."})
     blocks: int = field(default=1, metadata={"help": "Reflections on the diagonal; divides the sides they act on."})
     relaxed: bool = field(default=False, metadata={"help": "I − û ûᵀ + v̂ v̂ᵀ in place of I − 2 û ûᵀ."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["ETHER"]
 
 
 class EtherLayer(TransformedLayer, LowRankLayer):
@@ -120,11 +115,9 @@ def _rows(units: Tensor) -> tuple[Tensor, Tensor]:
     return rows, torch.tensor(_scales(units), device=rows.device).repeat_interleave(units.shape[1])
 
 
+@tuner("ether", EtherConfig)
 class EtherModel(LinearTuner):
     """Adapts the targets; PyTorch's generator decides the vectors."""
 
     prefix = "ether_"
     tuner_layer_cls = EtherLayer
-
-
-register("ether", EtherConfig, EtherModel)

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from peft import PeftConfig
 from peft.tuners.tuners_utils import check_adapters_to_merge
-from peft.utils import PeftType
 from torch import Tensor, nn
 
 from spaces.methods import _own_parameters as methods
@@ -16,17 +15,13 @@ from spaces.methods._own_parameters import BitFitConfiguration
 from spaces.model.inventory import Inventory
 from trainables.methods._own_parameters import owners
 from trainables.tuners.adapter import Adapter
-from trainables.tuners.base import LinearConfig, Tuner, register
+from trainables.tuners.base import LinearConfig, Tuner, tuner
 from trainables.tuners.restorable import KeepingModule
 
 
 @dataclass
 class BitFitConfig(LinearConfig):
     """Settings of BitFit. The targets are modules with a bias that they add last."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["BITFIT"]
 
 
 class BiasLayer(KeepingModule):
@@ -76,14 +71,12 @@ class BiasLayer(KeepingModule):
         self.merged_adapters.extend(names)
 
 
+@tuner("bitfit", BitFitConfig)
 class BitFitModel(Tuner):
     """Puts a `BiasLayer` around every target."""
 
     prefix = "bitfit_"
     tuner_layer_cls = BiasLayer
-
-
-register("bitfit", BitFitConfig, BitFitModel)
 
 
 class BitFit(Adapter[BitFitConfiguration]):

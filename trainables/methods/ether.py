@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from peft import PeftConfig, PeftModel
-
 from spaces.methods.ether import EtherConfiguration
-from spaces.model.inventory import Inventory
 from trainables.methods._reflections import EtherConfig
-from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.low_rank import lora_form
+from trainables.tuners.low_rank import LowRankAdapter
 
 
-class Ether(Adapter[EtherConfiguration]):
-    """Reflections I − 2 û ûᵀ."""
+class Ether(LowRankAdapter[EtherConfiguration]):
+    """Reflections I − 2 û ûᵀ; a LoRA has a rank for each unit vector."""
 
     name = "ether"
-
-    def peft_config(self, configuration: EtherConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """`attach` seeds the initial values."""
-        return EtherConfig(
-            target_modules=target_names(configuration, inventory),
-            side=configuration.side,
-            blocks=configuration.blocks,
-        )
-
-    def stock(self, model: PeftModel, configuration: EtherConfiguration) -> StockForm:
-        """LoRA of as many ranks as there are unit vectors in a layer."""
-        return lora_form(model)
+    config = EtherConfig
 
 
 ADAPTERS = (Ether(),)

@@ -11,13 +11,12 @@ import torch
 from accelerate.utils import recursively_apply
 from peft import PeftConfig
 from peft.tuners.tuners_utils import check_adapters_to_merge
-from peft.utils import PeftType
 from torch import Tensor, nn
 
 from spaces.methods.full import FullConfiguration
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter
-from trainables.tuners.base import Transparent, Tuner, TunerConfig, register
+from trainables.tuners.base import Transparent, Tuner, TunerConfig, tuner
 
 
 @dataclass
@@ -28,10 +27,6 @@ class FullConfig(TunerConfig):
     """
 
     target_modules: list[str] | None = field(default=None, metadata={"help": "Not used."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["FULL"]
 
 
 class WholeModule(Transparent):
@@ -105,6 +100,7 @@ def _cast(tree: Any, dtype: torch.dtype) -> Any:
     return recursively_apply(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, tree)
 
 
+@tuner("full", FullConfig)
 class FullModel(Tuner):
     """Wraps the largest modules without a module to save inside; what is tied stays tied, and is saved once."""
 
@@ -150,9 +146,6 @@ class FullModel(Tuner):
             given = [name for name in names if name in state]
             state.update({name: state[given[0]] for name in names if given})
         return state
-
-
-register("full", FullConfig, FullModel)
 
 
 def whole_modules(module: nn.Module, apart: Collection[str], prefix: str = "") -> Iterator[str]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from peft import GloraConfig, PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -15,17 +14,13 @@ from spaces.methods.hadamard import HadamardConfiguration, projections
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter, NoStockForm, StockForm
 from trainables.tuners.additive import TransformedLayer
-from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
 from trainables.tuners.low_rank import PREFIX
 
 
 @dataclass
 class HadamardConfig(LinearConfig):
     """w ⊙ (W x + b₀) + b; without b₀, without b."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["HADAMARD"]
 
 
 class HadamardLayer(TransformedLayer):
@@ -86,14 +81,12 @@ class HadamardLayer(TransformedLayer):
         return self.base_layer.bias is None
 
 
+@tuner("hadamard", HadamardConfig)
 class HadamardModel(LinearTuner):
     """Adapts the targets."""
 
     prefix = "hadamard_"
     tuner_layer_cls = HadamardLayer
-
-
-register("hadamard", HadamardConfig, HadamardModel)
 
 
 class Hadamard(Adapter[HadamardConfiguration]):

@@ -6,19 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig
 from peft.tuners._buffer_dict import BufferDict
-from peft.utils import PeftType
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.utils.weak import WeakIdKeyDictionary
 from transformers.pytorch_utils import Conv1D
 
 from spaces.methods.lora_xs import LoraXsConfiguration
-from spaces.model.inventory import Inventory
-from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.base import LinearConfig, LinearTuner, register
-from trainables.tuners.low_rank import PREFIX, LowRankLayer, lora_form
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
+from trainables.tuners.low_rank import PREFIX, LowRankAdapter, LowRankLayer
 
 _R, _FINGERPRINT = ".lora_xs_R.", ".lora_xs_fingerprint"
 _TOLERANCE = 10  # other vectors differ by hundreds
@@ -71,10 +68,6 @@ class LoraXsConfig(LinearConfig):
     scaling: float = field(default=1.0, metadata={"help": "α / rank."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the update."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["LORA_XS"]
-
 
 class LoraXsLayer(LowRankLayer):
     """A linear layer with R of (rank, rank), and A of (rank, in) and B of (out, rank) from its weight."""
@@ -121,6 +114,7 @@ class LoraXsLayer(LowRankLayer):
         return self.lora_xs_A[adapter].clone(), self.lora_xs_B[adapter] @ r * self.lora_xs_scaling[adapter]
 
 
+@tuner("lora_xs", LoraXsConfig)
 class LoraXsModel(LinearTuner):
     """Ships R with a fingerprint of A and B, which are computed again from the base.
 
@@ -159,26 +153,11 @@ class LoraXsModel(LinearTuner):
         return state
 
 
-register("lora_xs", LoraXsConfig, LoraXsModel)
-
-
-class LoraXs(Adapter[LoraXsConfiguration]):
+class LoraXs(LowRankAdapter[LoraXsConfiguration]):
     """A small matrix between frozen singular vectors."""
 
     name = "lora-xs"
-
-    def peft_config(self, configuration: LoraXsConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """Nothing is random."""
-        return LoraXsConfig(
-            target_modules=target_names(configuration, inventory),
-            rank=configuration.rank,
-            scaling=configuration.scaling,
-            dropout=configuration.dropout,
-        )
-
-    def stock(self, model: PeftModel, configuration: LoraXsConfiguration) -> StockForm:
-        """LoRA of the same rank, with A and B in it."""
-        return lora_form(model)
+    config = LoraXsConfig
 
 
 ADAPTERS = (LoraXs(),)

@@ -6,18 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from spaces.methods.lorta import LortaConfiguration
-from spaces.model.inventory import Inventory
 from trainables.base_model.architectures import kind_of
-from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.base import LinearConfig, register
+from trainables.tuners.base import LinearConfig, tuner
 from trainables.tuners.blocks import block_of
-from trainables.tuners.low_rank import LowRankLayer, lora_form
+from trainables.tuners.low_rank import LowRankAdapter, LowRankLayer
 from trainables.tuners.tied_parameters import SharingLayer, SharingTuner
 
 
@@ -29,10 +25,6 @@ class LortaConfig(LinearConfig):
     heads: int = field(default=4, metadata={"help": "Equal parts of the input features."})
     scaling: float = field(default=1.0, metadata={"help": "α / rank."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the update."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["LORTA"]
 
 
 class LortaLayer(SharingLayer, LowRankLayer):
@@ -97,6 +89,7 @@ class LortaLayer(SharingLayer, LowRankLayer):
         return a, b, heads, kind * block * self.lorta_scaling[adapter]
 
 
+@tuner("lorta", LortaConfig)
 class LortaModel(SharingTuner):
     """Adapts the targets, which know each other by their kind and their block."""
 
@@ -110,27 +103,11 @@ class LortaModel(SharingTuner):
         return {"store": self._store, "kind": kind, "block": block}
 
 
-register("lorta", LortaConfig, LortaModel)
-
-
-class Lorta(Adapter[LortaConfiguration]):
-    """One decomposition for all updates."""
+class Lorta(LowRankAdapter[LortaConfiguration]):
+    """One tensor decomposition for the updates of all layers."""
 
     name = "lorta"
-
-    def peft_config(self, configuration: LortaConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """`attach` seeds the initial values."""
-        return LortaConfig(
-            target_modules=target_names(configuration, inventory),
-            rank=configuration.rank,
-            heads=configuration.heads,
-            scaling=configuration.scaling,
-            dropout=configuration.dropout,
-        )
-
-    def stock(self, model: PeftModel, configuration: LortaConfiguration) -> StockForm:
-        """LoRA of the same rank, nothing shared."""
-        return lora_form(model)
+    config = LortaConfig
 
 
 ADAPTERS = (Lorta(),)

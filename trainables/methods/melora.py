@@ -6,16 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from spaces.methods.melora import MeLoraConfiguration
-from spaces.model.inventory import Inventory
-from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.base import LinearConfig, LinearTuner, register
-from trainables.tuners.low_rank import LowRankLayer, diagonal, lora_form
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
+from trainables.tuners.low_rank import LowRankAdapter, LowRankLayer, diagonal
 
 
 @dataclass
@@ -26,10 +22,6 @@ class MeLoraConfig(LinearConfig):
     groups: int = field(default=2, metadata={"help": "Number of groups; divides both sides of every target."})
     scaling: float = field(default=2.0, metadata={"help": "α / rank."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the update."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["MELORA"]
 
 
 class MeLoraLayer(LowRankLayer):
@@ -76,6 +68,7 @@ class MeLoraLayer(LowRankLayer):
         return a, b * self.melora_scaling[adapter]
 
 
+@tuner("melora", MeLoraConfig)
 class MeLoraModel(LinearTuner):
     """Adapts the targets; PyTorch's generator decides A."""
 
@@ -83,27 +76,11 @@ class MeLoraModel(LinearTuner):
     tuner_layer_cls = MeLoraLayer
 
 
-register("melora", MeLoraConfig, MeLoraModel)
-
-
-class MeLora(Adapter[MeLoraConfiguration]):
-    """An ensemble of small updates."""
+class MeLora(LowRankAdapter[MeLoraConfiguration]):
+    """An ensemble of small updates; LoRA of rank groups · rank computes the same."""
 
     name = "melora"
-
-    def peft_config(self, configuration: MeLoraConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """`attach` seeds the initial values."""
-        return MeLoraConfig(
-            target_modules=target_names(configuration, inventory),
-            rank=configuration.rank,
-            groups=configuration.groups,
-            scaling=configuration.scaling,
-            dropout=configuration.dropout,
-        )
-
-    def stock(self, model: PeftModel, configuration: MeLoraConfiguration) -> StockForm:
-        """LoRA of rank groups · rank."""
-        return lora_form(model)
+    config = MeLoraConfig
 
 
 ADAPTERS = (MeLora(),)

@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 from peft import PeftConfig
-from peft.utils import PeftType
 from torch import Tensor, nn
 
 from spaces.methods.pasta import PastaConfiguration, blocks, tokens
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter
-from trainables.tuners.base import LinearConfig, register
+from trainables.tuners.base import LinearConfig, tuner
 from trainables.tuners.blocks import AdaptedBlock, BlockTuner, block_of
 from trainables.tuners.input_ids import InputIds, reader_around
 
@@ -25,10 +24,6 @@ class PastaConfig(LinearConfig):
     width: int = field(default=0, metadata={"help": "Length of the vectors: the width of the blocks."})
     token_ids: list[int] = field(default_factory=list, metadata={"help": "Ids of the special tokens."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the added vectors."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["PASTA"]
 
 
 class PastaBlock(AdaptedBlock):
@@ -68,6 +63,7 @@ class PastaBlock(AdaptedBlock):
         return added
 
 
+@tuner("pasta", PastaConfig)
 class PastaModel(BlockTuner):
     """Adapts blocks, and follows the ids through the model."""
 
@@ -91,9 +87,6 @@ class PastaModel(BlockTuner):
         for ids in self._readers.values():
             ids.stop()
         return unloaded
-
-
-register("pasta", PastaConfig, PastaModel)
 
 
 class Pasta(Adapter[PastaConfiguration]):

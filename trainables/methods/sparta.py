@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -24,7 +23,7 @@ from spaces.methods.sparta import (
 )
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
 from trainables.tuners.sparse.layers import SparseEmbedding, SparseLayer
 from trainables.tuners.sparse.module import SparseModule
 from trainables.tuners.sparse.supertuning import sparse_stock
@@ -51,10 +50,6 @@ class SpartaConfig(LinearConfig):
         default=None, metadata={"help": "What the drawn places must give, where they are not saved."}
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SPARTA"]
-
 
 class SpartaLayer(SparseLayer):
     """A linear layer with some of the chosen entries."""
@@ -77,6 +72,7 @@ class SpartaModule(SparseModule):
     other_param_names = ("sparta_index",)
 
 
+@tuner("sparta", SpartaConfig)
 class SpartaModel(LinearTuner):
     """Draws the entries over all parameters at once, so that the same model and config always give the same ones."""
 
@@ -158,9 +154,6 @@ class SpartaModel(LinearTuner):
             return state
         drawn = {name: one for name, one in model.named_buffers() if name.endswith(f".sparta_index.{adapter_name}")}
         return drawn | state
-
-
-register("sparta", SpartaConfig, SpartaModel)
 
 
 def _kind(module: nn.Module) -> type[SparseModule]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from peft import PeftConfig, PeftModel, TrainableTokensConfig, TrainableTokensModel, get_peft_model_state_dict
-from peft.utils import PeftType
 
 from spaces.methods.trainable_tokens import TrainableTokensConfiguration, token_ids
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter, StockForm
-from trainables.tuners.base import register
+from trainables.tuners.base import tuner
 
 
 @dataclass
@@ -21,18 +20,12 @@ class TokensConfig(TrainableTokensConfig):  # type: ignore[misc]
         default=None, metadata={"help": "Modules trained whole and saved beside the adapter: the task head."}
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["TOKENS"]
 
-
+@tuner("tokens", TokensConfig)
 class TokensModel(TrainableTokensModel):  # type: ignore[misc]
     """PEFT's tuner; two methods cannot have one prefix, so here it is the whole name of what trains."""
 
     prefix = "trainable_tokens_delta"
-
-
-register("tokens", TokensConfig, TokensModel)
 
 
 class TrainableTokens(Adapter[TrainableTokensConfiguration]):

@@ -115,4 +115,9 @@ def target_names(configuration: PlacedConfiguration, inventory: Inventory) -> li
     return [layer.name for layer in select(inventory, configuration.targets, configuration.layers)]
 
 
+def method_settings(configuration: PlacedConfiguration) -> dict[str, Any]:
+    """Return the method's own settings by name: all but its place and its learning rate."""
+    return configuration.model_dump(exclude=set(PlacedConfiguration.model_fields))
+
+
 AnyAdapter = Adapter[Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from aenum import extend_enum
@@ -18,14 +18,42 @@ from transformers.pytorch_utils import Conv1D
 
 from trainables.base_model.identity import Identity, base_identity, check_base
 
+M = TypeVar("M", bound=BaseTuner)
 
-def register(name: str, config: type[PeftConfig], tuner: type[BaseTuner]) -> None:
-    """Make `name` a PEFT method; registering it again changes nothing."""
-    member = name.upper()
-    if member not in PeftType.__members__:
-        extend_enum(PeftType, member, member)
-    if PeftType[member] not in PEFT_TYPE_TO_TUNER_MAPPING:
-        register_peft_method(name=name, config_cls=config, model_cls=tuner, prefix=tuner.prefix)
+
+def tuner(name: str, config: type[PeftConfig]) -> Callable[[type[M]], type[M]]:
+    """Return a decorator that makes a tuner class the PEFT method `name`, configured by `config`.
+
+    Objects of `config` have the `peft_type` of the method. Registering a name again changes nothing.
+
+    Example:
+        >>> @tuner("melora", MeLoraConfig)
+        ... class MeLoraModel(LinearTuner):
+        ...     prefix = "melora_"
+        ...     tuner_layer_cls = MeLoraLayer
+    """
+
+    def decorate(model: type[M]) -> type[M]:
+        member = name.upper()
+        if member not in PeftType.__members__:
+            extend_enum(PeftType, member, member)
+        if PeftType[member] not in PEFT_TYPE_TO_TUNER_MAPPING:
+            register_peft_method(name=name, config_cls=config, model_cls=model, prefix=model.prefix)
+        _set_type(config, PeftType[member])
+        return model
+
+    return decorate
+
+
+def _set_type(config: type[PeftConfig], peft_type: PeftType) -> None:
+    """Have every object of `config` begin with `peft_type`, as PEFT's own configs do in `__post_init__`."""
+    inherited = config.__post_init__
+
+    def post_init(self: PeftConfig) -> None:
+        inherited(self)
+        self.peft_type = peft_type
+
+    config.__post_init__ = post_init
 
 
 @dataclass

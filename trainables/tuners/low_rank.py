@@ -5,16 +5,37 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections import Counter
+from typing import ClassVar, TypeVar
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig, PeftConfig, PeftModel
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
-from trainables.tuners.adapter import StockForm
+from spaces.methods.base.method import PlacedConfiguration
+from spaces.model.inventory import Inventory
+from trainables.tuners.adapter import Adapter, StockForm, method_settings, target_names
 from trainables.tuners.additive import AdditiveLayer
+from trainables.tuners.base import LinearConfig
 
 PREFIX = "base_model.model."  # of every name inside a PEFT model
+
+
+P = TypeVar("P", bound=PlacedConfiguration)
+
+
+class LowRankAdapter(Adapter[P]):
+    """A method of our own whose layers are `LowRankLayer`s, and whose `config` names its settings as `spaces` does."""
+
+    config: ClassVar[type[LinearConfig]]
+
+    def peft_config(self, configuration: P, inventory: Inventory, seed: int) -> PeftConfig:
+        """Target the chosen layers; `attach` seeds the initial values."""
+        return self.config(target_modules=target_names(configuration, inventory), **method_settings(configuration))
+
+    def stock(self, model: PeftModel, configuration: P) -> StockForm:
+        """Return LoRA with the same update."""
+        return lora_form(model)
 
 
 class LowRankLayer(AdditiveLayer):

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import nn
 
 from spaces.methods.dst import DstConfiguration, shares, silos
@@ -17,7 +16,7 @@ from trainables.methods.dst.layer import SubsetLayer
 from trainables.methods.dst.reselection import Reselection
 from trainables.methods.dst.schedule import Schedule, Silo
 from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
 from trainables.tuners.sparse.supertuning import sparse_stock
 
 
@@ -32,10 +31,6 @@ class DstConfig(LinearConfig):
     )
     seed: int = field(default=0, metadata={"help": "Seed of the subset before the first reselection."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["DST"]
-
 
 class DstLayer(SubsetLayer):
     """A linear layer with a subset of its entries."""
@@ -44,6 +39,7 @@ class DstLayer(SubsetLayer):
     other_param_names = ("dst_index",)
 
 
+@tuner("dst", DstConfig)
 class DstModel(LinearTuner):
     """Starts from a random subset; without reselection it stays with it."""
 
@@ -66,9 +62,6 @@ class DstModel(LinearTuner):
     def layer_arguments(self, name: str) -> dict[str, Any] | None:
         """Nothing for a weight whose silo is too small for the density."""
         return {"places": self._places[name]} if name in self._places else None
-
-
-register("dst", DstConfig, DstModel)
 
 
 class Dst(Adapter[DstConfiguration]):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from peft import C3AConfig, PeftConfig
-from peft.utils import PeftType
 from torch import Tensor
 
 from spaces.methods.base.block_grid import Grid, Shape
@@ -15,7 +14,7 @@ from spaces.methods.surm_circulant import CirculantConfiguration, circulant_shap
 from trainables.methods.surm.layer import Kernels, SurmConfig, SurmLayer
 from trainables.methods.surm.tuner import SurmAdapter, SurmModel
 from trainables.tuners.adapter import NoStockForm
-from trainables.tuners.base import register
+from trainables.tuners.base import tuner
 from trainables.tuners.structured.circulant import correlation, dense, grid_matvec, matvec
 from trainables.tuners.structured.fused_update import Gather
 
@@ -24,21 +23,11 @@ from trainables.tuners.structured.fused_update import Gather
 class CirculantConfig(SurmConfig):
     """ΔW = α · C(r₁ ⊙ r₂)."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SURM_CIRCULANT"]
-
 
 class CirculantLayer(SurmLayer):
     """Circulants with first columns r₁ ⊙ r₂, each of shape (p, q, N)."""
 
     prefix = "surm_circulant_"
-    adapter_layer_names = (
-        "surm_circulant_first",
-        "surm_circulant_second",
-        "surm_circulant_scale",
-        "surm_circulant_bias",
-    )
     ships_product = True
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
@@ -69,14 +58,11 @@ class CirculantLayer(SurmLayer):
         return lambda outer, inner: (correlation(outer, inner, order)[None, None],)
 
 
+@tuner("surm_circulant", CirculantConfig)
 class CirculantModel(SurmModel):
     """Ships r₁ ⊙ r₂ alone."""
 
-    prefix = "surm_circulant_"
     tuner_layer_cls = CirculantLayer
-
-
-register("surm_circulant", CirculantConfig, CirculantModel)
 
 
 class Circulant(SurmAdapter[CirculantConfiguration]):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peft import LoKrConfig, PeftConfig
-from peft.utils import PeftType
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -16,7 +15,7 @@ from spaces.methods.surm_kronecker import Factors, KroneckerConfiguration, krone
 from trainables.methods.surm.layer import Kernels, SurmConfig, SurmLayer
 from trainables.methods.surm.tuner import SurmAdapter, SurmModel
 from trainables.tuners.adapter import NoStockForm
-from trainables.tuners.base import register
+from trainables.tuners.base import tuner
 from trainables.tuners.structured.kronecker import dense, matvec
 
 
@@ -26,21 +25,11 @@ class KroneckerConfig(SurmConfig):
 
     factors: Factors = field(default="paper", metadata={"help": "Shapes of A and B: the paper's, or a square A."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SURM_KRONECKER"]
-
 
 class KroneckerLayer(SurmLayer):
     """A and B, shape (p, q, …)."""
 
     prefix = "surm_kronecker_"
-    adapter_layer_names = (
-        "surm_kronecker_first",
-        "surm_kronecker_second",
-        "surm_kronecker_scale",
-        "surm_kronecker_bias",
-    )
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
         """Shapes of A and B."""
@@ -62,14 +51,11 @@ class KroneckerLayer(SurmLayer):
         return dense(left, right)[..., : block.height, : block.width]
 
 
+@tuner("surm_kronecker", KroneckerConfig)
 class KroneckerModel(SurmModel):
     """Ships both factors."""
 
-    prefix = "surm_kronecker_"
     tuner_layer_cls = KroneckerLayer
-
-
-register("surm_kronecker", KroneckerConfig, KroneckerModel)
 
 
 class Kronecker(SurmAdapter[KroneckerConfiguration]):

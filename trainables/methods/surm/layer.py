@@ -22,6 +22,9 @@ from trainables.tuners.structured.fused_update import ComposedProduct, Gather
 
 Kernels = tuple[Tensor, ...]
 
+PARTS = ("first", "second", "scale", "bias")
+"""The parameters of an adapter; a layer has each in a dictionary of this name after the family's prefix."""
+
 TOKENS_PER_SIDE = 2
 """From so many tokens for each row or column of W on, W + ΔW is made, and multiplied once."""
 
@@ -51,6 +54,10 @@ class SurmLayer(PlacedLayer):
     spread: ClassVar[float]
     ships_product: ClassVar[bool] = False
     other_param_names = ("surm_settings", "surm_dropout")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.adapter_layer_names = tuple(f"{cls.prefix}{part}" for part in PARTS)
 
     def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
         super().__init__(base_layer, adapter_name)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from peft.utils import PeftType
 from torch import Tensor
 
 from spaces.methods.base.block_grid import Grid, Shape
 from spaces.methods.surm_ldr import LowDisplacementRankConfiguration, displacement_shapes
 from trainables.methods.surm.layer import Kernels, SurmConfig, SurmLayer
 from trainables.methods.surm.tuner import SurmAdapter, SurmModel
-from trainables.tuners.base import register
+from trainables.tuners.base import tuner
 from trainables.tuners.structured.displacement import composed, dense, matvec
 
 
@@ -22,16 +21,11 @@ class LowDisplacementRankConfig(SurmConfig):
 
     displacement_rank: int = field(default=1, metadata={"help": "Number of terms."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SURM_LDR"]
-
 
 class LowDisplacementRankLayer(SurmLayer):
     """G and H, shape (p, q, r, N)."""
 
     prefix = "surm_ldr_"
-    adapter_layer_names = ("surm_ldr_first", "surm_ldr_second", "surm_ldr_scale", "surm_ldr_bias")
     spread = 0.02
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
@@ -56,14 +50,11 @@ class LowDisplacementRankLayer(SurmLayer):
         return composed(g, h, block.height, block.width)
 
 
+@tuner("surm_ldr", LowDisplacementRankConfig)
 class LowDisplacementRankModel(SurmModel):
     """Ships both factors."""
 
-    prefix = "surm_ldr_"
     tuner_layer_cls = LowDisplacementRankLayer
-
-
-register("surm_ldr", LowDisplacementRankConfig, LowDisplacementRankModel)
 
 
 class LowDisplacementRank(SurmAdapter[LowDisplacementRankConfiguration]):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from peft.utils import PeftType
 from torch import Tensor
 
 from spaces.methods.base.block_grid import Grid, Shape
 from spaces.methods.surm_toeplitz import ToeplitzConfiguration, toeplitz_shapes
 from trainables.methods.surm.layer import Kernels, SurmConfig, SurmLayer
 from trainables.methods.surm.tuner import SurmAdapter, SurmModel
-from trainables.tuners.base import register
+from trainables.tuners.base import tuner
 from trainables.tuners.structured.toeplitz import crop, dense, matvec, symmetric
 
 DENSE_ORDER = 512
@@ -25,16 +24,11 @@ class ToeplitzConfig(SurmConfig):
 
     symmetric: bool = field(default=True, metadata={"help": "Whether both factors are symmetric."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SURM_TOEPLITZ"]
-
 
 class ToeplitzLayer(SurmLayer):
     """T₁ and T₂ as first columns, shape (p, q, N), or as diagonals, shape (p, q, 2N − 1)."""
 
     prefix = "surm_toeplitz_"
-    adapter_layer_names = ("surm_toeplitz_first", "surm_toeplitz_second", "surm_toeplitz_scale", "surm_toeplitz_bias")
     spread = 0.02
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
@@ -65,14 +59,11 @@ def _diagonals(kernels: Kernels, block: Grid) -> tuple[Tensor, Tensor]:
     return crop(first, block.order, block.width), crop(second, block.height, block.order)
 
 
+@tuner("surm_toeplitz", ToeplitzConfig)
 class ToeplitzModel(SurmModel):
     """Ships both factors, for their product is not a Toeplitz matrix."""
 
-    prefix = "surm_toeplitz_"
     tuner_layer_cls = ToeplitzLayer
-
-
-register("surm_toeplitz", ToeplitzConfig, ToeplitzModel)
 
 
 class Toeplitz(SurmAdapter[ToeplitzConfiguration]):

@@ -13,7 +13,7 @@ from spaces.methods._surm import SurmConfiguration, surm_layers
 from spaces.model.inventory import Inventory
 from trainables.methods.surm.layer import SurmConfig, SurmLayer
 from trainables.methods.surm.placement import PlacedLayer
-from trainables.tuners.adapter import Adapter, NoStockForm, StockForm
+from trainables.tuners.adapter import Adapter, NoStockForm, StockForm, method_settings
 from trainables.tuners.base import LinearTuner
 
 
@@ -21,6 +21,10 @@ class SurmModel(LinearTuner):
     """Ships s, and r₂ where a product is all that there is, within the first factor: without them they are ones."""
 
     tuner_layer_cls: type[SurmLayer]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.prefix = cls.tuner_layer_cls.prefix
 
     def _prepare_model(self, peft_config: SurmConfig, model: nn.Module) -> None:
         self._generator = torch.Generator().manual_seed(peft_config.seed)
@@ -98,11 +102,10 @@ class SurmAdapter(Adapter[C]):
 
     def peft_config(self, configuration: C, inventory: Inventory, seed: int) -> PeftConfig:
         """The random factors follow the training's seed."""
-        placed = {"targets", "layers", "learning_rate"}
         return self.config(
             target_modules=[layer.name for layer in surm_layers(configuration, inventory)],
             seed=seed,
-            **configuration.model_dump(exclude=placed),
+            **method_settings(configuration),
         )
 
     def stock(self, model: PeftModel, configuration: C) -> StockForm:
