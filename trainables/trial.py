@@ -26,7 +26,7 @@ from trainables.adapters.attach import trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import ROWS, save_verification
 from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
-from trainables.training.activation_cache import PrefixCache
+from trainables.training.activation_cache import ActivationCache
 from trainables.training.evaluation import positive_position, score
 from trainables.training.loop import Training, TrainingFailed
 from trainables.training.memory import peak_bytes, reset_peak, spare_bytes
@@ -36,7 +36,7 @@ from trainables.training.setup import assemble
 
 
 @dataclass(frozen=True)
-class SharedSearch:
+class WorkerInputs:
     """What every worker of a search needs. Arrays live in the object store, once a node; `test` only in confirm."""
 
     spec: SearchSpec
@@ -51,27 +51,27 @@ class SharedSearch:
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains the plan in its config, rung by rung; a plan with a checkpoint goes on from it."""
 
-    def setup(self, config: dict[str, Any], shared: SharedSearch) -> None:
+    def setup(self, config: dict[str, Any], inputs: WorkerInputs) -> None:
         """Load what all trials have in common.
 
         Raises:
             Exception: whatever went wrong, for Tune to try another actor; `error.txt` of the trial has it as well.
         """
-        self._shared = shared
+        self._inputs = inputs
         self._training: Training | None = None
         self._begin(config)
         try:
-            self._load(shared)
+            self._load(inputs)
         except Exception:
             self._keep_traceback()
             raise
         self._folder.error.unlink(missing_ok=True)
 
-    def _load(self, shared: SharedSearch) -> None:
-        spec = shared.spec
-        self._weights = ray.get(shared.weights)
-        self._train, self._validation = ray.get([shared.train, shared.validation])
-        self._test = ray.get(shared.test) if shared.test is not None else None
+    def _load(self, inputs: WorkerInputs) -> None:
+        spec = inputs.spec
+        self._weights = ray.get(inputs.weights)
+        self._train, self._validation = ray.get([inputs.train, inputs.validation])
+        self._test = ray.get(inputs.test) if inputs.test is not None else None
         on_gpu = bool(ray.get_gpu_ids()) and torch.cuda.is_available()
         if not on_gpu:
             torch.set_num_threads(max(1, int(spec.resources.cpus)))
@@ -81,8 +81,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if wanted else "no")
         dtype = training_dtype(self._weights, bf16=bool(wanted))
         self._model = build(self._weights, self._accelerator.device, dtype)
-        self._cache = PrefixCache(
-            self._model, shared.inventory, self._accelerator, self._validation, limit=spare_bytes()
+        self._cache = ActivationCache(
+            self._model, inputs.inventory, self._accelerator, self._validation, limit=spare_bytes()
         )
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -96,7 +96,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._plan = TrialPlan.model_validate(config["plan"])
-        self._folder = self._shared.ledger.trial(self._plan.trial)
+        self._folder = self._inputs.ledger.trial(self._plan.trial)
         self._note: str | None = None
         self._folder.forget_progress()  # of a training that was cut off, further than its checkpoint
         self._progress_file = ProgressFile(self._folder)
@@ -125,13 +125,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         if self._training is None:
             self._training = self._prepare()
         training = self._training
-        settings = self._shared.spec.training
+        settings = self._inputs.spec.training
         target = next(step for step in self._rungs() if step > training.step or step == settings.max_steps)
         if self._plan.kind == "reference" and not self._plan.head_parameters:
             target = training.step  # nothing to train: the reference is the base as it is
         training.train_to(target, self._progress_file)
-        metric = self._shared.spec.metric
-        positive = positive_position(self._shared.spec.objective.positive, self._weights.labels)
+        metric = self._inputs.spec.metric
+        positive = positive_position(self._inputs.spec.objective.positive, self._weights.labels)
         outputs = training.evaluate(self._validation).predictions()
         quality = score(metric.name, outputs, positive)
         if quality != quality:
@@ -164,7 +164,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _rungs(self) -> tuple[int, ...]:
         """The reference is evaluated at its end alone, so that no stopper compares it with trials."""
-        spec = self._shared.spec
+        spec = self._inputs.spec
         return rung_steps(spec.training.max_steps, 1 if self._plan.kind == "reference" else spec.search.rungs)
 
     def _prepare(self) -> Training:
@@ -182,7 +182,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return training
 
     def _assembled(self) -> Training:
-        spec, plan = self._shared.spec, self._plan
+        spec, plan = self._inputs.spec, self._plan
         reset_peak(self._accelerator.device)
         model = copy_of(self._model)
         initialise_fresh(model, self._weights.fresh, plan.seed)
@@ -191,7 +191,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             model,
             plan.method,
             configuration,
-            self._shared.inventory,
+            self._inputs.inventory,
             self._train,
             self._accelerator,
             task=spec.model.task,
@@ -199,14 +199,14 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             seed=plan.seed,
             cache=self._cache,
         )
-        adapter, _ = trained_parameters(training.model, self._shared.inventory)
+        adapter, _ = trained_parameters(training.model, self._inputs.inventory)
         self._check_count(sum(parameter.numel() for parameter in adapter.values()))
         return training
 
     def _check_count(self, found: int) -> None:
         """The budget is hard: what was counted must be what trains."""
         plan = self._plan
-        planned = plan.trainable_parameters - (plan.head_parameters if self._shared.spec.budget.count_head else 0)
+        planned = plan.trainable_parameters - (plan.head_parameters if self._inputs.spec.budget.count_head else 0)
         if found != planned:
             raise TrainingFailed(f"trains {found:,} parameters where {planned:,} were counted: please report this")
 

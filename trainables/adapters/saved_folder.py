@@ -13,10 +13,11 @@ from transformers.utils import logging as transformers_logging
 
 from spaces.errors import RequestError
 from spaces.spec.sections import ModelSection, Task
+from trainables.base_model.config import load_config, read_config, task_class
 from trainables.base_model.identity import base_identity, check_base
 from trainables.base_model.inventory import meta_model
-from trainables.base_model.model_files import read_tokenizer, reading, source_of
-from trainables.base_model.weights import load_config, read_config, task_class
+from trainables.base_model.model_files import read_tokenizer
+from trainables.base_model.weights import pretrained
 from trainables.methods.registry import adapters
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -43,17 +44,7 @@ def load_export(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTra
 
 def load_base(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrainedModel:
     """The base with the head that the adapter in `folder` was trained with."""
-    config = load_config(model, read_labels(folder))
-    with reading(model, "weights cannot be read", "a model with whole safetensors"):
-        base: PreTrainedModel = task_class(model.task).from_pretrained(
-            source_of(model),
-            config=config,
-            revision=model.revision,
-            dtype=dtype,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            trust_remote_code=False,
-        )
+    base: PreTrainedModel = pretrained(model, load_config(model, read_labels(folder)), dtype=dtype)
     return base
 
 

@@ -16,8 +16,8 @@ from spaces.errors import RequestError
 from spaces.model.inventory import BaseParameter, Inventory, LinearLayer, Role, TextInput
 from spaces.spec.sections import Task
 from trainables.base_model.architectures import kind_of
+from trainables.base_model.config import task_class
 from trainables.base_model.positions import longest_input
-from trainables.base_model.weights import task_class
 
 _BLOCK = re.compile(r"(.*?\.\d+)\.(.+)")  # the first numbered part of a path ends the name of its block
 

@@ -18,8 +18,9 @@ from spaces.methods.registry import method
 from spaces.model.inventory import Inventory
 from spaces.spec.sections import Task
 from trainables.adapters.attach import attach, trained_parameters
+from trainables.base_model.config import task_class
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import copy_of, task_class
+from trainables.base_model.weights import copy_of
 from trainables.tuners.adapter import StockForm
 
 WIDTH, INNER = 64, 96

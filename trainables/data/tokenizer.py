@@ -11,9 +11,9 @@ from transformers import AutoTokenizer
 from spaces.errors import RequestError
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec
+from trainables.base_model.config import config_alone, model_class, tell_padding
 from trainables.base_model.model_files import read_tokenizer, reading
 from trainables.base_model.positions import longest_input
-from trainables.base_model.weights import config_alone, model_class, tell_padding
 from trainables.data.control_tokens import read_as_text
 
 

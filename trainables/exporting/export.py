@@ -29,7 +29,8 @@ from trainables.adapters.saved_folder import (
     read_labels,
 )
 from trainables.adapters.verification import FILE, saved_dtype, saved_rows, verify
-from trainables.base_model.weights import load_config, own_dtype
+from trainables.base_model.config import load_config
+from trainables.base_model.weights import own_dtype
 from trainables.data.splits import load_splits
 from trainables.exporting.facts import base_license, hide_paths, loading_code, save_preprocessor, versions
 from trainables.exporting.lora import low_rank, score

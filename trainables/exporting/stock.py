@@ -18,8 +18,8 @@ from spaces.methods.base.method import Configuration
 from spaces.spec.sections import ModelSection
 from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, loading_settings, read_labels
 from trainables.adapters.verification import FILE, TOLERANCE, save_verification, saved_dtype, saved_inputs
+from trainables.base_model.config import task_class
 from trainables.base_model.inventory import inside
-from trainables.base_model.weights import task_class
 from trainables.exporting import stock_verification
 from trainables.methods.registry import adapters
 from trainables.tuners.adapter import NoStockForm, StockForm

@@ -16,7 +16,7 @@ from spaces.model.inventory import Inventory
 from trainables.methods._own_parameters import owners
 from trainables.tuners.adapter import Adapter
 from trainables.tuners.base import LinearConfig, Tuner, tuner
-from trainables.tuners.restorable import KeepingModule
+from trainables.tuners.restorable import RestorableModule
 
 
 @dataclass
@@ -24,7 +24,7 @@ class BitFitConfig(LinearConfig):
     """Settings of BitFit. The targets are modules with a bias that they add last."""
 
 
-class BiasLayer(KeepingModule):
+class BiasLayer(RestorableModule):
     """A module that adds its bias last, and float32 changes of this bias. The bias itself is never written."""
 
     adapter_layer_names = ("bitfit_delta",)

@@ -14,7 +14,7 @@ from trainables.base_model.architectures import kind_of
 from trainables.tuners.base import LinearConfig, tuner
 from trainables.tuners.blocks import block_of
 from trainables.tuners.low_rank import LowRankAdapter, LowRankLayer
-from trainables.tuners.tied_parameters import SharingLayer, SharingTuner
+from trainables.tuners.tied_parameters import TiedLayer, TiedTuner
 
 
 @dataclass
@@ -27,7 +27,7 @@ class LortaConfig(LinearConfig):
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the update."})
 
 
-class LortaLayer(SharingLayer, LowRankLayer):
+class LortaLayer(TiedLayer, LowRankLayer):
     """A linear layer with A of (out, rank), B of (rank, in / heads) and C, all shared with other layers."""
 
     adapter_layer_names = ("lorta_A", "lorta_B", "lorta_heads", "lorta_kind", "lorta_block")
@@ -66,7 +66,7 @@ class LortaLayer(SharingLayer, LowRankLayer):
             ("lorta_kind", kwargs["kind"], lambda: draw(wide, rank)),
             ("lorta_block", kwargs["block"], lambda: draw(wide, rank)),
         ):
-            self.share(adapter_name, kwargs["store"], attribute, (attribute, key), make)
+            self.tie(adapter_name, kwargs["store"], attribute, (attribute, key), make)
         self.lorta_scaling[adapter_name] = config.scaling
         self.lorta_dropout[adapter_name] = nn.Dropout(config.dropout)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
@@ -90,7 +90,7 @@ class LortaLayer(SharingLayer, LowRankLayer):
 
 
 @tuner("lorta", LortaConfig)
-class LortaModel(SharingTuner):
+class LortaModel(TiedTuner):
     """Adapts the targets, which know each other by their kind and their block."""
 
     prefix = "lorta_"

@@ -107,7 +107,7 @@ class _Finding:
     positions: int | None
 
 
-class PrefixCache:
+class ActivationCache:
     """Activations for trainings of models made of one base, in at most `limit` bytes of the host's memory."""
 
     def __init__(
@@ -146,9 +146,9 @@ class PrefixCache:
         """Bytes in use."""
         return sum(kept.computed_bytes for kept in self._kept.values())
 
-    def prefix(self, model: nn.Module, seed: int) -> FrozenPrefix:
+    def frozen_blocks(self, model: nn.Module, seed: int) -> FrozenBlocks:
         """The lowest blocks of `model`, an adapted copy of the base, which is trained with `seed`."""
-        return FrozenPrefix(self, model, frozen_blocks(model, self._base, self._tower), seed)
+        return FrozenBlocks(self, model, frozen_blocks(model, self._base, self._tower), seed)
 
     def get(
         self, split: EncodedSplit, groups: Sequence[Indices], blocks: Sequence[str], seed: int, *, training: bool
@@ -228,10 +228,10 @@ class PrefixCache:
 
 
 @dataclass(frozen=True)
-class FrozenPrefix:
+class FrozenBlocks:
     """The lowest `blocks` of a model in training, which compute what those of the base do."""
 
-    cache: PrefixCache
+    cache: ActivationCache
     model: nn.Module
     blocks: tuple[str, ...]
     seed: int

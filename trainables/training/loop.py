@@ -19,7 +19,7 @@ from transformers import get_scheduler
 from spaces.spec.sections import Task, TrainingSection
 from trainables.data.batches import Indices, batches, evaluation_batches, first_visits
 from trainables.data.encoded_split import EncodedSplit
-from trainables.training.activation_cache import FrozenPrefix
+from trainables.training.activation_cache import FrozenBlocks
 from trainables.training.evaluation import Evaluation, loss
 from trainables.training.smaller_batches import OutOfMemory, smaller_batches
 from trainables.tuners.adapter import StepHooks
@@ -47,7 +47,7 @@ class Training:
 
     `micro_batch` examples go through the model at once; running out of memory halves it, and the gradient of a step
     stays the same because the losses of a batch are summed and divided by its number of terms at the end. Where
-    activations of the model's frozen `prefix` are kept, they stand in for it.
+    activations of the model's `frozen` blocks are cached, these stand in for them.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Training:
         task: Task,
         settings: TrainingSection,
         seed: int,
-        prefix: FrozenPrefix | None = None,
+        frozen: FrozenBlocks | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -75,7 +75,7 @@ class Training:
         self._task = task
         self._settings = settings
         self._seed = seed
-        self._prefix = prefix
+        self._frozen = frozen
         self._above: StandingIn = _as_ever
         self._scheduler = get_scheduler(
             settings.lr_scheduler_type,
@@ -95,7 +95,7 @@ class Training:
         self.model.train()
         started = time.perf_counter()
         rows = batches(self._split.lengths(), size, seed=self._seed, start_step=self.step)
-        if self._prefix is not None:
+        if self._frozen is not None:
             self._above = self._standing_in(self._split, self._visited(size), training=True)
         while self.step < last:
             value = self._make_step(next(rows))
@@ -110,7 +110,7 @@ class Training:
         return np.split(order, range(width, len(order), width))
 
     def _standing_in(self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool) -> StandingIn:
-        kept = None if self._prefix is None else self._prefix.standing_in(split, groups, training=training)
+        kept = None if self._frozen is None else self._frozen.standing_in(split, groups, training=training)
         return kept or _as_ever
 
     def evaluate(self, split: EncodedSplit) -> Evaluation:

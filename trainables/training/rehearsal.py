@@ -17,8 +17,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from spaces.errors import RequestError
+from trainables.base_model.config import model_class
 from trainables.base_model.storageless import Storageless, without_storage
-from trainables.base_model.weights import SharedWeights, build, model_class
+from trainables.base_model.weights import BaseWeights, build
 from trainables.data.encoded_split import EncodedSplit, EncodedTokens, Indices
 from trainables.data.messages import one_line
 
@@ -26,7 +27,7 @@ _MOST_TOKENS = 4096
 """Of a row: attention masks are real, and have the square of it. Positions beyond are known by their number."""
 
 
-def rehearse(weights: SharedWeights, splits: Mapping[str, EncodedSplit]) -> None:
+def rehearse(weights: BaseWeights, splits: Mapping[str, EncodedSplit]) -> None:
     """See that the model trains on rows of the splits, named by their fields in the spec.
 
     Raises:
@@ -64,7 +65,7 @@ def _run(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> None:
     model(**inputs).logits.float().sum().backward()
 
 
-def _decide(weights: SharedWeights, field: str, inputs: Mapping[str, Tensor]) -> None:
+def _decide(weights: BaseWeights, field: str, inputs: Mapping[str, Tensor]) -> None:
     try:
         _run(build(weights, torch.device("cpu"), torch.float32), inputs)
     except Exception as error:  # a model may fail in any way

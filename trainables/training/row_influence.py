@@ -88,11 +88,11 @@ def _matthews(outputs: Predictions) -> Values:
     """Gorodkin's R_K = (c s - Σ t p) / √((s² - Σ p²) (s² - Σ t²)) of s rows, c of them right."""
     right, wanted, predicted = _counts(outputs)
     rows, correct = float(len(outputs.predicted)), float(right.sum())
-    shared = correct * rows - float(wanted @ predicted)
+    covariance = correct * rows - float(wanted @ predicted)
     of_predicted, of_wanted = rows**2 - float(predicted @ predicted), rows**2 - float(wanted @ wanted)
     if not of_predicted or not of_wanted:
         return np.zeros(len(outputs.predicted))
-    value = shared / math.sqrt(of_predicted * of_wanted)
+    value = covariance / math.sqrt(of_predicted * of_wanted)
     moved: Values = _outcomes(outputs) * rows + correct - predicted[outputs.references] - wanted[outputs.predicted]
     moved /= math.sqrt(of_predicted * of_wanted)
     moved -= value * (rows - predicted[outputs.predicted]) / of_predicted
@@ -110,11 +110,11 @@ def _spearman(outputs: Predictions) -> Values:
     """Pearson's correlation of the ranks, which a row moves as well: each other row's by where it stands to it."""
     left, right = (_Ranks(one) for one in (outputs.predicted, outputs.references))
     pairs = ((left, right), (left, left), (right, right))
-    shared, of_left, of_right = (float((one.centred * other.centred).mean()) for one, other in pairs)
+    covariance, of_left, of_right = (float((one.centred * other.centred).mean()) for one, other in pairs)
     if not of_left or not of_right:
         return np.zeros(len(outputs.predicted))
-    value = shared / math.sqrt(of_left * of_right)
-    moved: Values = left.centred * right.centred - shared + left.moving(right.centred) + right.moving(left.centred)
+    value = covariance / math.sqrt(of_left * of_right)
+    moved: Values = left.centred * right.centred - covariance + left.moving(right.centred) + right.moving(left.centred)
     moved /= math.sqrt(of_left * of_right)
     moved -= value / 2 * (left.centred**2 - of_left + 2 * left.moving(left.centred)) / of_left
     moved -= value / 2 * (right.centred**2 - of_right + 2 * right.moving(right.centred)) / of_right

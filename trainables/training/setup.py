@@ -12,7 +12,7 @@ from spaces.spec.sections import Task, TrainingSection
 from trainables.adapters.attach import attach, head_only, trained_parameters
 from trainables.data.encoded_split import EncodedSplit
 from trainables.methods.registry import adapters
-from trainables.training.activation_cache import PrefixCache
+from trainables.training.activation_cache import ActivationCache
 from trainables.training.loop import Training
 from trainables.tuners.adapter import StepHooks
 
@@ -28,7 +28,7 @@ def assemble(
     task: Task,
     settings: TrainingSection,
     seed: int,
-    cache: PrefixCache | None = None,
+    cache: ActivationCache | None = None,
 ) -> Training:
     """A training of `model` on `split` that has not begun. Without a configuration the head alone trains.
 
@@ -48,7 +48,7 @@ def assemble(
         tuner = adapters()[method]
         optimizer = tuner.optimizer([*tuner.groups(configuration, adapter), head_group], decay)
         hooks = tuner.hooks(adapted, configuration, optimizer, settings.max_steps)
-    prefix = None if cache is None else cache.prefix(adapted, seed)
+    frozen = None if cache is None else cache.frozen_blocks(adapted, seed)
     return Training(
-        adapted, optimizer, hooks, accelerator, split, task=task, settings=settings, seed=seed, prefix=prefix
+        adapted, optimizer, hooks, accelerator, split, task=task, settings=settings, seed=seed, frozen=frozen
     )

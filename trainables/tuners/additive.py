@@ -10,10 +10,10 @@ from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 
 from trainables.tuners.base import AdaptedLinear
-from trainables.tuners.restorable import KeepingModule
+from trainables.tuners.restorable import RestorableModule
 
 
-class AdditiveLayer(AdaptedLinear, KeepingModule):
+class AdditiveLayer(AdaptedLinear, RestorableModule):
     """Subclasses say what ΔW is, as a product with x and as a matrix. The base's weight is never written."""
 
     @abstractmethod

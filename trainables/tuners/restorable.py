@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainables.tuners.base import AdaptedModule
 
 
-class KeepingModule(AdaptedModule):
+class RestorableModule(AdaptedModule):
     """Merges by putting other parameters in the place of the base's, which are not written, for they may be shared."""
 
     def __init__(self, base_layer: Any, adapter_name: str) -> None:

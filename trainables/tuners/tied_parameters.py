@@ -16,16 +16,16 @@ Store = dict[Hashable, nn.Parameter]
 """The shared parameters of one adapter by what they are."""
 
 
-class SharingLayer(AdaptedLinear):
+class TiedLayer(AdaptedLinear):
     """A linear layer whose adapters hold parameters of a `Store` that other layers hold too."""
 
     def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
         super().__init__(base_layer, adapter_name)
-        self.shared: dict[str, tuple[Store, dict[str, Hashable]]] = {}
+        self.tied: dict[str, tuple[Store, dict[str, Hashable]]] = {}
 
-    def share(self, adapter_name: str, store: Store, attribute: str, key: Hashable, make: Callable[[], Tensor]) -> None:
+    def tie(self, adapter_name: str, store: Store, attribute: str, key: Hashable, make: Callable[[], Tensor]) -> None:
         """Hold the parameter `key` of `store` in the dictionary `attribute`; the first layer to ask makes it."""
-        _, keys = self.shared.setdefault(adapter_name, (store, {}))
+        _, keys = self.tied.setdefault(adapter_name, (store, {}))
         keys[attribute] = key
         if key not in store:
             store[key] = nn.Parameter(make())
@@ -36,21 +36,21 @@ class SharingLayer(AdaptedLinear):
 
     def delete_adapter(self, adapter_name: str) -> None:
         """Forget an adapter."""
-        self.shared.pop(adapter_name, None)
+        self.tied.pop(adapter_name, None)
         super().delete_adapter(adapter_name)
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
         """PEFT calls this after it has filled an empty adapter."""
         super()._move_adapter_to_device_of_base_layer(adapter_name, device)
-        store, keys = self.shared.get(adapter_name, ({}, {}))
+        store, keys = self.tied.get(adapter_name, ({}, {}))
         for attribute, key in keys.items():
             entries: nn.ParameterDict = getattr(self, attribute)
             if store.setdefault(key, entries[adapter_name]) is not entries[adapter_name]:
                 entries[adapter_name] = store[key]
 
 
-class SharingTuner(LinearTuner):
-    """Adapts with `SharingLayer`s; a shared parameter is saved under the name it has in the first of its layers."""
+class TiedTuner(LinearTuner):
+    """Adapts with `TiedLayer`s; a shared parameter is saved under the name it has in the first of its layers."""
 
     def _prepare_model(self, peft_config: PeftConfig, model: nn.Module) -> None:
         self._store: Store = {}
@@ -77,8 +77,8 @@ def _first_names(model: nn.Module, adapter_name: str) -> dict[str, str]:
     owners: dict[Hashable, str] = {}
     names: dict[str, str] = {}
     for path, module in model.named_modules():
-        if isinstance(module, SharingLayer) and adapter_name in module.shared:
-            for attribute, key in module.shared[adapter_name][1].items():
+        if isinstance(module, TiedLayer) and adapter_name in module.tied:
+            for attribute, key in module.tied[adapter_name][1].items():
                 name = f"{path}.{attribute}.{adapter_name}"
                 names[name] = owners.setdefault((attribute, key), name)
     return names

@@ -24,8 +24,9 @@ from tests.trainables.shipped_models import model_of, ship, spec_of
 from trainables.adapters.attach import attach, trained_parameters
 from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, load_export, write_base, write_labels
 from trainables.adapters.verification import save_verification, verify
+from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import build, load_config, load_weights
+from trainables.base_model.weights import build, load_weights
 from trainables.exporting.export import export
 from trainables.exporting.stock import verify_stock
 

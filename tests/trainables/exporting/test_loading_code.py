@@ -30,8 +30,9 @@ from tests.conftest import Workplace
 from trainables.adapters.attach import attach, trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import FILE, ROWS, save_verification
+from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import build, load_config, load_weights
+from trainables.base_model.weights import build, load_weights
 from trainables.data.encoded_split import IGNORED_LABEL
 from trainables.data.splits import load_splits
 from trainables.exporting.export import export

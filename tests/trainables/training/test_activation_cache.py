@@ -21,7 +21,7 @@ from tests.trainables.tiny_splits import split_for
 from tests.trainables.training.test_loop import exhaust_above
 from trainables.base_model.weights import copy_of
 from trainables.data.encoded_split import EncodedSplit
-from trainables.training.activation_cache import PrefixCache
+from trainables.training.activation_cache import ActivationCache
 from trainables.training.evaluation import Predictions
 from trainables.training.frozen_blocks import plain
 from trainables.training.loop import Training, trained_tensors
@@ -55,7 +55,7 @@ class Actor:
         self.validation = split_for(tiny, VALIDATION, 2, self.task)
         AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(cpu=True, mixed_precision=mixed_precision)
-        self.cache = PrefixCache(self.base, tiny.inventory, self.accelerator, self.validation, limit)
+        self.cache = ActivationCache(self.base, tiny.inventory, self.accelerator, self.validation, limit)
 
     def training(
         self, name: str | None, layers: Any = None, *, kept: bool, seed: int = 1, dropout: float = 0.0, **more: Any
@@ -108,8 +108,8 @@ def close(one: Training, other: Training, tolerance: float = 2e-5) -> None:
 def computed_blocks(training: Training) -> list[str]:
     """Names of the blocks that compute while this goes on; it is to be emptied by who looks."""
     seen: list[str] = []
-    assert training._prefix is not None
-    for name in training._prefix.cache._tower.blocks:
+    assert training._frozen is not None
+    for name in training._frozen.cache._tower.blocks:
         for part in plain(training.model).get_submodule(name).children():
             part.register_forward_hook(lambda *_, name=name: seen.append(name))
     return seen
@@ -130,9 +130,9 @@ def test_evaluation_is_the_same_to_the_bit(tiny: Tiny, layers: str) -> None:
     for _ in range(2):
         same(outputs(kept, actor.validation), outputs(plainly, actor.validation))
     assert actor.cache.computed_bytes > 0
-    assert kept._prefix is not None
+    assert kept._frozen is not None
     assert seen
-    assert not set(seen) & set(kept._prefix.blocks)
+    assert not set(seen) & set(kept._frozen.blocks)
     assert tiny.fingerprint() == before
 
 
@@ -144,8 +144,8 @@ def test_training_is_the_same_to_the_bit_until_examples_come_again(tiny: Tiny) -
     for training in (kept, plainly):
         training.train_to(TRAIN // 4)
     equal(kept, plainly)
-    assert kept._prefix is not None
-    assert set(seen) == set(actor.cache._tower.blocks) - set(kept._prefix.blocks)
+    assert kept._frozen is not None
+    assert set(seen) == set(actor.cache._tower.blocks) - set(kept._frozen.blocks)
     for training in (kept, plainly):
         training.train_to(9)
     close(kept, plainly)
@@ -183,7 +183,7 @@ def test_regression_is_the_same() -> None:
     tiny = Tiny("llama", Task.SEQUENCE_CLASSIFICATION)
     actor = Actor(tiny, task=Task.REGRESSION)
     actor.base.score = nn.Linear(16, 1, bias=False).requires_grad_(False)
-    actor.cache = PrefixCache(actor.base, tiny.inventory, actor.accelerator, actor.validation, PLENTY)
+    actor.cache = ActivationCache(actor.base, tiny.inventory, actor.accelerator, actor.validation, PLENTY)
     kept, plainly = (actor.training("lora", kept=kept) for kept in (True, False))
     for training in (kept, plainly):
         training.train_to(5)
@@ -244,8 +244,8 @@ def test_trials_of_other_depths_make_room_and_the_same_depth_is_used_again() -> 
     small = Actor(tiny, limit=room)
     for layers, blocks in ((2, 1), (1, 2), (1, 2), (2, 1)):
         kept, plainly = (small.training("lora", layers, kept=kept) for kept in (True, False))
-        assert kept._prefix is not None
-        assert len(kept._prefix.blocks) == blocks
+        assert kept._frozen is not None
+        assert len(kept._frozen.blocks) == blocks
         same(outputs(kept, small.validation), outputs(plainly, small.validation))
         assert [key.depth for key in small.cache._kept] == [blocks]
         assert small.cache.bytes == room
@@ -337,7 +337,7 @@ def test_a_model_that_cannot_go_without_its_lower_blocks_keeps_them(how: str) ->
         layers[1] = Mixing()
     else:
         layers[0], layers[2] = Sharing(left, layers[0], leaves=True), Sharing(left, layers[2], leaves=False)
-    cache = PrefixCache(actor.base, tiny.inventory, actor.accelerator, actor.validation, PLENTY)
+    cache = ActivationCache(actor.base, tiny.inventory, actor.accelerator, actor.validation, PLENTY)
     blocks = tuple(f"bert.encoder.layer.{place}" for place in range(2))
     assert cache._find(blocks[:1]) is None
     assert actor.cache._find(blocks[:1]) is not None
