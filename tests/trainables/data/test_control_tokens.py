@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoTokenizer, T5Config, T5ForSequenceClassification
 
 from spaces.errors import RequestError
-from tests.trainables.data.test_encoders import spec, table, tokens
+from tests.trainables.encoded_texts import spec, table, tokens
 from tests.trainables.tiny_tokenizers import MINILM, TOKENIZERS
 from trainables.data.control_tokens import (
     check_control_tokens,

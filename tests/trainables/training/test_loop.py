@@ -16,6 +16,7 @@ from spaces.methods.registry import configuration as configuration_of
 from spaces.spec.sections import Task, TrainingSection
 from spaces.spec.spec import load_spec
 from tests.conftest import Workplace
+from tests.trainables.exhausted_memory import exhaust_above
 from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of
 from trainables.base_model.weights import BaseWeights, build, initialise_fresh, load_weights
@@ -263,13 +264,3 @@ def no_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-
-
-def exhaust_above(limit: int) -> Any:
-    """A hook in which memory runs out, for real, when more than `limit` examples come at once."""
-
-    def hook(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        if len(named["input_ids"]) > limit:
-            torch.empty(2**60, dtype=torch.uint8)
-
-    return hook

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec
-from tests.trainables.exporting.test_export import LABELS, make_artifact
+from tests.trainables.artifacts import LABELS, make_artifact
 from tests.trainables.shipped_models import change_config, make_texts, model_of, ship, spec_of, tokenizer
 from tests.trainables.tiny_models import FAMILIES, VOCABULARY
 from trainables.base_model.config import load_config
