@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from spaces.errors import one_line
+
 _MARK = "paretune: "
 
 
@@ -15,7 +17,7 @@ def command(arguments: Sequence[str]) -> list[str]:
 
 def complaint(error: object) -> str:
     """The one line in which a command says what is wrong."""
-    return _MARK + " ".join(str(error).split())
+    return _MARK + one_line(error, None)
 
 
 def last_complaint(said: str) -> str | None:

@@ -15,12 +15,12 @@ from accelerate.state import AcceleratorState
 from peft import PeftModel
 from ray import tune
 
+from spaces.errors import one_line
 from spaces.methods.registry import configuration as configuration_of
 from spaces.model.inventory import Inventory
-from spaces.rungs import rung_steps
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger, Superseded
-from spaces.trials.records import Rung, TrialPlan, TrialResult
+from spaces.trials.records import Rung, TrialPlan, TrialResult, rung_steps
 from spaces.trials.row_values import pack
 from trainables.adapters.attach import trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
@@ -114,7 +114,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 raise
             except Exception as error:
                 self._keep_traceback()
-                ended = self._fail(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+                ended = self._fail(f"{type(error).__name__}: {one_line(error)}")
         return self._report(ended)
 
     def _keep_traceback(self) -> None:
@@ -176,7 +176,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             training.load(self._folder.checkpoint)
         except Exception as error:  # whatever torch makes of a damaged file
             self._folder.checkpoint.unlink(missing_ok=True)
-            named = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            named = f"{type(error).__name__}: {one_line(error, 200)}"
             self._note = f"begun anew, for its checkpoint was damaged ({named})"
             return self._assembled()
         return training

@@ -13,10 +13,11 @@ from transformers.utils import logging as transformers_logging
 
 from search.suggest.initial_points import given
 from spaces.errors import RequestError
-from spaces.model.budget import Budget, resolve_budget
+from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
 from spaces.space.from_settings import Suggestion
 from spaces.space.search_space import Space
+from spaces.spec.budget import resolve_budget
 from spaces.spec.sections import ModelSection, Source
 from spaces.spec.spec import SearchSpec
 from tracking.mlflow_store.uri import absolute_file

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.driver.recorder import Ended, Recorder
-from spaces.methods.settings import settings_text
+from spaces.space.settings_text import settings_text
 from spaces.trials.records import Progress, TrialPlan
 
 SHOWN_ROWS = 10

@@ -10,7 +10,7 @@ from search.driver.confirm import summarise
 from search.driver.preflight import Prepared
 from search.driver.recorder import Recorder
 from spaces.errors import RequestError, WorkError
-from spaces.trials.ledger import write_durably
+from spaces.files.atomic_file import write_durably
 from tracking.documents.building import build_front, build_trials, is_near_head
 from tracking.documents.schemas import FrontDocument, TrialsDocument
 from tracking.mlflow_store.client import reading

@@ -12,11 +12,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
+from spaces.pareto.point import SIZE_REGION
 from spaces.spec.metrics import Mode
 from spaces.trials.records import Rung, State
-
-REGION = 0.5
-"""Half the width of a region, in powers of ten of trainable parameters."""
 
 FEWEST, MOST = 20, 100
 """Trials that a region holds at least, were they farther away, and at most: what asking costs stays constant."""
@@ -35,13 +33,13 @@ class Tried:
 
 
 def nearest(sizes: Sequence[float], size: float) -> range:
-    """Positions of the region around a size.
+    """Return the positions of the sizes around one, each at most the width of a region away.
 
     Args:
         sizes: Decimal logarithms of trainable parameters, ascending.
-        size: That of the region's middle, likewise.
+        size: The decimal logarithm in their middle.
     """
-    within = bisect_right(sizes, size + REGION) - bisect_left(sizes, size - REGION)
+    within = bisect_right(sizes, size + SIZE_REGION) - bisect_left(sizes, size - SIZE_REGION)
     held = min(len(sizes), MOST, max(FEWEST, within))
     # The first of `held` neighbours that lie nearest: farther to the right the last one is the farther one.
     first = bisect_left(range(len(sizes) - held), True, key=lambda at: size - sizes[at] <= sizes[at + held] - size)

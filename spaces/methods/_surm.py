@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from spaces.count import Count
 from spaces.methods.base.block_grid import BlockSize, Grid, Shape, divisors, grid
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, check_layers, layerwise, placed_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory, LinearLayer, Targets, select
 
 Placement = Literal["lora", "adapter"]

@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from spaces.count import Count
 from spaces.methods.base.knobs import Choice
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 from spaces.methods.sparta import VALUE_AND_INDEX_BYTES, density_for, entries_at
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory, Kind, LinearLayer, Targets
 
 Silo = Literal["tensor", "module", "global"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from spaces.count import Count
-from spaces.fitting import fit_place
 from spaces.methods.base.knobs import Choice
+from spaces.methods.base.layer_method import fit_place
 from spaces.methods.base.method import Configuration, Method, Unfit, check_layers, layerwise
+from spaces.model.budget import Count
 from spaces.model.inventory import LAYER_RANGES, Inventory, LayerRange, LinearLayer, select
 
 

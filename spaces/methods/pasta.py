@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator
 
-from spaces.count import Count
-from spaces.fitting import fit_place
 from spaces.methods.base.knobs import Choice
+from spaces.methods.base.layer_method import fit_place
 from spaces.methods.base.method import Configuration, Method, Unfit, check_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import LAYER_RANGES, Inventory, LayerRange, depth
 
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from spaces.count import Count, LayerCount
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, placed_layers
 from spaces.methods.base.random_subsets import Places, bernoulli_count, bernoulli_probability, exact_counts, places
+from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import BaseParameter, Inventory, Targets
 
 VALUE_BYTES = 4  # a float32 delta

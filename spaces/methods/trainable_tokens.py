@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt
 
-from spaces.count import Count, LayerCount
 from spaces.methods.base.method import Configuration, Method, Unfit
+from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import Inventory, TextInput
 
 

@@ -1,13 +1,37 @@
-"""The budget in numbers, and what it says of a configuration."""
+"""Exact counts of one configuration, and the budget that they are held against."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from spaces.count import Count
-from spaces.errors import RequestError
-from spaces.spec.sections import BudgetSection
+
+@dataclass(frozen=True)
+class LayerCount:
+    """Trainable parameters of one adapted tensor of the base."""
+
+    name: str
+    shape: tuple[int, ...]
+    trainable_parameters: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a configuration trains and ships, without the task head unless said otherwise.
+
+    `trainable_parameters`: scalars that the optimizer holds; for a method that reselects, the entries allowed to
+    differ from the base. `stored_parameters`: values that must be shipped (indices are not parameters; they count
+    in `adapter_bytes`). `adapter_bytes`: tensor bytes of the native adapter. `peak_updated_parameters`: entries
+    that may be updated at once while training.
+    """
+
+    trainable_parameters: int
+    stored_parameters: int
+    adapter_bytes: int
+    head_parameters: int
+    base_parameters: int
+    peak_updated_parameters: int
+    layers: tuple[LayerCount, ...]
 
 
 @dataclass(frozen=True)
@@ -34,39 +58,3 @@ class Budget:
         under = math.log10(self.at_least / trainable)
         heavy = math.log10(max(1, count.adapter_bytes) / self.bytes) if self.bytes is not None else -math.inf
         return max(over, under, heavy)
-
-
-def _amount(field: str, amount: int | str, base_parameters: int) -> int:
-    if isinstance(amount, int):
-        return amount
-    count = int(base_parameters * float(amount.rstrip("%")) / 100)
-    if count < 1:
-        raise RequestError(
-            f"budget.{field} = {amount}: rounds to 0 of {base_parameters:,} base parameters; allowed: at least one"
-        )
-    return count
-
-
-def resolve_budget(section: BudgetSection, base_parameters: int, head_parameters: int) -> Budget:
-    """Turn percentages into numbers.
-
-    Raises:
-        RequestError: when the budget exceeds the model, or lies under `at_least`.
-    """
-    parameters = _amount("parameters", section.parameters, base_parameters)
-    limit = base_parameters + (head_parameters if section.count_head else 0)
-    if parameters > limit:
-        raise RequestError(
-            f"budget.parameters = {section.parameters}: more than the model has; allowed: at most {limit:,}"
-        )
-    at_least = (
-        max(1, parameters // 1000)
-        if section.at_least is None
-        else _amount("at_least", section.at_least, base_parameters)
-    )
-    if at_least > parameters:
-        raise RequestError(
-            f"budget.at_least = {section.at_least}: {at_least:,} parameters; "
-            f"allowed: at most the budget of {parameters:,}"
-        )
-    return Budget(parameters, at_least, None if section.bytes is None else int(section.bytes), section.count_head)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from spaces.pareto.front import front, knee
+from spaces.pareto.point import Point
 from spaces.spec.metrics import Mode
 
 T = TypeVar("T")
@@ -25,12 +26,9 @@ class Answer(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Point:
+class ConfirmablePoint(Point):
     """A finished trial: its quality of one training, and the mean of its confirmations where there are any."""
 
-    trial: str
-    size: int
-    quality: float
     confirmed: float | None = None
 
     @property
@@ -72,13 +70,13 @@ def answer(
 
 
 def trusted_answer(
-    points: Iterable[Point],
+    points: Iterable[ConfirmablePoint],
     *,
     reference: float | None,
     mode: Mode,
-    clearly_better: Callable[[Point, Point], bool],
+    clearly_better: Callable[[ConfirmablePoint, ConfirmablePoint], bool],
     at_most: int | None = None,
-) -> Answer[Point]:
+) -> Answer[ConfirmablePoint]:
     """The answer of a search of which some points were confirmed.
 
     It is that of the confirmed front, for there luck is averaged out: the best of many single trainings is the luckiest
@@ -90,7 +88,7 @@ def trusted_answer(
         clearly_better: whether a point that was trained once is better than a confirmed one, beyond their errors.
         at_most: the largest size that is wanted.
     """
-    wanted = [point for point in points if at_most is None or point.size <= at_most]
+    wanted = [point for point in points if at_most is None or point.parameters <= at_most]
     confirmed = front([point for point in wanted if point.confirmed is not None], _known, _size, mode)
     together = front(wanted, _known, _size, mode)
     trusted = above(confirmed, _known, reference, mode)
@@ -100,9 +98,9 @@ def trusted_answer(
     return answer(trusted, quality=_known, size=_size, reference=reference, mode=mode)
 
 
-def _known(point: Point) -> float:
+def _known(point: ConfirmablePoint) -> float:
     return point.known
 
 
-def _size(point: Point) -> float:
-    return point.size
+def _size(point: ConfirmablePoint) -> float:
+    return point.parameters

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from spaces.pareto.point import Point
 from spaces.spec.metrics import Mode
 from spaces.trials.row_values import RowValues, average, paired_error
 
@@ -15,28 +16,14 @@ LEVEL = 0.95
 """Probability with which two points that are said to be apart are."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A trial that is trained again.
-
-    `quality`: what it came to in the search, on the seed by which it was found. `on_front`: it is there for its place
-    on the front, not for being near it.
-    """
-
-    trial: str
-    parameters: int
-    quality: float
-    on_front: bool
-
-
 def near_front(
-    trials: Sequence[Candidate],
-    points: Sequence[Candidate],
+    trials: Sequence[Point],
+    points: Sequence[Point],
     most: int,
     *,
     mode: Mode,
-    noise: Callable[[Candidate, Candidate], float],
-) -> list[Candidate]:
+    noise: Callable[[Point, Point], float],
+) -> list[Point]:
     """At most `most` of the `trials` that are no points but may be as good as one: the lucky are not always the best.
 
     `points`: the whole front. A trial is near when its quality is behind that of the best point of at most as many
@@ -44,7 +31,7 @@ def near_front(
     """
     sign = 1.0 if mode == "max" else -1.0
     taken = {point.trial for point in points}
-    behind: list[tuple[float, Candidate]] = []
+    behind: list[tuple[float, Point]] = []
     for one in trials:
         rivals = [point for point in points if point.parameters <= one.parameters]
         if one.trial in taken or not rivals:
@@ -170,8 +157,8 @@ def contested(sizes: Mapping[str, int], scores: Mapping[str, Sequence[float]], m
 
 
 def next_round(
-    points: Sequence[Candidate],
-    near: Sequence[Candidate],
+    points: Sequence[Point],
+    near: Sequence[Point],
     scores: Mapping[str, Sequence[float]],
     left: int,
     *,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spaces.count import Count
 from spaces.methods.base.method import Configuration
+from spaces.model.budget import Count
 
 
 def signature(method: str, settings: Mapping[str, Any]) -> str:

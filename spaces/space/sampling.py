@@ -10,12 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spaces.count import Count
 from spaces.errors import RequestError
 from spaces.methods.base.knobs import Choice, Knob, Range, Suggester, parse_knob
 from spaces.methods.base.method import AnyMethod, Configuration, Unfit
 from spaces.methods.registry import method as method_named
-from spaces.model.budget import Budget
+from spaces.model.budget import Budget, Count
 from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory, depth
 from spaces.space.proposal import Proposal, Rejected
 from spaces.spec.error_messages import explain

@@ -39,7 +39,10 @@ def check_plain(values: Any) -> None:
 
 
 def shortened(message: str, most: int = 1_000) -> str:
-    """A message on one line, without most of a long value that it quotes; its end says what is allowed."""
+    """Return a message on one line, without most of a long value that it quotes.
+
+    Unlike `one_line` it keeps the end, which says what is allowed.
+    """
     line = " ".join(message.split())
     return line if len(line) <= most else f"{line[: most // 2]} … {line[-most // 4 :]}"
 

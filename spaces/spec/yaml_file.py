@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 
 
 class _OnceEach(yaml.SafeLoader):
@@ -40,8 +40,8 @@ def read_yaml(path: Path) -> Any:
     except UnicodeDecodeError:
         raise RequestError(f"{path}: is no text in UTF-8; {allowed}") from None
     except yaml.MarkedYAMLError as error:
-        mark, problem = error.problem_mark, " ".join(str(error.problem).split())
+        mark, problem = error.problem_mark, one_line(error.problem)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         raise RequestError(f"{path}: not YAML ({where}{problem}); {allowed}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2026-99-99 is a ValueError
-        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())}); {allowed}") from None
+        raise RequestError(f"{path}: not YAML ({one_line(error)}); {allowed}") from None

@@ -11,7 +11,6 @@ Ray head was killed; what they still write is refused, so that they do not distu
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from spaces.errors import WorkError
+from spaces.files.atomic_file import replacing, write_durably
 from spaces.trials.records import Kind, Progress, Rung, TrialPlan, TrialResult
 
 R = TypeVar("R", bound=BaseModel)
@@ -29,34 +29,6 @@ DRIVER = "driver"
 
 class Superseded(RuntimeError):
     """Another driver has taken the search up: what was to be written is its matter now."""
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one move that survives a crash of the machine.
-
-    The folder must be there: one that is made in the place of a storage that is away would take what is lost with it.
-
-    Raises:
-        OSError: naming `path`, when it cannot be written, as on a full disk; it is as it was then.
-    """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @dataclass(frozen=True)
@@ -140,9 +112,8 @@ class TrialFolder:
     def write_progress(self, progress: Progress) -> None:
         """Replace what is known of how far the training is, without waiting for the disk."""
         self._check_driver()
-        temporary = self._progress.with_suffix(".tmp")
-        temporary.write_text(progress.model_dump_json(), encoding="utf-8")
-        os.replace(temporary, self._progress)
+        with replacing(self._progress, draft=self._progress.with_suffix(".tmp"), durable=False) as file:
+            file.write(progress.model_dump_json().encode())
 
     def forget_progress(self) -> None:
         """Nothing is known of how far the training is."""

@@ -9,6 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 State = Literal["running", "finished", "stopped", "failed"]
 Kind = Literal["trial", "reference", "confirmation"]
 
+REDUCTION_FACTOR = 3
+"""Between the steps of two neighbouring rungs."""
+
+
+def rung_steps(max_steps: int, rungs: int) -> tuple[int, ...]:
+    """`rungs` steps, each three times the one before, ending at `max_steps`; fewer where steps would fall together."""
+    steps = {max(1, round(max_steps / REDUCTION_FACTOR**power)) for power in range(rungs)}
+    return tuple(sorted(steps))
+
 
 class Rung(BaseModel):
     """One evaluation on the validation split."""

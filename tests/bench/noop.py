@@ -34,13 +34,12 @@ from search.driver.recorder import Recorder
 from search.ray_cluster.connect import start_here
 from search.suggest.searcher import PlannedSearch
 from search.suggest.study import open_study
-from spaces.model.budget import resolve_budget
-from spaces.rungs import rung_steps
 from spaces.space.proposal import signature
 from spaces.space.search_space import Space
+from spaces.spec.budget import resolve_budget
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
-from spaces.trials.records import Rung, TrialResult
+from spaces.trials.records import Rung, TrialResult, rung_steps
 from tracking.queries import front_document
 from tracking.writing.search_writer import SearchWriter
 from trainables.data.encoded_split import EncodedSplit

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from spaces.methods.registry import method, methods
-from spaces.model.budget import resolve_budget
-from spaces.rungs import rung_steps
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
 from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.spec.budget import resolve_budget
 from spaces.spec.sections import BudgetSection
+from spaces.trials.records import rung_steps
 from tests.bench.replay.table import HEAD, TABLE
 from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
 

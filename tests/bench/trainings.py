@@ -23,8 +23,8 @@ from search.demo.word_order import write_word_order
 from spaces.methods.base.method import Configuration
 from spaces.methods.registry import configuration, method
 from spaces.model.inventory import Inventory
-from spaces.rungs import rung_steps
 from spaces.spec.spec import SearchSpec
+from spaces.trials.records import rung_steps
 from tests.bench.replay.table import HEAD
 from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of, meta_model

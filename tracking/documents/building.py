@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from spaces.pareto.answers import Answer, Point, above, head_level, trusted_answer
+from spaces.pareto.answers import Answer, ConfirmablePoint, above, head_level, trusted_answer
 from spaces.pareto.front import front, hypervolume
 from spaces.pareto.significance import Score, Spread, error_of_difference, ties, told_apart
 from spaces.spec.metrics import Mode
@@ -147,11 +147,11 @@ def smallest_answer(search: SearchRow, rows: Sequence[TrialRow]) -> int | None:
     """The fewest parameters within which there is a best trial; None where no trial beats the head alone."""
     points = [_contender(row, "trainable") for row in _trials(rows) if row.quality is not None]
     able = above(points, lambda point: point.known, _level_of_the_head(search, rows), search.facts.mode)
-    return min((point.size for point in able), default=None)
+    return min((point.parameters for point in able), default=None)
 
 
-def _contender(row: TrialRow, axis: Axis) -> Point:
-    return Point(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
+def _contender(row: TrialRow, axis: Axis) -> ConfirmablePoint:
+    return ConfirmablePoint(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
 
 
 def _clearly_better(once: TrialRow, confirmed: TrialRow, mode: Mode) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from spaces.methods.settings import shown_settings
 from spaces.pareto.significance import LEVEL
+from spaces.space.settings_text import shown_settings
 from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.reports.figure import SHARES, number
 from tracking.reports.widths import Fitting

@@ -13,9 +13,8 @@ from safetensors import safe_open
 from transformers import AutoTokenizer, PreTrainedConfig
 from transformers.utils import cached_file, find_adapter_config_file
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 from spaces.spec.sections import ModelSection
-from trainables.data.messages import one_line
 
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _TYPES = {"F64", "F32", "F16", "BF16"}

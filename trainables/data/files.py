@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 from trainables.data.content import Content, decoded, distinct
 from trainables.data.delimited import read_delimited, read_header
-from trainables.data.messages import one_line
 
 R = TypeVar("R")
 

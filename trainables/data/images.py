@@ -13,11 +13,11 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor
 
+from spaces.errors import one_line
 from spaces.spec.spec import SearchSpec
 from trainables.allowed_folders import Outside, open_inside
 from trainables.base_model.model_files import reading, source_of
 from trainables.data.encoded_split import Array, EncodedImages
-from trainables.data.messages import one_line
 from trainables.data.tables import Column, Table
 
 

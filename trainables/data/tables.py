@@ -11,12 +11,11 @@ from typing import Any
 
 import pyarrow as arrow
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 from spaces.spec.sections import HubSource, Source
 from trainables.data.content import Content
 from trainables.data.data_set_files import own_files
 from trainables.data.files import read_file
-from trainables.data.messages import one_line
 
 Column = tuple[str, str]
 """A field of the spec and the column that it names, such as ("data.label", "label")."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from spaces.methods._spectral import FourierFtConfiguration, WaveFtConfiguration
 from spaces.methods.base.layer_method import Layers
+from spaces.methods.fourierft import FourierFtConfiguration
+from spaces.methods.waveft import WaveFtConfiguration
 from trainables.tuners.peft_method import LayerAdapter, transposed
 
 C = TypeVar("C", FourierFtConfiguration, WaveFtConfiguration)

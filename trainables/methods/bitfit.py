@@ -10,8 +10,8 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 
-from spaces.methods import _own_parameters as methods
-from spaces.methods._own_parameters import BitFitConfiguration
+from spaces.methods import bitfit as space
+from spaces.methods.bitfit import BitFitConfiguration
 from spaces.model.inventory import Inventory
 from trainables.methods._own_parameters import owners
 from trainables.tuners.adapter import Adapter
@@ -86,7 +86,7 @@ class BitFit(Adapter[BitFitConfiguration]):
 
     def peft_config(self, configuration: BitFitConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """Target the modules that hold the biases, by their full names."""
-        return BitFitConfig(target_modules=owners(methods.BitFit(), configuration, inventory))
+        return BitFitConfig(target_modules=owners(space.BitFit(), configuration, inventory))
 
 
 ADAPTERS = (BitFit(),)

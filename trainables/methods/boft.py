@@ -7,8 +7,8 @@ from typing import Any
 from peft import BOFTConfig
 from peft.tuners.boft import layer as boft
 
-from spaces.methods._orthogonal import BoftConfiguration
 from spaces.methods.base.layer_method import Layers
+from spaces.methods.boft import BoftConfiguration
 from trainables.tuners.peft_method import LayerAdapter
 
 # With one butterfly factor the CUDA kernel saves nothing, and PEFT would try to compile it at every layer.

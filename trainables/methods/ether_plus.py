@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peft import PeftConfig
 
-from spaces.methods.ether import EtherPlusConfiguration
+from spaces.methods.ether_plus import EtherPlusConfiguration
 from spaces.model.inventory import Inventory
 from trainables.methods._reflections import EtherConfig
 from trainables.tuners.low_rank import LowRankAdapter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peft import FourierFTConfig
 
-from spaces.methods._spectral import FourierFtConfiguration
+from spaces.methods.fourierft import FourierFtConfiguration
 from trainables.methods._spectral import Spectral
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from peft import HRAConfig
 
-from spaces.methods._orthogonal import HraConfiguration
 from spaces.methods.base.layer_method import Layers
+from spaces.methods.hra import HraConfiguration
 from trainables.tuners.peft_method import LayerAdapter
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from peft import LNTuningConfig, PeftConfig
 
-from spaces.methods import _own_parameters as methods
-from spaces.methods._own_parameters import LnTuningConfiguration
+from spaces.methods import ln_tuning as space
+from spaces.methods.ln_tuning import LnTuningConfiguration
 from spaces.model.inventory import Inventory
 from trainables.methods._own_parameters import owners
 from trainables.tuners.adapter import Adapter
@@ -18,7 +18,7 @@ class LnTuning(Adapter[LnTuningConfiguration]):
 
     def peft_config(self, configuration: LnTuningConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """Target the normalisations by their full names."""
-        return LNTuningConfig(target_modules=owners(methods.LnTuning(), configuration, inventory))
+        return LNTuningConfig(target_modules=owners(space.LnTuning(), configuration, inventory))
 
 
 ADAPTERS = (LnTuning(),)

@@ -7,7 +7,7 @@ from typing import Any
 from peft import LoKrConfig
 
 from spaces.methods.base.layer_method import Layers
-from spaces.methods.loha import LokrConfiguration
+from spaces.methods.lokr import LokrConfiguration
 from trainables.tuners.peft_method import LayerAdapter
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from peft import OFTConfig
 
-from spaces.methods._orthogonal import OftConfiguration
 from spaces.methods.base.layer_method import Layers
+from spaces.methods.oft import OftConfiguration
 from trainables.tuners.peft_method import LayerAdapter
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peft import PeftConfig, PrefixTuningConfig
 
-from spaces.methods._virtual_tokens import PrefixTuningConfiguration, key_features
+from spaces.methods.prefix_tuning import PrefixTuningConfiguration, key_features
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peft import PeftConfig, PromptTuningConfig, PromptTuningInit
 
-from spaces.methods._virtual_tokens import PromptTuningConfiguration
+from spaces.methods.prompt_tuning import PromptTuningConfiguration
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter
 

@@ -7,7 +7,7 @@ from typing import Any
 from peft import RandLoraConfig
 
 from spaces.methods.base.layer_method import Layers
-from spaces.methods.vera import RandLoraConfiguration
+from spaces.methods.randlora import RandLoraConfiguration
 from trainables.tuners.peft_method import LayerAdapter, transposed
 
 

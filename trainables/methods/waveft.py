@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peft import WaveFTConfig
 
-from spaces.methods._spectral import WaveFtConfiguration
+from spaces.methods.waveft import WaveFtConfiguration
 from trainables.methods._spectral import Spectral
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +15,7 @@ from accelerate import Accelerator
 from peft import PeftModel
 from transformers import get_scheduler
 
+from spaces.files.atomic_file import replacing
 from spaces.spec.sections import Task, TrainingSection
 from trainables.data.batches import Indices, batches, evaluation_batches, first_visits
 from trainables.data.encoded_split import EncodedSplit
@@ -219,12 +219,8 @@ class Training:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
+        with replacing(path, draft=path.with_suffix(".tmp")) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
 
     def load(self, path: Path) -> None:
         """Take up a training where `save` left it.

@@ -16,12 +16,11 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 from trainables.base_model.config import model_class
 from trainables.base_model.storageless import Storageless, without_storage
 from trainables.base_model.weights import BaseWeights, build
 from trainables.data.encoded_split import EncodedSplit, EncodedTokens, Indices
-from trainables.data.messages import one_line
 
 _MOST_TOKENS = 4096
 """Of a row: attention masks are real, and have the square of it. Positions beyond are known by their number."""

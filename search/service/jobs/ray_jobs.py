@@ -20,8 +20,7 @@ from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from search.processes import last_complaint
-from spaces.errors import WorkError
-from tracking.mlflow_store.client import one_line
+from spaces.errors import WorkError, one_line
 
 ANSWER_SECONDS = 10.0
 PREFIX = "paretune-"

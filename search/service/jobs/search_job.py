@@ -22,10 +22,10 @@ from search.service.settings import Settings, job_settings
 from search.storage import search_folder
 from search.storage.checks import check_storage
 from search.terminal import console
-from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
+from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError, one_line
 from spaces.spec.sections import NAME
 from spaces.spec.spec import SearchSpec, dump_spec
-from tracking.mlflow_store.client import one_line, reading
+from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import Request, find_requests
 from tracking.mlflow_store.runs import scan_searches
 from tracking.writing.outbox_file import Spool

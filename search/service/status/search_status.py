@@ -14,10 +14,10 @@ from search.service.dispatch.schedule import Standing, left_alone, standings
 from search.service.jobs.ray_jobs import Job, Jobs
 from search.service.settings import Settings
 from search.service.status.building import status_of, unreadable, with_trials
-from spaces.errors import Unknown, WorkError
+from spaces.errors import Unknown, WorkError, one_line
 from spaces.trials.records import State
 from tracking.documents.building import build_front
-from tracking.mlflow_store.client import one_line, reading
+from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import Request, find_requests
 from tracking.mlflow_store.runs import SearchRow, deleted_search, find_search, read_trials, scan_searches
 

@@ -8,11 +8,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from spaces.count import Count
-from spaces.fitting import fit_place
-from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.methods.base.method import Configuration, Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory, LinearLayer
 
+C = TypeVar("C", bound=Configuration)
 P = TypeVar("P", bound=PlacedConfiguration)
 Layers = Sequence[LinearLayer]
 
@@ -113,3 +113,32 @@ def common_divisors(sides: Iterable[int]) -> list[int]:
     """The divisors of all `sides`, ascending."""
     greatest = math.gcd(*sides)
     return [one for one in range(1, greatest + 1) if greatest % one == 0]
+
+
+def fit_place(method: Method[C], configuration: C, inventory: Inventory, allowance: int) -> C:
+    """Keep as many of the last blocks as the allowance pays for; `layers: one` where not even one block fits.
+
+    `configuration` has a field `layers`, and trains no more with fewer of them.
+
+    Raises:
+        Unfit: when not even a single place fits, or the method has no place on the model.
+    """
+    if method.count(configuration, inventory).trainable_parameters <= allowance:
+        return configuration
+    fitted = None
+    for blocks in range(1, inventory.blocks + 1):
+        trial = configuration.model_copy(update={"layers": blocks})
+        try:
+            size = method.count(trial, inventory).trainable_parameters
+        except Unfit:  # nothing to adapt in the last blocks
+            continue
+        if size > allowance:
+            break
+        fitted = trial
+    if fitted is not None:
+        return fitted
+    single = configuration.model_copy(update={"layers": "one"})
+    smallest = method.count(single, inventory).trainable_parameters
+    if smallest > allowance:
+        raise Unfit(f"the smallest {method.name} here trains {smallest:,} parameters", smallest=smallest)
+    return single

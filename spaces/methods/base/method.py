@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from spaces.count import Count, LayerCount
 from spaces.methods.base.knobs import Knob, Value
+from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import Inventory, LayerRange, LinearLayer, Targets, select
 
 

@@ -25,10 +25,9 @@ from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import
 )
 
 from search.suggest.searcher import plan_of
-from spaces.rungs import REDUCTION_FACTOR, rung_steps
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.suggesters import RandomDraw
-from spaces.trials.records import Rung, TrialPlan, TrialResult
+from spaces.trials.records import REDUCTION_FACTOR, Rung, TrialPlan, TrialResult, rung_steps
 from tests.bench.replay.settings import Policy, Setting
 from tests.bench.replay.simulation import Agent
 

@@ -45,6 +45,11 @@ def placed(name: str, places: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", methods())
+def test_a_method_is_defined_in_the_file_of_its_name(name: str) -> None:
+    assert type(method(name)).__module__ == f"spaces.methods.{name.replace('-', '_')}"
+
+
+@pytest.mark.parametrize("name", methods())
 @given(inventory=inventories(), places=PLACES, allowance=st.integers(0, 3000))
 @settings(max_examples=150, deadline=None)
 def test_a_fit_is_within_its_allowance_or_says_the_least_that_would_be(

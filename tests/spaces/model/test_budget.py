@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.count import Count
 from spaces.errors import RequestError
-from spaces.model.budget import Budget, resolve_budget
+from spaces.model.budget import Budget, Count
+from spaces.spec.budget import resolve_budget
 from spaces.spec.sections import BudgetSection
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import yaml
 
 from spaces.methods.registry import configuration, method, methods
-from spaces.model.budget import resolve_budget
 from spaces.model.inventory import Inventory
 from spaces.model_card.card import Card
 from spaces.space.search_space import Space
 from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.spec.budget import resolve_budget
 from spaces.spec.spec import SearchSpec, parse_spec
 from tests.spaces.cards import card_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spaces.methods.registry import configuration, methods
-from spaces.methods.settings import settings_text, shown_settings
+from spaces.space.settings_text import settings_text, shown_settings
 
 
 def test_a_default_shows_its_place_its_size_and_its_learning_rate_alone() -> None:
