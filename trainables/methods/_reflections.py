@@ -20,7 +20,7 @@ REFLECTION, RELAXED = (-2.0,), (-1.0, 1.0)
 
 @dataclass
 class EtherConfig(LinearConfig):
-    """W H, H W or H W H′, with H and H′ block-diagonal of reflections, relaxed ones if `relaxed`."""
+    """W H, H W or H W H′ with block-diagonal H and H′ of reflections, or of relaxed ones if `relaxed`."""
 
     side: Literal["input", "output", "both"] = field(default="input", metadata={"help": "Features that are turned."})
     blocks: int = field(default=1, metadata={"help": "Reflections on the diagonal; divides the sides they act on."})
@@ -28,7 +28,7 @@ class EtherConfig(LinearConfig):
 
 
 class EtherLayer(TransformedLayer, LowRankLayer):
-    """A linear layer with vectors of (1 or 2, in, out or in + out), those of the input first. The bias stays."""
+    """A linear layer with vectors of (1 or 2, in, out or in + out), the input's first. The bias does not change."""
 
     adapter_layer_names = ("ether_vectors",)
     other_param_names = ("ether_config",)
@@ -56,7 +56,7 @@ class EtherLayer(TransformedLayer, LowRankLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def output(self, adapter_name: str, x: Tensor) -> Tensor:
-        """The activations are turned, never the weight."""
+        """Reflect the activations, never the weight."""
         into, out = self._units(adapter_name)
         if into is not None:
             x = x + _turn(x, into).to(x.dtype)
@@ -67,7 +67,7 @@ class EtherLayer(TransformedLayer, LowRankLayer):
         return result + _turn(result if bias is None else result - bias, out).to(result.dtype)
 
     def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
-        """ΔW = B A: of rank `blocks` a side, twice that when relaxed."""
+        """Return the factors of ΔW, of rank `blocks` for each side, and twice that when relaxed."""
         weight = self.pretrained("weight").detach().float()
         weight = weight.T if self.transposed else weight
         into, out = self._units(adapter)
@@ -82,12 +82,12 @@ class EtherLayer(TransformedLayer, LowRankLayer):
         return torch.cat(a), torch.cat(b, dim=1)
 
     def _widths(self, config: EtherConfig) -> list[int]:
-        """Lengths of the vectors, the input's first."""
+        """Return the lengths of the vectors, the input's first."""
         kept = {"input": self.in_features, "output": self.out_features}
         return [width for side, width in kept.items() if config.side in (side, "both")]
 
     def _units(self, adapter: str) -> tuple[Tensor | None, Tensor | None]:
-        """Unit vectors of the input and of the output, each (vectors, blocks, width of a block)."""
+        """Return the unit vectors of the input and of the output, each (vectors, blocks, width of a block), or None."""
         config, vectors = self.ether_config[adapter], self.ether_vectors[adapter]
         parts = iter(vectors.split(self._widths(config), dim=1))
         return tuple(  # type: ignore[return-value]
@@ -101,7 +101,7 @@ def _scales(units: Tensor) -> tuple[float, ...]:
 
 
 def _turn(x: Tensor, units: Tensor) -> Tensor:
-    """(H − I) x for x of shape (…, width)."""
+    """Return (H − I) x for x of shape (…, width)."""
     parts = x.reshape(*x.shape[:-1], *units.shape[1:])
     turned = torch.zeros_like(parts, dtype=units.dtype)
     for unit, scale in zip(units, _scales(units), strict=True):
@@ -110,14 +110,18 @@ def _turn(x: Tensor, units: Tensor) -> Tensor:
 
 
 def _rows(units: Tensor) -> tuple[Tensor, Tensor]:
-    """The unit vectors in their places, (vectors · blocks, width), and the multiple of each: H − I = rowsᵀ D rows."""
+    """Return the factors of H − I = rowsᵀ D rows.
+
+    Returns:
+        The unit vectors in their places, shape (vectors · blocks, width), and the diagonal of D.
+    """
     rows = torch.cat([diagonal(unit.unsqueeze(1)) for unit in units.detach().float()])
     return rows, torch.tensor(_scales(units), device=rows.device).repeat_interleave(units.shape[1])
 
 
 @tuner("ether", EtherConfig)
 class EtherModel(LinearTuner):
-    """Adapts the targets; PyTorch's generator decides the vectors."""
+    """The tuner of ETHER and ETHER+; PyTorch's generator draws the vectors."""
 
     prefix = "ether_"
     tuner_layer_cls = EtherLayer

@@ -25,7 +25,7 @@ class BitFitConfig(LinearConfig):
 
 
 class BiasLayer(RestorableModule):
-    """A module that adds its bias last, and float32 changes of this bias. The bias itself is never written."""
+    """A module that adds its bias last, with float32 changes of this bias. The bias itself is never written."""
 
     adapter_layer_names = ("bitfit_delta",)
     other_param_names = ()
@@ -35,7 +35,7 @@ class BiasLayer(RestorableModule):
         self.bitfit_delta = nn.ParameterDict()
 
     def update_layer(self, adapter_name: str, config: BitFitConfig, **kwargs: Any) -> None:
-        """Add an adapter that changes nothing yet."""
+        """Add an adapter that starts at no change."""
         bias = self.pretrained("bias")
         self.bitfit_delta[adapter_name] = nn.Parameter(torch.zeros(len(bias), device=bias.device))
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
@@ -73,7 +73,7 @@ class BiasLayer(RestorableModule):
 
 @tuner("bitfit", BitFitConfig)
 class BitFitModel(Tuner):
-    """Puts a `BiasLayer` around every target."""
+    """The tuner of BitFit: puts a `BiasLayer` around every target."""
 
     prefix = "bitfit_"
     tuner_layer_cls = BiasLayer

@@ -24,11 +24,16 @@ _known: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 @torch.no_grad()
 def leading(weight: Tensor, rank: int, transposed: bool = False) -> tuple[Tensor, Tensor]:
-    """Uᵣ of shape (out, rank) and Σᵣ Vᵣᵀ of shape (rank, in), float32; `transposed`: `weight` is (in, out).
+    """Return the leading singular vectors of a weight: Uᵣ of (out, rank) and Σᵣ Vᵣᵀ of (rank, in), float32.
 
-    In float64, so that rounding, which differs between machines, does not turn close singular vectors into each other.
-    The signs are those of positive products with one fixed vector. A result is kept as long as its weight, which nobody
-    may write to.
+    Computed in float64, so that rounding, which differs between machines, does not turn close singular vectors into
+    each other. The signs are those of positive products with one fixed vector. The result is cached as long as the
+    weight exists, which must not be written meanwhile.
+
+    Args:
+        weight: W, shape (out, in), or (in, out) if `transposed`.
+        rank: r.
+        transposed: how the weight is stored.
 
     Raises:
         ValueError: when the weight has fewer singular vectors.
@@ -47,15 +52,19 @@ def leading(weight: Tensor, rank: int, transposed: bool = False) -> tuple[Tensor
 
 
 def fingerprint(left: Tensor, right: Tensor) -> Tensor:
-    """A number for each pair of vectors in `left` (rows, rank) and `right` (rank, columns) by which it is recognised.
+    """Return a number for each pair of vectors, by which it is recognised, shape (rank,), int32, in thousandths.
 
-    Depends on directions alone; int32, in thousandths. Those of the same weight differ by at most 1.
+    It depends on directions alone. Numbers of the same weight differ by at most 1.
+
+    Args:
+        left: shape (rows, rank).
+        right: shape (rank, columns).
     """
     return ((_marks(left.T) + _marks(right)) * 1000).round().int()
 
 
 def _marks(vectors: Tensor) -> Tensor:
-    """Products of the directions of `vectors` (rank, length) with (cos 1, cos 2, …), float64."""
+    """Return the products of the directions of `vectors` (rank, length) with (cos 1, cos 2, …), float64."""
     fixed = torch.arange(1, vectors.shape[1] + 1, dtype=torch.float64, device=vectors.device).cos()
     return normalize(vectors.double(), dim=1) @ fixed
 
@@ -70,7 +79,7 @@ class LoraXsConfig(LinearConfig):
 
 
 class LoraXsLayer(LowRankLayer):
-    """A linear layer with R of (rank, rank), and A of (rank, in) and B of (out, rank) from its weight."""
+    """A linear layer with a trained R of (rank, rank), and A of (rank, in) and B of (out, rank) from its weight."""
 
     adapter_layer_names = ("lora_xs_R",)
     other_param_names = ("lora_xs_A", "lora_xs_B", "lora_xs_scaling", "lora_xs_dropout")
@@ -98,27 +107,27 @@ class LoraXsLayer(LowRankLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def fingerprint(self, adapter_name: str) -> Tensor:
-        """What tells the singular vectors from others, shape (rank,)."""
+        """Return numbers that tell these singular vectors from others, shape (rank,)."""
         return fingerprint(self.lora_xs_B[adapter_name], self.lora_xs_A[adapter_name])
 
     def update(self, adapter_name: str, x: Tensor) -> Tensor:
-        """ΔW x through the rank."""
+        """Return ΔW x, computed through the rank."""
         a, b, r = self.lora_xs_A[adapter_name], self.lora_xs_B[adapter_name], self.lora_xs_R[adapter_name]
         inner: Tensor = self.lora_xs_dropout[adapter_name](x).to(r.dtype) @ a.T @ r.T
         update: Tensor = inner @ b.T * self.lora_xs_scaling[adapter_name]
         return update
 
     def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
-        """A, and scaling · B R."""
+        """Return A, and scaling · B R."""
         r = self.lora_xs_R[adapter].detach().float()
         return self.lora_xs_A[adapter].clone(), self.lora_xs_B[adapter] @ r * self.lora_xs_scaling[adapter]
 
 
 @tuner("lora_xs", LoraXsConfig)
 class LoraXsModel(LinearTuner):
-    """Ships R with a fingerprint of A and B, which are computed again from the base.
+    """The tuner of LoRA-XS. It ships R with a fingerprint of A and B, which are computed again from the base.
 
-    They come out differently when the base is another one, or is loaded in another type than in training.
+    They differ when the base is another one, or is loaded in another type than in training.
     """
 
     prefix = "lora_xs_"

@@ -28,7 +28,7 @@ class LortaConfig(LinearConfig):
 
 
 class LortaLayer(TiedLayer, LowRankLayer):
-    """A linear layer with A of (out, rank), B of (rank, in / heads) and C, all shared with other layers."""
+    """A linear layer with A of (out, rank), B of (rank, in / heads) and C, all tied to those of other layers."""
 
     adapter_layer_names = ("lorta_A", "lorta_B", "lorta_heads", "lorta_kind", "lorta_block")
     other_param_names = ("lorta_scaling", "lorta_dropout")
@@ -46,7 +46,7 @@ class LortaLayer(TiedLayer, LowRankLayer):
         Args:
             adapter_name: its name.
             config: its settings.
-            kwargs: the `store` of shared parameters, and the `kind` and the `block` of this layer.
+            kwargs: the `store` of tied parameters, and the `kind` and the `block` of this layer.
 
         Raises:
             ValueError: when the heads do not divide the input features.
@@ -72,32 +72,32 @@ class LortaLayer(TiedLayer, LowRankLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def update(self, adapter_name: str, x: Tensor) -> Tensor:
-        """ΔW x, through the rank."""
+        """Return ΔW x, computed through the rank."""
         a, b, heads, weights = self._factors(adapter_name)
         parts = self.lorta_dropout[adapter_name](x).to(a.dtype).unflatten(-1, (len(heads), -1))
         inner = torch.einsum("...hd,rd,hr->...r", parts, b, heads)
         return (inner * weights) @ a.T
 
     def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
-        """ΔW = B A of the rank, the heads side by side in A."""
+        """Return the factors of ΔW, with the heads side by side in A."""
         a, b, heads, weights = (one.detach().float() for one in self._factors(adapter))
         return (heads.T.unsqueeze(2) * b.unsqueeze(1)).flatten(1), a * weights
 
     def _factors(self, adapter: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A, B, C_head, and scaling · C_kind ⊙ C_block."""
+        """Return A, B, C_head, and scaling · C_kind ⊙ C_block."""
         a, b, heads, kind, block = (getattr(self, name)[adapter] for name in self.adapter_layer_names)
         return a, b, heads, kind * block * self.lorta_scaling[adapter]
 
 
 @tuner("lorta", LortaConfig)
 class LortaModel(TiedTuner):
-    """Adapts the targets, which know each other by their kind and their block."""
+    """The tuner of LoRTA. Layers of one kind or one block tie their parameters."""
 
     prefix = "lorta_"
     tuner_layer_cls = LortaLayer
 
     def layer_arguments(self, name: str) -> dict[str, Any]:
-        """Kind and block of a layer, from its name."""
+        """Return the kind and the block of a layer, which follow from its name."""
         block = block_of(name)
         kind = kind_of(name.removeprefix(f"{block}."), name, self.get_model_config(self.model)["model_type"])
         return {"store": self._store, "kind": kind, "block": block}

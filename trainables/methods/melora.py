@@ -56,28 +56,28 @@ class MeLoraLayer(LowRankLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def update(self, adapter_name: str, x: Tensor) -> Tensor:
-        """ΔW x, each group for itself."""
+        """Return ΔW x, each group by itself."""
         a, b = self.melora_A[adapter_name], self.melora_B[adapter_name]
         parts = self.melora_dropout[adapter_name](x).to(a.dtype).unflatten(-1, (len(a), -1))
         update = torch.einsum("...gi,gri,gor->...go", parts, a, b)
         return update.flatten(-2) * self.melora_scaling[adapter_name]
 
     def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
-        """ΔW = B A of rank groups · rank."""
+        """Return the factors of ΔW, of rank groups · rank."""
         a, b = (diagonal(parts[adapter].detach().float()) for parts in (self.melora_A, self.melora_B))
         return a, b * self.melora_scaling[adapter]
 
 
 @tuner("melora", MeLoraConfig)
 class MeLoraModel(LinearTuner):
-    """Adapts the targets; PyTorch's generator decides A."""
+    """The tuner of MELoRA; PyTorch's generator draws A."""
 
     prefix = "melora_"
     tuner_layer_cls = MeLoraLayer
 
 
 class MeLora(LowRankAdapter[MeLoraConfiguration]):
-    """An ensemble of small updates; LoRA of rank groups · rank computes the same."""
+    """An ensemble of small updates, which a LoRA of rank groups · rank can hold."""
 
     name = "melora"
     config = MeLoraConfig

@@ -198,7 +198,7 @@ class Tuner(BaseTuner):  # type: ignore[misc]
         self._replace_module(parent, target_name, layer, target)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        """Set the new module: PEFT's own method also copies `child.weight`, which a module such as a whole head lacks."""
+        """Set the new module. PEFT's own method also copies `child.weight`, which a module such as a head may lack."""
         setattr(parent, child_name, new_module)
 
 

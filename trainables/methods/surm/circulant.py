@@ -1,4 +1,4 @@
-"""SURM's circulant family as a PEFT tuner; of square blocks, PEFT's C3A (arXiv 2407.19342) computes the same."""
+"""SURM's circulant family as a PEFT tuner. For square blocks PEFT's C3A (arXiv 2407.19342) computes the same."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ class CirculantLayer(SurmLayer):
     ships_product = True
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
-        """Shapes of r₁ and r₂."""
+        """Return the shapes of r₁ and r₂."""
         return circulant_shapes(block)
 
     def spread_of(self, config: Any, shape: Sequence[int]) -> float:
-        """1 beside a weight and 0.02 behind it, as in the authors' code."""
+        """Return 1 beside a weight and 0.02 behind it, as in the authors' code."""
         return 1.0 if config.placement == "lora" else 0.02
 
     def matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """C x in O(N log N)."""
+        """Return C x, in O(N log N)."""
         return matvec(kernels[0], x, block.height)
 
     def grid_matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """In the frequency domain, with no matrix in memory."""
+        """Multiply in the frequency domain, with no matrix in memory."""
         return grid_matvec(kernels[0], x)
 
     def matrices(self, kernels: Kernels, block: Grid) -> Tensor:
-        """The circulants' upper left parts."""
+        """Return the circulants' upper left parts."""
         return dense(kernels[0], block.height, block.width)
 
     def gather(self, kernels: Kernels, block: Grid) -> Gather | None:
-        """By two transforms instead of a product of matrices."""
+        """Return a gradient by two transforms in place of a product of matrices; None for a grid of blocks."""
         if block.down * block.across > 1:
             return None
         order = kernels[0].shape[-1]
@@ -60,7 +60,7 @@ class CirculantLayer(SurmLayer):
 
 @tuner("surm_circulant", CirculantConfig)
 class CirculantModel(SurmModel):
-    """Ships r₁ ⊙ r₂ alone."""
+    """The tuner of the circulant family. It ships only the product r₁ ⊙ r₂."""
 
     tuner_layer_cls = CirculantLayer
 
@@ -72,7 +72,7 @@ class Circulant(SurmAdapter[CirculantConfiguration]):
     config = CirculantConfig
 
     def stock_form(self, layers: dict[str, SurmLayer], adapter: str) -> tuple[PeftConfig, dict[str, Tensor]]:
-        """C3A correlates where a circulant convolves, and divides by the number of inputs."""
+        """Return C3A's form. C3A correlates where a circulant convolves, and divides by the number of inputs."""
         sizes, tensors = {}, {}
         for name, layer in layers.items():
             block = layer.grid(adapter)

@@ -23,27 +23,27 @@ class LowDisplacementRankConfig(SurmConfig):
 
 
 class LowDisplacementRankLayer(SurmLayer):
-    """G and H, shape (p, q, r, N)."""
+    """Matrices of low displacement rank from G and H, shape (p, q, r, N)."""
 
     prefix = "surm_ldr_"
     spread = 0.02
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
-        """Shapes of G and H."""
+        """Return the shapes of G and H."""
         return displacement_shapes(config.displacement_rank, block)
 
     def matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """W(G, H) x in O(r N log N)."""
+        """Return W(G, H) x, in O(r N log N)."""
         g, h = kernels
         return matvec(g, h, x, block.height)
 
     def matrices(self, kernels: Kernels, block: Grid) -> Tensor:
-        """The upper left parts of W(G, H)."""
+        """Return the upper left parts of W(G, H)."""
         g, h = kernels
         return dense(g, h, block.height, block.width)
 
     def composed(self, kernels: Kernels, block: Grid) -> Tensor:
-        """The circulants times the columns of the skew-circulants, by transforms."""
+        """Multiply the circulants by the columns of the skew-circulants, by transforms."""
         if block.down * block.across > 1:
             return super().composed(kernels, block)
         g, h = (one[0, 0] for one in kernels)
@@ -52,7 +52,7 @@ class LowDisplacementRankLayer(SurmLayer):
 
 @tuner("surm_ldr", LowDisplacementRankConfig)
 class LowDisplacementRankModel(SurmModel):
-    """Ships both factors."""
+    """The tuner of the family of low displacement rank. It ships both factors."""
 
     tuner_layer_cls = LowDisplacementRankLayer
 
