@@ -28,33 +28,34 @@ _CLASSES: Mapping[Task, Any] = {
 
 
 def task_class(task: Task) -> Any:
-    """The transformers class that builds a model with the head of `task`."""
+    """Return the transformers class that builds a model with the head of `task`."""
     return _CLASSES[task]
 
 
 def model_class(config: PreTrainedConfig, task: Task) -> type[PreTrainedModel]:
-    """The class of the architecture that has the head of `task`."""
+    """Return the class of the architecture with the head of `task`."""
     found = task_class(task)._model_mapping[type(config)]
     kind: type[PreTrainedModel] = found[0] if isinstance(found, tuple) else found
     return kind
 
 
 def read_config(model: ModelSection, **settings: Any) -> PreTrainedConfig:
-    """The model's config, with `settings` in place of its own.
+    """Read the model's config, with `settings` in place of its own.
 
     Raises:
-        RequestError: when there is no such model, no safetensors in its folder, an adapter in it, quantised weights,
-            or the task does not suit it.
+        RequestError: when there is no such model, its folder has no safetensors or holds an adapter, its weights are
+            quantised, or the architecture has no head for the task.
     """
     check_folder(model)
     return config_alone(model, **settings)
 
 
 def config_alone(model: ModelSection, **settings: Any) -> PreTrainedConfig:
-    """As `read_config`, whatever else is in the model's folder.
+    """Read the config as `read_config` does, without looking at the rest of the model's folder.
 
     Raises:
-        RequestError: when there is no such config, it is of quantised weights, or the task does not suit it.
+        RequestError: when there is no such config, it is of quantised weights, or the architecture has no head for the
+            task.
     """
     with reading(model, "cannot be read", "a model folder or a hub id"):
         config = AutoConfig.from_pretrained(
@@ -70,7 +71,7 @@ def config_alone(model: ModelSection, **settings: Any) -> PreTrainedConfig:
 
 
 def load_config(model: ModelSection, labels: tuple[str, ...]) -> PreTrainedConfig:
-    """The model's config with the task's labels, and for a head that looks for the last token what is padding.
+    """Read the model's config for a task with these labels, and with the padding token that the texts have.
 
     Raises:
         RequestError: as `read_config` does.
@@ -91,16 +92,16 @@ def load_config(model: ModelSection, labels: tuple[str, ...]) -> PreTrainedConfi
         try:
             tokenizer = read_tokenizer(model, config)
         except RequestError:
-            return config  # said when the texts are to be read
-        tell_padding(model, config, tokenizer.pad_token_id)
+            return config  # reported when the texts are read
+        set_padding(model, config, tokenizer.pad_token_id)
     return config
 
 
-def tell_padding(model: ModelSection, config: PreTrainedConfig, padding: int) -> None:
-    """Let the config of a classifier name the token that texts are padded with: a decoder reads what is before it.
+def set_padding(model: ModelSection, config: PreTrainedConfig, padding: int) -> None:
+    """Set the padding token in a classifier's config, because a decoder's head reads the last token before the padding.
 
-    An encoder is told by its mask; where its config names another token, that may count its positions, as RoBERTa's.
-    A language model reads all tokens.
+    An encoder is told by its mask. If its config names another token, it is left alone: RoBERTa, for example, counts
+    positions from it. A language model reads all tokens.
 
     Raises:
         RequestError: when no model can be made of the config.

@@ -1,4 +1,6 @@
-"""The pretrained base: read once by the driver, shared read-only, and built from the shared arrays by each worker."""
+"""The pretrained base: read once by the driver, put into shared memory, and rebuilt by each worker from the arrays
+there.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ from trainables.base_model.model_files import (
     source_of,
 )
 
-# NumPy has no bfloat16: such tensors travel as their bits.
+# NumPy has no bfloat16: such tensors are stored as their bits.
 _BITS = {torch.bfloat16: torch.int16}
 
 
@@ -35,8 +37,14 @@ _BITS = {torch.bfloat16: torch.int16}
 class BaseWeights:
     """The weights of a task model as arrays that many processes may map, and never write.
 
-    `fresh` names the parameters that the checkpoint does not have; they belong to the task head. `labels` names the
-    classes in the order of the logits. `notes` say what became of a head that the checkpoint has.
+    Attributes:
+        config: the config of the task model.
+        task: the task.
+        arrays: the tensors by name; bfloat16 as its bits.
+        types: the name of each tensor's torch type.
+        fresh: names of the parameters that the checkpoint lacks; they belong to the task head.
+        labels: names of the classes, in the order of the logits.
+        notes: what became of a head that the checkpoint has.
     """
 
     config: PreTrainedConfig
@@ -49,9 +57,9 @@ class BaseWeights:
 
 
 def load_weights(model: ModelSection, config: PreTrainedConfig, labels: tuple[str, ...]) -> BaseWeights:
-    """Read the weights; parameters of the head that the checkpoint lacks get values, replaced by `build` per seed.
+    """Read the weights. Parameters of the head that the checkpoint lacks get values that `initialise_fresh` replaces.
 
-    Rows of a head that the checkpoint has are put in the order of `labels`, by the names that its config gives them.
+    Rows of a head in the checkpoint are put in the order of `labels`, by the names that its config gives them.
 
     Raises:
         RequestError: when the weights cannot be read, or lack parts of the base.
@@ -77,7 +85,9 @@ def load_weights(model: ModelSection, config: PreTrainedConfig, labels: tuple[st
 
 
 def fresh_parameters(model: ModelSection, config: PreTrainedConfig) -> tuple[str, ...]:
-    """Names of the parameters that the checkpoint lacks, without reading a weight; of a hub's, only once it is here.
+    """Return the names of the parameters that the checkpoint lacks, without reading a weight.
+
+    Of a model on the hub they are known only after its download; before it there are none.
 
     Raises:
         RequestError: when the weights cannot be read, or lack parts of the base.
@@ -89,7 +99,7 @@ def fresh_parameters(model: ModelSection, config: PreTrainedConfig) -> tuple[str
 
 
 def own_dtype(model: ModelSection, config: PreTrainedConfig) -> torch.dtype | None:
-    """The type of the checkpoint's weights, without reading one; None for a hub's that is not here."""
+    """Return the type of the checkpoint's weights, without reading one; None before a hub's is downloaded."""
     loaded, _ = _read_without_weights(model, config)
     return None if loaded is None else loaded.dtype
 
@@ -107,7 +117,7 @@ def _read_without_weights(
 
 
 def pretrained(model: ModelSection, config: PreTrainedConfig, **options: Any) -> Any:
-    """Load the task model with `from_pretrained`, from safetensors and without code of the checkpoint's own.
+    """Load the task model with `from_pretrained`, from safetensors, without running code of the checkpoint.
 
     Parameters whose shape differs from the config's, such as a head for other labels, get initial values.
 
@@ -117,7 +127,7 @@ def pretrained(model: ModelSection, config: PreTrainedConfig, **options: Any) ->
         options: further arguments of `from_pretrained`.
 
     Returns:
-        What `from_pretrained` returns: the model, or with `output_loading_info` the model and a report.
+        The result of `from_pretrained`: the model, or with `output_loading_info` the model and a report.
 
     Raises:
         RequestError: when the weights cannot be read.
@@ -137,7 +147,7 @@ def pretrained(model: ModelSection, config: PreTrainedConfig, **options: Any) ->
 def _read(
     model: ModelSection, config: PreTrainedConfig, **more: Any
 ) -> tuple[PreTrainedModel, tuple[str, ...], frozenset[str]]:
-    """The task model, the names of parameters that the checkpoint lacks, and which of these have another shape."""
+    """Return the task model, the parameters that the checkpoint lacks or has in another shape, and the latter alone."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     loaded, report = pretrained(model, config, output_loading_info=True, **more)
@@ -146,7 +156,7 @@ def _read(
 
 
 def build(weights: BaseWeights, device: torch.device, dtype: torch.dtype | None = None) -> PreTrainedModel:
-    """The task model whose parameters are views of the shared arrays (copies only on a GPU or in another type).
+    """Return the task model, whose parameters are views of the arrays, or copies on a GPU and in another type.
 
     No parameter requires a gradient. Nothing may write into them: on the CPU they are shared between processes.
     """
@@ -169,9 +179,9 @@ def build(weights: BaseWeights, device: torch.device, dtype: torch.dtype | None 
 
 
 def training_dtype(weights: BaseWeights, *, bf16: bool) -> torch.dtype | None:
-    """The type in which trainings hold the base; None: as it comes.
+    """Return the type in which trainings hold the base; None leaves it in its own.
 
-    That is float32, or under bfloat16 autocast the base's own, if autocast brings it together with what it computes.
+    It is float32; or under bfloat16 autocast the base's own, if autocast can mix it with what it computes.
     """
     mixes = {"float32", "bfloat16"}
     comes = {name for name in weights.types.values() if getattr(torch, name).is_floating_point}
@@ -186,7 +196,7 @@ def _view(array: npt.NDArray[Any]) -> torch.Tensor:
 
 
 def copy_of(model: PreTrainedModel) -> PreTrainedModel:
-    """A model of its own modules around the same tensors: what one trial may change without touching the next."""
+    """Return a model with its own modules around the same tensors, so that a trial changes nothing for the next."""
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     copied: PreTrainedModel = copy.deepcopy(model, tensors)
     return copied

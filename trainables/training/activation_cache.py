@@ -236,7 +236,7 @@ class FrozenBlocks:
     blocks: tuple[str, ...]
     seed: int
 
-    def standing_in(
+    def substitution(
         self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool
     ) -> Callable[[Indices], AbstractContextManager[None]] | None:
         """What makes kept activations stand in for the blocks, for examples of `groups`; None where they may not."""

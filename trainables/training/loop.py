@@ -25,7 +25,7 @@ from trainables.training.smaller_batches import OutOfMemory, smaller_batches
 from trainables.tuners.adapter import StepHooks
 
 Batch = Mapping[str, torch.Tensor]
-StandingIn = Callable[[Indices], AbstractContextManager[None]]
+Substitution = Callable[[Indices], AbstractContextManager[None]]
 
 
 class TrainingFailed(RuntimeError):
@@ -38,7 +38,7 @@ def warmup_count(training: TrainingSection) -> int:
     return math.ceil(given * training.max_steps) if given < 1 else int(given)
 
 
-def _as_ever(rows: Indices) -> AbstractContextManager[None]:
+def _unchanged(rows: Indices) -> AbstractContextManager[None]:
     return nullcontext()
 
 
@@ -76,7 +76,7 @@ class Training:
         self._settings = settings
         self._seed = seed
         self._frozen = frozen
-        self._above: StandingIn = _as_ever
+        self._above: Substitution = _unchanged
         self._scheduler = get_scheduler(
             settings.lr_scheduler_type,
             optimizer,
@@ -96,7 +96,7 @@ class Training:
         started = time.perf_counter()
         rows = batches(self._split.lengths(), size, seed=self._seed, start_step=self.step)
         if self._frozen is not None:
-            self._above = self._standing_in(self._split, self._visited(size), training=True)
+            self._above = self._substitution(self._split, self._visited(size), training=True)
         while self.step < last:
             value = self._make_step(next(rows))
             if made is not None:
@@ -109,9 +109,9 @@ class Training:
         width = self._settings.per_device_train_batch_size
         return np.split(order, range(width, len(order), width))
 
-    def _standing_in(self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool) -> StandingIn:
-        kept = None if self._frozen is None else self._frozen.standing_in(split, groups, training=training)
-        return kept or _as_ever
+    def _substitution(self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool) -> Substitution:
+        kept = None if self._frozen is None else self._frozen.substitution(split, groups, training=training)
+        return kept or _unchanged
 
     def evaluate(self, split: EncodedSplit) -> Evaluation:
         """Run the model over a split, in evaluation mode.
@@ -131,7 +131,7 @@ class Training:
     def _evaluation(self, split: EncodedSplit, batch_size: int) -> Evaluation:
         evaluation = Evaluation(self._task)
         groups = list(evaluation_batches(split, batch_size))
-        above = self._standing_in(split, groups, training=False)
+        above = self._substitution(split, groups, training=False)
         with torch.inference_mode():
             for rows in groups:
                 batch = self._on_device(split.take(rows))
