@@ -1,4 +1,4 @@
-"""The Ray trainable: one actor keeps the base, the data and the imports, and trains one plan after another."""
+"""The Ray trainable: an actor that keeps the base, the data and the imports, and trains one plan after another."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ from trainables.training.setup import assemble
 
 @dataclass(frozen=True)
 class WorkerInputs:
-    """What every worker of a search needs. Arrays live in the object store, once a node; `test` only in confirm."""
+    """The inputs of every worker of a search.
+
+    The references are to arrays in the object store, which a node holds once. `test` is given only in confirm.
+    """
 
     spec: SearchSpec
     inventory: Inventory
@@ -49,13 +52,13 @@ class WorkerInputs:
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
-    """Trains the plan in its config, rung by rung; a plan with a checkpoint goes on from it."""
+    """Trains the plan in its config, rung by rung, from its checkpoint if it has one."""
 
     def setup(self, config: dict[str, Any], inputs: WorkerInputs) -> None:
-        """Load what all trials have in common.
+        """Load everything that trials have in common.
 
         Raises:
-            Exception: whatever went wrong, for Tune to try another actor; `error.txt` of the trial has it as well.
+            Exception: any error, so that Tune tries another actor; it is also written to `error.txt` of the trial.
         """
         self._inputs = inputs
         self._training: Training | None = None
@@ -91,19 +94,19 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def cleanup(self) -> None:
-        """Let go of the trial's tensors."""
+        """Release the trial's tensors."""
         self._training = None
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._plan = TrialPlan.model_validate(config["plan"])
         self._folder = self._inputs.ledger.trial(self._plan.trial)
         self._note: str | None = None
-        self._folder.forget_progress()  # of a training that was cut off, further than its checkpoint
+        self._folder.forget_progress()  # that of an interrupted training is ahead of its checkpoint
         self._progress_file = ProgressFile(self._folder)
         self._training = None
 
     def step(self) -> dict[str, Any]:
-        """Train to the next rung and report; the last report follows the durable record of the trial's end."""
+        """Train to the next rung and report. The last report comes after the durable record of the trial's end."""
         ended = self._folder.result()
         if ended is None:
             try:
@@ -121,7 +124,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._folder.error.write_text(traceback.format_exc(), encoding="utf-8")
 
     def _advance(self) -> TrialResult | None:
-        """Reach the next rung; the result when it was the last."""
+        """Train to the next rung; return the result if it was the last."""
         if self._training is None:
             self._training = self._prepare()
         training = self._training
@@ -157,24 +160,24 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         )
 
     def _peak_bytes(self) -> int:
-        """Without the activations that are kept, for they are there for other trials too."""
+        """Return the peak without the cached activations, which serve other trials too."""
         device = self._accelerator.device
         kept = 0 if device.type == "cuda" else self._cache.computed_bytes
         return max(0, peak_bytes(device) - kept)
 
     def _rungs(self) -> tuple[int, ...]:
-        """The reference is evaluated at its end alone, so that no stopper compares it with trials."""
+        """Return the steps of the rungs. The reference has only its end, so that no stopper compares it with trials."""
         spec = self._inputs.spec
         return rung_steps(spec.training.max_steps, 1 if self._plan.kind == "reference" else spec.search.rungs)
 
     def _prepare(self) -> Training:
-        """A training as its checkpoint has it; one whose checkpoint is damaged begins anew."""
+        """Return the training at its checkpoint. If the checkpoint is damaged, the training starts again."""
         training = self._assembled()
         if not self._folder.checkpoint.is_file():
             return training
         try:
             training.load(self._folder.checkpoint)
-        except Exception as error:  # whatever torch makes of a damaged file
+        except Exception as error:  # torch raises anything for a damaged file
             self._folder.checkpoint.unlink(missing_ok=True)
             named = f"{type(error).__name__}: {one_line(error, 200)}"
             self._note = f"begun anew, for its checkpoint was damaged ({named})"
@@ -204,14 +207,14 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return training
 
     def _check_count(self, found: int) -> None:
-        """The budget is hard: what was counted must be what trains."""
+        """Check that exactly the counted parameters train, because the budget is a hard limit."""
         plan = self._plan
         planned = plan.trainable_parameters - (plan.head_parameters if self._inputs.spec.budget.count_head else 0)
         if found != planned:
             raise TrainingFailed(f"trains {found:,} parameters where {planned:,} were counted: please report this")
 
     def _save_adapter(self, model: PeftModel) -> None:
-        """Write the adapter and the logits that its copies must give; a half-written one is never seen."""
+        """Write the adapter and the logits that its copies must give, in one move."""
         temporary = self._folder.path / ".adapter"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()

@@ -1,4 +1,4 @@
-"""A small training loop: from any step to any later one, the same whether it was interrupted or not."""
+"""The training loop: from any step to any later one, with the same result whether it was interrupted or not."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Substitution = Callable[[Indices], AbstractContextManager[None]]
 
 
 class TrainingFailed(RuntimeError):
-    """This training cannot go on; the message says why in one line."""
+    """A training that cannot continue; the message gives the reason in one line."""
 
 
 def warmup_count(training: TrainingSection) -> int:
-    """Warm-up in steps: `warmup_steps` is a fraction of `max_steps` below 1."""
+    """Return the steps of warm-up: `warmup_steps` is a number, or below 1 a fraction of `max_steps`."""
     given = training.warmup_steps
     return math.ceil(given * training.max_steps) if given < 1 else int(given)
 
@@ -45,9 +45,9 @@ def _unchanged(rows: Indices) -> AbstractContextManager[None]:
 class Training:
     """One model being trained on one split.
 
-    `micro_batch` examples go through the model at once; running out of memory halves it, and the gradient of a step
-    stays the same because the losses of a batch are summed and divided by its number of terms at the end. Where
-    activations of the model's `frozen` blocks are cached, these stand in for them.
+    `micro_batch` examples go through the model at once. Running out of memory halves it, and the gradient of a step
+    stays the same, because the losses of a batch are summed and divided by its number of terms at the end. Cached
+    activations of the model's `frozen` blocks replace these blocks.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Training:
         torch.manual_seed(seed)
 
     def train_to(self, last: int, made: Callable[[int, float], object] | None = None) -> None:
-        """Make optimizer steps until `last` have been made in all; `made` is told of each, and of its loss.
+        """Make optimizer steps until `last` have been made in all, and call `made` with the number and loss of each.
 
         Raises:
             TrainingFailed: when the loss is not finite, or memory does not hold a single example.
@@ -104,7 +104,7 @@ class Training:
         self.seconds += time.perf_counter() - started
 
     def _visited(self, size: int) -> list[Indices]:
-        """The examples that this training comes to, as they first go through the model together."""
+        """Return the examples that this training comes to, grouped as they first go through the model."""
         order = first_visits(self._split.lengths(), size, self._seed)[: size * self._settings.max_steps]
         width = self._settings.per_device_train_batch_size
         return np.split(order, range(width, len(order), width))
@@ -114,7 +114,7 @@ class Training:
         return kept or _unchanged
 
     def evaluate(self, split: EncodedSplit) -> Evaluation:
-        """Run the model over a split, in evaluation mode.
+        """Run the model over a split in evaluation mode.
 
         Raises:
             TrainingFailed: when memory does not hold a single example.
@@ -141,7 +141,7 @@ class Training:
         return evaluation
 
     def _make_step(self, rows: Indices) -> float:
-        """One step of the optimizer; returns its loss."""
+        """Make one step of the optimizer, and return its loss."""
         step = self.step + 1
         self.hooks.before_forward(step)
         try:
@@ -193,7 +193,7 @@ class Training:
         return total, terms
 
     def _parameters(self) -> list[torch.Tensor]:
-        """What the optimizer holds now; a hook may have exchanged parameters."""
+        """Return the parameters that the optimizer holds now; a hook may have exchanged some."""
         return [one for group in self.optimizer.param_groups for one in group["params"]]
 
     def _forward(self, batch: Batch) -> torch.Tensor:
@@ -207,7 +207,7 @@ class Training:
         return {name: tensor.to(self._accelerator.device, non_blocking=True) for name, tensor in batch.items()}
 
     def save(self, path: Path) -> None:
-        """Write everything from which `load` goes on, in one move."""
+        """Write everything that `load` continues from, in one move."""
         state = {
             "step": self.step,
             "seconds": self.seconds,
@@ -223,7 +223,7 @@ class Training:
             torch.save(state, file)
 
     def load(self, path: Path) -> None:
-        """Take up a training where `save` left it.
+        """Continue a training from where `save` left it.
 
         Raises:
             ValueError: when the file is of a training of other tensors.
@@ -235,7 +235,7 @@ class Training:
         self.hooks.load_state_dict(state["hooks"])
         if unlike := state["tensors"].keys() ^ dict(trained_tensors(self.model)).keys():
             raise ValueError(f"{path} is of another training: {min(unlike)} is in one of them alone")
-        # Not tensor by tensor, for some modules must prepare for it.
+        # Through the model and not tensor by tensor, because some modules prepare for it.
         self.model.load_state_dict(state["tensors"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
@@ -245,7 +245,7 @@ class Training:
 
 
 def trained_tensors(model: PeftModel) -> list[tuple[str, torch.Tensor]]:
-    """Parameters that train, and the indices beside them that a method may change while training."""
+    """Return the parameters that train, and the index buffers that a method may change during training."""
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     trained += [(name, buffer) for name, buffer in model.named_buffers() if not buffer.is_floating_point()]
     return trained

@@ -1,4 +1,4 @@
-"""One training from its parts: the adapter, its optimizer and its hooks around a model."""
+"""Sets up one training: the adapter, its optimizer and its hooks around a model."""
 
 from __future__ import annotations
 
@@ -30,11 +30,19 @@ def assemble(
     seed: int,
     cache: ActivationCache | None = None,
 ) -> Training:
-    """A training of `model` on `split` that has not begun. Without a configuration the head alone trains.
+    """Return a training of `model` on `split` that has not begun. Without a configuration only the head trains.
 
-    `cache` holds activations of the base that `model` was copied from.
-
-    `model` is changed in place, its tensors, which may be shared, are not.
+    Args:
+        model: changed in place, but for its tensors, which may be shared between processes.
+        method: the method's name.
+        configuration: its settings.
+        inventory: the model's layers.
+        split: the training split.
+        accelerator: the device and precision.
+        task: the task.
+        settings: the spec's `training`.
+        seed: decides initial values and the order of examples.
+        cache: activations of the base that `model` was copied from.
     """
     decay, hooks = settings.weight_decay, StepHooks()
     adapted = (

@@ -1,4 +1,4 @@
-"""Retry with half the batch whenever memory runs out."""
+"""Retries with half the batch when memory runs out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class OutOfMemory(RuntimeError):
-    """Memory does not hold a single example; the message is the allocator's."""
+    """Memory does not hold a single example. The message is the allocator's."""
 
 
 def smaller_batches(run: Callable[[int], T], size: int) -> tuple[T, int]:
