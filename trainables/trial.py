@@ -180,7 +180,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         except Exception as error:  # torch raises anything for a damaged file
             self._folder.checkpoint.unlink(missing_ok=True)
             named = f"{type(error).__name__}: {one_line(error, 200)}"
-            self._note = f"begun anew, for its checkpoint was damaged ({named})"
+            self._note = f"started again, because its checkpoint was damaged ({named})"
             return self._assembled()
         return training
 

@@ -176,7 +176,7 @@ def test_a_training_whose_checkpoint_is_damaged_begins_anew(workplace: Workplace
     assert stage.result(whole).reason is None
     anew = stage.result(torn)
     assert (anew.state, anew.quality) == ("finished", stage.result(whole).quality)
-    assert (anew.reason or "").startswith("begun anew, for its checkpoint was damaged (")
+    assert (anew.reason or "").startswith("started again, because its checkpoint was damaged (")
     assert [one.reason for one in trials_document(stage.uri, "mine").trials] == [None, anew.reason]
 
 
