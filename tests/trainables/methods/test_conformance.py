@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peft import get_peft_model
 
 from spaces.methods.registry import methods
 from tests.trainables.conformance import Conformance, Own, Prompting
 from tests.trainables.conformance_merging import Merging, OneAtATime
-from tests.trainables.tiny_models import BERT, Tiny
+from tests.trainables.tiny_models import Tiny
 
 
 def conforming(name: str, *owed: type[Conformance], **exceptions: Any) -> type[Conformance]:
@@ -94,17 +93,3 @@ class TestPrefixTuning(Prompting):
 def test_every_method_conforms() -> None:
     classes = [one for one in globals().values() if isinstance(one, type) and issubclass(one, Conformance)]
     assert {one.name for one in classes if one.__name__.startswith("Test")} == set(methods())
-
-
-def test_methods_stay_registered_once() -> None:
-    import importlib
-
-    import trainables.methods.sparta as module
-
-    kept = dict(vars(module))
-    importlib.reload(module)
-    try:
-        model = get_peft_model(BERT.model(), module.SpartaConfig(target_modules=["query"], density=0.5))
-        assert type(model.base_model) is kept["SpartaModel"]
-    finally:
-        vars(module).update(kept)  # other tests hold these classes
