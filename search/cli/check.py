@@ -94,7 +94,7 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
     """
     from search.driver.preflight import absolute, inspect
     from trainables.allowed_folders import confined_reading
-    from trainables.base_model.weights import read_config
+    from trainables.base_model.config import read_config
     from trainables.data.splits import load_splits
 
     spec = absolute(load_spec(spec_path))

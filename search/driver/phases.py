@@ -31,7 +31,7 @@ from spaces.trials.records import TrialPlan
 from tracking.writing.search_writer import SearchWriter
 from trainables.allowed_folders import confined_reading
 from trainables.data.splits import load_test
-from trainables.trial import SharedSearch
+from trainables.trial import WorkerInputs
 
 REFERENCE = "reference"
 
@@ -60,9 +60,9 @@ class Run:
         )
 
 
-def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
+def share(prepared: Prepared, ledger: Ledger) -> WorkerInputs:
     """Put model and data into the object store, from where every node takes them once."""
-    return SharedSearch(
+    return WorkerInputs(
         prepared.spec,
         prepared.inventory,
         ledger,
@@ -72,7 +72,7 @@ def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
     )
 
 
-def search_phase(run: Run, shared: SharedSearch) -> None:
+def search_phase(run: Run, shared: WorkerInputs) -> None:
     """Run the trials that are still to run, as long as there is hope for them."""
     spec, ledger = run.spec, run.ledger
     planned = [folder.plan() for folder in ledger.trials("trial")]
@@ -115,13 +115,13 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
     searcher.check()
 
 
-def confirm_phase(run: Run, shared: SharedSearch) -> None:
+def confirm_phase(run: Run, shared: WorkerInputs) -> None:
     """Train points of the front and near it again on fresh seeds, round by round. Only here the test split is read.
 
     Raises:
         WorkError: when the test split cannot be read.
     """
-    confirming: SharedSearch | None = None
+    confirming: WorkerInputs | None = None
     while plans := _unconfirmed(run):
         confirming = confirming or _with_test(run, shared)
         with run.display(f"{run.spec.name}: confirm", len(plans)) as display:
@@ -145,7 +145,7 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
             run.writer.upload_adapter(one.trial, run.ledger.trial(one.trial).adapter)
 
 
-def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:
+def _with_test(run: Run, shared: WorkerInputs) -> WorkerInputs:
     try:
         with confined_reading(run.spec):
             test = load_test(run.spec, run.prepared.labels)

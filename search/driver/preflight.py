@@ -22,9 +22,10 @@ from spaces.spec.sections import ModelSection, Source
 from spaces.spec.spec import SearchSpec
 from tracking.mlflow_store.uri import absolute_file
 from trainables.allowed_folders import confined_reading
+from trainables.base_model.config import load_config, read_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.model_files import reading
-from trainables.base_model.weights import SharedWeights, fresh_parameters, load_config, load_weights, read_config
+from trainables.base_model.weights import BaseWeights, fresh_parameters, load_weights
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.training.rehearsal import rehearse
@@ -38,7 +39,7 @@ class Prepared:
     inventory: Inventory
     budget: Budget
     space: Space
-    weights: SharedWeights
+    weights: BaseWeights
     labels: tuple[str, ...]
     train: EncodedSplit
     validation: EncodedSplit

@@ -17,7 +17,7 @@ from search.suggest.plan_queue import Plans
 from search.suggest.searcher import PlannedSearch
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan
-from trainables.trial import SharedSearch, TrialTrainable
+from trainables.trial import TrialTrainable, WorkerInputs
 
 
 class PlanList(Searcher):  # type: ignore[misc]
@@ -49,7 +49,7 @@ def _name(trial: Trial) -> str:
 
 
 def run_stage(
-    shared: SharedSearch,
+    shared: WorkerInputs,
     searcher: PlanList | PlannedSearch,
     bridge: Bridge,
     *,
@@ -61,7 +61,7 @@ def run_stage(
     """Run until the searcher has no more, or the search is interrupted."""
     spec = shared.spec
     trainable = tune.with_resources(
-        tune.with_parameters(TrialTrainable, shared=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
+        tune.with_parameters(TrialTrainable, inputs=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
     )
     concurrent = spec.search.concurrent
     tune.Tuner(

@@ -1,4 +1,4 @@
-"""The tuners by the name of their method. A new one is found by standing in `trainables/methods`."""
+"""The registry of tuners by method. A module in `trainables/methods` joins it by a tuple `ADAPTERS`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainables.tuners.adapter import AnyAdapter
 
 @cache
 def adapters() -> dict[str, AnyAdapter]:
-    """Every tuner by the name of its method. Importing them registers our own tuners with PEFT."""
+    """Return every tuner by the name of its method. The first call registers our own tuners with PEFT."""
     found: dict[str, AnyAdapter] = {}
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         for adapter in getattr(importlib.import_module(module.name), "ADAPTERS", ()):
