@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from search.suggest.plan_queue import WORKER_DIED
 from spaces.model.budget import Budget
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger, TrialFolder
@@ -12,8 +13,6 @@ from spaces.trials.records import TrialPlan, TrialResult
 
 ALIKE = 3
 """Trials that must have failed alike, with none that succeeded; all of a search that has fewer."""
-
-WORKER_DIED = "its worker process died"
 
 # Of a reason that is cut at some length, the end may differ where its numbers do.
 _COMPARED = 150

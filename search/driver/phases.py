@@ -12,7 +12,6 @@ import ray
 from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
-from search.bridge import Bridge
 from search.driver.confirm import planned_round, summarise
 from search.driver.early_stopping import make_stopper
 from search.driver.interruption import Interruption
@@ -20,7 +19,8 @@ from search.driver.outlook import Outlook
 from search.driver.preflight import Prepared
 from search.driver.progress import Display
 from search.driver.recorder import Recorder
-from search.driver.tune_run import PlanList, run_stage
+from search.driver.tune_run import Bridge, run_stage
+from search.suggest.plan_queue import PlanList
 from search.suggest.samplers import regional_sampler
 from search.suggest.searcher import PlannedSearch
 from spaces.errors import RequestError, WorkError

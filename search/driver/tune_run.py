@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import Searcher
 
-from search.bridge import Bridge
 from search.driver.interruption import EndWhenInterrupted, Interruption
-from search.suggest.plan_queue import Plans
+from search.driver.progress import Display
+from search.driver.recorder import Recorder
+from search.suggest.plan_queue import PlanList
 from search.suggest.searcher import PlannedSearch
-from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan
 from trainables.trial import SharedSearch, TrialTrainable
 
 
-class PlanList(Searcher):  # type: ignore[misc]
-    """Hands out given plans and records how they end."""
+class Bridge(tune.Callback):  # type: ignore[misc]
+    """Runs in the driver; by the time Tune calls it, the ledger already holds what happened."""
 
-    def __init__(self, plans: Sequence[TrialPlan], ledger: Ledger, *, max_failures: int) -> None:
-        super().__init__(metric="quality", mode="max")
-        self.plans = Plans(ledger, plans, retries=max_failures)
+    def __init__(self, recorder: Recorder, display: Display) -> None:
+        self._recorder = recorder
+        self._display = display
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        plan = self.plans.next()
-        if plan is not None:
-            return self.plans.hand_out(trial_id, plan)
-        return None if self.plans.out else str(Searcher.FINISHED)
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of it belongs into Tune's snapshot."""
+        return {}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.plans.take_back(trial_id, result, error)
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._recorder.started(_plan(trial))
+        self._display.refresh()
 
-    def save(self, checkpoint_path: str) -> None:
-        """The ledger is the durable record."""
-        Path(checkpoint_path).write_text("see the ledger of the search\n", encoding="utf-8")
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._recorder.reported(_plan(trial))
+        self._display.refresh()
 
-    def restore(self, checkpoint_path: str) -> None:
-        """See `save`."""
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.ended(_plan(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.ended(_plan(trial))
+
+    def ended(self, plan: TrialPlan) -> None:
+        """A training may have ended."""
+        ended = self._recorder.finished(plan)
+        if ended is not None:
+            self._display.ended(ended)
+
+
+def _plan(trial: Trial) -> TrialPlan:
+    return TrialPlan.model_validate(trial.config["plan"])
 
 
 def _name(trial: Trial) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from search.driver.outlook import WORKER_DIED
+from ray.tune.search import Searcher
+
 from search.storage.checks import try_writing
 from spaces.trials.ledger import Ledger, TrialFolder
 from spaces.trials.records import TrialPlan, TrialResult
+
+WORKER_DIED = "its worker process died"
 
 
 class Plans:
@@ -83,3 +87,27 @@ def _why_it_died(folder: TrialFolder) -> str:
         return folder.error.read_text(encoding="utf-8").strip().splitlines()[-1][:300]
     except (OSError, IndexError):
         return WORKER_DIED
+
+
+class PlanList(Searcher):  # type: ignore[misc]
+    """Hands out given plans and records how they end."""
+
+    def __init__(self, plans: Sequence[TrialPlan], ledger: Ledger, *, max_failures: int) -> None:
+        super().__init__(metric="quality", mode="max")
+        self.plans = Plans(ledger, plans, retries=max_failures)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        plan = self.plans.next()
+        if plan is not None:
+            return self.plans.hand_out(trial_id, plan)
+        return None if self.plans.out else str(Searcher.FINISHED)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.plans.take_back(trial_id, result, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """The ledger is the durable record."""
+        Path(checkpoint_path).write_text("see the ledger of the search\n", encoding="utf-8")
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See `save`."""

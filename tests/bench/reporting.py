@@ -34,11 +34,11 @@ from requests.adapters import HTTPAdapter
 from rich.console import Console
 from rich.table import Table
 
-from search.bridge import Bridge
 from search.driver import phases, tune_run
 from search.driver.interruption import Interruption
 from search.driver.phases import Run, search_phase
 from search.driver.recorder import Recorder
+from search.driver.tune_run import Bridge
 from search.ray_cluster.connect import start_here
 from search.suggest.study import open_study
 from spaces.trials.ledger import Ledger

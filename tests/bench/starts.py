@@ -28,9 +28,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from search.bridge import Bridge
 from search.driver import tune_run
 from search.driver.run import start
+from search.driver.tune_run import Bridge
 from search.ray_cluster.connect import start_here
 from search.suggest.searcher import PlannedSearch
 from spaces.spec.spec import SearchSpec

@@ -12,15 +12,15 @@ import ray
 from ray.tune.experiment import Trial
 from rich.console import Console
 
-from search.bridge import Bridge
 from search.driver.early_stopping import make_stopper
 from search.driver.interruption import Interruption
 from search.driver.phases import share
 from search.driver.preflight import Prepared, prepare
 from search.driver.progress import Display
 from search.driver.recorder import Recorder
-from search.driver.tune_run import PlanList, run_stage
+from search.driver.tune_run import Bridge, run_stage
 from search.ray_cluster.connect import start_here
+from search.suggest.plan_queue import PlanList
 from search.suggest.searcher import plan_of
 from spaces.space.proposal import Proposal
 from spaces.space.suggesters import FixedDraw
