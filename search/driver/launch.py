@@ -14,7 +14,7 @@ from search.driver.run import start as run_start
 from search.driver.summary import HTML, PNG, Summary
 from search.ray_cluster.address import check_address
 from search.storage import search_folder
-from search.storage.checks import check_storage, check_tracking
+from search.storage.checks import check_tracking, check_writable
 from spaces.errors import WorkError
 from spaces.spec.spec import SearchSpec, load_spec
 from tracking.mlflow_store.client import reading
@@ -32,8 +32,8 @@ def search(spec_path: Path, overrides: list[str], address: str | None, given: st
     spec = absolute(load_spec(spec_path, overrides))
     search_folder.check_name(spec.name)
     storage = Path(spec.storage)
-    check_storage(storage)
-    check_storage(spec.home)
+    check_writable(storage)
+    check_writable(spec.home)
     uri = resolve_uri(given, spec.tracking.uri, storage)
     check_tracking(uri, storage, spec.tracking.experiment)
     if address is not None:

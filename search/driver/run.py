@@ -24,8 +24,8 @@ from search.ray_cluster.head_watch import watched_head
 from search.storage import search_folder
 from search.storage.checks import provisional
 from search.suggest.initial_points import earlier
-from search.suggest.study import answering, check_storage, open_study, rejected_count
-from search.suggest.study_trials import reconcile
+from search.suggest.study import answering, check_database, open_study
+from search.suggest.study_trials import reconcile, rejected_count
 from search.terminal import announce
 from spaces.errors import Hopeless
 from spaces.spec.spec import SearchSpec
@@ -47,7 +47,7 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
     spec = prepared.spec
     for note in prepared.notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    check_storage(spec)
+    check_database(spec)
     prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_folder.held(spec.home):
         if search_folder.exists(spec.home):  # since the name was looked up
@@ -76,7 +76,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
         # As it began: one of an earlier version names no positive label.
         prepared = dataclasses.replace(prepare(spec, partial(announce, console)), spec=spec)
         search_folder.check_data(spec.name, identity.data, prepared.fingerprints())
-        check_storage(spec)
+        check_database(spec)
         if not Ledger(home).trials("trial"):  # killed before it began with what is known
             prepared = _with_earlier(prepared, uri)
         with _cluster(spec, address, console, begun=True) as gpus, answering(spec):

@@ -17,7 +17,7 @@ _NEVER = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR)
 """Errors of a path that no waiting mends."""
 
 
-def check_storage(storage: Path) -> None:
+def check_writable(storage: Path) -> None:
     """See that the storage can be written, without leaving anything there.
 
     Raises:

@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from search.suggest.published_defaults import OWN, THIN, Defaults
 from search.suggest.size_region import Tried, nearest, regional_study
-from search.suggest.study import PUBLISHED
+from search.suggest.study_trials import PUBLISHED
 from spaces.pareto.front import front
 from spaces.pareto.gaps import draw_size, gaps
 from spaces.space.proposal import Proposal, Rejected

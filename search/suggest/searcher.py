@@ -18,7 +18,7 @@ from ray.tune.search.optuna import OptunaSearch
 from search.driver.outlook import Outlook, steps_reached
 from search.suggest.plan_queue import Plans
 from search.suggest.proposer import Asker
-from search.suggest.study import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
+from search.suggest.study_trials import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
 from spaces.model.budget import Budget
 from spaces.space.from_settings import Suggestion, suggestion
 from spaces.space.proposal import Proposal, Rejected, signature

@@ -1,40 +1,26 @@
-"""The Optuna study of a search, in a durable storage, and how trial records become Optuna states."""
+"""The Optuna study of a search, in a database that outlives the driver."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
 import sqlalchemy.exc
-from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 
 from search.storage.checks import try_writing
 from search.suggest.samplers import make_sampler
 from spaces.errors import Away, RequestError, Unreachable
-from spaces.spec.metrics import Metric
 from spaces.spec.spec import SearchSpec
-from spaces.trials.records import TrialPlan, TrialResult
 from tracking.mlflow_store.uri import has_password
 
 CONNECT_SECONDS = 5
 
 _PASSING = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.TimeoutError, OSError)
 """Of a database or a disk that is away, and may be there again."""
-
-# User attributes of an Optuna trial.
-TRIAL = "paretune.trial"
-REJECTED = "paretune.rejected"
-DUPLICATE = "paretune.duplicate"
-GIVEN = "paretune.given"
-AGAIN = "paretune.again"
-"""The number of the Optuna trial that failed and that this one tries again: what ended cannot be opened in Optuna."""
-
-PUBLISHED = "paretune.published"
 
 
 def storage_url(spec: SearchSpec, home: Path) -> str:
@@ -60,7 +46,7 @@ def storage_url(spec: SearchSpec, home: Path) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def check_storage(spec: SearchSpec) -> None:
+def check_database(spec: SearchSpec) -> None:
     """See that the storage is a database that answers, before anything is written. A SQLite file is not made.
 
     Raises:
@@ -162,32 +148,3 @@ def answering(spec: SearchSpec) -> Iterator[None]:
         raise Away(
             f"search.study_storage = {where}: failed ({reason}); `paretune resume {spec.name}` goes on"
         ) from error
-
-
-def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult, metric: Metric) -> None:
-    """Tell Optuna how a trial ended; a trial that was told before stays as it is.
-
-    Only a finished trial is COMPLETE, with both objectives. A stopped trial is PRUNED: its score at a rung is not a
-    score at the last step. Everything else is FAIL.
-    """
-    quality = result.quality
-    if result.state == "finished" and quality is not None and math.isfinite(quality):
-        study.tell(number, [quality, plan.trainable_parameters], skip_if_finished=True)
-    elif result.state == "stopped":
-        study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
-    else:
-        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-
-
-def numbers_by_trial(study: optuna.Study) -> dict[str, int]:
-    """Optuna's number of each of our trials; of one that was tried again, the last."""
-    return {
-        trial.user_attrs[TRIAL]: trial.number
-        for trial in study.get_trials(deepcopy=False)
-        if trial.user_attrs.get(TRIAL) is not None
-    }
-
-
-def rejected_count(study: optuna.Study) -> int:
-    """How many suggestions lay outside the budget and were never trained."""
-    return sum(REJECTED in trial.user_attrs for trial in study.get_trials(deepcopy=False))

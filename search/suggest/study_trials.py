@@ -1,13 +1,55 @@
-"""Taking up a search: Optuna is made to agree with the ledger."""
+"""Trials of the Optuna study: the attributes that tie them to our trials, and their states, which follow the ledger."""
 
 from __future__ import annotations
+
+import math
 
 import optuna
 from optuna.trial import TrialState
 
-from search.suggest.study import AGAIN, GIVEN, TRIAL, numbers_by_trial, tell
+from spaces.spec.metrics import Metric
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
+from spaces.trials.records import TrialPlan, TrialResult
+
+# User attributes of an Optuna trial.
+TRIAL = "paretune.trial"
+REJECTED = "paretune.rejected"
+DUPLICATE = "paretune.duplicate"
+GIVEN = "paretune.given"
+AGAIN = "paretune.again"
+"""The number of the Optuna trial that failed and that this one tries again: what ended cannot be opened in Optuna."""
+
+PUBLISHED = "paretune.published"
+
+
+def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult, metric: Metric) -> None:
+    """Tell Optuna how a trial ended; a trial that was told before stays as it is.
+
+    Only a finished trial is COMPLETE, with both objectives. A stopped trial is PRUNED: its score at a rung is not a
+    score at the last step. Everything else is FAIL.
+    """
+    quality = result.quality
+    if result.state == "finished" and quality is not None and math.isfinite(quality):
+        study.tell(number, [quality, plan.trainable_parameters], skip_if_finished=True)
+    elif result.state == "stopped":
+        study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+    else:
+        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def numbers_by_trial(study: optuna.Study) -> dict[str, int]:
+    """Optuna's number of each of our trials; of one that was tried again, the last."""
+    return {
+        trial.user_attrs[TRIAL]: trial.number
+        for trial in study.get_trials(deepcopy=False)
+        if trial.user_attrs.get(TRIAL) is not None
+    }
+
+
+def rejected_count(study: optuna.Study) -> int:
+    """How many suggestions lay outside the budget and were never trained."""
+    return sum(REJECTED in trial.user_attrs for trial in study.get_trials(deepcopy=False))
 
 
 def reconcile(study: optuna.Study, ledger: Ledger, spec: SearchSpec) -> None:

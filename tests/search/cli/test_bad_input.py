@@ -648,9 +648,9 @@ class TestStorage:
         assert not asker.place.home.parent.exists()
 
     def test_of_the_study_is_not_made_by_looking(self, asker: Asker) -> None:
-        from search.suggest.study import check_storage
+        from search.suggest.study import check_database
 
-        check_storage(load_spec(asker.place.spec(search={"study_storage": "sqlite:///study.db"})))
+        check_database(load_spec(asker.place.spec(search={"study_storage": "sqlite:///study.db"})))
         assert not (asker.place.folder / "study.db").exists()
 
 

@@ -15,7 +15,7 @@ from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, Asker
 from search.suggest.samplers import tpe
 from search.suggest.searcher import plan_of
 from search.suggest.size_region import FEWEST, MOST, REGION, Tried, nearest, regional_study
-from search.suggest.study import PUBLISHED
+from search.suggest.study_trials import PUBLISHED
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
 from spaces.space.proposal import Proposal

@@ -17,8 +17,8 @@ from ray.tune.search import Searcher
 from search.suggest.initial_points import earlier, given
 from search.suggest.samplers import regional_sampler
 from search.suggest.searcher import PlannedSearch, plan_of
-from search.suggest.study import DUPLICATE, REJECTED, TRIAL, open_study, rejected_count
-from search.suggest.study_trials import reconcile
+from search.suggest.study import open_study
+from search.suggest.study_trials import DUPLICATE, REJECTED, TRIAL, reconcile, rejected_count
 from spaces.errors import RequestError
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
