@@ -54,6 +54,13 @@ class Outlook:
         if failed and plan.kind != "confirmation":
             self.failed.append(plan.trial)
 
+    def take_up(self, ledger: Ledger) -> None:
+        """Take the trainings that ended under an earlier driver."""
+        for folder in ledger.trials():
+            result = folder.result()
+            if result is not None:
+                self.ended(folder.plan(), result)
+
     def verdict(self, reached: int) -> str | None:
         """Why nothing more is to be trained; None: go on.
 
@@ -83,13 +90,8 @@ class Outlook:
 def hopeless(ledger: Ledger, spec: SearchSpec, budget: Budget) -> list[TrialFolder]:
     """The trainings of a search that ended for what they failed with: once that is mended, they deserve another try."""
     outlook = Outlook(spec, budget)
-    reached = 0
-    for folder in ledger.trials():
-        result = folder.result()
-        if result is not None:
-            outlook.ended(folder.plan(), result)
-        else:
-            reached = max(reached, steps_reached(folder))
+    outlook.take_up(ledger)
+    reached = max((steps_reached(folder) for folder in ledger.trials() if folder.result() is None), default=0)
     return [ledger.trial(one) for one in outlook.failed] if outlook.verdict(reached) is not None else []
 
 

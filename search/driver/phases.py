@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,19 +16,21 @@ from rich.console import Console
 from search.driver.confirm import planned_round, summarise
 from search.driver.early_stopping import make_stopper
 from search.driver.interruption import Interruption
-from search.driver.outlook import Outlook
+from search.driver.outlook import Outlook, steps_reached
 from search.driver.preflight import Prepared
 from search.driver.progress import Display
 from search.driver.recorder import Recorder
-from search.driver.tune_run import Bridge, run_stage
+from search.driver.tune_run import RecordingCallback, run_stage
+from search.suggest.initial_points import enqueue
 from search.suggest.plan_queue import PlanList
+from search.suggest.proposer import Proposer
 from search.suggest.samplers import regional_sampler
-from search.suggest.searcher import PlannedSearch
+from search.suggest.searcher import GoesOn, PlannedSearch
 from spaces.errors import RequestError, WorkError
 from spaces.spec.metrics import standard_error
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
-from spaces.trials.records import TrialPlan
+from spaces.trials.records import TrialPlan, TrialResult
 from tracking.writing.search_writer import SearchWriter
 from trainables.allowed_folders import confined_reading
 from trainables.data.splits import load_test
@@ -84,35 +87,52 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
     trainings = len(waiting) + max(0, spec.search.trials - len(planned))
     if not trainings:
         return
-    searcher = PlannedSearch(
+    enqueue(run.study, ledger, run.prepared.given)
+    proposer = Proposer(
         run.study,
         run.prepared.space,
-        ledger,
         spec.metric,
-        trials=spec.search.trials,
-        seed=spec.search.seed,
         max_steps=spec.training.max_steps,
-        max_failures=spec.search.max_failures,
-        noise=partial(standard_error, spec.metric, rows=len(run.prepared.validation)),
         sampler_of=regional_sampler(spec),
-        max_total_steps=spec.search.max_total_steps,
-        given=run.prepared.given,
-        on_rejected=run.recorder.reject,
+        noise=partial(standard_error, spec.metric, rows=len(run.prepared.validation)),
+        seed=spec.search.seed,
+    )
+    searcher = PlannedSearch(
+        proposer,
+        ledger,
+        spec,
         waiting=waiting,
-        outlook=Outlook(spec, run.prepared.budget),
-        on_hopeless=run.interruption.give_up,
+        on_rejected=run.recorder.reject,
+        goes_on=_give_up_when_hopeless(run),
     )
     with run.display(spec.name, trainings) as display:
         run_stage(
             shared,
             searcher,
-            Bridge(run.recorder, display),
+            RecordingCallback(run.recorder, display),
             name=f"search-{time.time_ns()}",
             stopper=make_stopper(spec, ledger, len(run.prepared.validation)),
             gpus=run.gpus,
             interruption=run.interruption,
         )
     searcher.check()
+
+
+def _give_up_when_hopeless(run: Run) -> GoesOn:
+    """Return the check after each training: it gives the search up where those to come would fail as well."""
+    outlook = Outlook(run.spec, run.prepared.budget)
+    outlook.take_up(run.ledger)
+
+    def goes_on(plan: TrialPlan, result: TrialResult, running: Collection[TrialPlan]) -> bool:
+        outlook.ended(plan, result)
+        if result.state != "failed":
+            return True
+        reason = outlook.verdict(max((steps_reached(run.ledger.trial(one.trial)) for one in running), default=0))
+        if reason is not None:
+            run.interruption.give_up(reason)
+        return reason is None
+
+    return goes_on
 
 
 def confirm_phase(run: Run, shared: SharedSearch) -> None:
@@ -128,7 +148,7 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
             run_stage(
                 confirming,
                 PlanList(plans, run.ledger, max_failures=run.spec.search.max_failures),
-                Bridge(run.recorder, display),
+                RecordingCallback(run.recorder, display),
                 name=f"confirm-{time.time_ns()}",
                 stopper=FIFOScheduler(),
                 gpus=run.gpus,

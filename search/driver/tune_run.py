@@ -17,7 +17,7 @@ from spaces.trials.records import TrialPlan
 from trainables.trial import SharedSearch, TrialTrainable
 
 
-class Bridge(tune.Callback):  # type: ignore[misc]
+class RecordingCallback(tune.Callback):  # type: ignore[misc]
     """Runs in the driver; by the time Tune calls it, the ledger already holds what happened."""
 
     def __init__(self, recorder: Recorder, display: Display) -> None:
@@ -62,7 +62,7 @@ def _name(trial: Trial) -> str:
 def run_stage(
     shared: SharedSearch,
     searcher: PlanList | PlannedSearch,
-    bridge: Bridge,
+    callback: RecordingCallback,
     *,
     name: str,
     stopper: TrialScheduler,
@@ -89,7 +89,7 @@ def run_stage(
         run_config=tune.RunConfig(
             name=name,
             storage_path=str(shared.ledger.home / "ray"),
-            callbacks=[bridge],
+            callbacks=[callback],
             stop=EndWhenInterrupted(interruption),
             failure_config=tune.FailureConfig(max_failures=0),  # see search/suggest/plan_queue.py
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -98,4 +98,4 @@ def run_stage(
     ).fit()
     for trial_id, plan in searcher.plans.recorded():
         searcher.on_trial_complete(trial_id)
-        bridge.ended(plan)
+        callback.ended(plan)

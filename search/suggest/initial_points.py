@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
+import optuna
+
+from search.suggest.study_trials import GIVEN
 from spaces.errors import RequestError
 from spaces.space.from_settings import Suggestion, suggestion
 from spaces.space.proposal import Rejected
 from spaces.space.search_space import Space
 from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
 from tracking.queries import front_document
 
 
@@ -48,3 +53,13 @@ def earlier(spec: SearchSpec, space: Space, uri: str) -> Iterator[Suggestion]:
                 yield suggestion(space, {"method": point.method, **point.config})
             except (RequestError, Rejected):
                 continue  # not searched here, or outside this budget
+
+
+def enqueue(study: optuna.Study, ledger: Ledger, suggestions: Sequence[Suggestion]) -> None:
+    """Enqueue the suggestions with which a search begins, where none of its trials is planned yet."""
+    if ledger.trials("trial"):
+        return
+    # An earlier driver may have been killed in the middle of this.
+    for one in islice(suggestions, len(study.get_trials(deepcopy=False)), None):
+        settings = {"method": one.proposal.method, **one.proposal.settings}
+        study.enqueue_trial(dict(one.knobs), user_attrs={GIVEN: settings})

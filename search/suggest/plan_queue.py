@@ -16,8 +16,8 @@ from spaces.trials.records import TrialPlan, TrialResult
 WORKER_DIED = "its worker process died"
 
 
-class Plans:
-    """Plans on their way. One whose worker died is handed out again, up to `retries` times.
+class PlanQueue:
+    """PlanQueue on their way. One whose worker died is handed out again, up to `retries` times.
 
     Tune's own retries do not serve: it gives up a trial whose worker dies while that takes its configuration.
     """
@@ -59,7 +59,7 @@ class Plans:
         return plan, ended or self._settled(plan, result, error)
 
     def recorded(self) -> list[tuple[str, TrialPlan]]:
-        """Plans that are out though their end is recorded: Tune tells of none after it was asked to stop."""
+        """PlanQueue that are out though their end is recorded: Tune tells of none after it was asked to stop."""
         return [(one, plan) for one, plan in self.out.items() if self._ledger.trial(plan.trial).result() is not None]
 
     def _settled(self, plan: TrialPlan, result: dict[str, Any] | None, error: bool) -> TrialResult:
@@ -94,7 +94,7 @@ class PlanList(Searcher):  # type: ignore[misc]
 
     def __init__(self, plans: Sequence[TrialPlan], ledger: Ledger, *, max_failures: int) -> None:
         super().__init__(metric="quality", mode="max")
-        self.plans = Plans(ledger, plans, retries=max_failures)
+        self.plans = PlanQueue(ledger, plans, retries=max_failures)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         plan = self.plans.next()

@@ -39,7 +39,7 @@ _Place = tuple[str, str, str]
 SamplerOf = Callable[[int], BaseSampler]
 
 
-class Asker:
+class Proposer:
     """Asks a study for trials. What waits in it comes first: given settings, a killed driver's.
 
     Then the published default of each method comes twice, in turns: at its own size, which is near the budget for most,
@@ -63,8 +63,8 @@ class Asker:
         noise: Noise,
         seed: int,
     ) -> None:
-        self._study = study
-        self._space = space
+        self.study = study
+        self.space = space
         self._metric = metric
         self._max_steps = max_steps
         self._sampler_of = sampler_of
@@ -88,18 +88,18 @@ class Asker:
         self._asked += 1
         if self._waiting:
             self._waiting -= 1
-            return self._study.ask()
+            return self.study.ask()
         generator = np.random.default_rng((self._seed, self._asked))
         turn = self._defaults.turn(len(self._by_size))
         marked = {} if turn is None else {PUBLISHED: turn}
         default = self._default(turn, generator)
         if default is not None:
-            self._study.enqueue_trial(default, user_attrs=marked)
+            self.study.enqueue_trial(default, user_attrs=marked)
         if default is not None or self._sampler_of is None:
-            return self._study.ask()
+            return self.study.ask()
         drawn = self._drawn(self._sampler_of, generator)
         # Whole, for its storage writes every knob that is suggested by itself, which takes as long as all together.
-        self._study.add_trial(
+        self.study.add_trial(
             create_trial(
                 state=TrialState.RUNNING,
                 params=drawn.params,
@@ -107,7 +107,7 @@ class Asker:
                 user_attrs=marked,
             )
         )
-        return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
+        return optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[-1]._trial_id)
 
     def _default(self, turn: str | None, generator: np.random.Generator) -> dict[str, Any] | None:
         if turn == OWN:
@@ -156,8 +156,8 @@ class Asker:
         return drawn
 
     def _share(self, size: float) -> float:
-        limits = self._space.share
-        return min(max((size - self._space.counted_head) / self._space.allowance, limits.low), limits.high)
+        limits = self.space.share
+        return min(max((size - self.space.counted_head) / self.space.allowance, limits.low), limits.high)
 
     def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[optuna.Trial, bool]:
         """A trial of about that size, and whether its knobs are unlike what ended far behind."""
@@ -166,7 +166,7 @@ class Asker:
             study.enqueue_trial({"share": self._share(size)})
             trial = study.ask()
             try:
-                if not self._like_what_is_far_behind(self._space.propose(trial)):
+                if not self._like_what_is_far_behind(self.space.propose(trial)):
                     return trial, True
             except Rejected as rejection:
                 trial.set_constraint("budget", rejection.excess)
@@ -179,7 +179,7 @@ class Asker:
         return [tried for _, tried in sorted(found, key=lambda item: item[0])]
 
     def _size(self, generator: np.random.Generator) -> float:
-        budget = self._space.budget
+        budget = self.space.budget
         found = self._fronts[self._max_steps]
         lowest = self._reference if self._reference is not None else found[0][0] if found else 0.0
         running = [one.parameters for one in self._running.values()]

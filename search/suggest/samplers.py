@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import optuna
@@ -22,8 +23,7 @@ def make_sampler(spec: SearchSpec, taken: int) -> BaseSampler:
     Where a search draws the knobs from trials of about one size, it is asked for nothing but what that left open.
     """
     seed = int(np.random.SeedSequence((spec.search.seed, taken)).generate_state(1)[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _without_experimental_warnings():
         return _SAMPLERS.get(spec.search.sampler, _random)(spec, seed)
 
 
@@ -34,16 +34,22 @@ def regional_sampler(spec: SearchSpec) -> Callable[[int], BaseSampler] | None:
 
 def tpe(seed: int) -> BaseSampler:
     """`group`: knobs that only one method has are modelled among the trials of that method."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _without_experimental_warnings():
         return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
 
 
 def gp(seed: int) -> BaseSampler:
     """Models the knobs that all methods share; a method's own are drawn at random."""
+    with _without_experimental_warnings():
+        return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
+
+
+@contextmanager
+def _without_experimental_warnings() -> Iterator[None]:
+    """Silence Optuna's notes on its own experimental options; users can do nothing about them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
+        yield
 
 
 def _random(spec: SearchSpec, seed: int) -> BaseSampler:

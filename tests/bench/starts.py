@@ -30,7 +30,7 @@ from rich.table import Table
 
 from search.driver import tune_run
 from search.driver.run import start
-from search.driver.tune_run import Bridge
+from search.driver.tune_run import RecordingCallback
 from search.ray_cluster.connect import start_here
 from search.suggest.searcher import PlannedSearch
 from spaces.spec.spec import SearchSpec
@@ -93,7 +93,7 @@ class Driver:
         for of, method, name in (
             (PlannedSearch, "suggest", "asking"),
             (PlannedSearch, "on_trial_complete", "recording"),
-            *((Bridge, f"on_trial_{event}", "tracking") for event in ("start", "result", "complete")),
+            *((RecordingCallback, f"on_trial_{event}", "tracking") for event in ("start", "result", "complete")),
         ):
             setattr(of, method, self._noting(getattr(of, method), name))
 

@@ -18,7 +18,7 @@ from search.driver.phases import share
 from search.driver.preflight import Prepared, prepare
 from search.driver.progress import Display
 from search.driver.recorder import Recorder
-from search.driver.tune_run import Bridge, run_stage
+from search.driver.tune_run import RecordingCallback, run_stage
 from search.ray_cluster.connect import start_here
 from search.suggest.plan_queue import PlanList
 from search.suggest.searcher import plan_of
@@ -52,7 +52,7 @@ def digest(weights: SharedWeights) -> str:
     return found.hexdigest()
 
 
-class Watch(Bridge):
+class Watch(RecordingCallback):
     """Hashes the base whenever a trial has ended, while another one is training."""
 
     def __init__(self, recorder: Recorder, display: Display, shared: SharedSearch) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, Asker
+from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, Proposer
 from search.suggest.samplers import tpe
 from search.suggest.searcher import plan_of
 from search.suggest.size_region import FEWEST, MOST, REGION, Tried, nearest, regional_study
@@ -30,12 +30,12 @@ STEPS = 9
 
 
 class Asked:
-    """An asker with its study, driven as the searcher does."""
+    """An proposer with its study, driven as the searcher does."""
 
     def __init__(self, inventory: Inventory, seed: int = 0) -> None:
         self.space = Space(METHODS, inventory, Budget(100_000, 100))
         self.study = optuna.create_study(directions=["maximize", "minimize"])
-        self.asker = Asker(
+        self.proposer = Proposer(
             self.study,
             self.space,
             METRICS["accuracy"],
@@ -47,17 +47,17 @@ class Asked:
         self.planned = 0
 
     def ask(self) -> Proposal:
-        self.trial = self.asker.ask()
+        self.trial = self.proposer.ask()
         return self.space.propose(self.trial)
 
     def end(self, proposal: Proposal, quality: float, state: State = "finished", step: int = STEPS) -> None:
         plan = plan_of(f"{self.planned:04d}", proposal, self.space.budget, dict(self.trial.params), 0)
         self.planned += 1
-        self.asker.begun(plan, self.trial.params, self.trial.distributions)
+        self.proposer.begun(plan, self.trial.params, self.trial.distributions)
         if state != "running":
             rungs = (Rung(step=step, quality=quality),)
             last = quality if state == "finished" else None
-            self.asker.ended(plan, TrialResult(state=state, quality=last, steps=step, rungs=rungs))
+            self.proposer.ended(plan, TrialResult(state=state, quality=last, steps=step, rungs=rungs))
 
 
 def sizes(asked: Asked, times: int) -> list[int]:
@@ -70,7 +70,7 @@ def test_a_drawn_trial_is_whole_in_the_study_as_soon_as_it_is_asked_for(inventor
     for _ in range(2 * len(METHODS)):
         asked.end(asked.ask(), 0.6)  # the defaults
     for _ in range(5):
-        trial = asked.asker.ask()
+        trial = asked.proposer.ask()
         (stored,) = [one for one in asked.study.trials if one.number == trial.number]
         assert stored.state is TrialState.RUNNING
         proposal = asked.space.propose(trial)
@@ -110,9 +110,9 @@ def test_what_waits_comes_first(inventory: Inventory) -> None:
     for name in waiting:
         study.enqueue_trial(space.published_at(name, 0.01) or {})
     metric = METRICS["accuracy"]
-    asker = Asker(study, space, metric, max_steps=STEPS, sampler_of=tpe, noise=lambda quality: 0.01, seed=0)
-    assert [space.propose(asker.ask()).method for _ in waiting] == waiting
-    space.propose(asker.ask())
+    proposer = Proposer(study, space, metric, max_steps=STEPS, sampler_of=tpe, noise=lambda quality: 0.01, seed=0)
+    assert [space.propose(proposer.ask()).method for _ in waiting] == waiting
+    space.propose(proposer.ask())
     assert TrialState.WAITING not in [trial.state for trial in study.trials]
 
 
@@ -167,7 +167,7 @@ def test_a_trial_within_the_noise_of_the_front_is_not_far_behind(inventory: Inve
     asked.end(asked.ask(), 0.9)
     for _ in range(6):
         asked.end(asked.ask(), 0.87)
-    assert not asked.asker._hopeless
+    assert not asked.proposer._hopeless
 
 
 @pytest.mark.parametrize("quality", [math.inf, -math.inf, math.nan])
@@ -180,7 +180,7 @@ def test_a_quality_that_is_no_number_is_that_of_a_failed_trial(
         asked.end(asked.ask(), quality, state)
     asked.end(asked.ask(), 0.9)
     asked.end(asked.ask(), 0.6)
-    tried = [one for _, one in sorted(asked.asker._by_size, key=lambda item: item[0])]
+    tried = [one for _, one in sorted(asked.proposer._by_size, key=lambda item: item[0])]
     assert [one.state for one in tried] == ["failed"] * 3 + ["finished"] * 2
     assert all(not one.rungs for one in tried if one.state == "failed")
     asked.ask()

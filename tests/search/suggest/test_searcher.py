@@ -14,7 +14,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.suggest.initial_points import earlier, given
+from search.suggest.initial_points import earlier, enqueue, given
+from search.suggest.proposer import Proposer
 from search.suggest.samplers import regional_sampler
 from search.suggest.searcher import PlannedSearch, plan_of
 from search.suggest.study import open_study
@@ -43,6 +44,7 @@ def spec(tmp_path: Path) -> SearchSpec:
             "data": {"train": "t.csv"},
             "budget": {"parameters": 68_000},
             "storage": str(tmp_path),
+            "training": {"max_steps": 9},
         }
     )
 
@@ -71,21 +73,19 @@ class Harness:
         self.searcher = self.renew()
 
     def renew(self, waiting: tuple[TrialPlan, ...] = (), max_failures: int = 0) -> PlannedSearch:
-        self.searcher = PlannedSearch(
+        enqueue(self.study, self.ledger, self.given)
+        limits = {"trials": self.trials, "max_failures": max_failures, "max_total_steps": self.max_total_steps}
+        spec = self.spec.model_copy(update={"search": self.spec.search.model_copy(update=limits)})
+        proposer = Proposer(
             self.study,
             self.space,
-            self.ledger,
-            self.spec.metric,
-            trials=self.trials,
-            seed=0,
-            max_steps=9,
-            max_failures=max_failures,
+            spec.metric,
+            max_steps=spec.training.max_steps,
+            sampler_of=regional_sampler(spec),
             noise=lambda quality: 0.01,
-            sampler_of=regional_sampler(self.spec),
-            max_total_steps=self.max_total_steps,
-            given=self.given,
-            waiting=waiting,
+            seed=spec.search.seed,
         )
+        self.searcher = PlannedSearch(proposer, self.ledger, spec, waiting=waiting)
         return self.searcher
 
     def ask(self, tune_id: str) -> TrialPlan | None:
