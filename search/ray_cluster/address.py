@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from ray._private.authentication.authentication_token_setup import AUTH_MODE_ENV
 from ray._raylet import Config  # type: ignore[attr-defined]
 
 from spaces.errors import RequestError, Unreachable
+from spaces.tcp import try_connecting
 
-CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 30.0
 _UNAUTHENTICATED = "AuthenticationError"
 
@@ -30,8 +29,8 @@ def check_address(address: str) -> None:
     shown = f"--address {address}" + (f" ({found})" if found != address else "")
     host, port = _host_and_port(found, shown)
     try:
-        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
-    except (OSError, UnicodeError) as error:  # an impossible host name fails in its encoding
+        try_connecting(host, port)
+    except OSError as error:
         raise Unreachable(f"{shown}: nothing answers there ({error}); allowed: a running Ray head") from None
     _ask(found, shown)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 import time
@@ -13,8 +12,9 @@ from contextlib import contextmanager
 import ray
 from rich.console import Console
 
+from spaces.tcp import try_connecting
+
 PAUSE_SECONDS = 1.0
-CONNECT_SECONDS = 2.0
 # After so many seconds without its head Ray ends the process, in which nothing of ours is asked any more.
 RAYS_PATIENCE = ("RAY_gcs_rpc_server_reconnect_timeout_s", "60")
 
@@ -53,7 +53,7 @@ def watched_head(name: str, console: Console) -> Iterator[None]:
 def _answers(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        try_connecting(host.strip("[]"), int(port))
     except OSError:
         return False
     return True
