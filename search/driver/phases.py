@@ -87,24 +87,7 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
     trainings = len(waiting) + max(0, spec.search.trials - len(planned))
     if not trainings:
         return
-    enqueue(run.study, ledger, run.prepared.given)
-    proposer = Proposer(
-        run.study,
-        run.prepared.space,
-        spec.metric,
-        max_steps=spec.training.max_steps,
-        sampler_of=regional_sampler(spec),
-        noise=partial(standard_error, spec.metric, rows=len(run.prepared.validation)),
-        seed=spec.search.seed,
-    )
-    searcher = PlannedSearch(
-        proposer,
-        ledger,
-        spec,
-        waiting=waiting,
-        on_rejected=run.recorder.reject,
-        goes_on=_give_up_when_hopeless(run),
-    )
+    searcher = _searcher(run, waiting)
     with run.display(spec.name, trainings) as display:
         run_stage(
             shared,
@@ -116,6 +99,28 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
             interruption=run.interruption,
         )
     searcher.check()
+
+
+def _searcher(run: Run, waiting: list[TrialPlan]) -> PlannedSearch:
+    spec = run.spec
+    enqueue(run.study, run.ledger, run.prepared.given)
+    proposer = Proposer(
+        run.study,
+        run.prepared.space,
+        spec.metric,
+        max_steps=spec.training.max_steps,
+        sampler_of=regional_sampler(spec),
+        noise=partial(standard_error, spec.metric, rows=len(run.prepared.validation)),
+        seed=spec.search.seed,
+    )
+    return PlannedSearch(
+        proposer,
+        run.ledger,
+        spec,
+        waiting=waiting,
+        on_rejected=run.recorder.reject,
+        goes_on=_give_up_when_hopeless(run),
+    )
 
 
 def _give_up_when_hopeless(run: Run) -> GoesOn:

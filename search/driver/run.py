@@ -6,7 +6,6 @@ import dataclasses
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 import optuna
@@ -16,15 +15,14 @@ from rich.console import Console
 from search.driver.interruption import Interruption
 from search.driver.outlook import hopeless
 from search.driver.phases import Run, confirm_phase, search_phase, share
-from search.driver.preflight import Prepared, prepare
+from search.driver.preflight import Prepared, check_begun
 from search.driver.recorder import Recorder
 from search.driver.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
 from search.ray_cluster.connect import check_resources, connect, gpus_for, quiet_environment
 from search.ray_cluster.head_watch import watched_head
 from search.storage import search_folder
 from search.storage.checks import provisional
-from search.suggest.initial_points import earlier
-from search.suggest.study import answering, check_database, open_study
+from search.suggest.study import answering, open_study
 from search.suggest.study_trials import reconcile, rejected_count
 from search.terminal import announce
 from spaces.errors import Hopeless
@@ -36,19 +34,14 @@ from tracking.writing.search_writer import SearchWriter
 DRAIN_SECONDS = 15.0
 
 
-def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> Summary:
-    """Run a new search. Nothing is written before model, data, cluster and storages were seen to serve.
+def start(prepared: Prepared, uri: str, address: str | None, console: Console) -> Summary:
+    """Run a new search that `preflight.check` passed. Nothing is written before the cluster was seen to serve.
 
     Raises:
-        RequestError: when one of them does not.
+        RequestError: when it does not, or when another driver took the name.
         Hopeless: when the reference fails, or all of the first trials do in the same way.
     """
-    prepared = prepare(spec, partial(announce, console))
     spec = prepared.spec
-    for note in prepared.notes:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    check_database(spec)
-    prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_folder.held(spec.home):
         if search_folder.exists(spec.home):  # since the name was looked up
             raise search_folder.taken(spec.name)
@@ -73,20 +66,10 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
     with search_folder.held(home):
         if search_folder.is_finished(home):
             return _catch_up(spec, identity.search_id, uri)
-        # As it began: one of an earlier version names no positive label.
-        prepared = dataclasses.replace(prepare(spec, partial(announce, console)), spec=spec)
-        search_folder.check_data(spec.name, identity.data, prepared.fingerprints())
-        check_database(spec)
-        if not Ledger(home).trials("trial"):  # killed before it began with what is known
-            prepared = _with_earlier(prepared, uri)
+        prepared = check_begun(spec, identity, uri, console)
         with _cluster(spec, address, console, begun=True) as gpus, answering(spec):
             study = open_study(spec, identity.search_id, home)
             return _run(prepared, study, identity.search_id, uri, gpus, console)
-
-
-def _with_earlier(prepared: Prepared, uri: str) -> Prepared:
-    given = (*prepared.given, *earlier(prepared.spec, prepared.space, uri))
-    return dataclasses.replace(prepared, given=given)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from spaces.trials.ledger import Ledger
 from tracking.queries import front_document
 
 
-def given(spec: SearchSpec, space: Space) -> list[Suggestion]:
+def given_configurations(spec: SearchSpec, space: Space) -> list[Suggestion]:
     """The configurations of `search.start_with`.
 
     Raises:

@@ -23,7 +23,7 @@ from rich.console import Console
 from search.cli import methods
 from search.cli.main import run
 from search.driver import run as search_run
-from search.driver.preflight import absolute
+from search.driver.preflight import absolute, prepare
 from search.ray_cluster import address
 from search.storage import search_folder
 from spaces.errors import RequestError
@@ -664,12 +664,13 @@ class TestNames:
     def test_a_name_that_was_free_when_it_was_looked_up(self, reader: Asker) -> None:
         """Of two drivers that began at once, the second finds the search of the first, running or already at rest."""
         spec = absolute(load_spec(Path("mine.yaml")))
+        prepared = prepare(spec)
         before = (spec.home / "search.json").read_bytes()
         uri = f"sqlite:///{spec.storage}/mlflow.db"
         with pytest.raises(RequestError, match="name = mine: in use; allowed: a new name"):
-            search_run.start(spec, uri, None, Console(quiet=True))
+            search_run.start(prepared, uri, None, Console(quiet=True))
         with search_folder.held(spec.home), pytest.raises(RequestError, match="is being run by another process"):
-            search_run.start(spec, uri, None, Console(quiet=True))
+            search_run.start(prepared, uri, None, Console(quiet=True))
         assert (spec.home / "search.json").read_bytes() == before
 
     def test_a_name_that_mlflow_alone_has(self, reader: Asker) -> None:

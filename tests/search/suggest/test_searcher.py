@@ -14,7 +14,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.suggest.initial_points import earlier, enqueue, given
+from search.suggest.initial_points import earlier, enqueue, given_configurations
 from search.suggest.proposer import Proposer
 from search.suggest.samplers import regional_sampler
 from search.suggest.searcher import PlannedSearch, plan_of
@@ -458,7 +458,7 @@ def test_a_given_configuration_outside_the_budget_is_an_error(spec: SearchSpec, 
     search = spec.search.model_copy(update={"start_with": ({"method": "lora", "rank": 64, "targets": "all"},)})
     space = Space(ALL, inventory, Budget(68_000, 200))
     with pytest.raises(RequestError, match=r"search\.start_with\[0\]: lora would train .* outside the budget"):
-        given(spec.model_copy(update={"search": search}), space)
+        given_configurations(spec.model_copy(update={"search": search}), space)
 
 
 def test_a_search_starts_from_the_fronts_of_earlier_ones(
