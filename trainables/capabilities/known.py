@@ -44,7 +44,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def shipped() -> KnownCapabilities:
-    """As found with the tested versions; `python -m search.known_capabilities` writes them."""
+    """As found with the tested versions; `python -m trainables.capabilities.known` writes them."""
     return KnownCapabilities.model_validate_json((resources.files("trainables") / FILE).read_bytes())
 
 
