@@ -19,7 +19,7 @@ from search.driver.summary import Summary
 from search.storage import search_folder
 from spaces.errors import WorkError
 from tests.conftest import Workplace
-from tests.search.driver.test_interruption import wait_for
+from tests.search.processes import wait_for
 from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
 from tracking.documents.building import build_front, build_trials
 

@@ -12,7 +12,7 @@ from search.ray_cluster.connect import _check_answer, versions
 from spaces.errors import RequestError
 from tests.conftest import Workplace, command
 from tests.search.heads import head_of
-from tests.search.ray_cluster.test_connect import kill, start
+from tests.search.ray_nodes import kill, start
 
 
 @pytest.mark.cluster
