@@ -1,4 +1,4 @@
-"""What a search begins with beside the published defaults: given configurations, and earlier fronts."""
+"""Initial points beside the published defaults: configurations from the spec, and fronts of earlier searches."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tracking.queries import front_document
 
 
 def given_configurations(spec: SearchSpec, space: Space) -> list[Suggestion]:
-    """The configurations of `search.start_with`.
+    """Return the configurations of `search.start_with`.
 
     Raises:
-        RequestError: naming the one that is refused or lies outside the budget.
+        RequestError: naming the one that is invalid or outside the budget.
     """
     found = []
     for number, settings in enumerate(spec.search.start_with):
@@ -33,7 +33,7 @@ def given_configurations(spec: SearchSpec, space: Space) -> list[Suggestion]:
 
 
 def earlier(spec: SearchSpec, space: Space, uri: str) -> Iterator[Suggestion]:
-    """The settings on the fronts of `search.start_from`, as far as they fit this search; its task may be another.
+    """Yield the settings on the fronts of `search.start_from` that fit this search; their tasks may differ from its.
 
     Raises:
         RequestError: when MLflow knows no such search, or it had another base.
@@ -52,7 +52,7 @@ def earlier(spec: SearchSpec, space: Space, uri: str) -> Iterator[Suggestion]:
             try:
                 yield suggestion(space, {"method": point.method, **point.config})
             except (RequestError, Rejected):
-                continue  # not searched here, or outside this budget
+                continue  # a method that is not searched here, or a size outside this budget
 
 
 def enqueue(study: optuna.Study, ledger: Ledger, suggestions: Sequence[Suggestion]) -> None:

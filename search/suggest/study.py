@@ -20,11 +20,11 @@ from tracking.mlflow_store.uri import has_password
 CONNECT_SECONDS = 5
 
 _PASSING = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.TimeoutError, OSError)
-"""Of a database or a disk that is away, and may be there again."""
+"""Errors of a database or a disk that is away and may come back."""
 
 
 def storage_url(spec: SearchSpec, home: Path) -> str:
-    """The SQLAlchemy URL of the study.
+    """Return the SQLAlchemy URL of the study.
 
     Raises:
         RequestError: for a URL that is malformed, or that holds a password.
@@ -35,7 +35,7 @@ def storage_url(spec: SearchSpec, home: Path) -> str:
     try:
         url = make_url(given)
     except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number is a ValueError
-        # What is malformed may still hold a password, so it is not shown.
+        # A malformed URL may still hold a password, so it is not shown.
         raise RequestError(
             "search.study_storage: not a database URL; allowed: postgresql+psycopg://HOST/DATABASE or sqlite:///FILE"
         ) from None
@@ -47,10 +47,12 @@ def storage_url(spec: SearchSpec, home: Path) -> str:
 
 
 def check_database(spec: SearchSpec) -> None:
-    """See that the storage is a database that answers, before anything is written. A SQLite file is not made.
+    """Check, before anything is written, that `search.study_storage` is a database that answers.
+
+    Creates no SQLite file.
 
     Raises:
-        RequestError: when it does not.
+        RequestError: when it does not answer.
     """
     url = make_url(storage_url(spec, spec.home))
     with _explained(spec, spec.home):
@@ -62,10 +64,10 @@ def check_database(spec: SearchSpec) -> None:
 
 
 def open_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
-    """Create the study of a search, or take it up again.
+    """Create the study of a search, or load it.
 
     Raises:
-        RequestError: when its storage does not serve.
+        RequestError: when its database cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with _explained(spec, home):
@@ -80,7 +82,7 @@ def open_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
 
 
 def read_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
-    """The study of a search, to be looked at; nothing is made where there is none.
+    """Load the study of a search for reading; nothing is created where there is none.
 
     Raises:
         RequestError: when it cannot be read.
@@ -100,7 +102,7 @@ def _study_name(spec: SearchSpec, search_id: str) -> str:
 
 
 def _tables(url: URL) -> list[str]:
-    """Names of the tables; a query, for a SQLite file is not looked into before."""
+    """Return the names of the tables. This is a query, because opening a SQLite file does not look into it."""
     patience = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
     with create_engine(url, connect_args=patience).connect() as connection:
         return inspect(connection).get_table_names()
@@ -108,7 +110,7 @@ def _tables(url: URL) -> list[str]:
 
 @contextmanager
 def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
-    """What SQLAlchemy and Optuna raise, in one line."""
+    """Turn errors of SQLAlchemy and Optuna into a RequestError of one line."""
     try:
         yield
     except (
@@ -129,16 +131,16 @@ def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
 
 
 def _reason(cause: BaseException | None) -> str:
-    """What the database itself said, in one line."""
+    """Return the database's own message, on one line."""
     return " ".join(str(getattr(cause, "orig", None) or cause).split())[:200]
 
 
 @contextmanager
 def answering(spec: SearchSpec) -> Iterator[None]:
-    """While a search uses its study.
+    """Turn failures of the study's database during a search into `Away`.
 
     Raises:
-        Away: when the database of the study fails.
+        Away: when the database fails.
     """
     try:
         yield

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, Proposer
 from search.suggest.samplers import tpe
 from search.suggest.searcher import plan_of
-from search.suggest.size_region import FEWEST, MOST, REGION, Tried, nearest, regional_study
+from search.suggest.size_region import FEWEST, HALF_WIDTH, MOST, Tried, nearest, regional_study
 from search.suggest.study_trials import PUBLISHED
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
@@ -194,7 +194,7 @@ def test_a_region_is_what_is_near_or_else_the_nearest(sizes: list[int], at: floa
     logarithms = [math.log10(size) for size in sizes]
     far = [abs(size - math.log10(at)) for size in logarithms]
     found = nearest(logarithms, math.log10(at))
-    near = [position for position, distance in enumerate(far) if distance <= REGION]
+    near = [position for position, distance in enumerate(far) if distance <= HALF_WIDTH]
     assert set(near) <= set(found)
     assert len(found) == min(len(sizes), max(FEWEST, len(near)))
     left = [distance for position, distance in enumerate(far) if position not in found]
