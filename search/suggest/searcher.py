@@ -18,7 +18,6 @@ from search.suggest.study_trials import DUPLICATE, GIVEN, REJECTED, TRIAL, numbe
 from spaces.model.budget import Budget
 from spaces.space.from_settings import suggestion
 from spaces.space.proposal import Proposal, Rejected, signature
-from spaces.space.suggesters import RandomDraw
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan, TrialResult
@@ -183,15 +182,16 @@ class PlannedSearch(Searcher):  # type: ignore[misc]
 
     def _repaired(self) -> TrialPlan | None:
         """Enqueue a random configuration within the budget and plan it; None when no new one is found."""
-        generator = np.random.default_rng((self._spec.search.seed, self._planned))
+        seed = int(np.random.SeedSequence((self._spec.search.seed, self._planned)).generate_state(1)[0])
+        draws = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
         for _ in range(DRAWS_BEFORE_GIVING_UP):
-            draw = RandomDraw(generator)
+            drawn = draws.ask()
             try:
-                found = self._proposer.space.propose(draw).signature
+                found = self._proposer.space.propose(drawn).signature
             except Rejected:
                 continue
             if found not in self._known:
-                self._proposer.study.enqueue_trial(draw.used)
+                self._proposer.study.enqueue_trial(drawn.params)
                 asked = self._proposer.study.ask()
                 proposal = self._judge(asked)
                 if proposal is not None:

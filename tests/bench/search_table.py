@@ -24,10 +24,11 @@ from spaces.model.budget import resolve_budget
 from spaces.rungs import rung_steps
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.space.suggesters import FixedDraw
 from spaces.spec.sections import BudgetSection
 from tests.bench.replay.table import HEAD, TABLE
 from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
+from tests.spaces.random_draw import RandomDraw
 
 RUNS = Path(__file__).with_name("search_runs.jsonl")
 """Every training so far: the table takes an hour or more, and need not be recorded at one go."""

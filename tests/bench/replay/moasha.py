@@ -27,10 +27,10 @@ from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import
 from search.suggest.searcher import plan_of
 from spaces.rungs import REDUCTION_FACTOR, rung_steps
 from spaces.space.proposal import Proposal, Rejected
-from spaces.space.suggesters import RandomDraw
 from spaces.trials.records import Rung, TrialPlan, TrialResult
 from tests.bench.replay.settings import Policy, Setting
 from tests.bench.replay.simulation import Agent
+from tests.spaces.random_draw import RandomDraw
 
 
 class Ranks(NonDominatedPriority):  # type: ignore[misc]

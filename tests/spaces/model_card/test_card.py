@@ -10,8 +10,9 @@ from spaces.model.budget import resolve_budget
 from spaces.model.inventory import Inventory
 from spaces.model_card.card import Card
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.space.suggesters import FixedDraw
 from spaces.spec.spec import SearchSpec, parse_spec
+from tests.spaces.random_draw import RandomDraw
 
 
 def card(name: str, inventory: Inventory) -> Card:

@@ -16,7 +16,8 @@ from spaces.model.inventory import Inventory
 from spaces.space.from_settings import suggestion
 from spaces.space.proposal import Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.space.suggesters import FixedDraw
+from tests.spaces.random_draw import RandomDraw
 
 ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}
 
