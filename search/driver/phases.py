@@ -1,4 +1,4 @@
-"""The two phases of a search: trials (the reference first), then confirm."""
+"""The two phases of a search: trials, the reference first, then confirmations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from search.driver.outlook import Outlook, steps_reached
 from search.driver.preflight import Prepared
 from search.driver.progress import Display
 from search.driver.recorder import Recorder
-from search.driver.tune_run import RecordingCallback, run_stage
+from search.driver.tune_run import RecordingCallback, run_trainings
 from search.suggest.initial_points import enqueue
 from search.suggest.plan_queue import PlanList
 from search.suggest.proposer import Proposer
@@ -57,14 +57,14 @@ class Run:
         return self.prepared.spec
 
     def display(self, title: str, trainings: int) -> Display:
-        """The progress of one phase."""
+        """Return the progress display of one phase."""
         return Display(
             self.console, self.recorder, title=title, total=trainings, max_steps=self.spec.training.max_steps
         )
 
 
 def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
-    """Put model and data into the object store, from where every node takes them once."""
+    """Put model and data into Ray's object store, from which every node fetches them once."""
     return SharedSearch(
         prepared.spec,
         prepared.inventory,
@@ -76,7 +76,7 @@ def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
 
 
 def search_phase(run: Run, shared: SharedSearch) -> None:
-    """Run the trials that are still to run, as long as there is hope for them."""
+    """Run the reference and the trials that are still to run, unless the search is given up."""
     spec, ledger = run.spec, run.ledger
     planned = [folder.plan() for folder in ledger.trials("trial")]
     waiting = [plan for plan in planned if ledger.trial(plan.trial).result() is None]
@@ -89,7 +89,7 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
         return
     searcher = _searcher(run, waiting)
     with run.display(spec.name, trainings) as display:
-        run_stage(
+        run_trainings(
             shared,
             searcher,
             RecordingCallback(run.recorder, display),
@@ -102,6 +102,7 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
 
 
 def _searcher(run: Run, waiting: list[TrialPlan]) -> PlannedSearch:
+    """Return the searcher of the trials, with `waiting` plans first."""
     spec = run.spec
     enqueue(run.study, run.ledger, run.prepared.given)
     proposer = Proposer(
@@ -124,7 +125,7 @@ def _searcher(run: Run, waiting: list[TrialPlan]) -> PlannedSearch:
 
 
 def _give_up_when_hopeless(run: Run) -> GoesOn:
-    """Return the check after each training: it gives the search up where those to come would fail as well."""
+    """Return a check for the end of each training, which gives the search up when those to come would fail as well."""
     outlook = Outlook(run.spec, run.prepared.budget)
     outlook.take_up(run.ledger)
 
@@ -141,7 +142,7 @@ def _give_up_when_hopeless(run: Run) -> GoesOn:
 
 
 def confirm_phase(run: Run, shared: SharedSearch) -> None:
-    """Train points of the front and near it again on fresh seeds, round by round. Only here the test split is read.
+    """Train points on and near the front again on fresh seeds, round by round. Only here the test split is read.
 
     Raises:
         WorkError: when the test split cannot be read.
@@ -150,7 +151,7 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
     while plans := _unconfirmed(run):
         confirming = confirming or _with_test(run, shared)
         with run.display(f"{run.spec.name}: confirm", len(plans)) as display:
-            run_stage(
+            run_trainings(
                 confirming,
                 PlanList(plans, run.ledger, max_failures=run.spec.search.max_failures),
                 RecordingCallback(run.recorder, display),
@@ -166,7 +167,7 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
     on_front = {one.plan.trial for one in run.recorder.front}
     for one in summarise(run.ledger):
         run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test, one.seeds)
-        if one.trial not in on_front:  # near it, and perhaps better: it can be exported as well
+        if one.trial not in on_front:  # near the front, and perhaps better: it can be exported as well
             run.writer.upload_adapter(one.trial, run.ledger.trial(one.trial).adapter)
 
 
@@ -180,7 +181,7 @@ def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:
 
 
 def _unconfirmed(run: Run) -> list[TrialPlan]:
-    """Confirmations without a result, else those of the next round."""
+    """Return the planned confirmations without a result; when there are none, plan the next round."""
     ledger = run.ledger
     plans = [folder.plan() for folder in ledger.trials("confirmation") if folder.result() is None]
     if plans:
@@ -194,7 +195,7 @@ def _unconfirmed(run: Run) -> list[TrialPlan]:
 
 
 def reference_plan(prepared: Prepared) -> TrialPlan:
-    """The task head trained alone."""
+    """Return the plan of the reference: the task head trained alone."""
     head = prepared.inventory.head_parameters
     counted = head if prepared.budget.count_head else 0
     return TrialPlan(

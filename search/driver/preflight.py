@@ -41,7 +41,20 @@ from trainables.training.rehearsal import rehearse
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spec that was checked against its model and its data. `notes` are what its user should know of the two."""
+    """A spec that was checked against its model and its data.
+
+    Attributes:
+        spec: The spec, with the positive label of an f1.
+        inventory: The model's layers.
+        budget: The budget in parameters.
+        space: The search space.
+        weights: The model's parameters, to be shared with workers.
+        labels: The labels of the data.
+        train: The encoded training split.
+        validation: The encoded validation split.
+        given: Initial points.
+        notes: Remarks on model and data for the user.
+    """
 
     spec: SearchSpec
     inventory: Inventory
@@ -55,12 +68,12 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
     def fingerprints(self) -> dict[str, str]:
-        """What tells the data of the trials from any other, by split."""
+        """Return a fingerprint of each split that trials use."""
         return {"train": fingerprint(self.train), "validation": fingerprint(self.validation)}
 
 
 def inspect(spec: SearchSpec, labels: int) -> Inventory:
-    """The inventory of the spec's model with a head for `labels` classes, without reading a weight."""
+    """Return the inventory of the spec's model with a head for `labels` classes, without reading a weight."""
     transformers_logging.set_verbosity_error()
     config = load_config(spec.model, tuple(str(label) for label in range(labels)))
     return _inventory(spec, config, fresh_parameters(spec.model, config))
@@ -141,7 +154,7 @@ def _with_earlier(prepared: Prepared, uri: str) -> Prepared:
 
 
 def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) -> Prepared:
-    """Load and check model and data; what takes a while is `announced` before.
+    """Load and check model and data; `announced` is called with each step that takes a while, before it.
 
     Raises:
         RequestError: naming field, value and what is allowed.
@@ -149,7 +162,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     announced = announced or (lambda work: None)
     transformers_logging.set_verbosity_error()
     with confined_reading(spec):
-        # Before the data, whose tokenizer comes from the same folder and would be missed first.
+        # Before the data: their tokenizer is in the same folder, and its absence would be reported first.
         read_config(spec.model)
         announced("reading and encoding the data")
         check_test(spec)
@@ -179,10 +192,12 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
 
 
 def with_positive(spec: SearchSpec, splits: Splits) -> tuple[SearchSpec, tuple[str, ...]]:
-    """The spec with the label whose F1 is the metric, and a note where it was left out: of two labels the rarer one.
+    """Return the spec with `objective.positive` set, the label whose F1 is the metric, and a note where it was not.
+
+    Of two labels it is the rarer one.
 
     Raises:
-        RequestError: when the label is none of the data.
+        RequestError: when the label is not in the data.
     """
     if spec.metric.name != "f1":
         return spec, ()
@@ -205,7 +220,7 @@ def _positive(spec: SearchSpec, label: str) -> SearchSpec:
 
 
 def absolute(spec: SearchSpec) -> SearchSpec:
-    """The spec with every local path made absolute, so that workers and a later resume find the same files."""
+    """Return the spec with every local path made absolute, so that workers and a later resume find the same files."""
 
     def source(given: Source | None) -> Source | None:
         return _absolute(given) if isinstance(given, str) else given
@@ -234,5 +249,5 @@ def _database(uri: str | None) -> str | None:
 
 
 def _absolute(path: str) -> str:
-    # `Path.expanduser` raises for the home of a user who does not exist; this leaves it as it is.
+    # `Path.expanduser` raises for the home of a user who does not exist; this leaves the path as it is.
     return str(Path(os.path.expanduser(path)).absolute())

@@ -1,4 +1,4 @@
-"""A search from its spec to its front, and the same for one that was interrupted."""
+"""The driver: run a new search to its front, or resume one."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def start(prepared: Prepared, uri: str, address: str | None, console: Console) -
 
 
 def resume(home: Path, uri: str, address: str | None, console: Console) -> Summary:
-    """Go on with a search, from wherever it stands; of a finished one, what MLflow lacks is sent.
+    """Resume a search from wherever it is; of a finished one, only flush what MLflow lacks.
 
-    Where it was given up, what failed is tried again.
+    The failed trainings of a search that was given up are tried again.
 
     Raises:
-        RequestError: when its model or data are gone or changed, or another driver runs it.
-        Hopeless: as `start` does.
+        RequestError: when its model or data are gone or have changed, or another driver runs it.
+        Hopeless: as in `start`.
     """
     spec, identity = search_folder.read(home)
     with search_folder.held(home):
@@ -74,7 +74,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
 
 @contextmanager
 def _cluster(spec: SearchSpec, address: str | None, console: Console, *, begun: bool = False) -> Iterator[float]:
-    """Ray for the duration, or for longer where this process uses it already; gives the GPUs of one trial."""
+    """Connect to Ray within the block and yield the GPUs of one trial; a Ray that this process had before stays."""
     with ExitStack() as ending:
         quiet_environment()
         own = address is not None or not ray.is_initialized()
@@ -84,14 +84,14 @@ def _cluster(spec: SearchSpec, address: str | None, console: Console, *, begun: 
             connect(address, spec.home)
         ending.enter_context(watched_head(spec.name, console))
         if own:
-            ending.callback(ray.shutdown)  # while the head is watched, for without it this hangs as well
+            ending.callback(ray.shutdown)  # while the head is watched: without a head, this hangs as well
         gpus = gpus_for(spec.resources.gpus)
         check_resources(spec.resources.cpus, gpus, had_them=begun)
         yield gpus
 
 
 def _catch_up(spec: SearchSpec, search_id: str, uri: str) -> Summary:
-    """Send what MLflow lacks of a finished search, and write its front anew where MLflow lacked something then."""
+    """Flush the outbox of a finished search, and rewrite its front if runs were missing."""
     writer = SearchWriter(uri, spec, search_id, spec.home)
     try:
         if not writer.has_ended(None):  # the driver was killed between its last two steps
@@ -134,7 +134,7 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
             search_folder.mark_finished(spec.home)
         patience = 0 if summary.waiting else DRAIN_SECONDS
     except KeyboardInterrupt:
-        patience = 0  # asked for twice: what was not sent stays in the outbox
+        patience = 0  # the second signal: unsent events stay in the outbox
         raise
     finally:
         if interruption.hopeless is not None:

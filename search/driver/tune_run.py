@@ -1,4 +1,4 @@
-"""One stage of a search: trainings that Ray Tune runs side by side on reused actors."""
+"""One run of Ray Tune: trainings side by side on reused actors, with a callback that records them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from trainables.trial import SharedSearch, TrialTrainable
 
 
 class RecordingCallback(tune.Callback):  # type: ignore[misc]
-    """Runs in the driver; by the time Tune calls it, the ledger already holds what happened."""
+    """Passes Tune's events to the recorder and the display; the ledger holds each event before Tune calls."""
 
     def __init__(self, recorder: Recorder, display: Display) -> None:
         self._recorder = recorder
         self._display = display
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing of it belongs into Tune's snapshot."""
+        """Keep out of Tune's snapshot, which pickles callbacks."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -45,7 +45,7 @@ class RecordingCallback(tune.Callback):  # type: ignore[misc]
         self.ended(_plan(trial))
 
     def ended(self, plan: TrialPlan) -> None:
-        """A training may have ended."""
+        """Record the end of a training, if the ledger has it."""
         ended = self._recorder.finished(plan)
         if ended is not None:
             self._display.ended(ended)
@@ -59,7 +59,7 @@ def _name(trial: Trial) -> str:
     return f"{trial.config['plan']['trial']}-{trial.trial_id}"
 
 
-def run_stage(
+def run_trainings(
     shared: SharedSearch,
     searcher: PlanList | PlannedSearch,
     callback: RecordingCallback,
@@ -69,7 +69,17 @@ def run_stage(
     gpus: float,
     interruption: Interruption,
 ) -> None:
-    """Run until the searcher has no more, or the search is interrupted."""
+    """Run trainings until the searcher has no more, or the search is interrupted.
+
+    Args:
+        shared: Model, data and ledger for the workers.
+        searcher: Gives the plans.
+        callback: Records the events.
+        name: Of the run's folder, within `ray` in the search folder.
+        stopper: Ends weak trials at a rung.
+        gpus: Of one trial.
+        interruption: Ends the run early.
+    """
     spec = shared.spec
     trainable = tune.with_resources(
         tune.with_parameters(TrialTrainable, shared=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
@@ -80,7 +90,7 @@ def run_stage(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=stopper,
-            num_samples=-1,  # the searcher says when
+            num_samples=-1,  # the searcher decides the number
             reuse_actors=True,
             max_concurrent_trials=None if concurrent == "auto" else concurrent,
             trial_name_creator=_name,

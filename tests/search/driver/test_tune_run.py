@@ -18,7 +18,7 @@ from search.driver.phases import share
 from search.driver.preflight import Prepared, prepare
 from search.driver.progress import Display
 from search.driver.recorder import Recorder
-from search.driver.tune_run import RecordingCallback, run_stage
+from search.driver.tune_run import RecordingCallback, run_trainings
 from search.ray_cluster.connect import start_here
 from search.suggest.plan_queue import PlanList
 from search.suggest.searcher import plan_of
@@ -105,7 +105,7 @@ class Stage:
         recorder = Recorder(self.ledger, writer, prepared.budget, self.spec.metric)
         display = Display(Console(quiet=True), recorder, title="", total=len(plans), max_steps=steps)
         watch = Watch(recorder, display, self.shared)
-        run_stage(
+        run_trainings(
             self.shared,
             PlanList(plans, self.ledger, max_failures=0),
             watch,
