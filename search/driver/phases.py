@@ -54,6 +54,7 @@ class Run:
 
     @property
     def spec(self) -> SearchSpec:
+        """The spec of the search."""
         return self.prepared.spec
 
     def display(self, title: str, trainings: int) -> Display:

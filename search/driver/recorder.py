@@ -23,6 +23,7 @@ class Ended:
 
     @property
     def quality(self) -> float:
+        """The quality at the last step; NaN where there is none."""
         return float("nan") if self.result.quality is None else self.result.quality
 
 

@@ -106,6 +106,7 @@ def _catch_up(spec: SearchSpec, search_id: str, uri: str) -> Summary:
 
 
 def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
+    """Make study and ledger agree, run both phases, and record the end in MLflow however it comes."""
     spec, inventory = prepared.spec, prepared.inventory
     ledger = Ledger(spec.home).taken_over()
     for folder in hopeless(ledger, spec, prepared.budget):
@@ -122,13 +123,7 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
         recorder.take_up()
         run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)
         with interruption.watch():
-            shared = share(prepared, ledger)
-            search_phase(run, shared)
-            if interruption.hopeless is None and interruption.ended is None:
-                confirm_phase(run, shared)
-            summary = summarise_run(prepared, recorder, uri, waiting=writer.drain(DRAIN_SECONDS))
-            for picture in write_pictures(summary, spec.home):
-                writer.upload(picture)
+            summary = _search_and_confirm(run, uri)
         finished = interruption.hopeless is None and interruption.ended is None
         if finished:
             search_folder.mark_finished(spec.home)
@@ -148,3 +143,15 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
             f"once that is mended, `paretune resume {spec.name}` tries again"
         )
     return dataclasses.replace(summary, ended_early=interruption.ended)
+
+
+def _search_and_confirm(run: Run, uri: str) -> Summary:
+    """Run both phases, unless the first one ended early, and write the front."""
+    shared = share(run.prepared, run.ledger)
+    search_phase(run, shared)
+    if run.interruption.hopeless is None and run.interruption.ended is None:
+        confirm_phase(run, shared)
+    summary = summarise_run(run.prepared, run.recorder, uri, waiting=run.writer.drain(DRAIN_SECONDS))
+    for picture in write_pictures(summary, run.spec.home):
+        run.writer.upload(picture)
+    return summary

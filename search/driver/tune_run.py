@@ -29,19 +29,23 @@ class RecordingCallback(tune.Callback):  # type: ignore[misc]
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Record that a training began."""
         self._recorder.started(_plan(trial))
         self._display.refresh()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
+        """Record the rungs that a training reached."""
         self._recorder.reported(_plan(trial))
         self._display.refresh()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Record the end of a training."""
         self.ended(_plan(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Record the end of a training whose worker died, unless it is to begin again."""
         self.ended(_plan(trial))
 
     def ended(self, plan: TrialPlan) -> None:

@@ -64,7 +64,7 @@ def check_name(name: str) -> None:
     if name.casefold() in BESIDE or name.casefold().endswith(BESIDE_ENDINGS):
         others = ", ".join(sorted(BESIDE))
         raise RequestError(
-            f"name = {name}: stands for something else beside the searches; "
+            f"name = {name}: is reserved for other files in the storage; "
             f"allowed: a name other than {others} and those that end in {' or '.join(BESIDE_ENDINGS)}"
         )
 
@@ -107,7 +107,7 @@ def find(command: str, storage: Path, name: str) -> Path:
     if exists(folder / name):
         return folder / name
     names = [spec.parent.name for spec in folder.glob(f"*/{SPEC}")]
-    nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, for it holds no searches"
+    nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, it holds no searches"
     raise RequestError(f"{command} {name}: no such search in {storage}; allowed: --storage, or the nearest: {nearest}")
 
 
@@ -119,7 +119,7 @@ def check_place(home: Path, spec: SearchSpec) -> None:
     """
     if not (spec.home.is_dir() and spec.home.samefile(home)):
         raise RequestError(
-            f"search {home.name!r}: began in {spec.home} and stands in {home}; allowed: where it began, or a link there"
+            f"search {home.name!r}: began in {spec.home} and is in {home}; allowed: where it began, or a link there"
         )
 
 

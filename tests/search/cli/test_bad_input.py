@@ -234,10 +234,10 @@ class TestSpec:
             assert "allowed: " in line
 
     @pytest.mark.parametrize("name", ["mlartifacts", "mlflow.db", "MLruns", "ray", "mlflow.db-wal", "other.log"])
-    def test_a_name_that_stands_for_something_else_in_the_storage(self, asker: Asker, name: str) -> None:
+    def test_a_name_that_is_reserved(self, asker: Asker, name: str) -> None:
         for command in ("search", "validate", "launch"):
             line = asker.refused(command, str(asker.place.spec()), "--set", f"name={name}")
-            assert line.startswith(f"paretune: name = {name}: stands for something else beside the searches; allowed: ")
+            assert line.startswith(f"paretune: name = {name}: is reserved for other files in the storage; allowed: ")
 
     @pytest.mark.parametrize("name", [".mine", "..", ".", "", "-mine"])
     def test_a_name_that_begins_with_no_letter_or_digit(self, asker: Asker, name: str) -> None:
@@ -705,7 +705,7 @@ class TestNames:
         try:
             began.rename(moved)
             line = reader.refused("resume", "mine", "--storage", "moved")
-            assert f"search 'mine': began in {began} and stands in {moved}; allowed: where it began" in line
+            assert f"search 'mine': began in {began} and is in {moved}; allowed: where it began" in line
             began.symlink_to(moved)
             assert "data.train: has changed" in reader.refused("resume", "mine", "--storage", "moved")
         finally:

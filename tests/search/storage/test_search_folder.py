@@ -90,7 +90,7 @@ def test_a_search_goes_on_where_it_began_or_by_a_link_there(spec: SearchSpec, tm
     link = tmp_path / "link"
     link.symlink_to(spec.home)
     search_folder.check_place(link, spec)
-    with pytest.raises(RequestError, match=f"began in {spec.home} and stands in "):
+    with pytest.raises(RequestError, match=f"began in {spec.home} and is in "):
         search_folder.check_place(tmp_path, spec)
     moved = spec.home.rename(tmp_path / "moved")
     with pytest.raises(RequestError, match="allowed: where it began, or a link there"):
