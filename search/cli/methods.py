@@ -12,7 +12,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from search.documents import command_examples
-from search.known_capabilities import CapabilitiesDescription, installed_versions, known, remember, tried
 from search.terminal import print_json
 from spaces.errors import RequestError
 from spaces.methods.base.knobs import Choice, Knob, Range
@@ -21,6 +20,7 @@ from spaces.methods.registry import methods as all_methods
 from spaces.space.sampling import MULTIPLIER, SHARED_PLACES
 from spaces.spec.field_kinds import kind
 from spaces.spec.hints import meant_method
+from trainables.capabilities.known import CapabilitiesDescription, installed_versions, known, remember, tried
 
 
 class KnobDescription(BaseModel):

@@ -8,18 +8,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.driver.preflight import absolute
+from search.driver.preflight import absolute, check
 from search.driver.run import resume as run_resume
 from search.driver.run import start as run_start
 from search.driver.summary import HTML, PNG, Summary
 from search.ray_cluster.address import check_address
 from search.storage import search_folder
-from search.storage.checks import check_storage, check_tracking
+from search.storage.checks import check_tracking
 from spaces.errors import WorkError
 from spaces.spec.spec import SearchSpec, load_spec
-from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import scan_searches
-from tracking.mlflow_store.uri import resolve_uri, sqlite_file
+from tracking.mlflow_store.uri import resolve_uri
 from tracking.reports.tables import answer_note, front_table, ties_note
 
 
@@ -30,18 +28,9 @@ def search(spec_path: Path, overrides: list[str], address: str | None, given: st
         RequestError: when the request is wrong; nothing has been written then.
     """
     spec = absolute(load_spec(spec_path, overrides))
-    search_folder.check_name(spec.name)
-    storage = Path(spec.storage)
-    check_storage(storage)
-    check_storage(spec.home)
-    uri = resolve_uri(given, spec.tracking.uri, storage)
-    check_tracking(uri, storage, spec.tracking.experiment)
-    if address is not None:
-        check_address(address)
-    if search_folder.exists(spec.home) or _tracked(uri, spec.name):
-        raise search_folder.taken(spec.name)
     with resumable(spec.home):
-        return conclude(run_start(spec, uri, address, console), spec, console)
+        prepared, uri = check(spec, given, address, console)
+        return conclude(run_start(prepared, uri, address, console), spec, console)
 
 
 def resume(name: str, storage: Path, address: str | None, given: str | None, console: Console) -> int:
@@ -136,12 +125,3 @@ def _shortage(summary: Summary, spec: SearchSpec) -> str | None:
     if limit is not None and sum(one.steps or 0 for one in trials) + spec.training.max_steps > limit:
         return f"{short}search.max_total_steps = {limit} leaves no room for another."
     return f"{short}no configuration was found that lies within the budget and was not tried."
-
-
-def _tracked(uri: str, name: str) -> bool:
-    """Whether MLflow knows a search of that name; a SQLite file that does not exist yet knows none."""
-    file = sqlite_file(uri)
-    if file is not None and not file.is_file():
-        return False
-    with reading(uri) as client:
-        return bool(scan_searches(client, name))

@@ -1,4 +1,4 @@
-"""What a search came to: from MLflow where it has everything, else from the ledger."""
+"""The summary of a search: from MLflow where it has everything, else from the ledger."""
 
 from __future__ import annotations
 
@@ -23,10 +23,15 @@ JSON, HTML, PNG = "front.json", "front.html", "front.png"
 
 @dataclass(frozen=True)
 class Summary:
-    """The front, the confirmed front, everything tried, and the events that MLflow does not have yet.
+    """The result of a search.
 
-    `near_head`: the best trial is not told apart from the head alone. `ended_early`: why the search ended before its
-    last trial, if it did.
+    Attributes:
+        front: The front of the trials.
+        confirmed: The front of the confirmed points.
+        trials: All trials.
+        waiting: The number of events that MLflow does not have yet.
+        near_head: The best trial is not told apart from the head alone.
+        ended_early: The reason why the search ended before its last trial, if it did.
     """
 
     front: FrontDocument
@@ -38,7 +43,7 @@ class Summary:
 
 
 def summarise_run(prepared: Prepared, recorder: Recorder, uri: str, waiting: int) -> Summary:
-    """Sum up a search; run ids are empty while MLflow has not received everything, or cannot be read."""
+    """Sum up a search; run ids are empty while MLflow lacks events or cannot be read."""
     if not waiting:
         with suppress(RequestError, WorkError):
             return summarise_tracked(uri, prepared.spec.name, waiting)
@@ -46,7 +51,7 @@ def summarise_run(prepared: Prepared, recorder: Recorder, uri: str, waiting: int
 
 
 def summarise_tracked(uri: str, name: str, waiting: int) -> Summary:
-    """Sum up what MLflow has of a search."""
+    """Sum up a search from MLflow."""
     with reading(uri) as client:
         search = find_search(client, name)
         rows = read_trials(client, search)
@@ -64,7 +69,7 @@ def _summary(search: SearchRow, rows: list[TrialRow], waiting: int) -> Summary:
 
 
 def write_pictures(summary: Summary, home: Path) -> list[Path]:
-    """Write the front beside the runs, as JSON, as a page and as a picture."""
+    """Write the front into the search folder as JSON, as a page and as a picture, and return the files."""
     front_html(summary.front, summary.trials, home / HTML)
     front_png(summary.front, summary.trials, home / PNG)
     write_durably(home / JSON, _json(summary))
@@ -72,7 +77,7 @@ def write_pictures(summary: Summary, home: Path) -> list[Path]:
 
 
 def is_written(summary: Summary, home: Path) -> bool:
-    """Whether the front beside the runs is this one."""
+    """Return whether the front in the search folder is this one."""
     try:
         return (home / JSON).read_text(encoding="utf-8") == _json(summary)
     except (OSError, ValueError):

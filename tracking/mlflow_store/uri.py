@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,11 +11,11 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from spaces.errors import RequestError, Unreachable
+from spaces.tcp import try_connecting
 
 ALLOWED = "http://HOST:PORT, https://HOST, sqlite:///FILE or postgresql+psycopg://HOST/DATABASE"
 _ENVIRONMENT = ("PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI")
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432}
-_PROBE_SECONDS = 2.0
 
 
 def resolve_uri(explicit: str | None, spec_uri: str | None, storage: Path) -> str:
@@ -110,8 +109,8 @@ def _parse(uri: str) -> URL:
 
 def _probe_tcp(uri: str, host: str, port: int) -> None:
     try:
-        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
-    except (OSError, UnicodeError):  # an impossible host name fails in its encoding
+        try_connecting(host, port)
+    except OSError:
         raise Unreachable(
             f"tracking.uri = {redact(uri)}: nothing answers at {host}:{port}; allowed: a reachable MLflow tracking URI"
         ) from None

@@ -20,7 +20,7 @@ from search.service.dispatch.schedule import AWAY, GIVEN_UP
 from search.service.security.path_confinement import check_places, confined_again
 from search.service.settings import Settings, job_settings
 from search.storage import search_folder
-from search.storage.checks import check_storage
+from search.storage.checks import check_writable
 from search.terminal import console
 from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError, one_line
 from spaces.spec.sections import NAME
@@ -76,7 +76,7 @@ def _attended(name: str, settings: Settings) -> int:
 def _serves(storage: Path) -> bool:
     """Whether the storage is there: where it is not, whatever failed did so for that reason."""
     try:
-        check_storage(storage)
+        check_writable(storage)
     except RequestError:
         return False
     return storage.is_dir()
@@ -90,7 +90,7 @@ def _drive(name: str, settings: Settings) -> int:
     address = os.environ.get("RAY_ADDRESS", "auto")
     if not home.parent.is_dir():  # where it was mounted another folder may be, into which nobody shall write
         raise Away(f"storage {home.parent}: is not there")
-    check_storage(home.parent)
+    check_writable(home.parent)
     request, tracked = _known(name, uri)
     if request is not None and request.wanted == "stop":
         # Nothing that ended: who wants the search again meanwhile is given another job.

@@ -9,10 +9,11 @@ from spaces.methods.registry import configuration, method, methods
 from spaces.model.inventory import Inventory
 from spaces.model_card.card import Card
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedSuggester, RandomSuggester
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.budget import resolve_budget
 from spaces.spec.spec import SearchSpec, parse_spec
 from tests.spaces.cards import card_of
+from tests.spaces.random_suggester import RandomSuggester
 
 
 def card(name: str, inventory: Inventory) -> Card:

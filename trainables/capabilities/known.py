@@ -1,4 +1,4 @@
-"""Capabilities of methods without trying them: as found for this version of paretune, or by `--probe` here."""
+"""Known capabilities of methods: as shipped with this version of paretune, or as `--probe` found them here."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ class KnownCapabilities(BaseModel):
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of the packages that capabilities depend on, without the build (`+cpu`) that they do not depend on."""
+    """Return the versions of the packages that capabilities depend on, without the build (`+cpu`)."""
     return {package: version(package).partition("+")[0] for package in PACKAGES}
 
 
 def shipped() -> KnownCapabilities:
-    """As found with the tested versions; `python -m search.known_capabilities` writes them."""
+    """Return the capabilities found with the tested versions; `python -m trainables.capabilities.known` writes them."""
     return KnownCapabilities.model_validate_json((resources.files("trainables") / FILE).read_bytes())
 
 
 def known() -> dict[str, tuple[CapabilitiesDescription, dict[str, str]]]:
-    """Capabilities by method, each with the versions with which it was found; what was found here comes first."""
+    """Return capabilities by method, each with the versions they were found with; those found here take precedence."""
     sources = (shipped(), _found_here())
     return {name: (one, source.versions) for source in sources for name, one in source.methods.items()}
 
 
 def remember(found: Mapping[str, CapabilitiesDescription]) -> None:
-    """Keep what was found here, for these versions; where nothing can be kept, it is found again when asked for."""
+    """Keep capabilities found here, for the installed versions; where nothing can be kept, they are found anew."""
     kept = KnownCapabilities(versions=installed_versions(), methods={**_found_here().methods, **found})
     with suppress(OSError, RuntimeError):
         _cache().parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def remember(found: Mapping[str, CapabilitiesDescription]) -> None:
 
 
 def _found_here() -> KnownCapabilities:
-    """Capabilities found on this machine with the installed versions; none that other versions found."""
+    """Return capabilities found on this machine with the installed versions, and none of other versions."""
     versions = installed_versions()
     with suppress(OSError, RuntimeError, ValidationError):
         kept = KnownCapabilities.model_validate_json(_cache().read_bytes())
@@ -76,13 +76,17 @@ def _found_here() -> KnownCapabilities:
 
 
 def _cache() -> Path:
-    """The user's file; a process without a home has none, and raises RuntimeError."""
+    """Return the user's file.
+
+    Raises:
+        RuntimeError: when the process has no home.
+    """
     folder = os.environ.get("XDG_CACHE_HOME")
     return (Path(folder) if folder else Path.home() / ".cache") / "paretune" / FILE
 
 
 def tried(name: str) -> CapabilitiesDescription:
-    """What a method is found to do now."""
+    """Try a method now and return its capabilities."""
     from trainables.capabilities.probe import probe
 
     return CapabilitiesDescription.model_validate(probe(name))
