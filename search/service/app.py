@@ -23,7 +23,7 @@ from search.service.openapi import Described
 from search.service.prometheus import registry
 from search.service.routes import exports, fronts, health, page, searches, tools
 from search.service.security.authorization import Limits
-from search.service.security.turns import Turns
+from search.service.security.concurrency_limits import Turns
 from search.service.settings import Settings
 from search.service.status.search_status import known_jobs, list_statuses, search_status
 

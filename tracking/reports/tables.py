@@ -12,7 +12,7 @@ from spaces.methods.settings import shown_settings
 from spaces.pareto.significance import LEVEL
 from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.reports.figure import SHARES, number
-from tracking.reports.widths import Fitting
+from tracking.reports.table_layout import Fitting
 
 PLACE, SETTINGS = "targets, layers", "settings"
 _SETTINGS_WIDTH = 24  # below it a line of settings is broken so often that it is left out

@@ -19,7 +19,7 @@ from search.cli.methods import MethodsDocument
 from search.documents import service_examples
 from search.processes import command
 from search.service.checks.checker import confined_command
-from search.service.checks.checks import run_check
+from search.service.checks.commands import run_check
 from search.service.dependencies import Context, Service, problems
 from search.service.security.authorization import READ, RUN
 from search.service.security.path_confinement import confined

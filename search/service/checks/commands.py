@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 
 from search.processes import last_complaint
-from search.service.checks import limited
+from search.service.checks import resource_limits
 from search.service.problems import Problem
 from spaces.errors import RequestError, WorkError
 
@@ -52,7 +52,7 @@ def run_check(command: Sequence[str], name: str, client: str) -> str:
         RequestError: with its line, when it says that the request is wrong, or it is too large to be checked here.
         WorkError: when it fails.
     """
-    limits = [sys.executable, "-S", "-E", limited.__file__, str(PROCESSOR_SECONDS), str(ADDRESS_BYTES)]
+    limits = [sys.executable, "-S", "-E", resource_limits.__file__, str(PROCESSOR_SECONDS), str(ADDRESS_BYTES)]
     with _turn(client), tempfile.TemporaryDirectory() as empty:  # names of models and data are no folders
         process = subprocess.Popen(
             [*limits, *command],

@@ -1,4 +1,4 @@
-"""`python limited.py SECONDS BYTES COMMAND …`: a command that may use so much of a processor and of memory.
+"""`python resource_limits.py SECONDS BYTES COMMAND …`: a command that may use so much of a processor and of memory.
 
 It stands alone, with nothing but the standard library, so that it starts at once; what it starts inherits the limits.
 They are set here and not between `fork` and `exec` of the service, whose other threads might hold a lock then.

@@ -9,8 +9,8 @@ from typing import Any
 
 from search.service.cache.front_files import Files
 from search.service.cache.trial_cache import Reading
-from search.service.pieces import BYTES, Pieces
-from search.service.security.turns import AT_ONCE, MOST, MOST_WITH_BODY, Turns
+from search.service.chunked_response import BYTES, Pieces
+from search.service.security.concurrency_limits import AT_ONCE, MOST, MOST_WITH_BODY, Turns
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 
 
