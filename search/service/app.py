@@ -19,7 +19,7 @@ from search.service.dependencies import Context
 from search.service.dispatch.dispatcher import Dispatcher
 from search.service.headers import add_headers
 from search.service.jobs.ray_jobs import Jobs
-from search.service.openapi import Described
+from search.service.openapi import DocumentedApp
 from search.service.prometheus import registry
 from search.service.routes import exports, fronts, health, page, searches, tools
 from search.service.security.authorization import Limits
@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         dispatcher.end()
 
-    app = Described(
+    app = DocumentedApp(
         title="paretune",
         version=version("paretune"),
         description=DESCRIPTION,

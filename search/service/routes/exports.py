@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
 
 from search.documents.service import ExportRequest, ExportStatus
-from search.service.dependencies import Name, Service, located, problems
+from search.service.dependencies import Name, Service
 from search.service.jobs.exports import PATTERN, begin, chosen, file_of, status, statuses
+from search.service.openapi import located, problems
 from search.service.problems import Problem
 from search.service.security.authorization import READ, RUN
 

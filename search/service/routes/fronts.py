@@ -10,8 +10,9 @@ from pydantic import Field, StringConstraints
 from search.documents import service_examples
 from search.documents.service import CurveDocument, RungEntry
 from search.service.chunked_response import Pieces
-from search.service.dependencies import Name, Service, TrialId, problems
+from search.service.dependencies import Name, Service, TrialId
 from search.service.headers import STANDALONE
+from search.service.openapi import problems
 from search.service.problems import Problem
 from search.service.security.authorization import READ
 from spaces.errors import Unknown

@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 
-from search.service.dependencies import Service, open_problems
+from search.service.dependencies import Service
+from search.service.openapi import open_problems
 from search.service.problems import Problem
 from spaces.errors import RequestError, Unreachable, WorkError
 from tracking.mlflow_store.client import reading

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Query, Response
 
 from search.documents import service_examples
 from search.documents.service import Phase, SearchPage, SearchStatus
-from search.service.dependencies import Context, Name, Service, located, problems
+from search.service.dependencies import Context, Name, Service
 from search.service.dispatch import stop_and_resume
+from search.service.openapi import Spec, located, problems
 from search.service.problems import Problem
 from search.service.security.authorization import READ, RUN
 from search.service.security.path_confinement import confined
-from search.service.spec_body import Spec
 from spaces.errors import Unknown
 from spaces.spec.spec import SearchSpec, parse_spec
 from tracking.mlflow_store.artifacts import fetch_spec

@@ -20,10 +20,10 @@ from search.documents import service_examples
 from search.processes import command
 from search.service.checks.checker import confined_command
 from search.service.checks.commands import run_check
-from search.service.dependencies import Context, Service, problems
+from search.service.dependencies import Context, Service
+from search.service.openapi import Spec, SpecValues, problems
 from search.service.security.authorization import READ, RUN
 from search.service.security.path_confinement import confined
-from search.service.spec_body import Spec, SpecValues
 from spaces.spec.plain_values import WHOLE
 from spaces.spec.spec import dump_spec, parse_spec
 
