@@ -22,8 +22,8 @@ from search.service.jobs.ray_jobs import Jobs
 from search.service.openapi import DocumentedApp
 from search.service.prometheus import registry
 from search.service.routes import exports, fronts, health, page, searches, tools
-from search.service.security.authorization import Limits
-from search.service.security.concurrency_limits import Turns
+from search.service.security.concurrency_limits import ConcurrencyLimits
+from search.service.security.rate_and_size_limits import RateAndSizeLimits
 from search.service.settings import Settings
 from search.service.status.search_status import known_jobs, list_statuses, search_status
 
@@ -63,8 +63,8 @@ def create_app(settings: Settings) -> FastAPI:
     for part in (health, searches, fronts, exports, tools, page):
         app.include_router(part.router)
     app.add_middleware(BaseHTTPMiddleware, dispatch=add_headers)
-    app.add_middleware(Turns)
-    app.add_middleware(Limits, settings=settings)
+    app.add_middleware(ConcurrencyLimits)
+    app.add_middleware(RateAndSizeLimits, settings=settings)
     if settings.proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
     figures = registry(context)

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from search.documents import service_examples
 from search.documents.service import CurveDocument, RungEntry
-from search.service.chunked_response import Pieces
+from search.service.chunked_response import ChunkedResponse
 from search.service.dependencies import Name, Service, TrialId
 from search.service.headers import STANDALONE
 from search.service.openapi import problems
@@ -60,19 +60,19 @@ def front(
     """The front, as a document or as a file."""
     found = service.readings.of(name)
     if format == "json":
-        return Pieces(found.json(found.front_document(confirmed=confirmed, axis=axis)), media_type=JSON)
+        return ChunkedResponse(found.json(found.front_document(confirmed=confirmed, axis=axis)), media_type=JSON)
     shown = {"Content-Disposition": f'inline; filename="{name}-front.{format}"'}
     if format == "html":
         shown["Content-Security-Policy"] = STANDALONE
     content = service.files.of(found, format, confirmed=confirmed, axis=axis)
-    return Pieces(content, media_type=_MEDIA[format], headers=shown)
+    return ChunkedResponse(content, media_type=_MEDIA[format], headers=shown)
 
 
 @router.get("/searches/{name}/trials", dependencies=[READ], response_model=TrialsDocument, responses=problems(404))
 def trials(name: Name, service: Service) -> Response:
     """Everything that it trained."""
     found = service.readings.of(name)
-    return Pieces(found.json(found.trials_document()), media_type=JSON)
+    return ChunkedResponse(found.json(found.trials_document()), media_type=JSON)
 
 
 @router.get("/searches/{name}/trials/{trial}/curve", dependencies=[READ], responses=problems(404))

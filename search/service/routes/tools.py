@@ -81,6 +81,6 @@ def _asked(service: Context, request: Request, spec: dict[str, Any], name: str, 
 
 
 def _client(request: Request) -> str:
-    """The client that asks, as `Limits` has noted."""
+    """The client that asks, as `RateAndSizeLimits` has noted."""
     client: str = request.state.client
     return client

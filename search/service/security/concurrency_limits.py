@@ -1,7 +1,7 @@
-"""Turns: how many requests of one client are worked on at a time, so that no client keeps others from being answered.
+"""Limit of the requests of one client that run at the same time, so that no client can keep the others waiting.
 
-What a client asks beyond that waits here, where it holds no thread, and goes on in the order in which it came. An
-answer is being worked on until the client has taken it, so that one that reads slowly waits for itself alone.
+Further requests wait here, where they hold no thread, and run in the order in which they came. A request counts until
+the client has received the whole response, so that a client that reads slowly delays only itself.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from search.service.problems import problem
 
 AT_ONCE = 6
-"""Requests of a client that are worked on; there are forty threads for all."""
+"""Requests of one client that run at the same time; all clients share forty threads."""
 
 MOST, MOST_WITH_BODY = 320, 60
-"""Requests of a client that are worked on or wait: all of them, and so many that one with a body may join them."""
+"""Requests of one client that run or wait; one with a body is accepted only below the second number."""
 
 
 @dataclass
-class _Line:
-    """The requests of one client."""
+class _Queue:
+    """The requests of one client: those that run hold `running`, and `length` counts the waiting ones too."""
 
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    running: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     length: int = 0
 
 
-class Turns:
-    """Has requests of a client wait for their turn. Stands behind `Limits`, which notes who asks."""
+class ConcurrencyLimits:
+    """ASGI middleware behind `RateAndSizeLimits`, which notes the client of a request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._lines: dict[tuple[int, str], _Line] = {}
+        self._queues: dict[tuple[int, str], _Queue] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Run one request as soon as its client has fewer than `AT_ONCE` others that run."""
         if scope["type"] != "http" or (client := scope["state"].get("client")) is None:
             await self._app(scope, receive, send)
             return
         key = id(asyncio.get_running_loop()), client
-        line = self._lines.setdefault(key, _Line())
+        queue = self._queues.setdefault(key, _Queue())
         most = MOST if scope["method"] in ("GET", "HEAD") else MOST_WITH_BODY
-        if line.length >= most:
+        if queue.length >= most:
             detail = f"more than {most} requests at once"
             await problem(Request(scope), 429, detail, {"Retry-After": "5"})(scope, receive, send)
             return
-        line.length += 1
+        queue.length += 1
         try:
-            async with line.turns:
+            async with queue.running:
                 await self._app(scope, receive, send)
         finally:
-            line.length -= 1
-            if not line.length:
-                self._lines.pop(key, None)
+            queue.length -= 1
+            if not queue.length:
+                self._queues.pop(key, None)

@@ -9,8 +9,8 @@ from typing import Any
 
 from search.service.cache.front_files import Files
 from search.service.cache.trial_cache import Reading
-from search.service.chunked_response import BYTES, Pieces
-from search.service.security.concurrency_limits import AT_ONCE, MOST, MOST_WITH_BODY, Turns
+from search.service.chunked_response import CHUNK_BYTES, ChunkedResponse
+from search.service.security.concurrency_limits import AT_ONCE, MOST, MOST_WITH_BODY, ConcurrencyLimits
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 
 
@@ -30,7 +30,7 @@ class Work:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
 
-async def ask(app: Turns, client: str | None, method: str = "GET") -> int:
+async def ask(app: ConcurrencyLimits, client: str | None, method: str = "GET") -> int:
     statuses = []
 
     async def send(message: Any) -> None:
@@ -44,7 +44,7 @@ async def ask(app: Turns, client: str | None, method: str = "GET") -> int:
 def test_requests_of_a_client_wait_for_their_turn_and_others_do_not() -> None:
     async def run() -> None:
         work = Work()
-        app = Turns(work)
+        app = ConcurrencyLimits(work)
         greedy = [asyncio.create_task(ask(app, "greedy")) for _ in range(MOST + 5)]
         await asyncio.sleep(0.05)
         assert work.running == ["greedy"] * AT_ONCE
@@ -57,7 +57,7 @@ def test_requests_of_a_client_wait_for_their_turn_and_others_do_not() -> None:
         assert await other == 200
         assert work.most <= AT_ONCE + 1
         assert await ask(app, "greedy") == 200
-        assert app._lines == {}
+        assert app._queues == {}
 
     asyncio.run(run())
 
@@ -65,7 +65,7 @@ def test_requests_of_a_client_wait_for_their_turn_and_others_do_not() -> None:
 def test_fewer_wait_with_what_they_have_sent() -> None:
     async def run() -> None:
         work = Work()
-        app = Turns(work)
+        app = ConcurrencyLimits(work)
         asked = [asyncio.create_task(ask(app, "one", "POST")) for _ in range(MOST_WITH_BODY + 1)]
         await asyncio.sleep(0.05)
         work.go.set()
@@ -77,7 +77,7 @@ def test_fewer_wait_with_what_they_have_sent() -> None:
 def test_who_goes_away_while_it_waits_takes_no_turn() -> None:
     async def run() -> None:
         work = Work()
-        app = Turns(work)
+        app = ConcurrencyLimits(work)
         first = [asyncio.create_task(ask(app, "one")) for _ in range(AT_ONCE)]
         gone = [asyncio.create_task(ask(app, "one")) for _ in range(3)]
         await asyncio.sleep(0.05)
@@ -92,7 +92,7 @@ def test_who_goes_away_while_it_waits_takes_no_turn() -> None:
 
 def test_a_large_answer_is_sent_in_pieces_as_fast_as_it_is_taken() -> None:
     body = bytes(range(256)) * 2_000
-    answer = Pieces(body, media_type="image/png")
+    answer = ChunkedResponse(body, media_type="image/png")
     sent: list[dict[str, Any]] = []
     taken = asyncio.Event()
 
@@ -112,7 +112,7 @@ def test_a_large_answer_is_sent_in_pieces_as_fast_as_it_is_taken() -> None:
     asyncio.run(run())
     assert dict(sent[0]["headers"])[b"content-length"] == str(len(body)).encode()
     assert b"".join(one["body"] for one in sent[1:]) == body
-    assert max(len(one["body"]) for one in sent[1:]) <= BYTES
+    assert max(len(one["body"]) for one in sent[1:]) <= CHUNK_BYTES
     assert [one["more_body"] for one in sent[1:]] == [True] * (len(sent) - 2) + [False]
 
 
