@@ -18,14 +18,14 @@ from search.service.cache.trial_cache import Readings
 from search.service.dependencies import Context
 from search.service.dispatch.dispatcher import Dispatcher
 from search.service.headers import add_headers
-from search.service.jobs.ray_jobs import Jobs
+from search.service.jobs.ray_jobs import Jobs, known_jobs
 from search.service.openapi import DocumentedApp
 from search.service.prometheus import registry
 from search.service.routes import exports, fronts, health, page, searches, tools
 from search.service.security.concurrency_limits import ConcurrencyLimits
 from search.service.security.rate_and_size_limits import RateAndSizeLimits
 from search.service.settings import Settings
-from search.service.status.search_status import known_jobs, list_statuses, search_status
+from search.service.status.search_status import list_statuses, search_status
 
 DESCRIPTION = "Searches over adaptation methods under a limit on trainable parameters, on one Ray cluster."
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from search.service.dispatch.schedule import AWAY
+from search.service.jobs.exit_codes import AWAY
 from tests.conftest import Workplace
 from tests.search.driver.test_interruption import results, wait_for
 

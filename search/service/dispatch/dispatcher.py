@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from search.service.dispatch.known_searches import read_searches
 from search.service.dispatch.schedule import Standing, due, job_name, standings
 from search.service.dispatch.stop_marker import pass_on_stop
 from search.service.jobs.exports import submit_due as submit_exports
 from search.service.jobs.ray_jobs import Job, Jobs
 from search.service.settings import Settings, job_options
-from search.service.status.search_status import known_to
 from spaces.errors import RequestError, WorkError
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import End, Request, count_attempt, keep_end
@@ -81,7 +81,7 @@ def dispatch(settings: Settings, jobs: Jobs) -> None:
         WorkError: when MLflow or Ray fails. What goes wrong with one search keeps none of the others.
     """
     with reading(settings.tracking_uri) as client:
-        known = known_to(client)
+        known = read_searches(client)
         tracked = {name: row.state for name, row in known.rows.items()}
         to_stop = [one.name for one in known.requests if one.wanted == "stop"]
         _pass_on_stops(settings, [name for name in to_stop if tracked.get(name) == "running"])  # whatever Ray says

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 from operator import itemgetter
 
 from search.documents.service import Phase
+from search.service.jobs.exit_codes import AWAY, GIVEN_UP, WRONG_REQUEST
 from search.service.jobs.ray_jobs import APART, Job
 from spaces.trials.records import State
 from tracking.mlflow_store.launch_requests import End, Request
 
 ATTEMPTS = 5
 """Jobs that may fail before a search is given up: a driver that died is followed by another one."""
-
-WRONG_REQUEST = 2
-GIVEN_UP = 3
-"""With which a driver ends whose search would only fail again."""
-
-AWAY = os.EX_TEMPFAIL
-"""With which a driver ends that found its storage, MLflow, Ray or the database away: it is followed by others until it
-finds them, however many that are."""
 
 _DIGITS = 10
 
@@ -130,16 +122,6 @@ def _not_before(past: Sequence[Job]) -> float:
     if not failed or failed[0].ended is None:
         return 0.0
     return failed[0].ended + min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(len(failed) - 1, 30))
-
-
-def left_alone(requests: Iterable[Request], spoiled: Mapping[str, str]) -> list[Request]:
-    """The requests, of which those are not run whose searches MLflow has with a record that cannot be read.
-
-    `spoiled`: what is wrong, by the name of a search.
-    """
-    return [
-        replace(one, spec=None, flaw=one.flaw or spoiled[one.name]) if one.name in spoiled else one for one in requests
-    ]
 
 
 def due(of: Iterable[Standing], max_running: int, now: float = math.inf) -> list[Request]:

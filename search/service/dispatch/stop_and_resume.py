@@ -7,10 +7,9 @@ import logging
 from search.service.dispatch.adoption import adoptable, stop_commanded
 from search.service.dispatch.schedule import standings
 from search.service.dispatch.stop_marker import pass_on_stop, reaching, take_back_stop
-from search.service.jobs.ray_jobs import Jobs
+from search.service.jobs.ray_jobs import Jobs, known_jobs
 from search.service.problems import Problem
 from search.service.settings import Settings
-from search.service.status.search_status import known_jobs
 from search.storage import search_folder
 from spaces.errors import RequestError, Unknown, WorkError
 from tracking.mlflow_store.client import reading

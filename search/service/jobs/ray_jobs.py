@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -140,6 +140,14 @@ class Jobs:
                 "with the cluster's token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
             )
         return WorkError(f"Ray at {self._address}: {one_line(error)}")
+
+
+def known_jobs(jobs: Jobs) -> Mapping[str, Job] | None:
+    """Return every job; None while Ray does not answer, so that a caller can go on with what MLflow has."""
+    try:
+        return jobs.all()
+    except WorkError:
+        return None
 
 
 def _job(name: str, details: Any) -> Job:

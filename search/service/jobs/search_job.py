@@ -16,7 +16,7 @@ from search.cli.main import exit_code
 from search.driver.launch import search, take_up
 from search.processes import complaint
 from search.ray_cluster.head_watch import EXIT_CODE
-from search.service.dispatch.schedule import AWAY, GIVEN_UP
+from search.service.jobs.exit_codes import AWAY, GIVEN_UP
 from search.service.security.path_confinement import check_places, confined_again
 from search.service.settings import Settings, job_settings
 from search.storage import search_folder

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from search.documents.service import SearchStatus
 from search.service.cache.trial_cache import Readings, Spoiled
-from search.service.dispatch.schedule import Standing, left_alone, standings
-from search.service.jobs.ray_jobs import Job, Jobs
+from search.service.dispatch.known_searches import read_searches
+from search.service.dispatch.schedule import Standing, standings
+from search.service.jobs.ray_jobs import Job, Jobs, known_jobs
 from search.service.settings import Settings
 from search.service.status.building import status_of, unreadable, with_trials
 from spaces.errors import Unknown, WorkError
 from spaces.trials.records import State
 from tracking.documents.building import build_front
 from tracking.mlflow_store.client import one_line, reading
-from tracking.mlflow_store.launch_requests import Request, find_requests
-from tracking.mlflow_store.runs import SearchRow, deleted_search, find_search, read_trials, scan_searches
-
-if TYPE_CHECKING:
-    from tracking.mlflow_store.client import MlflowClient
+from tracking.mlflow_store.launch_requests import find_requests
+from tracking.mlflow_store.runs import SearchRow, deleted_search, find_search, read_trials
 
 logger = logging.getLogger(__name__)
 
@@ -40,38 +37,6 @@ def local_status(uri: str, storage: Path, name: str) -> SearchStatus:
     return with_trials(status_of(name, row, None, storage), front, trials)
 
 
-def known_jobs(jobs: Jobs) -> Mapping[str, Job] | None:
-    """What Ray says; None while it does not answer, so that what MLflow has can be read all the same."""
-    try:
-        return jobs.all()
-    except WorkError:
-        return None
-
-
-@dataclass(frozen=True)
-class Known:
-    """What MLflow has: of searches of one name the newest, and requests; `spoiled`: what is wrong with the rest."""
-
-    rows: dict[str, SearchRow]
-    spoiled: dict[str, str]
-    requests: list[Request]
-
-
-def known_to(client: MlflowClient, name: str | None = None) -> Known:
-    """Every search and request, or those of a name. A spoiled record costs its own search, and no other."""
-    rows: dict[str, SearchRow] = {}
-    spoiled: dict[str, str] = {}
-    for row in scan_searches(client, name):
-        if row.name in rows or row.name in spoiled:
-            continue
-        if isinstance(row, SearchRow):
-            rows[row.name] = row
-        else:
-            spoiled[row.name] = f"its record in MLflow cannot be read ({row.flaw})"
-    first = {one.name: one for one in reversed(find_requests(client, name))}
-    return Known(rows, spoiled, left_alone(first.values(), spoiled))
-
-
 def list_statuses(
     settings: Settings, readings: Readings, jobs: Mapping[str, Job] | None, name: str | None = None
 ) -> list[SearchStatus]:
@@ -80,7 +45,7 @@ def list_statuses(
     Where Ray does not answer, a search stands as MLflow has it.
     """
     with reading(settings.tracking_uri) as client:
-        known = known_to(client, name)
+        known = read_searches(client, name)
     rows, requests = known.rows, known.requests
     readings.saw(rows.values())
     tracked = {one: row.state for one, row in rows.items()}

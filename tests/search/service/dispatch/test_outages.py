@@ -13,8 +13,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from search.ray_cluster import connect
 from search.service.dispatch import stop_marker
 from search.service.dispatch.dispatcher import dispatch
-from search.service.dispatch.schedule import ATTEMPTS, AWAY, FIRST_SECONDS, MOST_SECONDS, WRONG_REQUEST, due, standings
+from search.service.dispatch.schedule import ATTEMPTS, FIRST_SECONDS, MOST_SECONDS, due, standings
 from search.service.jobs import search_job
+from search.service.jobs.exit_codes import AWAY, WRONG_REQUEST
 from search.service.jobs.ray_jobs import Job
 from search.service.settings import job_options
 from search.storage import checks

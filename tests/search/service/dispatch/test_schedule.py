@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.service.dispatch.schedule import ATTEMPTS, GIVEN_UP, WRONG_REQUEST, Standing, due, job_name, standings
+from search.service.dispatch.schedule import ATTEMPTS, Standing, due, job_name, standings
+from search.service.jobs.exit_codes import GIVEN_UP, WRONG_REQUEST
 from search.service.jobs.ray_jobs import Job, JobState
 from spaces.spec.spec import parse_spec
 from spaces.trials.records import State
