@@ -12,15 +12,15 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from search.service import problems
-from search.service.cache.front_files import Files
-from search.service.cache.single_flight import Shared
-from search.service.cache.trial_cache import Readings
+from search.service.cache.front_files import FrontFiles
+from search.service.cache.single_flight import SingleFlight
+from search.service.cache.trial_cache import TrialCache
 from search.service.dependencies import Context
 from search.service.dispatch.dispatcher import Dispatcher
 from search.service.headers import add_headers
 from search.service.jobs.ray_jobs import Jobs, known_jobs
 from search.service.openapi import DocumentedApp
-from search.service.prometheus import registry
+from search.service.prometheus import metrics_registry
 from search.service.routes import exports, fronts, health, page, searches, tools
 from search.service.security.concurrency_limits import ConcurrencyLimits
 from search.service.security.rate_and_size_limits import RateAndSizeLimits
@@ -32,16 +32,16 @@ DESCRIPTION = "Searches over adaptation methods under a limit on trainable param
 
 def create_app(settings: Settings) -> FastAPI:
     """A service; what it knows stands in MLflow and Ray, so that it may be started again, or twice, at any time."""
-    jobs, readings = Jobs(settings.ray_jobs), Readings(settings.tracking_uri)
+    jobs, trials = Jobs(settings.ray_jobs), TrialCache(settings.tracking_uri)
     dispatcher = Dispatcher(settings, jobs)
     context = Context(
         settings,
         jobs,
         dispatcher,
-        readings,
-        Files(),
-        Shared(lambda name: search_status(settings, readings, jobs, name)),
-        Shared(lambda _: list_statuses(settings, readings, known_jobs(jobs))),
+        trials,
+        FrontFiles(),
+        SingleFlight(lambda name: search_status(settings, trials, jobs, name)),
+        SingleFlight(lambda _: list_statuses(settings, trials, known_jobs(jobs))),
     )
 
     @asynccontextmanager
@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings, app.state.context = settings, context
-    problems.install(app)
+    problems.install_handlers(app)
     for part in (health, searches, fronts, exports, tools, page):
         app.include_router(part.router)
     app.add_middleware(BaseHTTPMiddleware, dispatch=add_headers)
@@ -67,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RateAndSizeLimits, settings=settings)
     if settings.proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
-    figures = registry(context)
+    figures = metrics_registry(context)
     instrumentator = Instrumentator(excluded_handlers=["/metrics"], registry=figures).instrument(app)
     instrumentator.expose(app, tags=["health"], **health.METRICS)
     return app

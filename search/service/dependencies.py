@@ -9,9 +9,9 @@ from fastapi import Depends, Path, Request
 
 from search.documents.service import SearchStatus
 from search.documents.service_examples import SEARCH
-from search.service.cache.front_files import Files
-from search.service.cache.single_flight import Shared
-from search.service.cache.trial_cache import Readings
+from search.service.cache.front_files import FrontFiles
+from search.service.cache.single_flight import SingleFlight
+from search.service.cache.trial_cache import TrialCache
 from search.service.dispatch.dispatcher import Dispatcher
 from search.service.jobs.ray_jobs import Jobs
 from search.service.settings import Settings
@@ -30,10 +30,10 @@ class Context:
     settings: Settings
     jobs: Jobs
     dispatcher: Dispatcher
-    readings: Readings
-    files: Files
-    status: Shared[str, SearchStatus]
-    statuses: Shared[None, list[SearchStatus]]
+    trials: TrialCache
+    files: FrontFiles
+    status: SingleFlight[str, SearchStatus]
+    statuses: SingleFlight[None, list[SearchStatus]]
 
 
 async def _context(request: Request) -> Context:

@@ -14,7 +14,7 @@ from search.service.settings import Settings
 _SENDING = (h11.IDLE, h11.SEND_BODY)
 
 
-def server_of(app: FastAPI, host: str, port: int, settings: Settings) -> uvicorn.Server:
+def make_server(app: FastAPI, host: str, port: int, settings: Settings) -> uvicorn.Server:
     """A server that is yet to be started."""
 
     class Protocol(TimelyProtocol):

@@ -45,7 +45,7 @@ def _allowed(request: Request) -> list[str]:
     ]
 
 
-def install(app: FastAPI) -> None:
+def install_handlers(app: FastAPI) -> None:
     """Answer every error of the service so."""
 
     @app.exception_handler(HTTPException)

@@ -11,19 +11,19 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from search.documents.service import Phase, SearchStatus
-from search.service.cache.single_flight import Shared
+from search.service.cache.single_flight import SingleFlight
 from search.service.dependencies import Context
 from search.service.status.search_status import list_statuses
 from spaces.errors import RequestError, WorkError
 
 
-class Searches(Collector):
+class SearchStateCollector(Collector):
     """How many searches are in each state, counted when Prometheus asks; nothing while MLflow or Ray is away."""
 
     def __init__(self, context: Context) -> None:
         # Whoever asks needs no token: however many ask at once, they share a reading.
-        self._found: Shared[None, list[SearchStatus]] = Shared(
-            lambda _: list_statuses(context.settings, context.readings, context.jobs.all())
+        self._found: SingleFlight[None, list[SearchStatus]] = SingleFlight(
+            lambda _: list_statuses(context.settings, context.trials, context.jobs.all())
         )
 
     def collect(self) -> Iterator[Metric]:
@@ -39,10 +39,10 @@ class Searches(Collector):
         yield gauge
 
 
-def registry(context: Context) -> CollectorRegistry:
+def metrics_registry(context: Context) -> CollectorRegistry:
     """Figures of one service: several may live in one process."""
     made = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=made)
-    made.register(Searches(context))
+    made.register(SearchStateCollector(context))
     return made

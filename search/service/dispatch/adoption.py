@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.service.dispatch.stop_marker import reaching
+from search.service.dispatch.stop_marker import storage_errors
 from search.service.problems import Problem
-from search.service.security.path_confinement import check_places, confined_again
+from search.service.security.path_confinement import check_own_places, confine_stored_spec
 from search.service.settings import Settings
 from search.storage import search_folder
 from spaces.errors import RequestError
@@ -14,7 +14,7 @@ from spaces.spec.spec import SearchSpec
 from tracking.mlflow_store.runs import SearchRow
 
 
-def stop_commanded(settings: Settings, row: SearchRow) -> None:
+def stop_unmanaged(settings: Settings, row: SearchRow) -> None:
     """Have whoever runs the search end it.
 
     Raises:
@@ -22,13 +22,13 @@ def stop_commanded(settings: Settings, row: SearchRow) -> None:
     """
     _spec_here(settings, row)
     home = settings.storage / row.name
-    with reaching(settings.storage):
+    with storage_errors(settings.storage):
         if not _is_run(home):
             raise Problem(409, f"search {row.name!r}: nobody runs it; allowed: one that runs")
         search_folder.ask_to_stop(home)
 
 
-def adoptable(settings: Settings, row: SearchRow) -> SearchSpec:
+def adoptable_spec(settings: Settings, row: SearchRow) -> SearchSpec:
     """The spec with which the service may go on with the search.
 
     Raises:
@@ -36,9 +36,9 @@ def adoptable(settings: Settings, row: SearchRow) -> SearchSpec:
         RequestError: when the service may not run its spec.
     """
     spec = _spec_here(settings, row)
-    check_places(spec, settings)
-    spec = confined_again(spec, settings)
-    with reaching(settings.storage):
+    check_own_places(spec, settings)
+    spec = confine_stored_spec(spec, settings)
+    with storage_errors(settings.storage):
         if _is_run(settings.storage / row.name):
             raise Problem(409, f"search {row.name!r}: is being run by a command; allowed: one that nobody runs")
     return spec
@@ -47,7 +47,7 @@ def adoptable(settings: Settings, row: SearchRow) -> SearchSpec:
 def _spec_here(settings: Settings, row: SearchRow) -> SearchSpec:
     """Its spec as a driver reads it."""
     home = settings.storage / row.name
-    with reaching(settings.storage):
+    with storage_errors(settings.storage):
         there = search_folder.exists(home)
     if there:
         spec, identity = search_folder.read(home)

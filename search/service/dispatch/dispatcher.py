@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from search.service.dispatch.known_searches import read_searches
-from search.service.dispatch.schedule import Standing, due, job_name, standings
-from search.service.dispatch.stop_marker import pass_on_stop
+from search.service.dispatch.schedule import ScheduledSearch, due, job_name, schedule
+from search.service.dispatch.stop_marker import place_stop_marker
 from search.service.jobs.exports import submit_due as submit_exports
 from search.service.jobs.ray_jobs import Job, Jobs
 from search.service.settings import Settings, job_options
@@ -85,7 +85,7 @@ def dispatch(settings: Settings, jobs: Jobs) -> None:
         tracked = {name: row.state for name, row in known.rows.items()}
         to_stop = [one.name for one in known.requests if one.wanted == "stop"]
         _pass_on_stops(settings, [name for name in to_stop if tracked.get(name) == "running"])  # whatever Ray says
-        standing = standings(known.requests, jobs.all(), tracked)
+        standing = schedule(known.requests, jobs.all(), tracked)
         for request in due(standing, settings.max_running, time.time()):
             with _alone(request.name):
                 _submit(settings, jobs, client, request)
@@ -100,7 +100,7 @@ def _pass_on_stops(settings: Settings, names: list[str]) -> None:
     """Tell those who run these searches."""
     for name in names:
         with _alone(name):
-            pass_on_stop(settings, name)
+            place_stop_marker(settings, name)
 
 
 def _submit(settings: Settings, jobs: Jobs, client: MlflowClient, request: Request) -> None:
@@ -109,7 +109,7 @@ def _submit(settings: Settings, jobs: Jobs, client: MlflowClient, request: Reque
     count_attempt(client, request, attempt)
 
 
-def _keep_news(jobs: Jobs, client: MlflowClient, standing: Standing) -> None:
+def _keep_news(jobs: Jobs, client: MlflowClient, standing: ScheduledSearch) -> None:
     if (end := standing.news) is None:
         return
     if standing.attempt > standing.request.attempts:  # submitted by a service that died

@@ -24,7 +24,7 @@ FIRST_SECONDS, MOST_SECONDS = 5.0, 300.0
 
 
 @dataclass(frozen=True)
-class Standing:
+class ScheduledSearch:
     """How a search stands: its request, the job that was submitted last, which one that is, and what MLflow has.
 
     `outages`: jobs since it was asked for that ended because something was away. `not_before`: when the next one may be
@@ -87,7 +87,9 @@ def job_name(request: Request, attempt: int) -> str:
     return f"{request.name}{APART}{attempt}"
 
 
-def standings(requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Mapping[str, State]) -> list[Standing]:
+def schedule(
+    requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Mapping[str, State]
+) -> list[ScheduledSearch]:
     """Every request with its last job.
 
     A job that was submitted and not counted yet, by a service that died, counts. One that ended before the search was
@@ -102,7 +104,7 @@ def standings(requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Map
             job = None
         past = [known for number, known in numbered.get(one.name, ()) if one.since < number <= attempt]
         outages = sum(earlier.code == AWAY for earlier in past)
-        found.append(Standing(one, job, attempt, tracked.get(one.name), outages, _not_before(past)))
+        found.append(ScheduledSearch(one, job, attempt, tracked.get(one.name), outages, _not_before(past)))
     return found
 
 
@@ -124,7 +126,7 @@ def _not_before(past: Sequence[Job]) -> float:
     return failed[0].ended + min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(len(failed) - 1, 30))
 
 
-def due(of: Iterable[Standing], max_running: int, now: float = math.inf) -> list[Request]:
+def due(of: Iterable[ScheduledSearch], max_running: int, now: float = math.inf) -> list[Request]:
     """The requests to submit at a moment, those that were made first before others, as far as there is room."""
     known = list(of)
     room = max_running - sum(one.phase in ("running", "stopping") for one in known)

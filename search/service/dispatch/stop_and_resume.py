@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from search.service.dispatch.adoption import adoptable, stop_commanded
-from search.service.dispatch.schedule import standings
-from search.service.dispatch.stop_marker import pass_on_stop, reaching, take_back_stop
+from search.service.dispatch.adoption import adoptable_spec, stop_unmanaged
+from search.service.dispatch.schedule import schedule
+from search.service.dispatch.stop_marker import place_stop_marker, remove_stop_marker, storage_errors
 from search.service.jobs.ray_jobs import Jobs, known_jobs
 from search.service.problems import Problem
 from search.service.settings import Settings
@@ -31,20 +31,20 @@ def stop(settings: Settings, jobs: Jobs, name: str) -> None:
         RequestError: when there is none.
         WorkError: when the storage or MLflow is away.
     """
-    with reaching(settings.storage):
+    with storage_errors(settings.storage):
         finished = search_folder.is_finished(settings.storage / name)
     if finished:
         raise Problem(409, f"search {name!r}: is finished; allowed: one that waits or runs")
     with reading(settings.tracking_uri) as client:
         asked, tracked = find_requests(client, name)[:1], scan_searches(client, name)
         if not asked:
-            stop_commanded(settings, _known(name, tracked))
+            stop_unmanaged(settings, _known(name, tracked))
             return
         want_stop(client, asked[0])
     try:
-        if pass_on_stop(settings, name) or tracked:
+        if place_stop_marker(settings, name) or tracked:
             return
-        (standing,) = standings(asked, jobs.all(), {})
+        (standing,) = schedule(asked, jobs.all(), {})
         if standing.job is not None and standing.job.alive:
             jobs.kill(standing.job.name)  # nothing was written yet
     except (RequestError, WorkError) as error:
@@ -64,15 +64,15 @@ def resume(settings: Settings, jobs: Jobs, name: str) -> None:
         if not asked:
             row = _known(name, scan_searches(client, name))
             if row.state != "finished":
-                spec = adoptable(settings, row)
-                take_back_stop(settings, name)
+                spec = adoptable_spec(settings, row)
+                remove_stop_marker(settings, name)
                 add_request(client, spec)
             return
         asked[0].readable()
-        (standing,) = standings(asked, known_jobs(jobs) or {}, {})
-        take_back_stop(settings, name)  # where the storage is away, nothing has changed
+        (standing,) = schedule(asked, known_jobs(jobs) or {}, {})
+        remove_stop_marker(settings, name)  # where the storage is away, nothing has changed
         want_run(client, asked[0], since=standing.attempt)
-        take_back_stop(settings, name)  # it may have been laid again before that was said
+        remove_stop_marker(settings, name)  # it may have been laid again before that was said
 
 
 def _known(name: str, tracked: list[SearchRow | SpoiledSearch]) -> SearchRow:

@@ -18,7 +18,7 @@ from tracking.mlflow_store.launch_requests import find_requests
 
 
 @contextmanager
-def reaching(storage: Path) -> Iterator[None]:
+def storage_errors(storage: Path) -> Iterator[None]:
     """Have a storage that is away said in one line.
 
     Raises:
@@ -30,36 +30,36 @@ def reaching(storage: Path) -> Iterator[None]:
         raise WorkError(f"storage {storage}: {one_line(error)}") from error
 
 
-def is_marked(home: Path) -> bool:
+def has_stop_marker(home: Path) -> bool:
     """Whether the search that lives there was asked to stop."""
     return (home / search_folder.STOP).exists()
 
 
-def pass_on_stop(settings: Settings, name: str) -> bool:
+def place_stop_marker(settings: Settings, name: str) -> bool:
     """Lay the mark of a search that is to stop; false where the search has no folder yet.
 
     Raises:
         WorkError: when the storage or MLflow is away.
     """
     home = settings.storage / name
-    with reaching(settings.storage):
+    with storage_errors(settings.storage):
         if not search_folder.exists(home):
             return False
-        if is_marked(home):
+        if has_stop_marker(home):
             return True
         search_folder.ask_to_stop(home)
     with reading(settings.tracking_uri) as client:
         wanted = [one.wanted for one in find_requests(client, name)[:1]]
     if wanted != ["stop"]:  # any more
-        take_back_stop(settings, name)
+        remove_stop_marker(settings, name)
     return True
 
 
-def take_back_stop(settings: Settings, name: str) -> None:
+def remove_stop_marker(settings: Settings, name: str) -> None:
     """The search is to run.
 
     Raises:
         WorkError: when the storage is away.
     """
-    with reaching(settings.storage):
+    with storage_errors(settings.storage):
         search_folder.take_back_stop(settings.storage / name)

@@ -23,7 +23,7 @@ def main() -> int:
     for one in ("name", "identity"):
         parser.add_argument(one)
     given, settings = job_settings(parser)
-    export = Export.of(given.identity)
+    export = Export.parse(given.identity)
     target = settings.storage / given.name / FOLDER / given.identity
     target.parent.mkdir(parents=True, exist_ok=True)
     tidy(target.parent, given.identity)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from search.cli.export import RANK, Choice
 from search.documents.service import ExportRequest, ExportStatus, Format
-from search.service.cache.trial_cache import Reading
+from search.service.cache.trial_cache import SearchSnapshot
 from search.service.jobs.ray_jobs import APART, Job, Jobs
 from search.service.problems import Problem
 from search.service.settings import Settings, job_options
@@ -53,14 +53,14 @@ class Export:
         return f"{self.trial}-{self.form}{rank}{'' if self.rows else _NO_ROWS}"
 
     @classmethod
-    def of(cls, identity: str) -> Export:
+    def parse(cls, identity: str) -> Export:
         """The export of an identity."""
         trial, form, *rank = identity.removesuffix(_NO_ROWS).split("-", 2)
         rows = not identity.endswith(_NO_ROWS)
         return cls(trial, cast("Format", form), float(rank[0]) if rank else None, rows)
 
 
-def chosen(wanted: ExportRequest, found: Reading) -> Export:
+def choose_export(wanted: ExportRequest, found: SearchSnapshot) -> Export:
     """What is wanted.
 
     Raises:
@@ -83,7 +83,7 @@ def file_of(settings: Settings, name: str, identity: str) -> Path:
     return settings.storage / name / FOLDER / f"{identity}.zip"
 
 
-def begin(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportStatus:
+def request_export(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportStatus:
     """Ask for an export, unless it was made or is to be made; one that failed is tried again.
 
     Raises:
@@ -129,7 +129,7 @@ def tidy(folder: Path, identity: str) -> None:
 
 def status(settings: Settings, jobs: Jobs, name: str, identity: str) -> ExportStatus | None:
     """How an export stands; None when nobody asked for it."""
-    return _work(settings, jobs).status(settings, jobs, name, Export.of(identity))
+    return _work(settings, jobs).status(settings, jobs, name, Export.parse(identity))
 
 
 def statuses(settings: Settings, jobs: Jobs, name: str) -> list[ExportStatus]:
@@ -140,7 +140,7 @@ def statuses(settings: Settings, jobs: Jobs, name: str) -> list[ExportStatus]:
     asked |= {one.identity for one in work.orders if one.name == name}
     asked |= {file.name.removesuffix(".zip") for file in (settings.storage / name / FOLDER).glob("*.zip")}
     known = sorted(one for one in asked if re.fullmatch(PATTERN, one))  # somebody may keep other files there
-    found = (work.status(settings, jobs, name, Export.of(one)) for one in known)
+    found = (work.status(settings, jobs, name, Export.parse(one)) for one in known)
     return [one for one in found if one is not None]
 
 

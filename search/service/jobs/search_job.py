@@ -17,7 +17,7 @@ from search.driver.launch import search, take_up
 from search.processes import complaint
 from search.ray_cluster.head_watch import EXIT_CODE
 from search.service.jobs.exit_codes import AWAY, GIVEN_UP
-from search.service.security.path_confinement import check_places, confined_again
+from search.service.security.path_confinement import check_own_places, confine_stored_spec
 from search.service.settings import Settings, job_settings
 from search.storage import search_folder
 from search.storage.checks import check_storage
@@ -97,8 +97,8 @@ def _drive(name: str, settings: Settings) -> int:
         raise WorkError(f"search {name!r} is to stop, and was not begun")
     if search_folder.exists(home):  # no `resume`, which would take back a stop that is asked for now
         spec, _ = search_folder.read(home)
-        check_places(spec, settings)
-        confined_again(spec, settings)
+        check_own_places(spec, settings)
+        confine_stored_spec(spec, settings)
         _check_sources(spec, begun=True)
         code = take_up(home, address, uri, console())
     elif tracked:
@@ -150,7 +150,7 @@ def _look_at(path: Path) -> None:
 def _begin(name: str, request: Request | None, address: str, settings: Settings) -> int:
     if request is None:
         raise RequestError(f"search {name!r}: nobody asked for it")
-    spec = confined_again(request.readable(), settings)
+    spec = confine_stored_spec(request.readable(), settings)
     if spec.name != name:
         raise RequestError(f"search {name!r}: its spec has name = {spec.name}; allowed: the same name")
     _check_sources(spec, begun=False)

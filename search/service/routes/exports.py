@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 
 from search.documents.service import ExportRequest, ExportStatus
 from search.service.dependencies import Name, Service
-from search.service.jobs.exports import PATTERN, begin, chosen, file_of, status, statuses
+from search.service.jobs.exports import PATTERN, choose_export, file_of, request_export, status, statuses
 from search.service.openapi import located, problems
 from search.service.problems import Problem
 from search.service.security.authorization import READ, RUN
@@ -34,9 +34,9 @@ def exports(name: Name, service: Service) -> list[ExportStatus]:
 )
 def export(name: Name, wanted: ExportRequest, service: Service, response: Response) -> ExportStatus:
     """Have an adapter written and verified. It takes about as long as loading the base twice."""
-    export = chosen(wanted, service.readings.of(name))
+    export = choose_export(wanted, service.trials.get(name))
     response.headers["Location"] = f"/v1/searches/{name}/exports/{export.identity}"
-    return begin(service.settings, service.jobs, name, export)
+    return request_export(service.settings, service.jobs, name, export)
 
 
 @router.get("/{identity}", dependencies=[READ], responses=problems(404))

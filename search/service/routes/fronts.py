@@ -58,27 +58,27 @@ def front(
     format: Form = "json",
 ) -> Response:
     """The front, as a document or as a file."""
-    found = service.readings.of(name)
+    found = service.trials.get(name)
     if format == "json":
         return ChunkedResponse(found.json(found.front_document(confirmed=confirmed, axis=axis)), media_type=JSON)
     shown = {"Content-Disposition": f'inline; filename="{name}-front.{format}"'}
     if format == "html":
         shown["Content-Security-Policy"] = STANDALONE
-    content = service.files.of(found, format, confirmed=confirmed, axis=axis)
+    content = service.files.get(found, format, confirmed=confirmed, axis=axis)
     return ChunkedResponse(content, media_type=_MEDIA[format], headers=shown)
 
 
 @router.get("/searches/{name}/trials", dependencies=[READ], response_model=TrialsDocument, responses=problems(404))
 def trials(name: Name, service: Service) -> Response:
     """Everything that it trained."""
-    found = service.readings.of(name)
+    found = service.trials.get(name)
     return ChunkedResponse(found.json(found.trials_document()), media_type=JSON)
 
 
 @router.get("/searches/{name}/trials/{trial}/curve", dependencies=[READ], responses=problems(404))
 def curve(name: Name, trial: TrialId, service: Service) -> CurveDocument:
     """The evaluations of one training."""
-    run = next((row.run_id for row in service.readings.of(name).trials if row.plan.trial == trial), None)
+    run = next((row.run_id for row in service.trials.get(name).trials if row.plan.trial == trial), None)
     if run is None:
         raise Unknown(f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials")
     with reading(service.settings.tracking_uri) as client:
@@ -92,5 +92,5 @@ def compare(service: Service, name: Names, confirmed: Confirmed = False) -> Comp
     """Fronts side by side, under one common reference."""
     if len(set(name)) < len(name):
         raise Problem(422, "name: allowed: different searches")
-    fronts = [service.readings.of(one).front_document(confirmed=confirmed) for one in name]
+    fronts = [service.trials.get(one).front_document(confirmed=confirmed) for one in name]
     return compare_fronts(fronts, confirmed=confirmed)[0]

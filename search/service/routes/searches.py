@@ -14,7 +14,7 @@ from search.service.dispatch import stop_and_resume
 from search.service.openapi import Spec, located, problems
 from search.service.problems import Problem
 from search.service.security.authorization import READ, RUN
-from search.service.security.path_confinement import confined
+from search.service.security.path_confinement import confine_spec
 from spaces.errors import Unknown
 from spaces.spec.spec import SearchSpec, parse_spec
 from tracking.mlflow_store.artifacts import fetch_spec
@@ -39,7 +39,7 @@ _SPEC: dict[str, Any] = {
 @router.post("", status_code=201, dependencies=[RUN], responses={**_LAUNCHED, **problems(400, 409)})
 def launch(spec: Spec, service: Service, response: Response) -> SearchStatus:
     """Ask for a search. The same spec again is the same search (200); another one under its name is refused (409)."""
-    asked = confined(parse_spec(spec), service.settings)
+    asked = confine_spec(parse_spec(spec), service.settings)
     response.headers["Location"] = f"/v1/searches/{asked.name}"
     if not _is_new(service, asked):
         response.status_code = 200

@@ -23,7 +23,7 @@ from search.service.checks.commands import run_check
 from search.service.dependencies import Context, Service
 from search.service.openapi import Spec, SpecValues, problems
 from search.service.security.authorization import READ, RUN
-from search.service.security.path_confinement import confined
+from search.service.security.path_confinement import confine_spec
 from spaces.spec.plain_values import WHOLE
 from spaces.spec.spec import dump_spec, parse_spec
 
@@ -74,7 +74,7 @@ def _methods(request: Request) -> MethodsDocument:
 
 def _asked(service: Context, request: Request, spec: dict[str, Any], name: str, arguments: Sequence[str]) -> Any:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
-        file.write(dump_spec(confined(parse_spec(spec), service.settings)))
+        file.write(dump_spec(confine_spec(parse_spec(spec), service.settings)))
         file.flush()
         check = confined_command(service.settings, (name, file.name, *arguments, "--json"))
         return json.loads(run_check(check, name, _client(request)))

@@ -21,7 +21,7 @@ _WORD = re.compile(r"[\w+-][\w+.-]*(/[\w+-][\w+.-]*)*")
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
+def confine_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
     """The spec as the service runs it: in its storage, its MLflow and its database of studies, with absolute paths.
 
     A relative path is that of a file or a folder in one of the roots, the first that has it.
@@ -68,7 +68,7 @@ def _words(spec: SearchSpec) -> Iterator[tuple[str, str | None]]:
             yield f"data.{split}.name", source.name
 
 
-def confined_again(spec: SearchSpec, settings: Settings) -> SearchSpec:
+def confine_stored_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
     """Confine again a spec that MLflow has kept, where others may have changed it.
 
     Its places are those that the operator names now, which may be others than then.
@@ -80,10 +80,10 @@ def confined_again(spec: SearchSpec, settings: Settings) -> SearchSpec:
         "tracking": spec.tracking.model_copy(update={"uri": None}),
         "search": spec.search.model_copy(update={"study_storage": None}),
     }
-    return confined(spec.model_copy(update=places), settings)
+    return confine_spec(spec.model_copy(update=places), settings)
 
 
-def check_places(spec: SearchSpec, settings: Settings) -> None:
+def check_own_places(spec: SearchSpec, settings: Settings) -> None:
     """See that a search which began in the storage has its records where the service has them.
 
     Raises:

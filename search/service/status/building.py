@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from search.documents.service import Phase, SearchStatus
-from search.service.dispatch.schedule import Standing
-from search.service.dispatch.stop_marker import is_marked
+from search.service.dispatch.schedule import ScheduledSearch
+from search.service.dispatch.stop_marker import has_stop_marker
 from search.service.status.eta import seconds_left, seconds_left_since
 from search.storage import search_folder
 from spaces.errors import RequestError
@@ -25,7 +25,7 @@ _SPEC_BYTES = 10_000_000
 NOTHING = TrialCounts(finished=0, stopped=0, failed=0, rejected=0)
 
 
-def status_of(name: str, row: SearchRow | None, standing: Standing | None, storage: Path) -> SearchStatus:
+def build_status(name: str, row: SearchRow | None, standing: ScheduledSearch | None, storage: Path) -> SearchStatus:
     """A search that MLflow knows, or that was asked for, without its trials."""
     request = standing.request if standing is not None else None
     spec = request.spec if request is not None else None
@@ -52,7 +52,7 @@ def status_of(name: str, row: SearchRow | None, standing: Standing | None, stora
     )
 
 
-def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
+def unreadable_status(name: str, phase: Phase, flaw: str) -> SearchStatus:
     """A search of which no more can be said than that its records cannot be read."""
     return SearchStatus(
         search=name,
@@ -71,7 +71,7 @@ def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
     )
 
 
-def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRow]) -> SearchStatus:
+def add_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRow]) -> SearchStatus:
     """With what its trials say."""
     left = seconds_left(trials, status.planned) if status.state == "running" and status.planned is not None else None
     status = status.model_copy(update={"eta_seconds": left, "best": document.best, "knee": document.knee})
@@ -90,12 +90,12 @@ def _phase(row: SearchRow | None, home: Path) -> Phase:
     if row is None:
         return "queued"
     with suppress(OSError):  # MLflow is read all the same
-        if row.state == "running" and is_marked(home):
+        if row.state == "running" and has_stop_marker(home):
             return "stopping"
     return row.state
 
 
-def _has_one_driver(row: SearchRow, standing: Standing | None) -> bool:
+def _has_one_driver(row: SearchRow, standing: ScheduledSearch | None) -> bool:
     """Whether it runs, and by the driver that began it: time in which none ran says nothing of its pace."""
     if standing is None or standing.phase != "running":
         return False

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import get_args
 
 from search.documents.service import SearchStatus
-from search.service.cache.trial_cache import Readings, Spoiled
+from search.service.cache.trial_cache import SpoiledRecords, TrialCache
 from search.service.dispatch.known_searches import read_searches
-from search.service.dispatch.schedule import Standing, standings
+from search.service.dispatch.schedule import ScheduledSearch, schedule
 from search.service.jobs.ray_jobs import Job, Jobs, known_jobs
 from search.service.settings import Settings
-from search.service.status.building import status_of, unreadable, with_trials
+from search.service.status.building import add_trials, build_status, unreadable_status
 from spaces.errors import Unknown, WorkError
 from spaces.trials.records import State
 from tracking.documents.building import build_front
@@ -34,11 +34,11 @@ def local_status(uri: str, storage: Path, name: str) -> SearchStatus:
         row = find_search(client, name)
         trials = read_trials(client, row)
     front = build_front(row, trials, confirmed=False, axis="trainable")
-    return with_trials(status_of(name, row, None, storage), front, trials)
+    return add_trials(build_status(name, row, None, storage), front, trials)
 
 
 def list_statuses(
-    settings: Settings, readings: Readings, jobs: Mapping[str, Job] | None, name: str | None = None
+    settings: Settings, cache: TrialCache, jobs: Mapping[str, Job] | None, name: str | None = None
 ) -> list[SearchStatus]:
     """Every search that MLflow knows or the service was asked for, or the one of that name; newest first.
 
@@ -47,11 +47,11 @@ def list_statuses(
     with reading(settings.tracking_uri) as client:
         known = read_searches(client, name)
     rows, requests = known.rows, known.requests
-    readings.saw(rows.values())
+    cache.note_states(rows.values())
     tracked = {one: row.state for one, row in rows.items()}
-    asked = {one.request.name: one for one in standings(requests, jobs or {}, tracked)}
+    asked = {one.request.name: one for one in schedule(requests, jobs or {}, tracked)}
     found = [_status(one, rows.get(one), asked.get(one), settings.storage) for one in {**asked, **rows}]
-    found += [unreadable(one, "failed", flaw) for one, flaw in known.spoiled.items() if one not in asked]
+    found += [unreadable_status(one, "failed", flaw) for one, flaw in known.spoiled.items() if one not in asked]
     if jobs is None:
         found = [
             one.model_copy(update={"state": tracked.get(one.search, one.state)})
@@ -62,24 +62,24 @@ def list_statuses(
     return sorted(found, key=lambda one: one.started or one.submitted or "", reverse=True)
 
 
-def _status(name: str, row: SearchRow | None, standing: Standing | None, storage: Path) -> SearchStatus:
+def _status(name: str, row: SearchRow | None, standing: ScheduledSearch | None, storage: Path) -> SearchStatus:
     """How one search stands; what nobody thought of in its records is said of it, and of no other."""
     try:
-        return status_of(name, row, standing, storage)
+        return build_status(name, row, standing, storage)
     except (ArithmeticError, LookupError, OSError, TypeError, ValueError, WorkError) as error:
         logger.warning("search %r cannot be read: %s", name, error)
         phase = standing.phase if standing is not None else "failed"
-        return unreadable(name, phase, f"its records cannot be read ({one_line(error)})")
+        return unreadable_status(name, phase, f"its records cannot be read ({one_line(error)})")
 
 
-def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str) -> SearchStatus:
+def search_status(settings: Settings, cache: TrialCache, jobs: Jobs, name: str) -> SearchStatus:
     """One search, with its best point and its knee.
 
     Raises:
         RequestError: when there is none.
     """
     known = known_jobs(jobs)
-    found = list_statuses(settings, readings, known, name)
+    found = list_statuses(settings, cache, known, name)
     if not found:
         reason = _deleted(settings, name) or "not known; allowed: one of GET /v1/searches"
         raise Unknown(f"search {name!r}: {reason}")
@@ -87,10 +87,10 @@ def search_status(settings: Settings, readings: Readings, jobs: Jobs, name: str)
     if status.started is None and status.state in get_args(State) and status.state != "running":
         status = status.model_copy(update={"message": status.message or _deleted(settings, name)})
     if status.started is not None:
-        reading_of = readings.of(name)
+        snapshot = cache.get(name)
         try:
-            status = with_trials(status, reading_of.front_document(), reading_of.trials)
-        except Spoiled as error:
+            status = add_trials(status, snapshot.front_document(), snapshot.trials)
+        except SpoiledRecords as error:
             status = status.model_copy(update={"message": status.message or str(error)})
     if status.state in ("failed", "queued") and status.message is None and known is not None:
         return status.model_copy(update={"message": _why(settings, jobs, known, name) or None})
@@ -106,7 +106,7 @@ def _deleted(settings: Settings, name: str) -> str | None:
 def _why(settings: Settings, jobs: Jobs, known: Mapping[str, Job], name: str) -> str:
     """Of a failure that was not recorded, or the one after which a job is tried again."""
     with reading(settings.tracking_uri) as client:
-        standing = next(iter(standings(find_requests(client, name)[:1], known, {})), None)
+        standing = next(iter(schedule(find_requests(client, name)[:1], known, {})), None)
     if standing is None or standing.job is None or standing.job.state != "failed":
         return ""
     said = jobs.why(standing.job)

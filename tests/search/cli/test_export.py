@@ -87,4 +87,4 @@ def test_it_is_said_of_which_front_the_choice_is() -> None:
 )
 def test_an_export_of_the_service_is_known_by_its_identity(export: Export) -> None:
     assert re.fullmatch(PATTERN, export.identity)
-    assert Export.of(export.identity) == export
+    assert Export.parse(export.identity) == export

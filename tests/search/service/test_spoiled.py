@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from search.service.dispatch.dispatcher import dispatch
-from search.service.dispatch.schedule import standings
+from search.service.dispatch.schedule import schedule
 from search.service.jobs.ray_jobs import Job
 from search.storage import search_folder
 from spaces.errors import RequestError
@@ -187,7 +187,7 @@ def test_a_spoiled_trial_costs_itself(alone: Alone, value: str | None) -> None:
     run = next(one["run_id"] for one in before if one["trial"] == "0001")
     client.delete_tag(run, tags.PLAN) if value is None else client.set_tag(run, tags.PLAN, value)
     other = Alone(alone.settings, type(alone.http)(alone.http.app, base_url="http://127.0.0.1"))
-    other.http.app.state.context.readings._kept.clear()  # type: ignore[attr-defined]
+    other.http.app.state.context.trials._kept.clear()  # type: ignore[attr-defined]
     trials = other.http.get("/v1/searches/mine/trials").json()["trials"]
     assert [one for one in trials if one["run_id"] != run] == [one for one in before if one["run_id"] != run]
     (lost,) = (one for one in trials if one["run_id"] == run)
@@ -205,7 +205,7 @@ def test_what_goes_wrong_with_one_search_keeps_no_other_from_being_submitted(alo
     dispatch(replace(alone.settings, max_running=10), jobs)
     assert sorted(jobs.known) == ["second~1", "third~1"]
     with reading(alone.settings.tracking_uri) as client:
-        (cursed,) = (one for one in standings(find_requests(client), jobs.known, {}) if one.phase == "queued")
+        (cursed,) = (one for one in schedule(find_requests(client), jobs.known, {}) if one.phase == "queued")
     assert cursed.request.name == "cursed"
 
 

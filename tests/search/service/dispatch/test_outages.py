@@ -13,7 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from search.ray_cluster import connect
 from search.service.dispatch import stop_marker
 from search.service.dispatch.dispatcher import dispatch
-from search.service.dispatch.schedule import ATTEMPTS, FIRST_SECONDS, MOST_SECONDS, due, standings
+from search.service.dispatch.schedule import ATTEMPTS, FIRST_SECONDS, MOST_SECONDS, due, schedule
 from search.service.jobs import search_job
 from search.service.jobs.exit_codes import AWAY, WRONG_REQUEST
 from search.service.jobs.ray_jobs import Job
@@ -47,7 +47,7 @@ def jobs(*codes: int | None, ended: float | None = None) -> dict[str, Job]:
     ],
 )
 def test_an_outage_is_never_final_and_a_failure_is_counted_beside_it(codes: list[int | None], phase: str) -> None:
-    (standing,) = standings([request("a", attempts=len(codes))], jobs(*codes), {})
+    (standing,) = schedule([request("a", attempts=len(codes))], jobs(*codes), {})
     assert standing.phase == phase
     assert (standing.news is None) == (phase == "queued")
 
@@ -56,24 +56,24 @@ def test_pauses_grow_and_have_an_end_and_others_go_before() -> None:
     for failed in range(1, 40):
         known = jobs(*[AWAY] * failed, ended=1_000.0)
         asked = [request("a", attempts=failed), request("b", 1)]
-        standing = standings(asked, known, {})
+        standing = schedule(asked, known, {})
         pause = standing[0].not_before - 1_000.0
         assert pause == min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** (failed - 1))
         assert [one.name for one in due(standing, 1, now=1_000.0 + pause - 0.1)] == ["b"]
         assert [one.name for one in due(standing, 1, now=1_000.0 + pause)] == ["a"]
     # A clock that is wrong by years keeps nobody waiting.
-    standing = standings([request("a", attempts=1)], jobs(AWAY, ended=1e12), {})
+    standing = schedule([request("a", attempts=1)], jobs(AWAY, ended=1e12), {})
     assert [one.name for one in due(standing, 1, now=1_000.0)] == ["a"]
 
 
 def test_a_count_of_attempts_beyond_reason_costs_no_time() -> None:
     many = 10**9
-    (standing,) = standings([request("a", attempts=many)], {f"a~{many}": Job("a", "failed", AWAY)}, {})
+    (standing,) = schedule([request("a", attempts=many)], {f"a~{many}": Job("a", "failed", AWAY)}, {})
     assert (standing.phase, standing.outages) == ("queued", 1)
 
 
 def test_who_asks_again_waits_for_no_pause() -> None:
-    (standing,) = standings([request("a", attempts=3, since=3)], jobs(AWAY, AWAY, AWAY, ended=1_000.0), {})
+    (standing,) = schedule([request("a", attempts=3, since=3)], jobs(AWAY, AWAY, AWAY, ended=1_000.0), {})
     assert standing.not_before == 0.0
 
 
@@ -192,7 +192,7 @@ def test_a_stop_is_passed_on_to_a_driver_though_ray_is_away(alone: Alone) -> Non
     away = client_of(alone.settings).app.state.context.jobs  # type: ignore[attr-defined]
     with pytest.raises(WorkError, match="Ray at "):
         dispatch(alone.settings, away)
-    assert stop_marker.is_marked(alone.storage / "mine")
+    assert stop_marker.has_stop_marker(alone.storage / "mine")
 
 
 @pytest.mark.parametrize("number", ["EIO", "ENOSPC", "EROFS", "EACCES", "ESTALE", "ENOTCONN", "EDQUOT", "ETIMEDOUT"])

@@ -16,7 +16,7 @@ from search.service.dispatch import stop_and_resume, stop_marker
 from search.service.jobs import search_job
 from search.service.jobs.ray_jobs import Jobs
 from search.service.routes import searches
-from search.service.security.path_confinement import confined
+from search.service.security.path_confinement import confine_spec
 from search.storage import search_folder
 from tests.search.service.alone import Alone, alone_in, client_of
 from tracking.mlflow_store.client import reading
@@ -58,9 +58,9 @@ def first(meanwhile: Callable[[], None], then: Callable[[Path], None], turn: int
 def test_stop_and_resume_are_said_and_the_mark_goes_with_them(alone: Alone, begun: str) -> None:
     home = alone.storage / begun
     assert alone.http.post(f"/v1/searches/{begun}/stop").status_code == 202
-    assert (alone.request(begun).wanted, stop_marker.is_marked(home)) == ("stop", True)
+    assert (alone.request(begun).wanted, stop_marker.has_stop_marker(home)) == ("stop", True)
     assert alone.http.post(f"/v1/searches/{begun}/resume").status_code == 202
-    assert (alone.request(begun).wanted, stop_marker.is_marked(home)) == ("run", False)
+    assert (alone.request(begun).wanted, stop_marker.has_stop_marker(home)) == ("run", False)
 
 
 @pytest.mark.parametrize("begins", [True, False])
@@ -84,10 +84,10 @@ def test_a_stop_that_found_no_folder_is_passed_on_later(alone: Alone) -> None:
     alone.launch("mine")
     with reading(alone.settings.tracking_uri) as client:
         want_stop(client, alone.request("mine"))
-    assert not stop_marker.pass_on_stop(alone.settings, "mine")
+    assert not stop_marker.place_stop_marker(alone.settings, "mine")
     alone.begin(alone.spec("mine"))
-    assert stop_marker.pass_on_stop(alone.settings, "mine")
-    assert stop_marker.is_marked(alone.storage / "mine")
+    assert stop_marker.place_stop_marker(alone.settings, "mine")
+    assert stop_marker.has_stop_marker(alone.storage / "mine")
 
 
 def test_a_mark_that_is_laid_late_is_taken_back(alone: Alone, begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +96,8 @@ def test_a_mark_that_is_laid_late_is_taken_back(alone: Alone, begun: str, monkey
         want_stop(client, alone.request(begun))
     late = first(lambda: resume(alone, begun), search_folder.ask_to_stop)
     monkeypatch.setattr(search_folder, "ask_to_stop", late)
-    assert stop_marker.pass_on_stop(alone.settings, begun)
-    assert (alone.request(begun).wanted, stop_marker.is_marked(alone.storage / begun)) == ("run", False)
+    assert stop_marker.place_stop_marker(alone.settings, begun)
+    assert (alone.request(begun).wanted, stop_marker.has_stop_marker(alone.storage / begun)) == ("run", False)
 
 
 @pytest.mark.parametrize("turn", [1, 2])
@@ -108,10 +108,10 @@ def test_a_stop_in_the_middle_of_a_resume(alone: Alone, begun: str, monkeypatch:
     resume(alone, begun)
     wanted = alone.request(begun).wanted
     assert wanted == ("run" if turn == 1 else "stop")
-    assert not stop_marker.is_marked(alone.storage / begun)
+    assert not stop_marker.has_stop_marker(alone.storage / begun)
     if wanted == "stop":
-        assert stop_marker.pass_on_stop(alone.settings, begun)
-        assert stop_marker.is_marked(alone.storage / begun)
+        assert stop_marker.place_stop_marker(alone.settings, begun)
+        assert stop_marker.has_stop_marker(alone.storage / begun)
 
 
 def test_a_dispatcher_that_lays_marks_in_the_middle_of_a_resume(
@@ -120,13 +120,13 @@ def test_a_dispatcher_that_lays_marks_in_the_middle_of_a_resume(
     stop(alone, begun)
 
     def said(client: Any, request: Any, since: int) -> None:
-        stop_marker.pass_on_stop(alone.settings, begun)
-        assert stop_marker.is_marked(alone.storage / begun)
+        stop_marker.place_stop_marker(alone.settings, begun)
+        assert stop_marker.has_stop_marker(alone.storage / begun)
         want_run(client, request, since)
 
     monkeypatch.setattr(stop_and_resume, "want_run", said)
     resume(alone, begun)
-    assert (alone.request(begun).wanted, stop_marker.is_marked(alone.storage / begun)) == ("run", False)
+    assert (alone.request(begun).wanted, stop_marker.has_stop_marker(alone.storage / begun)) == ("run", False)
 
 
 def test_a_search_of_a_command_is_stopped_and_resumed(alone: Alone) -> None:
@@ -140,14 +140,14 @@ def test_a_search_of_a_command_is_stopped_and_resumed(alone: Alone) -> None:
         assert alone.status("ours")["state"] == "running"
         stopped = alone.http.post("/v1/searches/ours/stop")
         assert (stopped.status_code, stopped.json()["state"]) == (202, "stopping")
-        assert stop_marker.is_marked(home)
+        assert stop_marker.has_stop_marker(home)
     refused = alone.http.post("/v1/searches/ours/stop")
     assert refused.status_code == 409
     assert refused.json()["detail"] == "search 'ours': nobody runs it; allowed: one that runs"
     assert alone.http.post("/v1/searches/ours/resume").status_code == 202
-    assert not stop_marker.is_marked(home)
+    assert not stop_marker.has_stop_marker(home)
     request = alone.request("ours")
-    assert (request.wanted, request.spec) == ("run", confined(alone.spec("ours"), alone.settings))
+    assert (request.wanted, request.spec) == ("run", confine_spec(alone.spec("ours"), alone.settings))
     assert alone.launch("ours").status_code == 200
     assert alone.http.post("/v1/searches/ours/resume").status_code == 202
     assert alone.request("ours").run_id == request.run_id

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from search.service.cache.front_files import Files
-from search.service.cache.trial_cache import Reading
+from search.service.cache.front_files import FrontFiles
+from search.service.cache.trial_cache import SearchSnapshot
 from search.service.chunked_response import CHUNK_BYTES, ChunkedResponse
 from search.service.security.concurrency_limits import AT_ONCE, MOST, MOST_WITH_BODY, ConcurrencyLimits
 from tests.tracking.examples import REFERENCE, search_row, trial_row
@@ -119,13 +119,13 @@ def test_a_large_answer_is_sent_in_pieces_as_fast_as_it_is_taken() -> None:
 def test_a_file_is_made_once_of_a_reading() -> None:
     trials = [REFERENCE, trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 900)]
 
-    def read() -> Reading:
+    def read() -> SearchSnapshot:
         now = time.monotonic()
-        return Reading(search_row(), trials, now, now, now)
+        return SearchSnapshot(search_row(), trials, now, now, now)
 
-    files, first = Files(), read()
+    files, first = FrontFiles(), read()
     for form in ("csv", "html", "png"):
-        made = files.of(first, form, confirmed=False, axis="trainable")
-        assert files.of(first, form, confirmed=False, axis="trainable") is made
-        assert files.of(read(), form, confirmed=False, axis="trainable") is not made
-        assert files.of(first, form, confirmed=False, axis="stored") is not made
+        made = files.get(first, form, confirmed=False, axis="trainable")
+        assert files.get(first, form, confirmed=False, axis="trainable") is made
+        assert files.get(read(), form, confirmed=False, axis="trainable") is not made
+        assert files.get(first, form, confirmed=False, axis="stored") is not made

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from search.service.dispatch.schedule import due, standings
+from search.service.dispatch.schedule import due, schedule
 from search.service.status.eta import RECENT, seconds_left
 from search.storage import search_folder
 from spaces.model.budget import Budget
@@ -41,7 +41,7 @@ def test_a_spec_that_cannot_be_read_fails_alone(alone: Alone, written: Callable[
     assert alone.status("bad")["message"] == found["bad"]["message"]
     assert found["last"]["objective"] == {"metric": "accuracy", "mode": "max"}
     with reading(alone.settings.tracking_uri) as client:
-        waiting = due(standings(find_requests(client), {}, {}), 10)
+        waiting = due(schedule(find_requests(client), {}, {}), 10)
     assert [one.name for one in waiting] == ["first", "last"]
     assert said in alone.http.get("/v1/searches/bad/spec").json()["detail"]
     assert alone.launch("bad").status_code == 409
