@@ -20,7 +20,7 @@ from tracking.documents.schemas import (
 from tracking.mlflow_store.artifacts import fetch_spec
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.runs import (
-    SearchRow,
+    SearchRun,
     SpoiledSearch,
     find_search,
     read_confirmations,
@@ -78,7 +78,7 @@ def searches_document(uri: str) -> SearchesDocument:
     """
     with reading(uri) as client:
         found = scan_searches(client)
-        rows = [one for one in found if isinstance(one, SearchRow)]
+        rows = [one for one in found if isinstance(one, SearchRun)]
         names = {one: client.get_experiment(one).name for one in {row.experiment_id for row in rows}}
     return SearchesDocument(
         searches=tuple(build_search(row, names[row.experiment_id]) for row in rows),

@@ -24,7 +24,7 @@ from spaces.errors import RequestError, WorkError
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import State, TrialPlan
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import TrialRow, deleted_trials, find_search, read_trials
+from tracking.mlflow_store.runs import TrialRun, deleted_trials, find_search, read_trials
 from tracking.mlflow_store.uri import probe, resolve_uri
 
 PACKAGES = ("paretune", "torch", "transformers", "peft", "ray", "optuna", "mlflow", "datasets", "pydantic")
@@ -151,7 +151,7 @@ def _optuna_problems(recorded: _Recorded, told: list[FrozenTrial]) -> list[str]:
     ]
 
 
-def _mlflow_problems(recorded: _Recorded, rows: list[TrialRow], deleted: Mapping[str, str]) -> list[str]:
+def _mlflow_problems(recorded: _Recorded, rows: list[TrialRun], deleted: Mapping[str, str]) -> list[str]:
     tracked = {row.plan.trial: str(row.state) for row in rows if row.plan.trial not in recorded.unknown}
     # A trial that was planned and not begun when the search was cut short has no run yet.
     begun = {one: str(state) for one, state in recorded.states.items() if state != "running" or one in tracked}

@@ -18,7 +18,7 @@ from spaces.trials.ledger import Ledger
 from tracking.documents.building import build_answer, build_front, smallest_answer
 from tracking.mlflow_store.artifacts import fetch_adapter, fetch_spec
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import SearchRow, TrialRow, find_search, read_trials
+from tracking.mlflow_store.runs import SearchRun, TrialRun, find_search, read_trials
 from tracking.mlflow_store.tags import SearchFacts
 
 RANK = 8  # of a low-rank stand-in, unless another is asked for
@@ -45,7 +45,7 @@ class Choice:
         if self.trial is not None and self.max_parameters is not None:
             raise RequestError("export: --trial and --max-parameters exclude each other; allowed: one of them")
 
-    def of(self, search: SearchRow, rows: Sequence[TrialRow]) -> TrialRow:
+    def of(self, search: SearchRun, rows: Sequence[TrialRun]) -> TrialRun:
         """The chosen trial of all that a search trained.
 
         Raises:
@@ -165,7 +165,7 @@ def export_from(
     print(f"exported trial {status.trial} of {name} to {out}, verified by the service")
 
 
-def choice_note(choice: Choice, metric: str, row: TrialRow, rows: Sequence[TrialRow]) -> str:
+def choice_note(choice: Choice, metric: str, row: TrialRun, rows: Sequence[TrialRun]) -> str:
     """Of which front the chosen trial is."""
     title = "the knee" if choice.knee else "the best"
     within = "" if choice.max_parameters is None else f" within {choice.max_parameters:,} parameters"
@@ -184,7 +184,7 @@ def _check_rank(rank: float | None, form: Format) -> None:
             raise RequestError(f"--{error}") from None
 
 
-def _fetch(uri: str, row: TrialRow, trial: str, tracked: bool, home: Path, folder: Path) -> Path:
+def _fetch(uri: str, row: TrialRun, trial: str, tracked: bool, home: Path, folder: Path) -> Path:
     """The adapter: from MLflow for members of the front and confirmed trials, else from the runs on this machine."""
     if tracked:
         return fetch_adapter(uri, row.run_id, folder)
@@ -194,7 +194,7 @@ def _fetch(uri: str, row: TrialRow, trial: str, tracked: bool, home: Path, folde
     return Path(shutil.copytree(kept, folder / "adapter"))
 
 
-def _card(spec: SearchSpec, row: TrialRow, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
+def _card(spec: SearchSpec, row: TrialRun, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
     plan, steps = row.plan, row.metrics.get("steps")
     return Card(
         spec=spec,

@@ -26,7 +26,7 @@ from tracking.documents.schemas import (
     TrialEntry,
     TrialsDocument,
 )
-from tracking.mlflow_store.runs import SearchRow, TrialRow
+from tracking.mlflow_store.runs import SearchRun, TrialRun
 from tracking.mlflow_store.tags import SearchFacts
 
 _PLANNED = {
@@ -44,7 +44,7 @@ CONFIRMED = "confirmed_quality"
 """The metric of a trial by which a front compares confirmed ones."""
 
 
-def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool, axis: Axis) -> FrontDocument:
+def build_front(search: SearchRun, rows: Sequence[TrialRun], *, confirmed: bool, axis: Axis) -> FrontDocument:
     """The document of a search, from all trials that its front can hold and the reference."""
     facts, trials = search.facts, _trials(rows)
     reference = next((row.quality for row in rows if row.plan.kind == "reference"), None)
@@ -81,7 +81,7 @@ def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool,
     )
 
 
-def _ties(points: Sequence[TrialRow], rows: Sequence[TrialRow]) -> Ties:
+def _ties(points: Sequence[TrialRun], rows: Sequence[TrialRun]) -> Ties:
     scores = _fresh_scores(rows)
     mine = [scores.get(row.plan.trial, []) for row in points]
     known = {score.rows.rows if score.rows is not None else None for found in mine for score in found}
@@ -94,13 +94,13 @@ def _ties(points: Sequence[TrialRow], rows: Sequence[TrialRow]) -> Ties:
 
 
 def build_answer(
-    search: SearchRow,
-    rows: Sequence[TrialRow],
+    search: SearchRun,
+    rows: Sequence[TrialRun],
     *,
     confirmed: bool = False,
     axis: Axis = "trainable",
     at_most: int | None = None,
-) -> Answer[TrialRow]:
+) -> Answer[TrialRun]:
     """The best trial of a search and its knee.
 
     Args:
@@ -123,7 +123,7 @@ def build_answer(
     return Answer(finished[best.trial] if best else None, finished[bend.trial] if bend else None)
 
 
-def _fresh_scores(rows: Iterable[TrialRow]) -> dict[str, list[Score]]:
+def _fresh_scores(rows: Iterable[TrialRun]) -> dict[str, list[Score]]:
     """Of each trial that was confirmed its trainings on fresh seeds."""
     scores: dict[str, list[Score]] = {}
     for row in rows:
@@ -132,7 +132,7 @@ def _fresh_scores(rows: Iterable[TrialRow]) -> dict[str, list[Score]]:
     return scores
 
 
-def is_near_head(search: SearchRow, rows: Sequence[TrialRow]) -> bool:
+def is_near_head(search: SearchRun, rows: Sequence[TrialRun]) -> bool:
     """Whether the best trial beats the head alone by no more than their errors, as far as these are known."""
     best = build_answer(search, rows).best
     head = next((row for row in rows if row.plan.kind == "reference"), None)
@@ -143,18 +143,18 @@ def is_near_head(search: SearchRow, rows: Sequence[TrialRow]) -> bool:
     return not told_apart(fresh, [Score(head.quality, on_rows)], _spread(rows))
 
 
-def smallest_answer(search: SearchRow, rows: Sequence[TrialRow]) -> int | None:
+def smallest_answer(search: SearchRun, rows: Sequence[TrialRun]) -> int | None:
     """The fewest parameters within which there is a best trial; None where no trial beats the head alone."""
     points = [_contender(row, "trainable") for row in _trials(rows) if row.quality is not None]
     able = above(points, lambda point: point.known, _level_of_the_head(search, rows), search.facts.mode)
     return min((point.size for point in able), default=None)
 
 
-def _contender(row: TrialRow, axis: Axis) -> Point:
+def _contender(row: TrialRun, axis: Axis) -> Point:
     return Point(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
 
 
-def _clearly_better(once: TrialRow, confirmed: TrialRow, mode: Mode) -> bool:
+def _clearly_better(once: TrialRun, confirmed: TrialRun, mode: Mode) -> bool:
     """Whether a trial that was trained once is better than a confirmed one by two standard errors.
 
     Nothing but the two runs is looked at, so that whoever read more of the search comes to the same: the spread of the
@@ -166,19 +166,19 @@ def _clearly_better(once: TrialRow, confirmed: TrialRow, mode: Mode) -> bool:
     return (ahead if mode == "max" else -ahead) > 2 * error_of_difference(mine, theirs, _spread([confirmed]))
 
 
-def _spread(rows: Iterable[TrialRow]) -> Spread:
+def _spread(rows: Iterable[TrialRun]) -> Spread:
     """Between seeds, pooled over the trials that were confirmed on several."""
     known = [(row.metrics["confirmed_std"] ** 2, _seeds(row) - 1) for row in rows if "confirmed_std" in row.metrics]
     freedom = sum(degrees for _, degrees in known)
     return Spread(sum(variance * degrees for variance, degrees in known) / freedom if freedom else 0.0, freedom)
 
 
-def _seeds(row: TrialRow) -> int:
+def _seeds(row: TrialRun) -> int:
     """Trainings by which a trial was confirmed; where an earlier version did not say, two if they have a spread."""
     return max(int(row.metrics.get("confirmed_seeds", 1)), 2 if "confirmed_std" in row.metrics else 1)
 
 
-def _level_of_the_head(search: SearchRow, rows: Sequence[TrialRow]) -> float | None:
+def _level_of_the_head(search: SearchRun, rows: Sequence[TrialRun]) -> float | None:
     """The quality of the reference; infinitely bad where it finished without a finite one, None until it finished."""
     row = next((row for row in rows if row.plan.kind == "reference"), None)
     if row is None or row.state != "finished":
@@ -186,7 +186,7 @@ def _level_of_the_head(search: SearchRow, rows: Sequence[TrialRow]) -> float | N
     return head_level(row.quality, search.facts.mode)
 
 
-def build_trials(search: SearchRow, rows: Sequence[TrialRow]) -> TrialsDocument:
+def build_trials(search: SearchRun, rows: Sequence[TrialRun]) -> TrialsDocument:
     """Everything that a search trained, with ids in order within each kind."""
     by_kind = {kind: [row for row in rows if row.plan.kind == kind] for kind in get_args(Kind)}
     return TrialsDocument(
@@ -199,7 +199,7 @@ def build_trials(search: SearchRow, rows: Sequence[TrialRow]) -> TrialsDocument:
     )
 
 
-def build_search(row: SearchRow, experiment: str) -> SearchEntry:
+def build_search(row: SearchRun, experiment: str) -> SearchEntry:
     """One search, with the numbers that it last logged of itself."""
     logged = row.metrics
     return SearchEntry(
@@ -216,14 +216,14 @@ def build_search(row: SearchRow, experiment: str) -> SearchEntry:
     )
 
 
-def _trials(rows: Sequence[TrialRow]) -> list[TrialRow]:
+def _trials(rows: Sequence[TrialRun]) -> list[TrialRun]:
     """In the order of ids, for of several with the same quality and count the earliest counts."""
     return sorted(
         (row for row in rows if row.plan.kind == "trial"), key=lambda row: (len(row.plan.trial), row.plan.trial)
     )
 
 
-def _size(row: TrialRow, axis: Axis) -> int:
+def _size(row: TrialRun, axis: Axis) -> int:
     """The count on the axis; where the budget counts the head, the plan's counts hold it."""
     return row.plan.trainable_parameters if axis == "trainable" else row.plan.stored_parameters
 
@@ -238,7 +238,7 @@ def _counts(logged: Mapping[str, float]) -> TrialCounts:
     return TrialCounts(**{name: int(logged.get(name, 0)) for name in TrialCounts.model_fields})
 
 
-def _point(row: TrialRow) -> FrontPoint:
+def _point(row: TrialRun) -> FrontPoint:
     return FrontPoint(
         **row.plan.model_dump(include=_PLANNED),
         run_id=row.run_id,
@@ -252,7 +252,7 @@ def _point(row: TrialRow) -> FrontPoint:
     )
 
 
-def _entry(row: TrialRow) -> dict[str, Any]:
+def _entry(row: TrialRun) -> dict[str, Any]:
     steps = row.metrics.get("steps")
     return {
         **row.plan.model_dump(include={"trial", "method", "config", "trainable_parameters", "adapter_bytes"}),

@@ -43,7 +43,7 @@ _PARSED = 256
 
 
 @dataclass(frozen=True)
-class End:
+class JobEnd:
     """How the job `attempt` left a search that is not finished: stopped by a limit of its own, or failed for good."""
 
     attempt: int
@@ -52,7 +52,7 @@ class End:
 
 
 @dataclass(frozen=True)
-class Request:
+class LaunchRequest:
     """A search that was asked for.
 
     `spec`: none where it cannot be read, and `flaw` says why. `submitted`: milliseconds since the epoch. `wanted`:
@@ -68,7 +68,7 @@ class Request:
     wanted: Wanted = "run"
     attempts: int = 0
     since: int = 0
-    ended: End | None = None
+    ended: JobEnd | None = None
     flaw: str = ""
 
     def readable(self) -> SearchSpec:
@@ -82,7 +82,7 @@ class Request:
         return self.spec
 
 
-def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[Request, bool]:
+def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[LaunchRequest, bool]:
     """Ask for a search, and give the request that stands under its name: of several at once the first, for all who ask.
 
     The second value: whether it is the one that was made here. Whether another one asks for the same is for the caller
@@ -106,7 +106,7 @@ def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[Request, bool]:
     return first, is_own
 
 
-def find_requests(client: MlflowClient, name: str | None = None) -> list[Request]:
+def find_requests(client: MlflowClient, name: str | None = None) -> list[LaunchRequest]:
     """Every request, or those under one name, in the order in which they were made; those with a flaw come last.
 
     Raises:
@@ -124,23 +124,23 @@ def find_requests(client: MlflowClient, name: str | None = None) -> list[Request
     return sorted(found, key=lambda one: (one.flaw != "", one.submitted, one.run_id))
 
 
-def want_stop(client: MlflowClient, request: Request) -> None:
+def want_stop(client: MlflowClient, request: LaunchRequest) -> None:
     """Say that a search is to stop."""
     client.set_tag(request.run_id, WANTED, "stop")
 
 
-def want_run(client: MlflowClient, request: Request, since: int) -> None:
+def want_run(client: MlflowClient, request: LaunchRequest, since: int) -> None:
     """Say that a search is to run, as if it were asked for anew after so many attempts."""
     client.set_tag(request.run_id, SINCE, str(since))
     client.set_tag(request.run_id, WANTED, "run")
 
 
-def count_attempt(client: MlflowClient, request: Request, attempt: int) -> None:
+def record_attempt(client: MlflowClient, request: LaunchRequest, attempt: int) -> None:
     """A job was submitted; told twice, by two services, it is the same."""
     client.set_tag(request.run_id, ATTEMPTS, str(attempt))
 
 
-def keep_end(client: MlflowClient, request: Request, end: End) -> None:
+def record_end(client: MlflowClient, request: LaunchRequest, end: JobEnd) -> None:
     """Its last job ended, and there is to be no other one; told twice, it is the same."""
     client.set_tag(request.run_id, ENDED, json.dumps(asdict(end)))
 
@@ -153,10 +153,10 @@ class _Held(BaseModel):
     wanted: Wanted = Field(default="run", alias=WANTED)
     attempts: int = Field(default=0, ge=0, le=_MANY, alias=ATTEMPTS)
     since: int = Field(default=0, ge=0, le=_MANY, alias=SINCE)
-    ended: Json[End] | None = Field(default=None, alias=ENDED)
+    ended: Json[JobEnd] | None = Field(default=None, alias=ENDED)
 
 
-def _request(run: Run) -> Request:
+def _request(run: Run) -> LaunchRequest:
     """What a run asks for; one that somebody spoiled has a flaw, and is of no consequence for others."""
     tagged, name = run.data.tags, name_of(run)
     held, flaw = _held(tagged)
@@ -165,7 +165,7 @@ def _request(run: Run) -> Request:
         flaw = f"its record in MLflow cannot be read (tag {tags.SEARCH}: is no name)"
     elif spec is not None and spec.name != name:
         flaw = f"its record in MLflow cannot be read (its spec is that of {spec.name})"
-    return Request(
+    return LaunchRequest(
         run_id=run.info.run_id,
         name=name,
         spec=None if flaw else spec,

@@ -41,7 +41,7 @@ _LATEST = 253_402_300_799_000  # the end of the year 9999, in milliseconds
 
 
 @dataclass(frozen=True)
-class SearchRow:
+class SearchRun:
     """A search: its parent run."""
 
     run_id: str
@@ -66,7 +66,7 @@ class SpoiledSearch:
 
 
 @dataclass(frozen=True)
-class TrialRow:
+class TrialRun:
     """A trial, the reference, or a confirmation: a child run."""
 
     run_id: str
@@ -84,7 +84,7 @@ class TrialRow:
         return self.metrics.get("quality") if self.state == "finished" else None
 
 
-def list_searches(client: MlflowClient, name: str | None = None) -> list[SearchRow]:
+def list_searches(client: MlflowClient, name: str | None = None) -> list[SearchRun]:
     """Every search, or those called `name`, in all experiments; newest first.
 
     Raises:
@@ -93,7 +93,7 @@ def list_searches(client: MlflowClient, name: str | None = None) -> list[SearchR
     return sorted(map(_search, _search_runs(client, name)), key=lambda row: row.started, reverse=True)
 
 
-def scan_searches(client: MlflowClient, name: str | None = None) -> list[SearchRow | SpoiledSearch]:
+def scan_searches(client: MlflowClient, name: str | None = None) -> list[SearchRun | SpoiledSearch]:
     """The same, with those whose records cannot be read: a spoiled one hides no other."""
     found = (_search_or_flaw(run) for run in _search_runs(client, name))
     return sorted(found, key=lambda row: row.started, reverse=True)
@@ -105,7 +105,7 @@ def _search_runs(client: MlflowClient, name: str | None) -> Iterator[Run]:
     return runs(client, experiments, f"tags.`{tags.KIND}` = 'search'{named}")
 
 
-def find_search(client: MlflowClient, name: str) -> SearchRow:
+def find_search(client: MlflowClient, name: str) -> SearchRun:
     """The search called `name`; of several, the newest.
 
     Raises:
@@ -143,14 +143,14 @@ def deleted_search(client: MlflowClient, name: str) -> str | None:
     return f"its run is deleted in MLflow; restore it: `mlflow runs restore --run-id {run.run_id}`"
 
 
-def deleted_trials(client: MlflowClient, search: SearchRow) -> dict[str, str]:
+def deleted_trials(client: MlflowClient, search: SearchRun) -> dict[str, str]:
     """Trainings of a search whose runs were deleted, and the ids of these."""
     query = _of(search, f"tags.`{tags.KIND}` != 'search'")
     found = runs(client, [search.experiment_id], query, deleted=True)
     return {run.data.tags.get(tags.TRIAL, ""): run.info.run_id for run in found}
 
 
-def read_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
+def read_trials(client: MlflowClient, search: SearchRun) -> list[TrialRun]:
     """Every training of a search in the order of ids: trials, reference and confirmations.
 
     Raises:
@@ -159,20 +159,20 @@ def read_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
     return _children(client, search, f"tags.`{tags.KIND}` != 'search'", _trial)
 
 
-def scan_trials(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
+def scan_trials(client: MlflowClient, search: SearchRun) -> list[TrialRun]:
     """The same; a training whose record cannot be read is a failed one, for that reason."""
     return _children(client, search, f"tags.`{tags.KIND}` != 'search'", _trial_or_flaw)
 
 
 def read_front(
     client: MlflowClient,
-    search: SearchRow,
+    search: SearchRun,
     *,
     mode: Mode,
     measure: str,
     size: str,
-    counts: Callable[[TrialRow], bool] = lambda row: True,
-) -> list[TrialRow]:
+    counts: Callable[[TrialRun], bool] = lambda row: True,
+) -> list[TrialRun]:
     """The finished trials that no other beats on the metrics `measure` and `size`, among some that are beaten.
 
     Those that only trials beat for which `counts` is false are among them as well.
@@ -184,7 +184,7 @@ def read_front(
     others = "".join(f" and tags.`{tags.STATE}` != '{one}'" for one in get_args(State) if one != "finished")
     query = _of(search, f"tags.`{tags.KIND}` = 'trial'{others}")
     order = [f"metrics.{measure} {'DESC' if mode == 'max' else 'ASC'}", f"metrics.{size} ASC", _EARLIEST]
-    found: list[TrialRow] = []
+    found: list[TrialRun] = []
     smaller, token = "", None
     while True:
         page = client.search_runs(
@@ -200,23 +200,23 @@ def read_front(
         smaller = f" and metrics.{size} < {int(min(sizes))}" if sizes else smaller
 
 
-def read_reference(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
+def read_reference(client: MlflowClient, search: SearchRun) -> list[TrialRun]:
     """The task head trained alone, if it was."""
     return _children(client, search, f"tags.`{tags.KIND}` = 'reference'", _trial)
 
 
-def read_confirmations(client: MlflowClient, search: SearchRow) -> list[TrialRow]:
+def read_confirmations(client: MlflowClient, search: SearchRun) -> list[TrialRun]:
     """Points of the front trained again."""
     return _children(client, search, f"tags.`{tags.KIND}` = 'confirmation'", _trial_or_flaw)
 
 
-def _children(client: MlflowClient, search: SearchRow, query: str, read: Callable[[Run], TrialRow]) -> list[TrialRow]:
+def _children(client: MlflowClient, search: SearchRun, query: str, read: Callable[[Run], TrialRun]) -> list[TrialRun]:
     found = runs(client, [search.experiment_id], _of(search, query))
     # Ids are padded with zeros to four digits; the ten-thousandth is longer and comes after them.
     return sorted(map(read, found), key=lambda row: (len(row.plan.trial), row.plan.trial))
 
 
-def _of(search: SearchRow, query: str) -> str:
+def _of(search: SearchRun, query: str) -> str:
     return f"tags.`{tags.SEARCH_ID}` = '{search.search_id}' and {query}"
 
 
@@ -242,11 +242,11 @@ def _pages(page: Callable[..., Any]) -> Iterator[Any]:
             return
 
 
-def _search(run: Run) -> SearchRow:
+def _search(run: Run) -> SearchRun:
     facts = _record(run, tags.FACTS, SearchFacts)
     if not (0 <= facts.budget.at_least <= facts.budget.parameters and math.isfinite(facts.perfect)):
         raise _spoiled(run, f"tag {tags.FACTS} is of no search")
-    return SearchRow(
+    return SearchRun(
         run_id=run.info.run_id,
         experiment_id=run.info.experiment_id,
         started=_moment(run),
@@ -259,18 +259,18 @@ def _search(run: Run) -> SearchRow:
     )
 
 
-def _search_or_flaw(run: Run) -> SearchRow | SpoiledSearch:
+def _search_or_flaw(run: Run) -> SearchRun | SpoiledSearch:
     try:
         return _search(run)
     except WorkError as error:
         return SpoiledSearch(run.info.run_id, name_of(run), started_of(run), str(error))
 
 
-def _trial(run: Run) -> TrialRow:
+def _trial(run: Run) -> TrialRun:
     plan = _record(run, tags.PLAN, TrialPlan)
     if not _TRIAL_ID.fullmatch(plan.trial) or plan.trainable_parameters < 0 or plan.stored_parameters < 0:
         raise _spoiled(run, f"tag {tags.PLAN} is of no trial")
-    return TrialRow(
+    return TrialRun(
         run_id=run.info.run_id,
         state=_state(run),
         metrics=_metrics(run),
@@ -281,7 +281,7 @@ def _trial(run: Run) -> TrialRow:
     )
 
 
-def _trial_or_flaw(run: Run) -> TrialRow:
+def _trial_or_flaw(run: Run) -> TrialRun:
     try:
         return _trial(run)
     except WorkError as error:
@@ -297,7 +297,7 @@ def _trial_or_flaw(run: Run) -> TrialRow:
             head_parameters=0,
             peak_updated_parameters=0,
         )
-        return TrialRow(run.info.run_id, "failed", {}, plan, str(error), spoiled=True)
+        return TrialRun(run.info.run_id, "failed", {}, plan, str(error), spoiled=True)
 
 
 def name_of(run: Run) -> str:

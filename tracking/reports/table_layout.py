@@ -13,7 +13,7 @@ _UNLIMITED = 10_000
 
 
 @dataclass(frozen=True)
-class Fitting:
+class FittingTable:
     """The `full` table where its columns of `no_wrap` are whole on the terminal, else the `short` one."""
 
     full: Table

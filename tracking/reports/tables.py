@@ -12,16 +12,16 @@ from spaces.methods.settings import shown_settings
 from spaces.pareto.significance import LEVEL
 from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.reports.figure import SHARES, number
-from tracking.reports.table_layout import Fitting
+from tracking.reports.table_layout import FittingTable
 
 PLACE, SETTINGS = "targets, layers", "settings"
 _SETTINGS_WIDTH = 24  # below it a line of settings is broken so often that it is left out
 
 
-def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis = "trainable") -> Fitting:
+def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis = "trainable") -> FittingTable:
     """The front for people, with its best point and its knee marked, and settings where there is room for them."""
     full, short = (_front_table(document, confirmed, axis, settings=settings) for settings in (True, False))
-    return Fitting(full, short)
+    return FittingTable(full, short)
 
 
 def _front_table(document: FrontDocument, confirmed: bool, axis: Axis, *, settings: bool) -> Table:
@@ -51,9 +51,9 @@ def _front_table(document: FrontDocument, confirmed: bool, axis: Axis, *, settin
     return table
 
 
-def trials_table(document: TrialsDocument) -> Fitting:
+def trials_table(document: TrialsDocument) -> FittingTable:
     """Everything that a search trained for people, with settings where there is room for them."""
-    return Fitting(_trials_table(document, settings=True), _trials_table(document, settings=False))
+    return FittingTable(_trials_table(document, settings=True), _trials_table(document, settings=False))
 
 
 def _trials_table(document: TrialsDocument, *, settings: bool) -> Table:

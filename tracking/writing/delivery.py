@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tracking.mlflow_store.client import artifact_root, connect, ensure_experiment, one_line
 from tracking.mlflow_store.tags import KIND, PARENT, SEARCH_ID, TRIAL
-from tracking.writing.events import End, Event, Log, Start, Text, Upload, requests
+from tracking.writing.events import End, Event, Log, Start, Text, Upload, merge_logs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,7 +59,7 @@ class Delivery:
             for event in events:
                 if isinstance(event, Start):
                     self._start(client, event)
-            for request in requests([event for event in events if isinstance(event, Log)]):
+            for request in merge_logs([event for event in events if isinstance(event, Log)]):
                 self._log(client, request)
             for event in events:
                 if isinstance(event, Text | Upload):

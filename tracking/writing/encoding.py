@@ -26,12 +26,12 @@ def metrics(trial: str | None, values: Mapping[str, float | None], step: int = 0
     return Log(trial=trial, time=time, metrics=tuple(found))
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as params with dotted names; what is not a string is written as JSON."""
     found: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
+            found |= flatten(value, f"{prefix}{key}.")
         else:
             found[prefix + key] = clean(value) if isinstance(value, str) else json.dumps(value)
     return found

@@ -87,7 +87,7 @@ def parse(line: bytes) -> Event | None:
         return None
 
 
-def stretch(lines: Sequence[bytes]) -> list[Event]:
+def next_batch(lines: Sequence[bytes]) -> list[Event]:
     """The events of the longest start of `lines` that may be sent together: starts, log events and ends of any runs, of
     which none starts again, so that their kinds can be sorted; or else one event alone.
 
@@ -111,7 +111,7 @@ def started(lines: Sequence[bytes]) -> set[str | None]:
     return {event.trial for event in starts if isinstance(event, Start)}
 
 
-def requests(events: Sequence[Log]) -> Iterator[Log]:
+def merge_logs(events: Sequence[Log]) -> Iterator[Log]:
     """The same metrics, params and tags in as few events as MLflow takes, run by run; later tags win."""
     for trial in dict.fromkeys(event.trial for event in events):
         mine = [event for event in events if event.trial == trial]

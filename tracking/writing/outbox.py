@@ -14,8 +14,8 @@ from filelock import Timeout
 
 from tracking.mlflow_store.client import one_line
 from tracking.writing.delivery import Refused
-from tracking.writing.events import Event, parse, started, stretch
-from tracking.writing.outbox_file import Entry, Spool
+from tracking.writing.events import Event, next_batch, parse, started
+from tracking.writing.outbox_file import Entry, OutboxFile
 
 _logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Outbox:
     """
 
     def __init__(self, home: Path, sender: Sender) -> None:
-        self._spool = Spool(home)
+        self._file = OutboxFile(home)
         self._sender = sender
         self._changed = threading.Condition()
         self._closed = False
@@ -61,12 +61,12 @@ class Outbox:
             OSError: when the disk does not take them.
         """
         with self._changed:
-            self._spool.append(*(event.model_dump_json().encode() for event in events))
+            self._file.append(*(event.model_dump_json().encode() for event in events))
             self._changed.notify_all()
 
     def history(self) -> list[Event]:
         """Every readable event that was ever recorded here."""
-        return [event for entry in self._spool.entries() if (event := parse(entry.line))]
+        return [event for entry in self._file.entries() if (event := parse(entry.line))]
 
     def drain(self, timeout: float) -> int:
         """Wait up to `timeout` seconds until all is sent; gives the number of events that are not."""
@@ -74,27 +74,27 @@ class Outbox:
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
-            while self._spool.waits and (left := end - time.monotonic()) > 0:
+            while self._file.waits and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
             self._hurried = False
-            return self._spool.unsent
+            return self._file.unsent
 
     def close(self, timeout: float) -> int:
         """Drain, stop sending, and give the number of events that the next outbox of this folder will send."""
         self.drain(timeout)
         with self._changed:
             self._closed = True
-            self._spool.close()
+            self._file.close()
             self._changed.notify_all()
         # A request under way ends by itself; until then no other outbox sends, so nothing goes out twice at once.
         self._thread.join(timeout=1.0)
-        return self._spool.unsent
+        return self._file.unsent
 
     def _run(self) -> None:
         while not self._closed:
             try:
-                with self._spool.sending:
-                    self._sender.take_over(started([entry.line for entry in self._spool.entries()]))
+                with self._file.sending:
+                    self._sender.take_over(started([entry.line for entry in self._file.entries()]))
                     self._send_until_closed()
             except Timeout:
                 self._pause(_FIRST_DELAY)
@@ -105,23 +105,23 @@ class Outbox:
     def _send_until_closed(self) -> None:
         gathered = 0
         while not self._closed:
-            offset = self._spool.offset
+            offset = self._file.offset
             if offset >= gathered:
                 gathered = self._gathered()
-            entries = self._spool.entries(offset, limit=1 if self._one_by_one else _WINDOW)
+            entries = self._file.entries(offset, limit=1 if self._one_by_one else _WINDOW)
             if entries:
                 self._send(entries)
 
     def _gathered(self) -> int:
         """Wait for events, and a moment more for those that come with them; gives the offset behind them."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._spool.waits)
+            self._changed.wait_for(lambda: self._closed or self._file.waits)
             self._changed.wait_for(lambda: self._closed or self._hurried, timeout=_GATHERING)
-            return self._spool.size
+            return self._file.size
 
     def _send(self, entries: list[Entry]) -> None:
         """Send the first stretch of the entries, or set it aside, or wait before the next attempt."""
-        events = stretch([entry.line for entry in entries])
+        events = next_batch([entry.line for entry in entries])
         try:
             if not events:
                 raise Refused("not an event")
@@ -147,7 +147,7 @@ class Outbox:
         self._attempts = 0
         self._one_by_one = max(0, self._one_by_one - 1)
         with self._changed:
-            self._spool.acknowledge(entry.end)
+            self._file.acknowledge(entry.end)
             self._changed.notify_all()
 
     def _pause(self, delay: float) -> None:

@@ -17,7 +17,7 @@ class Entry:
     end: int
 
 
-class Spool:
+class OutboxFile:
     """`outbox.jsonl` and `outbox.offset` in the folder of a search.
 
     A line is on the disk before `append` returns. What stands before the offset was sent; it is kept, so a tracking

@@ -12,7 +12,7 @@ from spaces.spec.spec import SearchSpec, dump_spec
 from spaces.trials.records import Rung, State, TrialPlan, TrialResult
 from tracking.mlflow_store import tags
 from tracking.writing.delivery import Delivery
-from tracking.writing.encoding import clean, flat, metrics, now, without_passwords
+from tracking.writing.encoding import clean, flatten, metrics, now, without_passwords
 from tracking.writing.events import End, Event, Log, Start, Text, Upload
 from tracking.writing.outbox import Outbox
 
@@ -54,7 +54,7 @@ class SearchWriter:
         """The search runs, for the first time or again. `rows`: of each split."""
         facts = tags.SearchFacts.of(self._spec, budget, base_parameters, head_parameters, rows)
         named = self._tags("search") | {tags.FACTS: facts.model_dump_json()}
-        settings = flat(self._spec.model_dump(mode="json", exclude={"name"}))
+        settings = flatten(self._spec.model_dump(mode="json", exclude={"name"}))
         self._record(
             Start(trial=None, time=now(), name=self._spec.name, tags=named),
             Log(trial=None, time=now(), params=settings),
@@ -77,7 +77,7 @@ class SearchWriter:
             settings["suggested"] = plan.suggested
         self._record(
             Start(trial=plan.trial, time=now(), name=f"{plan.trial} {plan.method}", tags=named),
-            Log(trial=plan.trial, time=now(), params=flat(settings)),
+            Log(trial=plan.trial, time=now(), params=flatten(settings)),
             metrics(plan.trial, plan.model_dump(include=_PARAMETERS | {"adapter_bytes"})),
         )
 

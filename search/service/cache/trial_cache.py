@@ -19,7 +19,7 @@ from spaces.trials.records import State
 from tracking.documents.building import build_front, build_trials
 from tracking.documents.schemas import Axis, FrontDocument, TrialsDocument
 from tracking.mlflow_store.client import one_line, reading
-from tracking.mlflow_store.runs import SearchRow, TrialRow, find_search, scan_trials
+from tracking.mlflow_store.runs import SearchRun, TrialRun, find_search, scan_trials
 
 T = TypeVar("T")
 
@@ -49,8 +49,8 @@ class SearchSnapshot:
         checked: when the search was last found unchanged.
     """
 
-    search: SearchRow
-    trials: list[TrialRow]
+    search: SearchRun
+    trials: list[TrialRun]
     began: float
     ended: float
     checked: float
@@ -126,7 +126,7 @@ class TrialCache:
             self._read_again(name)
         return kept
 
-    def note_states(self, searches: Iterable[SearchRow]) -> None:
+    def note_states(self, searches: Iterable[SearchRun]) -> None:
         """Note the states of searches; snapshots older than a change of state are not returned any more."""
         now = time.monotonic()
         with self._lock:
@@ -175,6 +175,6 @@ class TrialCache:
         return found
 
 
-def _has_ended(kept: SearchSnapshot, search: SearchRow) -> bool:
+def _has_ended(kept: SearchSnapshot, search: SearchRun) -> bool:
     """Tell whether the search has ended and its record is the one that is kept."""
     return search.state != "running" and kept.search == search

@@ -11,10 +11,10 @@ from search.service.settings import Settings
 from search.storage import search_folder
 from spaces.errors import RequestError
 from spaces.spec.spec import SearchSpec
-from tracking.mlflow_store.runs import SearchRow
+from tracking.mlflow_store.runs import SearchRun
 
 
-def stop_unmanaged(settings: Settings, row: SearchRow) -> None:
+def stop_unmanaged(settings: Settings, row: SearchRun) -> None:
     """Have whoever runs the search end it.
 
     Raises:
@@ -28,7 +28,7 @@ def stop_unmanaged(settings: Settings, row: SearchRow) -> None:
         search_folder.ask_to_stop(home)
 
 
-def adoptable_spec(settings: Settings, row: SearchRow) -> SearchSpec:
+def adoptable_spec(settings: Settings, row: SearchRun) -> SearchSpec:
     """The spec with which the service may go on with the search.
 
     Raises:
@@ -44,7 +44,7 @@ def adoptable_spec(settings: Settings, row: SearchRow) -> SearchSpec:
     return spec
 
 
-def _spec_here(settings: Settings, row: SearchRow) -> SearchSpec:
+def _spec_here(settings: Settings, row: SearchRun) -> SearchSpec:
     """Its spec as a driver reads it."""
     home = settings.storage / row.name
     with storage_errors(settings.storage):

@@ -21,7 +21,7 @@ from search.service.jobs.ray_jobs import Job, Jobs
 from search.service.settings import Settings, job_options
 from spaces.errors import RequestError, WorkError
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.launch_requests import End, Request, count_attempt, keep_end
+from tracking.mlflow_store.launch_requests import JobEnd, LaunchRequest, record_attempt, record_end
 
 if TYPE_CHECKING:
     from tracking.mlflow_store.client import MlflowClient
@@ -103,18 +103,18 @@ def _pass_on_stops(settings: Settings, names: list[str]) -> None:
             place_stop_marker(settings, name)
 
 
-def _submit(settings: Settings, jobs: Jobs, client: MlflowClient, request: Request) -> None:
+def _submit(settings: Settings, jobs: Jobs, client: MlflowClient, request: LaunchRequest) -> None:
     attempt = request.attempts + 1
     jobs.submit(job_name(request, attempt), MODULE, [request.name, *job_options(settings)])
-    count_attempt(client, request, attempt)
+    record_attempt(client, request, attempt)
 
 
 def _keep_news(jobs: Jobs, client: MlflowClient, standing: ScheduledSearch) -> None:
     if (end := standing.news) is None:
         return
     if standing.attempt > standing.request.attempts:  # submitted by a service that died
-        count_attempt(client, standing.request, standing.attempt)
-    keep_end(client, standing.request, _explained(end, standing.job, jobs))
+        record_attempt(client, standing.request, standing.attempt)
+    record_end(client, standing.request, _explained(end, standing.job, jobs))
 
 
 @contextmanager
@@ -128,6 +128,6 @@ def _alone(name: str) -> Iterator[None]:
         logger.exception("search %s is not passed on for now", name)
 
 
-def _explained(end: End, job: Job | None, jobs: Jobs) -> End:
+def _explained(end: JobEnd, job: Job | None, jobs: Jobs) -> JobEnd:
     """With the reason of a failure, which a cluster that is lost takes with it."""
     return replace(end, message=jobs.why(job)[:_CHARACTERS]) if end.state == "failed" and job is not None else end

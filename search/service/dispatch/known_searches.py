@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tracking.mlflow_store.launch_requests import Request, find_requests
-from tracking.mlflow_store.runs import SearchRow, scan_searches
+from tracking.mlflow_store.launch_requests import LaunchRequest, find_requests
+from tracking.mlflow_store.runs import SearchRun, scan_searches
 
 if TYPE_CHECKING:
     from tracking.mlflow_store.client import MlflowClient
@@ -23,19 +23,19 @@ class KnownSearches:
         requests: the first request of each name. One whose search is in `spoiled` has no spec, so that it is not run.
     """
 
-    rows: dict[str, SearchRow]
+    rows: dict[str, SearchRun]
     spoiled: dict[str, str]
-    requests: list[Request]
+    requests: list[LaunchRequest]
 
 
 def read_searches(client: MlflowClient, name: str | None = None) -> KnownSearches:
     """Read every search and request, or only those called `name`."""
-    rows: dict[str, SearchRow] = {}
+    rows: dict[str, SearchRun] = {}
     spoiled: dict[str, str] = {}
     for row in scan_searches(client, name):
         if row.name in rows or row.name in spoiled:
             continue
-        if isinstance(row, SearchRow):
+        if isinstance(row, SearchRun):
             rows[row.name] = row
         else:
             spoiled[row.name] = f"its record in MLflow cannot be read ({row.flaw})"
@@ -43,7 +43,7 @@ def read_searches(client: MlflowClient, name: str | None = None) -> KnownSearche
     return KnownSearches(rows, spoiled, _without_spoiled_specs(first.values(), spoiled))
 
 
-def _without_spoiled_specs(requests: Iterable[Request], spoiled: Mapping[str, str]) -> list[Request]:
+def _without_spoiled_specs(requests: Iterable[LaunchRequest], spoiled: Mapping[str, str]) -> list[LaunchRequest]:
     """Take the spec from requests whose search cannot be read."""
     return [
         replace(one, spec=None, flaw=one.flaw or spoiled[one.name]) if one.name in spoiled else one for one in requests

@@ -12,7 +12,7 @@ from search.documents.service import Phase
 from search.service.jobs.exit_codes import AWAY, GIVEN_UP, WRONG_REQUEST
 from search.service.jobs.ray_jobs import APART, Job
 from spaces.trials.records import State
-from tracking.mlflow_store.launch_requests import End, Request
+from tracking.mlflow_store.launch_requests import JobEnd, LaunchRequest
 
 ATTEMPTS = 5
 """Jobs that may fail before a search is given up: a driver that died is followed by another one."""
@@ -31,7 +31,7 @@ class ScheduledSearch:
     submitted, in seconds since the epoch.
     """
 
-    request: Request
+    request: LaunchRequest
     job: Job | None
     attempt: int
     tracked: State | None
@@ -52,7 +52,7 @@ class ScheduledSearch:
         return "queued" if self.end is None else self.end.state
 
     @property
-    def end(self) -> End | None:
+    def end(self) -> JobEnd | None:
         """How it ended, where another job would not help: as was recorded, for Ray forgets, or as the last job says."""
         known = self.request.ended
         if known is not None and known.attempt > self.request.since:
@@ -60,16 +60,16 @@ class ScheduledSearch:
         if self.job is None or self.job.alive:
             return None
         if self.job.state == "succeeded":
-            return End(self.attempt, "stopped")  # by a limit of its own: of time, or of steps
+            return JobEnd(self.attempt, "stopped")  # by a limit of its own: of time, or of steps
         if self.job.code == AWAY:
             return None
         spent = self.attempt - self.request.since - self.outages
         if self.job.code in (WRONG_REQUEST, GIVEN_UP) or spent >= ATTEMPTS:
-            return End(self.attempt, "failed")
+            return JobEnd(self.attempt, "failed")
         return None
 
     @property
-    def news(self) -> End | None:
+    def news(self) -> JobEnd | None:
         """An end that is to be recorded; none of what this version cannot read, for another one may."""
         told = not self.request.flaw and self.request.wanted == "run" and self.phase in ("stopped", "failed")
         return self.end if told and self.end != self.request.ended else None
@@ -82,13 +82,13 @@ class ScheduledSearch:
         return self.request.flaw or (self.end.message if self.end is not None else "") or None
 
 
-def job_name(request: Request, attempt: int) -> str:
+def job_name(request: LaunchRequest, attempt: int) -> str:
     """The name of a job: two services that submit the same attempt submit one job."""
     return f"{request.name}{APART}{attempt}"
 
 
 def schedule(
-    requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Mapping[str, State]
+    requests: Iterable[LaunchRequest], jobs: Mapping[str, Job], tracked: Mapping[str, State]
 ) -> list[ScheduledSearch]:
     """Every request with its last job.
 
@@ -126,7 +126,7 @@ def _not_before(past: Sequence[Job]) -> float:
     return failed[0].ended + min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(len(failed) - 1, 30))
 
 
-def due(of: Iterable[ScheduledSearch], max_running: int, now: float = math.inf) -> list[Request]:
+def due(of: Iterable[ScheduledSearch], max_running: int, now: float = math.inf) -> list[LaunchRequest]:
     """The requests to submit at a moment, those that were made first before others, as far as there is room."""
     known = list(of)
     room = max_running - sum(one.phase in ("running", "stopping") for one in known)

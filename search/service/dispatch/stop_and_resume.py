@@ -14,7 +14,7 @@ from search.storage import search_folder
 from spaces.errors import RequestError, Unknown, WorkError
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import add_request, find_requests, want_run, want_stop
-from tracking.mlflow_store.runs import SearchRow, SpoiledSearch, scan_searches
+from tracking.mlflow_store.runs import SearchRun, SpoiledSearch, scan_searches
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def resume(settings: Settings, jobs: Jobs, name: str) -> None:
         remove_stop_marker(settings, name)  # it may have been laid again before that was said
 
 
-def _known(name: str, tracked: list[SearchRow | SpoiledSearch]) -> SearchRow:
+def _known(name: str, tracked: list[SearchRun | SpoiledSearch]) -> SearchRun:
     if not tracked:
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
     if isinstance(tracked[0], SpoiledSearch):

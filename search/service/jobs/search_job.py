@@ -26,9 +26,9 @@ from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
 from spaces.spec.sections import NAME
 from spaces.spec.spec import SearchSpec, dump_spec
 from tracking.mlflow_store.client import one_line, reading
-from tracking.mlflow_store.launch_requests import Request, find_requests
+from tracking.mlflow_store.launch_requests import LaunchRequest, find_requests
 from tracking.mlflow_store.runs import scan_searches
-from tracking.writing.outbox_file import Spool
+from tracking.writing.outbox_file import OutboxFile
 from trainables.allowed_folders import reading_only
 
 
@@ -105,12 +105,12 @@ def _drive(name: str, settings: Settings) -> int:
         raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
     else:
         code = _begin(name, request, address, settings)
-    if search_folder.is_finished(home) and (waiting := Spool(home).unsent):
+    if search_folder.is_finished(home) and (waiting := OutboxFile(home).unsent):
         raise Away(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
     return code
 
 
-def _known(name: str, uri: str) -> tuple[Request | None, bool]:
+def _known(name: str, uri: str) -> tuple[LaunchRequest | None, bool]:
     """What was asked for, and whether MLflow knows the search already."""
     with reading(uri) as client:
         return next(iter(find_requests(client, name)), None), bool(scan_searches(client, name))
@@ -147,7 +147,7 @@ def _look_at(path: Path) -> None:
         file.read(1)
 
 
-def _begin(name: str, request: Request | None, address: str, settings: Settings) -> int:
+def _begin(name: str, request: LaunchRequest | None, address: str, settings: Settings) -> int:
     if request is None:
         raise RequestError(f"search {name!r}: nobody asked for it")
     spec = confine_stored_spec(request.readable(), settings)

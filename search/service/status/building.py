@@ -17,15 +17,15 @@ from spaces.errors import RequestError
 from spaces.spec.spec import SearchSpec, load_spec
 from tracking.documents.building import build_search
 from tracking.documents.schemas import FrontDocument, ObjectiveName, TrialCounts
-from tracking.mlflow_store.launch_requests import Request
-from tracking.mlflow_store.runs import SearchRow, TrialRow
+from tracking.mlflow_store.launch_requests import LaunchRequest
+from tracking.mlflow_store.runs import SearchRun, TrialRun
 
 _SPEC_BYTES = 10_000_000
 
 NOTHING = TrialCounts(finished=0, stopped=0, failed=0, rejected=0)
 
 
-def build_status(name: str, row: SearchRow | None, standing: ScheduledSearch | None, storage: Path) -> SearchStatus:
+def build_status(name: str, row: SearchRun | None, standing: ScheduledSearch | None, storage: Path) -> SearchStatus:
     """A search that MLflow knows, or that was asked for, without its trials."""
     request = standing.request if standing is not None else None
     spec = request.spec if request is not None else None
@@ -71,7 +71,7 @@ def unreadable_status(name: str, phase: Phase, flaw: str) -> SearchStatus:
     )
 
 
-def add_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRow]) -> SearchStatus:
+def add_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRun]) -> SearchStatus:
     """With what its trials say."""
     left = seconds_left(trials, status.planned) if status.state == "running" and status.planned is not None else None
     status = status.model_copy(update={"eta_seconds": left, "best": document.best, "knee": document.knee})
@@ -81,11 +81,11 @@ def add_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[T
     return status
 
 
-def _reason(phase: Phase, row: SearchRow | None) -> str | None:
+def _reason(phase: Phase, row: SearchRun | None) -> str | None:
     return row.reason if phase == "failed" and row is not None else None
 
 
-def _phase(row: SearchRow | None, home: Path) -> Phase:
+def _phase(row: SearchRun | None, home: Path) -> Phase:
     """Of a search that the service was not asked for."""
     if row is None:
         return "queued"
@@ -95,7 +95,7 @@ def _phase(row: SearchRow | None, home: Path) -> Phase:
     return row.state
 
 
-def _has_one_driver(row: SearchRow, standing: ScheduledSearch | None) -> bool:
+def _has_one_driver(row: SearchRun, standing: ScheduledSearch | None) -> bool:
     """Whether it runs, and by the driver that began it: time in which none ran says nothing of its pace."""
     if standing is None or standing.phase != "running":
         return False
@@ -122,7 +122,7 @@ def _planned_in(file: Path, changed: int, size: int) -> int:
     return load_spec(file).search.trials
 
 
-def _moment(request: Request | None) -> str | None:
+def _moment(request: LaunchRequest | None) -> str | None:
     if request is None:
         return None
     return datetime.fromtimestamp(request.submitted / 1000, UTC).isoformat(timespec="seconds")

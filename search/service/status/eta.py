@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from statistics import fmean, median
 
-from tracking.mlflow_store.runs import SearchRow, TrialRow
+from tracking.mlflow_store.runs import SearchRun, TrialRun
 
 RECENT = 20
 """Trials by whose pace the next ones are judged."""
 
 
-def seconds_left(trials: Sequence[TrialRow], planned: int) -> float | None:
+def seconds_left(trials: Sequence[TrialRun], planned: int) -> float | None:
     """Until the last trial ends, at the pace of the last ones that ended, with as many at once as run now.
 
     What a trial took is its training and what came beside it, such as evaluations. Of the latter the median counts:
@@ -29,6 +29,6 @@ def seconds_left(trials: Sequence[TrialRow], planned: int) -> float | None:
     return each * (planned - len(ended)) / max(1, len(own) - len(ended))
 
 
-def seconds_left_since(row: SearchRow, progress: float) -> float | None:
+def seconds_left_since(row: SearchRun, progress: float) -> float | None:
     """Likewise, of a search that has run from its start to now, without its trials."""
     return (time.time() - row.started / 1000) * (1 - progress) / progress if 0 < progress < 1 else None

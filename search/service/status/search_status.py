@@ -19,7 +19,7 @@ from spaces.trials.records import State
 from tracking.documents.building import build_front
 from tracking.mlflow_store.client import one_line, reading
 from tracking.mlflow_store.launch_requests import find_requests
-from tracking.mlflow_store.runs import SearchRow, deleted_search, find_search, read_trials
+from tracking.mlflow_store.runs import SearchRun, deleted_search, find_search, read_trials
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def list_statuses(
     return sorted(found, key=lambda one: one.started or one.submitted or "", reverse=True)
 
 
-def _status(name: str, row: SearchRow | None, standing: ScheduledSearch | None, storage: Path) -> SearchStatus:
+def _status(name: str, row: SearchRun | None, standing: ScheduledSearch | None, storage: Path) -> SearchStatus:
     """How one search stands; what nobody thought of in its records is said of it, and of no other."""
     try:
         return build_status(name, row, standing, storage)

@@ -25,10 +25,10 @@ from tracking.mlflow_store.launch_requests import (
     MAX_CHARACTERS,
     SINCE,
     WANTED,
-    End,
+    JobEnd,
     add_request,
     find_requests,
-    keep_end,
+    record_end,
 )
 from tracking.mlflow_store.runs import scan_searches
 from tracking.queries import searches_document
@@ -149,13 +149,13 @@ def test_what_a_later_version_adds_is_passed_over(alone: Alone) -> None:
     facts["budget"]["of_tomorrow"], facts["of_tomorrow"] = 1, {"a": [1]}
     client.set_tag(row.run_id, tags.FACTS, json.dumps(facts))
     request = alone.request("mine")
-    keep_end(client, request, End(1, "stopped"))
+    record_end(client, request, JobEnd(1, "stopped"))
     ended = json.loads(client.get_run(request.run_id).data.tags[ENDED]) | {"of_tomorrow": None}
     client.set_tag(request.run_id, ENDED, json.dumps(ended))
     client.set_tag(request.run_id, "paretune.of_tomorrow", "x")
     client.set_tag(request.run_id, ATTEMPTS, "1")
     assert scan_searches(client, "mine") == [row]
-    assert alone.request("mine").ended == End(1, "stopped")
+    assert alone.request("mine").ended == JobEnd(1, "stopped")
     assert alone.status("mine")["state"] == "stopped"
     identity = alone.storage / "mine" / search_folder.IDENTITY
     identity.write_text(json.dumps(json.loads(identity.read_text()) | {"of_tomorrow": 1}))

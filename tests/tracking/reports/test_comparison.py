@@ -15,19 +15,19 @@ from spaces.errors import RequestError
 from tests.tracking.examples import REFERENCE, make_spec, rows, search_row, trial_row
 from tracking.documents.building import build_front
 from tracking.documents.schemas import ComparisonDocument, FrontDocument
-from tracking.mlflow_store.runs import TrialRow
+from tracking.mlflow_store.runs import TrialRun
 from tracking.reports.comparison import compare
 from tracking.reports.plots import draw_html, draw_png
 from tracking.reports.tables import comparison_tables, differences_note
 
 
-def document(name: str, trials: list[TrialRow], metric: str = "accuracy", *, confirmed: bool = False) -> FrontDocument:
+def document(name: str, trials: list[TrialRun], metric: str = "accuracy", *, confirmed: bool = False) -> FrontDocument:
     built = build_front(search_row(metric), [REFERENCE, *trials], confirmed=confirmed, axis="trainable")
     return built.model_copy(update={"search": name})
 
 
 @given(rows, rows)
-def test_the_common_front_is_that_of_all_trials(left: list[TrialRow], right: list[TrialRow]) -> None:
+def test_the_common_front_is_that_of_all_trials(left: list[TrialRun], right: list[TrialRun]) -> None:
     compared, _ = compare([document("left", left), document("right", right)], confirmed=False)
     jsonschema.validate(compared.model_dump(mode="json"), ComparisonDocument.model_json_schema())
     together = document("both", [*left, *right])
@@ -40,7 +40,7 @@ def test_the_common_front_is_that_of_all_trials(left: list[TrialRow], right: lis
 
 
 @given(rows)
-def test_a_search_beside_itself_keeps_its_hypervolume(trials: list[TrialRow]) -> None:
+def test_a_search_beside_itself_keeps_its_hypervolume(trials: list[TrialRun]) -> None:
     one = document("one", trials)
     compared, _ = compare([one, one.model_copy(update={"search": "other"})], confirmed=False)
     assert [entry.hypervolume for entry in compared.searches] == [one.hypervolume] * 2

@@ -14,7 +14,7 @@ from search.service.jobs.exit_codes import GIVEN_UP, WRONG_REQUEST
 from search.service.jobs.ray_jobs import Job, JobState
 from spaces.spec.spec import parse_spec
 from spaces.trials.records import State
-from tracking.mlflow_store.launch_requests import End, Request, Wanted
+from tracking.mlflow_store.launch_requests import JobEnd, LaunchRequest, Wanted
 
 SPEC = parse_spec({"name": "a", "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 9}})
 
@@ -25,12 +25,12 @@ def request(
     wanted: Wanted = "run",
     attempts: int = 0,
     since: int = 0,
-    ended: End | None = None,
-) -> Request:
-    return Request(f"run-{name}", name, SPEC, submitted, wanted, attempts, since, ended)
+    ended: JobEnd | None = None,
+) -> LaunchRequest:
+    return LaunchRequest(f"run-{name}", name, SPEC, submitted, wanted, attempts, since, ended)
 
 
-LIMITED, FAILED = End(1, "stopped"), End(1, "failed", "nothing is there")
+LIMITED, FAILED = JobEnd(1, "stopped"), JobEnd(1, "failed", "nothing is there")
 UNREADABLE = replace(request("a"), spec=None, flaw="its spec cannot be read (name: missing)")
 
 
@@ -77,7 +77,7 @@ def job(state: JobState, code: int | None = None) -> Job:
         (replace(UNREADABLE, attempts=1), job("failed"), "running", "failed"),
     ],
 )
-def test_phases(asked: Request, last: Job | None, tracked: State | None, phase: str) -> None:
+def test_phases(asked: LaunchRequest, last: Job | None, tracked: State | None, phase: str) -> None:
     standing = ScheduledSearch(asked, last, asked.attempts, tracked)
     assert standing.phase == phase
     assert [one.name for one in due([standing], 1)] == (["a"] if phase == "queued" else [])
@@ -90,15 +90,17 @@ def test_phases(asked: Request, last: Job | None, tracked: State | None, phase: 
         (request("a", attempts=1), job("succeeded", 0), "finished", None),
         (request("a", attempts=1, ended=LIMITED), job("succeeded", 0), "stopped", None),
         (request("a", attempts=1, wanted="stop"), job("succeeded", 0), "stopped", None),
-        (request("a", attempts=1), job("failed", WRONG_REQUEST), None, End(1, "failed")),
+        (request("a", attempts=1), job("failed", WRONG_REQUEST), None, JobEnd(1, "failed")),
         (request("a", attempts=1, ended=FAILED), job("failed", WRONG_REQUEST), None, None),
-        (request("a", attempts=2, since=1, ended=FAILED), job("failed", WRONG_REQUEST), None, End(2, "failed")),
-        (request("a", attempts=ATTEMPTS), job("failed"), "running", End(ATTEMPTS, "failed")),
+        (request("a", attempts=2, since=1, ended=FAILED), job("failed", WRONG_REQUEST), None, JobEnd(2, "failed")),
+        (request("a", attempts=ATTEMPTS), job("failed"), "running", JobEnd(ATTEMPTS, "failed")),
         (request("a", attempts=1), job("failed"), "running", None),
         (request("a", attempts=1), None, "running", None),
     ],
 )
-def test_an_end_is_recorded_once(asked: Request, last: Job | None, tracked: State | None, end: End | None) -> None:
+def test_an_end_is_recorded_once(
+    asked: LaunchRequest, last: Job | None, tracked: State | None, end: JobEnd | None
+) -> None:
     assert ScheduledSearch(asked, last, asked.attempts, tracked).news == end
 
 
@@ -154,7 +156,7 @@ class World:
                 self.requests[one.name] = replace(one, attempts=standing.attempt, ended=standing.news)
                 self.over.add(one.name)
 
-    def submit(self, one: Request) -> None:
+    def submit(self, one: LaunchRequest) -> None:
         name = job_name(one, one.attempts + 1)
         if name not in self.jobs:  # Ray refuses a name that exists
             self.jobs[name] = job("running")

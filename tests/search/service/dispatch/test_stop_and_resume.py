@@ -20,7 +20,7 @@ from search.service.security.path_confinement import confine_spec
 from search.storage import search_folder
 from tests.search.service.alone import Alone, alone_in, client_of
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.launch_requests import Request, add_request, find_requests, want_run, want_stop
+from tracking.mlflow_store.launch_requests import LaunchRequest, add_request, find_requests, want_run, want_stop
 
 pytestmark = pytest.mark.integration
 
@@ -205,7 +205,7 @@ def test_a_storage_that_is_away_is_one_line(alone: Alone, begun: str, verb: str)
 def test_no_more_searches_wait_than_may_however_many_ask_at_once(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slowly(*given: Any) -> tuple[Request, bool]:  # while the others count those that wait
+    def slowly(*given: Any) -> tuple[LaunchRequest, bool]:  # while the others count those that wait
         time.sleep(1)
         return add_request(*given)
 

@@ -16,8 +16,8 @@ from spaces.model.budget import Budget
 from tests.search.service.alone import Alone
 from tests.tracking.examples import REFERENCE, finished, plan, trial_row
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.launch_requests import End, count_attempt, find_requests, keep_end, want_run
-from tracking.mlflow_store.runs import TrialRow
+from tracking.mlflow_store.launch_requests import JobEnd, find_requests, record_attempt, record_end, want_run
+from tracking.mlflow_store.runs import TrialRun
 from tracking.writing.search_writer import SearchWriter
 
 
@@ -60,10 +60,10 @@ def test_a_spec_file_that_was_damaged_is_of_no_search_but_its_own(alone: Alone) 
 @pytest.mark.integration
 def test_an_end_that_was_recorded_is_known_without_ray_until_the_search_is_asked_for_again(alone: Alone) -> None:
     alone.launch("mine")
-    end = End(1, "failed", 'it is "wrong"\0: \u00e9' + "x" * 900)
+    end = JobEnd(1, "failed", 'it is "wrong"\0: \u00e9' + "x" * 900)
     with reading(alone.settings.tracking_uri) as client:
-        count_attempt(client, alone.request("mine"), 1)
-        keep_end(client, alone.request("mine"), end)
+        record_attempt(client, alone.request("mine"), 1)
+        record_end(client, alone.request("mine"), end)
         assert alone.request("mine").ended == end
         assert (alone.status("mine")["state"], alone.status("mine")["message"]) == ("failed", end.message)
         want_run(client, alone.request("mine"), since=1)
@@ -115,7 +115,7 @@ def test_a_running_search_says_how_long_its_trials_will_take(alone: Alone) -> No
     assert 3.9 <= left < 60  # four trials of a second each
 
 
-def took(number: int, seconds: float | None, trained: float, **more: Any) -> TrialRow:
+def took(number: int, seconds: float | None, trained: float, **more: Any) -> TrialRun:
     return replace(trial_row(f"{number:04d}", 0.7, 100, train_seconds=trained, **more), seconds=seconds)
 
 
