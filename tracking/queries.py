@@ -19,9 +19,8 @@ from tracking.documents.schemas import (
 )
 from tracking.mlflow_store.artifacts import fetch_spec
 from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.run_records import SearchRun, SpoiledSearch
 from tracking.mlflow_store.runs import (
-    SearchRun,
-    SpoiledSearch,
     find_search,
     read_confirmations,
     read_front,

@@ -24,7 +24,8 @@ from spaces.errors import RequestError, WorkError
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import State, TrialPlan
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import TrialRun, deleted_trials, find_search, read_trials
+from tracking.mlflow_store.run_records import TrialRun
+from tracking.mlflow_store.runs import deleted_trials, find_search, read_trials
 from tracking.mlflow_store.uri import probe, resolve_uri
 
 PACKAGES = ("paretune", "torch", "transformers", "peft", "ray", "optuna", "mlflow", "datasets", "pydantic")

@@ -18,7 +18,8 @@ from spaces.trials.ledger import Ledger
 from tracking.documents.building import build_answer, build_front, smallest_answer
 from tracking.mlflow_store.artifacts import fetch_adapter, fetch_spec
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import SearchRun, TrialRun, find_search, read_trials
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
+from tracking.mlflow_store.runs import find_search, read_trials
 from tracking.mlflow_store.tags import SearchFacts
 
 RANK = 8  # of a low-rank stand-in, unless another is asked for

@@ -14,7 +14,8 @@ from spaces.trials.ledger import write_durably
 from tracking.documents.building import build_front, build_trials, is_near_head
 from tracking.documents.schemas import FrontDocument, TrialsDocument
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import SearchRun, TrialRun, find_search, read_trials
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
+from tracking.mlflow_store.runs import find_search, read_trials
 from tracking.mlflow_store.tags import SearchFacts
 from tracking.reports.plots import front_html, front_png
 

@@ -17,7 +17,7 @@ from spaces.model.budget import Budget
 from spaces.spec.metrics import METRICS
 from spaces.spec.spec import SearchSpec, parse_spec
 from spaces.trials.records import Kind, Rung, State, TrialPlan, TrialResult
-from tracking.mlflow_store.runs import SearchRun, TrialRun
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
 from tracking.mlflow_store.tags import SearchFacts
 
 

@@ -26,7 +26,7 @@ from tracking.documents.schemas import (
     TrialEntry,
     TrialsDocument,
 )
-from tracking.mlflow_store.runs import SearchRun, TrialRun
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
 from tracking.mlflow_store.tags import SearchFacts
 
 _PLANNED = {

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tracking.mlflow_store import tags
 from tracking.mlflow_store.client import ensure_experiment
 from tracking.mlflow_store.launch_requests import EXPERIMENT
-from tracking.mlflow_store.runs import SEARCH_NAME, runs, started_of
+from tracking.mlflow_store.run_records import SEARCH_NAME, started_of
+from tracking.mlflow_store.runs import runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

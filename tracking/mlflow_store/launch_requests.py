@@ -16,7 +16,8 @@ from spaces.errors import RequestError, WorkError
 from spaces.spec.spec import SearchSpec, parse_spec
 from tracking.mlflow_store import tags
 from tracking.mlflow_store.client import ensure_experiment, one_line
-from tracking.mlflow_store.runs import SEARCH_NAME, name_of, runs, started_of
+from tracking.mlflow_store.run_records import SEARCH_NAME, name_of, started_of
+from tracking.mlflow_store.runs import runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

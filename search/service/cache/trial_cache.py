@@ -19,7 +19,8 @@ from spaces.trials.records import State
 from tracking.documents.building import build_front, build_trials
 from tracking.documents.schemas import Axis, FrontDocument, TrialsDocument
 from tracking.mlflow_store.client import one_line, reading
-from tracking.mlflow_store.runs import SearchRun, TrialRun, find_search, scan_trials
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
+from tracking.mlflow_store.runs import find_search, scan_trials
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from search.service.settings import Settings
 from search.storage import search_folder
 from spaces.errors import RequestError
 from spaces.spec.spec import SearchSpec
-from tracking.mlflow_store.runs import SearchRun
+from tracking.mlflow_store.run_records import SearchRun
 
 
 def stop_unmanaged(settings: Settings, row: SearchRun) -> None:

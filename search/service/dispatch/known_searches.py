@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tracking.mlflow_store.launch_requests import LaunchRequest, find_requests
-from tracking.mlflow_store.runs import SearchRun, scan_searches
+from tracking.mlflow_store.run_records import SearchRun
+from tracking.mlflow_store.runs import scan_searches
 
 if TYPE_CHECKING:
     from tracking.mlflow_store.client import MlflowClient

@@ -14,7 +14,8 @@ from search.storage import search_folder
 from spaces.errors import RequestError, Unknown, WorkError
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import add_request, find_requests, want_run, want_stop
-from tracking.mlflow_store.runs import SearchRun, SpoiledSearch, scan_searches
+from tracking.mlflow_store.run_records import SearchRun, SpoiledSearch
+from tracking.mlflow_store.runs import scan_searches
 
 logger = logging.getLogger(__name__)
 

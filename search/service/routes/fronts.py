@@ -19,7 +19,7 @@ from spaces.errors import Unknown
 from spaces.spec.sections import NAME
 from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, TrialsDocument
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import is_number
+from tracking.mlflow_store.run_records import is_number
 from tracking.reports.comparison import compare as compare_fronts
 
 router = APIRouter(prefix="/v1", tags=["fronts"])

@@ -18,7 +18,7 @@ from spaces.spec.spec import SearchSpec, load_spec
 from tracking.documents.building import build_search
 from tracking.documents.schemas import FrontDocument, ObjectiveName, TrialCounts
 from tracking.mlflow_store.launch_requests import LaunchRequest
-from tracking.mlflow_store.runs import SearchRun, TrialRun
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
 
 _SPEC_BYTES = 10_000_000
 

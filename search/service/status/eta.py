@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from statistics import fmean, median
 
-from tracking.mlflow_store.runs import SearchRun, TrialRun
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
 
 RECENT = 20
 """Trials by whose pace the next ones are judged."""

@@ -19,7 +19,8 @@ from spaces.trials.records import State
 from tracking.documents.building import build_front
 from tracking.mlflow_store.client import one_line, reading
 from tracking.mlflow_store.launch_requests import find_requests
-from tracking.mlflow_store.runs import SearchRun, deleted_search, find_search, read_trials
+from tracking.mlflow_store.run_records import SearchRun
+from tracking.mlflow_store.runs import deleted_search, find_search, read_trials
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from search.cli.export import Choice, choice_note
 from search.service.jobs.exports import PATTERN, Export
 from spaces.errors import NoAnswer, RequestError
 from tests.tracking.examples import REFERENCE, search_row, trial_row
-from tracking.mlflow_store.runs import TrialRun
+from tracking.mlflow_store.run_records import TrialRun
 
 SMALL = trial_row("0000", 0.6, 10)
 MIDDLE = trial_row("0001", 0.8, 100, confirmed_quality=0.79)

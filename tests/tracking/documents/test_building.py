@@ -15,7 +15,7 @@ from spaces.trials.row_values import pack
 from tests.tracking.examples import REFERENCE, plan, rows, search_row, trial_row
 from tracking.documents.building import build_front, build_search, build_trials, is_near_head
 from tracking.documents.schemas import Axis, FrontDocument, SearchEntry, TrialsDocument
-from tracking.mlflow_store.runs import TrialRun
+from tracking.mlflow_store.run_records import TrialRun
 
 
 @given(rows, st.sampled_from(["accuracy", "loss"]))

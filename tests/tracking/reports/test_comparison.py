@@ -15,7 +15,7 @@ from spaces.errors import RequestError
 from tests.tracking.examples import REFERENCE, make_spec, rows, search_row, trial_row
 from tracking.documents.building import build_front
 from tracking.documents.schemas import ComparisonDocument, FrontDocument
-from tracking.mlflow_store.runs import TrialRun
+from tracking.mlflow_store.run_records import TrialRun
 from tracking.reports.comparison import compare
 from tracking.reports.plots import draw_html, draw_png
 from tracking.reports.tables import comparison_tables, differences_note

@@ -14,7 +14,7 @@ from spaces.model.budget import Budget
 from tests.tracking.examples import REFERENCE, rows, search_row, trial_row
 from tracking.documents.building import build_front, build_trials
 from tracking.documents.schemas import FrontDocument, TrialsDocument
-from tracking.mlflow_store.runs import TrialRun
+from tracking.mlflow_store.run_records import TrialRun
 from tracking.reports.figure import Dot, compose, number
 
 

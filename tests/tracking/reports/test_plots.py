@@ -18,7 +18,7 @@ from spaces.model.budget import Budget
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 from tests.tracking.reports.test_figure import documents
 from tracking.documents.building import build_front, build_trials
-from tracking.mlflow_store.runs import TrialRun
+from tracking.mlflow_store.run_records import TrialRun
 from tracking.reports.plots import front_html, front_png
 
 TRIALS = [

@@ -17,7 +17,7 @@ from tests.search.service.alone import Alone
 from tests.tracking.examples import REFERENCE, finished, plan, trial_row
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import JobEnd, find_requests, record_attempt, record_end, want_run
-from tracking.mlflow_store.runs import TrialRun
+from tracking.mlflow_store.run_records import TrialRun
 from tracking.writing.search_writer import SearchWriter
 
 
