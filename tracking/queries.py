@@ -29,6 +29,7 @@ from tracking.mlflow_store.runs import (
     scan_searches,
 )
 from tracking.reports.comparison import compare
+from tracking.reports.comparison_picture import compose_comparison
 from tracking.reports.figure import Picture
 
 
@@ -97,7 +98,8 @@ def comparison(uri: str, names: Sequence[str], *, confirmed: bool = False) -> tu
         WorkError: when MLflow fails.
     """
     fronts = [front_document(uri, name, confirmed=confirmed) for name in names]
-    return compare(fronts, confirmed=confirmed, specs=_specs(uri, names))
+    document = compare(fronts, confirmed=confirmed, specs=_specs(uri, names))
+    return document, compose_comparison(document, fronts, confirmed=confirmed)
 
 
 def _specs(uri: str, names: Sequence[str]) -> dict[str, SearchSpec]:

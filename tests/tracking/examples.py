@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from spaces.model.budget import Budget
 from spaces.spec.metrics import METRICS
 from spaces.spec.spec import SearchSpec, parse_spec
 from spaces.trials.records import Kind, Rung, State, TrialPlan, TrialResult
+from tracking.documents.building import build_front
+from tracking.documents.schemas import FrontDocument
 from tracking.mlflow_store.run_records import SearchRun, TrialRun
 from tracking.mlflow_store.tags import SearchFacts
 
@@ -98,6 +101,15 @@ def trial_row(
 
 
 REFERENCE = trial_row("reference", 0.5, 0, kind="reference")
+
+
+def front_of(
+    name: str, trials: Sequence[TrialRun], metric: str = "accuracy", *, confirmed: bool = False
+) -> FrontDocument:
+    """The front of a search of this name, with the usual reference."""
+    built = build_front(search_row(metric), [REFERENCE, *trials], confirmed=confirmed, axis="trainable")
+    return built.model_copy(update={"search": name})
+
 
 STATES: list[State] = ["finished", "finished", "finished", "stopped", "failed", "running"]
 KINDS: list[Kind] = ["trial", "trial", "trial", "confirmation"]

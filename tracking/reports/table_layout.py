@@ -1,4 +1,4 @@
-"""Tables that leave columns out where a terminal has no room for them."""
+"""Layouts of tables in a terminal: without lines, and without some columns where there is no room for them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from rich.table import Column, Table
 _UNLIMITED = 10_000
 
 
+def plain_table(*, show_header: bool = True, header_style: str = "table.header") -> Table:
+    """Return a table without lines, its columns two spaces from what is beside them."""
+    return Table(box=None, padding=(0, 2), show_header=show_header, header_style=header_style)
+
+
+def titled_table(title: str) -> Table:
+    """Return a table without lines under a bold title, both from the left edge on."""
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+
+
 @dataclass(frozen=True)
 class FittingTable:
-    """The `full` table where its columns of `no_wrap` are whole on the terminal, else the `short` one."""
+    """Render `full` where all its columns with `no_wrap` fit on the terminal, else `short`."""
 
     full: Table
     short: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for column in self.full.columns:
-            if column.no_wrap:  # of which Rich measures the longest word alone
+            if column.no_wrap:  # Rich measures only the longest word of a column
                 column.min_width = _width(column)
         least = Measurement.get(console, options.update(width=_UNLIMITED), self.full).minimum
         yield self.full if least <= options.max_width else self.short

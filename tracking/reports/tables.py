@@ -6,13 +6,14 @@ import csv
 import json
 from pathlib import Path
 
+from rich.filesize import decimal
 from rich.table import Table
 
 from spaces.methods.settings import shown_settings
 from spaces.pareto.significance import LEVEL
 from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.reports.figure import SHARES, number
-from tracking.reports.table_layout import FittingTable
+from tracking.reports.table_layout import FittingTable, plain_table, titled_table
 
 PLACE, SETTINGS = "targets, layers", "settings"
 _SETTINGS_WIDTH = 24  # below it a line of settings is broken so often that it is left out
@@ -28,7 +29,7 @@ def _front_table(document: FrontDocument, confirmed: bool, axis: Axis, *, settin
     percent = document.objective.metric in SHARES
     tested = any(point.confirmed_quality is not None for point in document.front)
     marks = _marks(document)
-    table = Table(title=_title(document), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = titled_table(_title(document))
     for heading in ("trial", "method", *((PLACE,) if settings else ())):
         table.add_column(heading, no_wrap=settings)
     for heading in (f"{axis} parameters", "of base", document.objective.metric):
@@ -57,7 +58,7 @@ def trials_table(document: TrialsDocument) -> FittingTable:
 
 
 def _trials_table(document: TrialsDocument, *, settings: bool) -> Table:
-    table = Table(box=None, padding=(0, 2))
+    table = plain_table()
     for heading in ("trial", "state", "method", *((PLACE,) if settings else ())):
         table.add_column(heading, no_wrap=settings)
     for heading in ("trainable", "quality", "steps", "seconds"):
@@ -90,7 +91,7 @@ def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
     budget, metric = document.budget, document.objective.metric
     names = " and ".join(one.search for one in document.searches)
     title = f"{names} by {metric}, from {budget.at_least:,} to {budget.parameters:,} parameters (head alone {head})"
-    searches = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    searches = titled_table(title)
     numbers = (f"best {metric}", "parameters", "hypervolume", "points", "leading", "steps")
     for heading in ("search", *numbers, "base model"):
         searches.add_column(heading, justify="right" if heading in numbers else "left")
@@ -101,7 +102,7 @@ def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
             best = (number(one.best.quality, percent), f"{one.best.trainable_parameters:,}")
         counts = (str(one.points), str(one.leading), ", ".join(map(str, one.steps)) or "–")
         searches.add_row(one.search, *best, area, *counts, one.base_model)
-    together = Table(title="The front of them all", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    together = titled_table("The front of them all")
     for heading in ("search", "trial", "method", "trainable parameters", document.objective.metric):
         together.add_column(heading, justify="left" if heading in {"search", "trial", "method"} else "right")
     for point in document.front:
@@ -202,7 +203,4 @@ def _number(value: float | None, percent: bool) -> str:
 
 
 def _bytes(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} B"
+    return f"{count} B" if count < 1000 else decimal(count)  # which writes "bytes" in full

@@ -93,4 +93,4 @@ def compare(service: Service, name: Names, confirmed: Confirmed = False) -> Comp
     if len(set(name)) < len(name):
         raise Problem(422, "name: allowed: different searches")
     fronts = [service.trials.get(one).front_document(confirmed=confirmed) for one in name]
-    return compare_fronts(fronts, confirmed=confirmed)[0]
+    return compare_fronts(fronts, confirmed=confirmed)
