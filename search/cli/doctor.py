@@ -25,7 +25,7 @@ from spaces.trials.ledger import Ledger
 from spaces.trials.records import State, TrialPlan
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.run_records import TrialRun
-from tracking.mlflow_store.runs import deleted_trials, find_search, read_trials
+from tracking.mlflow_store.runs import deleted_trials, find_search, scan_trials
 from tracking.mlflow_store.uri import probe, resolve_uri
 
 PACKAGES = ("paretune", "torch", "transformers", "peft", "ray", "optuna", "mlflow", "datasets", "pydantic")
@@ -97,7 +97,7 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
         optuna_problems = [str(error)]
     with reading(uri) as client:
         search = find_search(client, name)
-        rows, deleted = read_trials(client, search), deleted_trials(client, search)
+        rows, deleted = scan_trials(client, search), deleted_trials(client, search)
     adapters = missing(Ledger(home), recorded.finished)
     problems = [*recorded.damage, *adapters, *optuna_problems, *_mlflow_problems(recorded, rows, deleted)]
     facts = {"search": name, "trainings": str(len(recorded.states))}

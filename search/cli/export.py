@@ -19,7 +19,7 @@ from tracking.documents.building import build_answer, build_front, smallest_answ
 from tracking.mlflow_store.artifacts import fetch_adapter, fetch_spec
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.run_records import SearchRun, TrialRun
-from tracking.mlflow_store.runs import find_search, read_trials
+from tracking.mlflow_store.runs import find_search, scan_trials
 from tracking.mlflow_store.tags import SearchFacts
 
 RANK = 8  # of a low-rank stand-in, unless another is asked for
@@ -89,7 +89,7 @@ def export(
     _check_rank(rank, form)
     with reading(uri) as client:
         search = find_search(client, name)
-        every = read_trials(client, search)
+        every = scan_trials(client, search)
     chosen = choice.trial if choice.trial is not None else choice.of(search, every).plan.trial
     rows = {row.plan.trial: row for row in every}
     if chosen not in rows or rows[chosen].quality is None or rows[chosen].plan.kind != "trial":

@@ -1,4 +1,4 @@
-"""Searches and trials as they stand in MLflow, page by page; deleted ones are left out."""
+"""Queries for the runs of searches and trials in MLflow, page by page; deleted runs are left out."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 _FRONT_PAGE = 50
-_DELETED = "deleted"  # a run's or an experiment's stage of life
+_DELETED = "deleted"  # `lifecycle_stage` of a run or an experiment
 _EARLIEST = "attributes.start_time ASC"
 
 
 def list_searches(client: MlflowClient, name: str | None = None) -> list[SearchRun]:
-    """Every search, or those called `name`, in all experiments; newest first.
+    """Return every search, or those called `name`, of all experiments; newest first.
 
     Raises:
         WorkError: when the record of one cannot be read.
@@ -42,7 +42,7 @@ def list_searches(client: MlflowClient, name: str | None = None) -> list[SearchR
 
 
 def scan_searches(client: MlflowClient, name: str | None = None) -> list[SearchRun | SpoiledSearch]:
-    """The same, with those whose records cannot be read: a spoiled one hides no other."""
+    """Return every search, or those called `name`, newest first; a record that cannot be read hides no other."""
     found = (parse_search_or_flaw(run) for run in _search_runs(client, name))
     return sorted(found, key=lambda row: row.started, reverse=True)
 
@@ -54,10 +54,11 @@ def _search_runs(client: MlflowClient, name: str | None) -> Iterator[Run]:
 
 
 def find_search(client: MlflowClient, name: str) -> SearchRun:
-    """The search called `name`; of several, the newest.
+    """Return the search called `name`; of several, the newest.
 
     Raises:
-        RequestError: when there is none, naming the nearest; of one that was deleted, saying how to restore it.
+        Unknown: when there is none, with the nearest names, or with how to restore it where it was deleted.
+        WorkError: when its record cannot be read.
     """
     found = [] if "'" in name else list_searches(client, name)
     if not found:
@@ -70,7 +71,7 @@ def find_search(client: MlflowClient, name: str) -> SearchRun:
 
 
 def deleted_search(client: MlflowClient, name: str) -> str | None:
-    """Why the search called `name` is not found though MLflow has it: it, or its experiment, was deleted."""
+    """Return how to restore the search called `name`, where it or its experiment was deleted; else None."""
     from mlflow.entities import ViewType
 
     if "'" in name:
@@ -92,14 +93,14 @@ def deleted_search(client: MlflowClient, name: str) -> str | None:
 
 
 def deleted_trials(client: MlflowClient, search: SearchRun) -> dict[str, str]:
-    """Trainings of a search whose runs were deleted, and the ids of these."""
+    """Return the ids of the deleted runs of a search's trainings, by trial."""
     query = _of(search, f"tags.`{tags.KIND}` != 'search'")
     found = runs(client, [search.experiment_id], query, deleted=True)
     return {run.data.tags.get(tags.TRIAL, ""): run.info.run_id for run in found}
 
 
 def read_trials(client: MlflowClient, search: SearchRun) -> list[TrialRun]:
-    """Every training of a search in the order of ids: trials, reference and confirmations.
+    """Return every training of a search in the order of ids: trials, reference and confirmations.
 
     Raises:
         WorkError: when the record of one cannot be read.
@@ -108,7 +109,7 @@ def read_trials(client: MlflowClient, search: SearchRun) -> list[TrialRun]:
 
 
 def scan_trials(client: MlflowClient, search: SearchRun) -> list[TrialRun]:
-    """The same; a training whose record cannot be read is a failed one, for that reason."""
+    """Return every training of a search in the order of ids; one with an unreadable record is `spoiled`, and failed."""
     return _children(client, search, f"tags.`{tags.KIND}` != 'search'", parse_trial_or_flaw)
 
 
@@ -121,40 +122,47 @@ def read_front(
     size: str,
     counts: Callable[[TrialRun], bool] = lambda row: True,
 ) -> list[TrialRun]:
-    """The finished trials that no other beats on the metrics `measure` and `size`, among some that are beaten.
+    """Return the finished trials on the front over two metrics, among some that are not on it, and spoiled ones.
 
-    Those that only trials beat for which `counts` is false are among them as well.
+    MLflow takes more than a millisecond for each run that it returns, so it is asked for few: for the best ones of
+    those that are smaller than all that were found before.
 
-    MLflow takes more than a millisecond for each run that it gives, so it is asked for few: for the best ones of those
-    that are smaller than all that were found before.
+    Args:
+        mode: whether `measure` is better when it is larger ("max") or smaller.
+        measure: the metric of quality.
+        size: the metric of size, a count.
+        counts: trials for which it is false beat no other, so that those on the front without them are returned too.
+
+    Returns:
+        Trials that have the metric, and trials whose record cannot be read (`spoiled`), each once.
     """
-    # Not the finished ones alone, so that a state which somebody spoiled is not passed over.
+    # All but the other states, so that a run whose state was spoiled is found as well.
     others = "".join(f" and tags.`{tags.STATE}` != '{one}'" for one in get_args(State) if one != "finished")
     query = _of(search, f"tags.`{tags.KIND}` = 'trial'{others}")
     order = [f"metrics.{measure} {'DESC' if mode == 'max' else 'ASC'}", f"metrics.{size} ASC", _EARLIEST]
-    found: list[TrialRun] = []
+    found: dict[str, TrialRun] = {}
     smaller, token = "", None
     while True:
         page = client.search_runs(
             [search.experiment_id], query + smaller, order_by=order, max_results=_FRONT_PAGE, page_token=token
         )
         # Runs without the metric come last.
-        best = [row for row in map(parse_trial, page) if measure in row.metrics]
-        found += best
+        best = [row for row in map(parse_trial_or_flaw, page) if row.spoiled or measure in row.metrics]
+        found |= {row.run_id: row for row in best}
         if not page.token or not best:
-            return found
-        sizes = [row.metrics[size] for row in best if counts(row)]
+            return list(found.values())
+        sizes = [row.metrics[size] for row in best if not row.spoiled and counts(row)]
         token = None if sizes else page.token
         smaller = f" and metrics.{size} < {int(min(sizes))}" if sizes else smaller
 
 
 def read_reference(client: MlflowClient, search: SearchRun) -> list[TrialRun]:
-    """The task head trained alone, if it was."""
-    return _children(client, search, f"tags.`{tags.KIND}` = 'reference'", parse_trial)
+    """Return the training of the task head alone, if there was one; `spoiled` if its record cannot be read."""
+    return _children(client, search, f"tags.`{tags.KIND}` = 'reference'", parse_trial_or_flaw)
 
 
 def read_confirmations(client: MlflowClient, search: SearchRun) -> list[TrialRun]:
-    """Points of the front trained again."""
+    """Return the trainings that confirm points of the front; those whose records cannot be read are `spoiled`."""
     return _children(client, search, f"tags.`{tags.KIND}` = 'confirmation'", parse_trial_or_flaw)
 
 
@@ -169,7 +177,7 @@ def _of(search: SearchRun, query: str) -> str:
 
 
 def runs(client: MlflowClient, experiments: list[str], query: str, *, deleted: bool = False) -> Iterator[Run]:
-    """Every run of these experiments that the query finds, the earliest first; or every one that was deleted."""
+    """Yield the runs of these experiments that the query finds, the earliest first; of deleted ones if `deleted`."""
     from mlflow.entities import ViewType
 
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
@@ -181,7 +189,7 @@ def runs(client: MlflowClient, experiments: list[str], query: str, *, deleted: b
 
 
 def _pages(page: Callable[..., Any]) -> Iterator[Any]:
-    """Everything that a paged call of MLflow gives."""
+    """Yield all results of a paged call of MLflow."""
     token = None
     while True:
         found = page(max_results=_PAGE, page_token=token)

@@ -20,7 +20,7 @@ from tracking.documents.building import build_front
 from tracking.mlflow_store.client import one_line, reading
 from tracking.mlflow_store.launch_requests import find_requests
 from tracking.mlflow_store.run_records import SearchRun
-from tracking.mlflow_store.runs import deleted_search, find_search, read_trials
+from tracking.mlflow_store.runs import deleted_search, find_search, scan_trials
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def local_status(uri: str, storage: Path, name: str) -> SearchStatus:
     """
     with reading(uri) as client:
         row = find_search(client, name)
-        trials = read_trials(client, row)
+        trials = scan_trials(client, row)
     front = build_front(row, trials, confirmed=False, axis="trainable")
     return add_trials(build_status(name, row, None, storage), front, trials)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from search.processes import command
 from search.service.dispatch.dispatcher import dispatch
 from search.service.dispatch.schedule import schedule
 from search.service.jobs.ray_jobs import Job
+from search.service.status.search_status import local_status
 from search.storage import search_folder
 from spaces.errors import RequestError
 from spaces.model.budget import Budget
@@ -30,7 +33,7 @@ from tracking.mlflow_store.launch_requests import (
     find_requests,
     record_end,
 )
-from tracking.mlflow_store.runs import scan_searches
+from tracking.mlflow_store.runs import find_search, scan_searches, scan_trials
 from tracking.queries import searches_document
 from tracking.writing.search_writer import SearchWriter
 
@@ -196,6 +199,30 @@ def test_a_spoiled_trial_costs_itself(alone: Alone, value: str | None) -> None:
     front = other.http.get("/v1/searches/mine/front").json()["front"]
     assert [one["trial"] for one in front] == ["0002"]
     assert "1 of its trainings cannot be read" in other.status("mine")["message"]
+
+
+def test_commands_leave_a_spoiled_trial_out_as_the_service_does(alone: Alone) -> None:
+    spec, uri = alone.spec("mine"), alone.settings.tracking_uri
+    alone.begin(spec)
+    writer = SearchWriter(uri, spec, "id of mine", spec.home)
+    for trial, quality in (("0000", 0.6), ("0001", 0.9)):
+        writer.start_trial(plan(trial))
+        writer.end_trial(plan(trial), finished(quality))
+    assert writer.close(60) == 0
+    with reading(uri) as client:
+        run = next(row.run_id for row in scan_trials(client, find_search(client, "mine")) if row.plan.trial == "0001")
+        client.set_tag(run, tags.PLAN, "x")
+    for name in ("front", "trials"):
+        options = ["--tracking-uri", uri, "--storage", str(alone.storage), "--json"]
+        done = subprocess.run(command([name, "mine", *options]), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (line,) = done.stderr.splitlines()
+        named = f"trial 0001 counts as failed, its record cannot be read: MLflow run {run}: tag paretune.plan"
+        assert line.startswith(named)
+        assert json.loads(done.stdout) == alone.http.get(f"/v1/searches/mine/{name}").json()
+    status = local_status(uri, alone.storage, "mine")
+    assert status.message == alone.status("mine")["message"]
+    assert "1 of its trainings cannot be read" in (status.message or "")
 
 
 def test_what_goes_wrong_with_one_search_keeps_no_other_from_being_submitted(alone: Alone) -> None:
