@@ -1,4 +1,4 @@
-"""The application: its routes, what guards them, and the thread that submits searches."""
+"""The application: routes, middleware before them, metrics, and the dispatcher's thread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ DESCRIPTION = "Searches over adaptation methods under a limit on trainable param
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """A service; what it knows stands in MLflow and Ray, so that it may be started again, or twice, at any time."""
+    """Return the application of a service.
+
+    Its state is in MLflow and Ray, so that it may be restarted, or run several times, at any time.
+    """
     jobs, trials = Jobs(settings.ray_jobs), TrialCache(settings.tracking_uri)
     dispatcher = Dispatcher(settings, jobs)
     context = Context(
@@ -55,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("paretune"),
         description=DESCRIPTION,
         lifespan=running,
-        docs_url=None,  # their scripts come from elsewhere
+        docs_url=None,  # FastAPI's pages load scripts from other hosts
         redoc_url=None,
     )
     app.state.settings, app.state.context = settings, context
@@ -67,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RateAndSizeLimits, settings=settings)
     if settings.proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
-    figures = metrics_registry(context)
-    instrumentator = Instrumentator(excluded_handlers=["/metrics"], registry=figures).instrument(app)
+    metrics = metrics_registry(context)
+    instrumentator = Instrumentator(excluded_handlers=["/metrics"], registry=metrics).instrument(app)
     instrumentator.expose(app, tags=["health"], **health.METRICS)
     return app

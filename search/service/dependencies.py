@@ -1,4 +1,4 @@
-"""What every route is given."""
+"""Dependencies of the routes: the parts of the service, and parameters that many paths have."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ TrialId = Annotated[
 
 @dataclass(frozen=True)
 class Context:
-    """The service that a request reached. `status` and `statuses`: how one search stands, and all of them."""
+    """The parts of the service that a request reached.
+
+    Attributes:
+        trials: snapshots of searches, which may be seconds old.
+        status: the status of one search by name; never older than the call.
+        statuses: the status of every search, likewise; its key is None.
+    """
 
     settings: Settings
     jobs: Jobs
@@ -37,7 +43,7 @@ class Context:
 
 
 async def _context(request: Request) -> Context:
-    """At once: what is no coroutine waits for a thread, and behind whoever reads from MLflow."""
+    """Return the context; a coroutine, so that it does not queue for a worker thread behind MLflow reads."""
     found: Context = request.app.state.context
     return found
 

@@ -1,7 +1,7 @@
-"""`python resource_limits.py SECONDS BYTES COMMAND …`: a command that may use so much of a processor and of memory.
+"""`python resource_limits.py SECONDS BYTES COMMAND …`: run a command with limits of processor time and address space.
 
-It stands alone, with nothing but the standard library, so that it starts at once; what it starts inherits the limits.
-They are set here and not between `fork` and `exec` of the service, whose other threads might hold a lock then.
+It imports only the standard library, so that it starts at once; the processes of the command inherit the limits. They
+are set here and not between `fork` and `exec` of the service, whose other threads might hold a lock at that moment.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import os
 import resource
 import sys
 
-_NICE = 10  # whoever only looks on is answered first
+_NICE = 10  # so that the service itself runs first
 
 
 def main() -> None:
-    """Set the limits and become the command."""
+    """Set the limits and replace this process by the command."""
     seconds, size, *command = sys.argv[1:]
-    _limit(resource.RLIMIT_CPU, int(seconds), later=5)  # a first signal tells it from what ends for want of memory
+    _limit(
+        resource.RLIMIT_CPU, int(seconds), later=5
+    )  # SIGXCPU comes before SIGKILL, which also ends a process for want of memory
     _limit(resource.RLIMIT_AS, int(size))
     _limit(resource.RLIMIT_CORE, 0)
     os.nice(_NICE)
@@ -24,7 +26,7 @@ def main() -> None:
 
 
 def _limit(kind: int, most: int, later: int = 0) -> None:
-    """At most so much, and `later` so much more at the very most; less where the machine allows less."""
+    """Set the soft limit to `most` and the hard one to `later` above it, or to what the machine allows, if less."""
     _, hard = resource.getrlimit(kind)
     known = hard if hard != resource.RLIM_INFINITY else most + later
     resource.setrlimit(kind, (min(most, known), min(most + later, known)))

@@ -1,4 +1,4 @@
-"""Having searches stop and go on, whatever services, dispatchers and drivers do meanwhile: the last word counts."""
+"""Stop and resume searches, beside other services, dispatchers and drivers: the request that came last counts."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 
 
 def stop(settings: Settings, jobs: Jobs, name: str) -> None:
-    """Have a search end cleanly.
+    """Ask a search to stop cleanly.
 
-    It is said in MLflow first; from then on it counts, whatever else is away. A driver that was submitted at this
-    moment finds it there before it begins, and one that has begun is given its mark by a dispatcher, as soon as there
-    is a folder for it.
+    The request is recorded in MLflow first; from then on it counts, whatever else is away. A driver that is being
+    submitted reads it there before it begins. For one that has begun, a dispatcher places the stop marker as soon as
+    the search has a folder.
 
     Raises:
-        Problem: when it is finished, or not to be stopped from here.
-        RequestError: when there is none.
+        Problem: when the search is finished, or cannot be stopped from here.
+        RequestError: when there is none of this name.
         WorkError: when the storage or MLflow is away.
     """
     with storage_errors(settings.storage):
@@ -45,19 +45,19 @@ def stop(settings: Settings, jobs: Jobs, name: str) -> None:
     try:
         if place_stop_marker(settings, name) or tracked:
             return
-        (standing,) = schedule(asked, jobs.all(), {})
-        if standing.job is not None and standing.job.alive:
-            jobs.kill(standing.job.name)  # nothing was written yet
+        (scheduled,) = schedule(asked, jobs.all(), {})
+        if scheduled.job is not None and scheduled.job.alive:
+            jobs.kill(scheduled.job.name)  # it has written nothing yet
     except (RequestError, WorkError) as error:
         logger.warning("the stop of search %s is recorded, and passed on later: %s", name, error)
 
 
 def resume(settings: Settings, jobs: Jobs, name: str) -> None:
-    """Have a search run again.
+    """Ask for a stopped or failed search to run again.
 
     Raises:
-        Problem: when it is not to be run from here.
-        RequestError: when there is none, or its spec cannot be read or run.
+        Problem: when the search cannot be run from here.
+        RequestError: when there is none of this name, or its spec cannot be read or run.
         WorkError: when the storage or MLflow is away.
     """
     with reading(settings.tracking_uri) as client:
@@ -70,10 +70,10 @@ def resume(settings: Settings, jobs: Jobs, name: str) -> None:
                 add_request(client, spec)
             return
         asked[0].readable()
-        (standing,) = schedule(asked, known_jobs(jobs) or {}, {})
-        remove_stop_marker(settings, name)  # where the storage is away, nothing has changed
-        want_run(client, asked[0], since=standing.attempt)
-        remove_stop_marker(settings, name)  # it may have been laid again before that was said
+        (scheduled,) = schedule(asked, known_jobs(jobs) or {}, {})
+        remove_stop_marker(settings, name)  # first, so that nothing has changed where the storage is away
+        want_run(client, asked[0], since=scheduled.attempt)
+        remove_stop_marker(settings, name)  # a dispatcher may have placed it again before the request was recorded
 
 
 def _known(name: str, tracked: list[SearchRun | SpoiledSearch]) -> SearchRun:

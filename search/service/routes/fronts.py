@@ -1,4 +1,4 @@
-"""What searches came to: fronts, trials, learning curves, comparisons."""
+"""Routes of results: fronts, trials, learning curves, comparisons."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def front(
 
 @router.get("/searches/{name}/trials", dependencies=[READ], response_model=TrialsDocument, responses=problems(404))
 def trials(name: Name, service: Service) -> Response:
-    """Everything that it trained."""
+    """Every training of a search: trials, reference and confirmations."""
     found = service.trials.get(name)
     return ChunkedResponse(found.json(found.trials_document()), media_type=JSON)
 
 
 @router.get("/searches/{name}/trials/{trial}/curve", dependencies=[READ], responses=problems(404))
 def curve(name: Name, trial: TrialId, service: Service) -> CurveDocument:
-    """The evaluations of one training."""
+    """The learning curve of one training."""
     run = next((row.run_id for row in service.trials.get(name).trials if row.plan.trial == trial), None)
     if run is None:
         raise Unknown(f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials")

@@ -1,6 +1,6 @@
-"""Checking specs, counting configurations, describing methods: commands, each in a process of its own.
+"""Routes of tools: check a spec, count a configuration, describe methods; each runs a command in another process.
 
-They load models, which a service that is to live for months should not do in its own memory.
+The commands load models, which a service that is to run for months should not do in its own memory.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CountRequest(BaseModel):
 
 @router.post("/validate", dependencies=[RUN], responses=problems(400))
 def validate(spec: Spec, service: Service, request: Request) -> ValidateDocument:
-    """Check a spec with its model and its data, and say what it would search. Nothing is downloaded for it."""
+    """Check a spec with its model and its data, and describe what it would search. Nothing is downloaded for it."""
     return ValidateDocument.model_validate(_asked(service, request, spec, "validate", ()))
 
 
@@ -81,6 +81,6 @@ def _asked(service: Context, request: Request, spec: dict[str, Any], name: str, 
 
 
 def _client(request: Request) -> str:
-    """The client that asks, as `RateAndSizeLimits` has noted."""
+    """Return the client of a request, as `RateAndSizeLimits` noted it."""
     client: str = request.state.client
     return client

@@ -1,4 +1,4 @@
-"""How searches stand: what MLflow has of them, what was asked for, and what Ray says of the job."""
+"""The status of searches, read from MLflow, from the requests and from Ray."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 def local_status(uri: str, storage: Path, name: str) -> SearchStatus:
-    """One search that no service runs.
+    """Return the status of a search as MLflow and its folder have it, without a service.
 
     Raises:
         RequestError: when MLflow has none of that name.
+        WorkError: when MLflow fails, or the record of the search cannot be read.
     """
     with reading(uri) as client:
         row = find_search(client, name)
@@ -41,9 +42,12 @@ def local_status(uri: str, storage: Path, name: str) -> SearchStatus:
 def list_statuses(
     settings: Settings, cache: TrialCache, jobs: Mapping[str, Job] | None, name: str | None = None
 ) -> list[SearchStatus]:
-    """Every search that MLflow knows or the service was asked for, or the one of that name; newest first.
+    """Return the status of every search that MLflow knows or the service was asked for, newest first.
 
-    Where Ray does not answer, a search stands as MLflow has it.
+    Args:
+        cache: is told the states that are found, so that it drops older snapshots.
+        jobs: every job of Ray; None where Ray does not answer: then a search has the state of its run in MLflow.
+        name: only the searches of this name.
     """
     with reading(settings.tracking_uri) as client:
         known = read_searches(client, name)
@@ -51,40 +55,41 @@ def list_statuses(
     cache.note_states(rows.values())
     tracked = {one: row.state for one, row in rows.items()}
     asked = {one.request.name: one for one in schedule(requests, jobs or {}, tracked)}
-    found = [_status(one, rows.get(one), asked.get(one), settings.storage) for one in {**asked, **rows}]
+    found = [_status_or_flaw(one, rows.get(one), asked.get(one), settings.storage) for one in {**asked, **rows}]
     found += [unreadable_status(one, "failed", flaw) for one, flaw in known.spoiled.items() if one not in asked]
     if jobs is None:
         found = [
             one.model_copy(update={"state": tracked.get(one.search, one.state)})
-            if one.search in asked and one.state != "failed"  # which is known without Ray
+            if one.search in asked and one.state != "failed"  # a failure is known without Ray
             else one
             for one in found
         ]
     return sorted(found, key=lambda one: one.started or one.submitted or "", reverse=True)
 
 
-def _status(name: str, row: SearchRun | None, standing: ScheduledSearch | None, storage: Path) -> SearchStatus:
-    """How one search stands; what nobody thought of in its records is said of it, and of no other."""
+def _status_or_flaw(name: str, row: SearchRun | None, scheduled: ScheduledSearch | None, storage: Path) -> SearchStatus:
+    """Return the status of one search; a value that no search writes makes this one unreadable, and no other."""
     try:
-        return build_status(name, row, standing, storage)
+        return build_status(name, row, scheduled, storage)
     except (ArithmeticError, LookupError, OSError, TypeError, ValueError, WorkError) as error:
         logger.warning("search %r cannot be read: %s", name, error)
-        phase = standing.phase if standing is not None else "failed"
+        phase = scheduled.phase if scheduled is not None else "failed"
         return unreadable_status(name, phase, f"its records cannot be read ({one_line(error)})")
 
 
 def search_status(settings: Settings, cache: TrialCache, jobs: Jobs, name: str) -> SearchStatus:
-    """One search, with its best point and its knee.
+    """Return the status of one search, with its best point and its knee.
 
     Raises:
-        RequestError: when there is none.
+        Unknown: when there is none of this name.
+        WorkError: when MLflow fails.
     """
     known = known_jobs(jobs)
     found = list_statuses(settings, cache, known, name)
     if not found:
         reason = _deleted(settings, name) or "not known; allowed: one of GET /v1/searches"
         raise Unknown(f"search {name!r}: {reason}")
-    status = found[0]  # where a name was spoiled, two may seem to have it
+    status = found[0]  # a spoiled name may be that of another search
     if status.started is None and status.state in get_args(State) and status.state != "running":
         status = status.model_copy(update={"message": status.message or _deleted(settings, name)})
     if status.started is not None:
@@ -99,16 +104,16 @@ def search_status(settings: Settings, cache: TrialCache, jobs: Jobs, name: str) 
 
 
 def _deleted(settings: Settings, name: str) -> str | None:
-    """Why MLflow gives nothing of a search that it has, if it has."""
+    """Return how to restore a search that was deleted in MLflow; None where it was not."""
     with reading(settings.tracking_uri) as client:
         return deleted_search(client, name)
 
 
 def _why(settings: Settings, jobs: Jobs, known: Mapping[str, Job], name: str) -> str:
-    """Of a failure that was not recorded, or the one after which a job is tried again."""
+    """Return why the last job failed, where that is not recorded yet; empty where it did not fail."""
     with reading(settings.tracking_uri) as client:
-        standing = next(iter(schedule(find_requests(client, name)[:1], known, {})), None)
-    if standing is None or standing.job is None or standing.job.state != "failed":
+        scheduled = next(iter(schedule(find_requests(client, name)[:1], known, {})), None)
+    if scheduled is None or scheduled.job is None or scheduled.job.state != "failed":
         return ""
-    said = jobs.why(standing.job)
-    return said if standing.phase == "failed" else f"is tried again: {said}"
+    said = jobs.why(scheduled.job)
+    return said if scheduled.phase == "failed" else f"is tried again: {said}"

@@ -49,7 +49,7 @@ def jobs(*codes: int | None, ended: float | None = None) -> dict[str, Job]:
 def test_an_outage_is_never_final_and_a_failure_is_counted_beside_it(codes: list[int | None], phase: str) -> None:
     (standing,) = schedule([request("a", attempts=len(codes))], jobs(*codes), {})
     assert standing.phase == phase
-    assert (standing.news is None) == (phase == "queued")
+    assert (standing.unrecorded_end is None) == (phase == "queued")
 
 
 def test_pauses_grow_and_have_an_end_and_others_go_before() -> None:

@@ -101,7 +101,7 @@ def test_phases(asked: LaunchRequest, last: Job | None, tracked: State | None, p
 def test_an_end_is_recorded_once(
     asked: LaunchRequest, last: Job | None, tracked: State | None, end: JobEnd | None
 ) -> None:
-    assert ScheduledSearch(asked, last, asked.attempts, tracked).news == end
+    assert ScheduledSearch(asked, last, asked.attempts, tracked).unrecorded_end == end
 
 
 def test_why_it_failed_is_said_as_it_was_recorded() -> None:
@@ -151,9 +151,9 @@ class World:
             assert one.name not in self.over
             self.submit(one)
         for standing in known:
-            if standing.news is not None and self.random.random() < 0.8:  # else the service dies before
+            if standing.unrecorded_end is not None and self.random.random() < 0.8:  # else the service dies before
                 one = standing.request
-                self.requests[one.name] = replace(one, attempts=standing.attempt, ended=standing.news)
+                self.requests[one.name] = replace(one, attempts=standing.attempt, ended=standing.unrecorded_end)
                 self.over.add(one.name)
 
     def submit(self, one: LaunchRequest) -> None:
