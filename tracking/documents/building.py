@@ -1,4 +1,4 @@
-"""Rows of MLflow become documents; no MLflow here."""
+"""Build documents from runs that were read; no MLflow here."""
 
 from __future__ import annotations
 
@@ -41,11 +41,17 @@ _PLANNED = {
 
 
 CONFIRMED = "confirmed_quality"
-"""The metric of a trial by which a front compares confirmed ones."""
+"""The metric by which confirmed trials are compared."""
 
 
 def build_front(search: SearchRun, rows: Sequence[TrialRun], *, confirmed: bool, axis: Axis) -> FrontDocument:
-    """The document of a search, from all trials that its front can hold and the reference."""
+    """Return the front of a search.
+
+    Args:
+        rows: the reference, and at least all trials that can be on the front; see `build_answer`.
+        confirmed: only confirmed points, by their confirmed quality.
+        axis: the count that quality is traded for, and over which the hypervolume is taken.
+    """
     facts, trials = search.facts, _trials(rows)
     reference = next((row.quality for row in rows if row.plan.kind == "reference"), None)
     found = build_answer(search, rows, confirmed=confirmed, axis=axis)
@@ -101,13 +107,14 @@ def build_answer(
     axis: Axis = "trainable",
     at_most: int | None = None,
 ) -> Answer[TrialRun]:
-    """The best trial of a search and its knee.
+    """Return the best trial of a search and its knee.
 
     Args:
-        rows: the reference, and all trials that the front, the confirmed front, or the front of those that were not
-            confirmed can hold.
-        confirmed: by confirmed points alone.
-        at_most: the largest size that is wanted.
+        rows: the reference, and all trials that can be on the front, on the confirmed front, or on the front of the
+            trials that were not confirmed.
+        confirmed: consider confirmed points only.
+        axis: the count that quality is traded for.
+        at_most: the largest size to consider.
     """
     finished = {row.plan.trial: row for row in _trials(rows) if row.quality is not None}
     points = [_contender(row, axis) for row in finished.values() if not confirmed or CONFIRMED in row.metrics]
@@ -155,10 +162,10 @@ def _contender(row: TrialRun, axis: Axis) -> Point:
 
 
 def _clearly_better(once: TrialRun, confirmed: TrialRun, mode: Mode) -> bool:
-    """Whether a trial that was trained once is better than a confirmed one by two standard errors.
+    """Tell whether a trial that was trained once is better than a confirmed one by two standard errors.
 
-    Nothing but the two runs is looked at, so that whoever read more of the search comes to the same: the spread of the
-    seeds is that of the confirmed one, and of both the outcomes by row are those of the search.
+    Only the two runs are used, so that the answer does not depend on how much of the search was read: the spread
+    between seeds is that of the confirmed trial, and both trials' outcomes by row are those of the search itself.
     """
     mine = [Score(once.metrics["quality"], unpack(once.row_values))]
     theirs = [Score(confirmed.metrics[CONFIRMED], unpack(confirmed.row_values))] * _seeds(confirmed)
@@ -167,19 +174,20 @@ def _clearly_better(once: TrialRun, confirmed: TrialRun, mode: Mode) -> bool:
 
 
 def _spread(rows: Iterable[TrialRun]) -> Spread:
-    """Between seeds, pooled over the trials that were confirmed on several."""
+    """Return the spread between seeds, pooled over the trials that were confirmed on several."""
     known = [(row.metrics["confirmed_std"] ** 2, _seeds(row) - 1) for row in rows if "confirmed_std" in row.metrics]
     freedom = sum(degrees for _, degrees in known)
     return Spread(sum(variance * degrees for variance, degrees in known) / freedom if freedom else 0.0, freedom)
 
 
 def _seeds(row: TrialRun) -> int:
-    """Trainings by which a trial was confirmed; where an earlier version did not say, two if they have a spread."""
+    """Return the number of trainings that confirm a trial; an earlier version did not record it: two if it has a
+    standard deviation, else one."""
     return max(int(row.metrics.get("confirmed_seeds", 1)), 2 if "confirmed_std" in row.metrics else 1)
 
 
 def _level_of_the_head(search: SearchRun, rows: Sequence[TrialRun]) -> float | None:
-    """The quality of the reference; infinitely bad where it finished without a finite one, None until it finished."""
+    """Return the quality of the reference: infinitely bad where its quality is not finite, None until it finished."""
     row = next((row for row in rows if row.plan.kind == "reference"), None)
     if row is None or row.state != "finished":
         return None
@@ -187,7 +195,7 @@ def _level_of_the_head(search: SearchRun, rows: Sequence[TrialRun]) -> float | N
 
 
 def build_trials(search: SearchRun, rows: Sequence[TrialRun]) -> TrialsDocument:
-    """Everything that a search trained, with ids in order within each kind."""
+    """Return every training of a search, in the order of `rows` within each kind."""
     by_kind = {kind: [row for row in rows if row.plan.kind == kind] for kind in get_args(Kind)}
     return TrialsDocument(
         search=search.name,
@@ -200,7 +208,7 @@ def build_trials(search: SearchRun, rows: Sequence[TrialRun]) -> TrialsDocument:
 
 
 def build_search(row: SearchRun, experiment: str) -> SearchEntry:
-    """One search, with the numbers that it last logged of itself."""
+    """Return one search, with the numbers that it logged last."""
     logged = row.metrics
     return SearchEntry(
         search=row.name,
@@ -217,14 +225,14 @@ def build_search(row: SearchRun, experiment: str) -> SearchEntry:
 
 
 def _trials(rows: Sequence[TrialRun]) -> list[TrialRun]:
-    """In the order of ids, for of several with the same quality and count the earliest counts."""
+    """Return the trials in the order of ids, because of equal ones the front takes the first."""
     return sorted(
         (row for row in rows if row.plan.kind == "trial"), key=lambda row: (len(row.plan.trial), row.plan.trial)
     )
 
 
 def _size(row: TrialRun, axis: Axis) -> int:
-    """The count on the axis; where the budget counts the head, the plan's counts hold it."""
+    """Return the count on the axis; it includes the head where the budget does."""
     return row.plan.trainable_parameters if axis == "trainable" else row.plan.stored_parameters
 
 
@@ -234,7 +242,7 @@ def _budget(facts: SearchFacts) -> BudgetNumbers:
 
 
 def _counts(logged: Mapping[str, float]) -> TrialCounts:
-    """As the search logs them; of configurations that were rejected there are no runs that could be counted."""
+    """Return the counts that the search logged: rejected configurations have no runs that could be counted."""
     return TrialCounts(**{name: int(logged.get(name, 0)) for name in TrialCounts.model_fields})
 
 

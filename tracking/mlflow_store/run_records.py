@@ -21,59 +21,79 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 SEARCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""Of a search; names of folders and of jobs are made of it."""
+"""The pattern of a search's name, from which names of folders and jobs are made."""
 
 _TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 _ANYTHING = re.compile(r".+")
-_SHOWN = 100  # characters of what somebody spoiled
+_SHOWN = 100  # characters of a spoiled value in a message
 _LATEST = 253_402_300_799_000  # the end of the year 9999, in milliseconds
 
 
 @dataclass(frozen=True)
 class SearchRun:
-    """A search: its parent run."""
+    """A search, as its parent run in MLflow records it.
+
+    Attributes:
+        started: milliseconds since the epoch.
+        metrics: the last value of each; those that are not finite are left out.
+        search_id: the identity that tells it from other searches of its name.
+        reason: why it failed.
+    """
 
     run_id: str
     experiment_id: str
-    started: int  # milliseconds since the epoch
+    started: int
     state: State
     metrics: dict[str, float]
     name: str
     search_id: str
     facts: SearchFacts
-    reason: str | None = None  # why it failed
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
 class SpoiledSearch:
-    """A search whose record cannot be read: `flaw` says why, in one line."""
+    """A search whose record cannot be read; `flaw` says why, in one line. `started`: milliseconds since the epoch."""
 
     run_id: str
     name: str
-    started: int  # milliseconds since the epoch
+    started: int
     flaw: str
 
 
 @dataclass(frozen=True)
 class TrialRun:
-    """A trial, the reference, or a confirmation: a child run."""
+    """A training, as its child run in MLflow records it: a trial, the reference, or a confirmation.
+
+    Attributes:
+        metrics: the last value of each; those that are not finite are left out.
+        reason: why it failed or was stopped.
+        seconds: from its first start to its end, pauses of the search included; None while it runs.
+        spoiled: whether its record cannot be read; `reason` then says why.
+        row_values: quality by validation row, packed (see `spaces.trials.row_values`); None of an earlier version.
+    """
 
     run_id: str
     state: State
     metrics: dict[str, float]
     plan: TrialPlan
     reason: str | None
-    seconds: float | None = None  # from its start to its end, whatever lay between
-    spoiled: bool = False  # its record cannot be read, and `reason` says why
-    row_values: str | None = None  # see `spaces.trials.row_values`; none of what an earlier version recorded
+    seconds: float | None = None
+    spoiled: bool = False
+    row_values: str | None = None
 
     @property
     def quality(self) -> float | None:
-        """As a full trial: none unless it finished."""
+        """The quality at the last step; None unless the training finished."""
         return self.metrics.get("quality") if self.state == "finished" else None
 
 
 def parse_search(run: Run) -> SearchRun:
+    """Return the search that a run records.
+
+    Raises:
+        WorkError: when the record cannot be read, with the tag that is wrong.
+    """
     facts = _record(run, tags.FACTS, SearchFacts)
     if not (0 <= facts.budget.at_least <= facts.budget.parameters and math.isfinite(facts.perfect)):
         raise _spoiled(run, f"tag {tags.FACTS} is of no search")
@@ -91,6 +111,7 @@ def parse_search(run: Run) -> SearchRun:
 
 
 def parse_search_or_flaw(run: Run) -> SearchRun | SpoiledSearch:
+    """Return the search that a run records, or why the record cannot be read."""
     try:
         return parse_search(run)
     except WorkError as error:
@@ -98,6 +119,11 @@ def parse_search_or_flaw(run: Run) -> SearchRun | SpoiledSearch:
 
 
 def parse_trial(run: Run) -> TrialRun:
+    """Return the training that a run records.
+
+    Raises:
+        WorkError: when the record cannot be read, with the tag that is wrong.
+    """
     plan = _record(run, tags.PLAN, TrialPlan)
     if not _TRIAL_ID.fullmatch(plan.trial) or plan.trainable_parameters < 0 or plan.stored_parameters < 0:
         raise _spoiled(run, f"tag {tags.PLAN} is of no trial")
@@ -113,6 +139,7 @@ def parse_trial(run: Run) -> TrialRun:
 
 
 def parse_trial_or_flaw(run: Run) -> TrialRun:
+    """Return the training that a run records; in place of one that cannot be read a failed trial that is `spoiled`."""
     try:
         return parse_trial(run)
     except WorkError as error:
@@ -132,13 +159,13 @@ def parse_trial_or_flaw(run: Run) -> TrialRun:
 
 
 def name_of(run: Run) -> str:
-    """The name of what a run records, as its tag has it or the run itself; its id where both are no name."""
+    """Return the name of the search of a run: that of its tag, or of the run; the run's id where both are spoiled."""
     given = (run.data.tags.get(tags.SEARCH), run.info.run_name)
     return next((one for one in given if one and SEARCH_NAME.fullmatch(one)), run.info.run_id)
 
 
 def started_of(run: Run) -> int:
-    """When a run began, in milliseconds since the epoch; 0 where that cannot be."""
+    """Return when a run began, in milliseconds since the epoch; 0 where its record is impossible."""
     started = run.info.start_time
     return started if isinstance(started, int) and 0 <= started <= _LATEST else 0
 
@@ -166,17 +193,17 @@ def _state(run: Run) -> State:
 
 
 def _metrics(run: Run) -> dict[str, float]:
-    """The finite ones."""
+    """Return the metrics that are finite."""
     return {name: value for name, value in run.data.metrics.items() if is_number(value)}
 
 
 def is_number(value: float) -> bool:
-    """Whether MLflow means a number: its databases keep an infinity as the largest float."""
+    """Tell whether a metric of MLflow is finite; its databases keep an infinity as the largest float."""
     return math.isfinite(value) and abs(value) < sys.float_info.max
 
 
 def _record(run: Run, tag: str, model: type[M]) -> M:
-    """What a tag holds. A later version may have written fields of which this one does not know."""
+    """Return the record in a tag, without fields that only a later version knows."""
     try:
         return model.model_validate_json(run.data.tags.get(tag, ""), extra="ignore")
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""A front as a table: for the terminal, and for a spreadsheet."""
+"""Tables and notes of fronts, trials and comparisons for the terminal, and a front as CSV."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tracking.reports.figure import SHARES, number
 from tracking.reports.table_layout import FittingTable, plain_table, titled_table
 
 PLACE, SETTINGS = "targets, layers", "settings"
-_SETTINGS_WIDTH = 24  # below it a line of settings is broken so often that it is left out
+_SETTINGS_WIDTH = 24  # in a narrower column settings would break into too many lines
 
 
 def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis = "trainable") -> FittingTable:
-    """The front for people, with its best point and its knee marked, and settings where there is room for them."""
+    """Return the table of a front, with its best point and its knee marked, and settings where there is room."""
     full, short = (_front_table(document, confirmed, axis, settings=settings) for settings in (True, False))
     return FittingTable(full, short)
 
@@ -53,7 +53,7 @@ def _front_table(document: FrontDocument, confirmed: bool, axis: Axis, *, settin
 
 
 def trials_table(document: TrialsDocument) -> FittingTable:
-    """Everything that a search trained for people, with settings where there is room for them."""
+    """Return the table of every training of a search, with settings where there is room."""
     return FittingTable(_trials_table(document, settings=True), _trials_table(document, settings=False))
 
 
@@ -85,7 +85,7 @@ def _trials_table(document: TrialsDocument, *, settings: bool) -> Table:
 
 
 def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
-    """The searches, and the front of all of them together."""
+    """Return a table of the compared searches, and one of the front of all of them together."""
     percent = document.objective.metric in SHARES
     head = _number(document.reference.quality, percent)
     budget, metric = document.budget, document.objective.metric
@@ -112,13 +112,13 @@ def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
 
 
 def differences_note(document: ComparisonDocument) -> str:
-    """A warning of what else differs between the searches; empty where nothing does."""
+    """Return a warning with the differences between the searches; empty where there are none."""
     told = "; ".join(document.differences)
     return f"Not only their methods differ, so compare with care: {told}." if told else ""
 
 
 def answer_note(document: FrontDocument) -> str:
-    """A line on the best point and the knee: that there is none, or that they are not where the table has its marks."""
+    """Return a line that says there is no best point and no knee, or that they are not on this front; else empty."""
     if not document.front:
         return ""
     if document.best is None or document.knee is None:
@@ -136,7 +136,7 @@ def answer_note(document: FrontDocument) -> str:
 
 
 def ties_note(document: FrontDocument) -> str:
-    """Which neighbours on a confirmed front may well be in another order, and what that rests on."""
+    """Return a line on the neighbours of a confirmed front that the test does not tell apart; empty where unknown."""
     if (found := document.ties) is None:
         return ""
     pairs = ", ".join(f"{left} and {right}" for left, right in found.pairs)
@@ -154,7 +154,7 @@ def ties_note(document: FrontDocument) -> str:
 
 
 def front_csv(document: FrontDocument, path: Path) -> None:
-    """Write the front with the columns of the JSON form, in which `config` stays JSON, and those of the settings."""
+    """Write a front as CSV: the fields of its points, of which `config` as JSON, and columns of the settings."""
     columns = [*FrontPoint.model_fields, "of_base", "targets", "layers", "size", "learning_rate", "other_settings"]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns)
@@ -183,7 +183,7 @@ def _title(document: FrontDocument) -> str:
 
 
 def _marks(document: FrontDocument) -> dict[str, str]:
-    """Marks of the best trial and of the knee, by trial."""
+    """Return the marks "best" and "knee" by trial."""
     marks: dict[str, str] = {}
     for mark, point in (("best", document.best), ("knee", document.knee)):
         if point is not None:

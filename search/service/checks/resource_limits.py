@@ -16,9 +16,8 @@ _NICE = 10  # so that the service itself runs first
 def main() -> None:
     """Set the limits and replace this process by the command."""
     seconds, size, *command = sys.argv[1:]
-    _limit(
-        resource.RLIMIT_CPU, int(seconds), later=5
-    )  # SIGXCPU comes before SIGKILL, which also ends a process for want of memory
+    # SIGXCPU comes five seconds before SIGKILL, which could also mean that the machine ran out of memory.
+    _limit(resource.RLIMIT_CPU, int(seconds), later=5)
     _limit(resource.RLIMIT_AS, int(size))
     _limit(resource.RLIMIT_CORE, 0)
     os.nice(_NICE)

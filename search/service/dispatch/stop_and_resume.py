@@ -69,7 +69,7 @@ def resume(settings: Settings, jobs: Jobs, name: str) -> None:
                 remove_stop_marker(settings, name)
                 add_request(client, spec)
             return
-        asked[0].readable()
+        asked[0].readable_spec()
         (scheduled,) = schedule(asked, known_jobs(jobs) or {}, {})
         remove_stop_marker(settings, name)  # first, so that nothing has changed where the storage is away
         want_run(client, asked[0], since=scheduled.attempt)

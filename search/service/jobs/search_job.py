@@ -152,7 +152,7 @@ def _look_at(path: Path) -> None:
 def _begin(name: str, request: LaunchRequest | None, address: str, settings: Settings) -> int:
     if request is None:
         raise RequestError(f"search {name!r}: nobody asked for it")
-    spec = confine_stored_spec(request.readable(), settings)
+    spec = confine_stored_spec(request.readable_spec(), settings)
     if spec.name != name:
         raise RequestError(f"search {name!r}: its spec has name = {spec.name}; allowed: the same name")
     _check_sources(spec, begun=False)

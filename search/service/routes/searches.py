@@ -111,7 +111,7 @@ def spec(name: Name, service: Service) -> SearchSpec:
         requests, tracked = find_requests(client, name), scan_searches(client, name)
     if not requests and not tracked:
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
-    return requests[0].readable() if requests else fetch_spec(uri, tracked[0].run_id)
+    return requests[0].readable_spec() if requests else fetch_spec(uri, tracked[0].run_id)
 
 
 @router.post("/{name}/stop", status_code=202, dependencies=[RUN], responses=problems(404, 409))
