@@ -30,7 +30,7 @@ class Context:
     Attributes:
         trials: snapshots of searches, which may be seconds old.
         status: the status of one search by name; never older than the call.
-        statuses: the status of every search, likewise; its key is None.
+        statuses: the status of every search; never older than the call. Its key is None.
     """
 
     settings: Settings

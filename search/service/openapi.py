@@ -19,20 +19,20 @@ Responses = dict[int | str, dict[str, Any]]
 
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "examples": [10]}}}
 _HEADERS: dict[int, dict[str, Any]] = {
-    401: {"WWW-Authenticate": {"description": "How to say who asks.", "schema": {"type": "string"}}},
+    401: {"WWW-Authenticate": {"description": "The scheme of authentication.", "schema": {"type": "string"}}},
     429: _RETRY_AFTER,
     503: _RETRY_AFTER,
 }
 _MEANINGS = {
     400: "The body cannot be read.",
-    401: "No token, or one that nobody has.",
+    401: "No token, or an unknown one.",
     403: "The token's role may not do this.",
-    404: "There is nothing of that name.",
-    409: "It contradicts how things stand.",
+    404: "Nothing has this name.",
+    409: "The request conflicts with the state of the search.",
     413: "The body is larger than allowed.",
     422: "The request is wrong; the detail names field, value and what is allowed.",
     429: "Too many requests, or too many searches that wait.",
-    503: "What the service stands on, MLflow or Ray, does not answer.",
+    503: "MLflow or Ray does not answer, or a file of the service cannot be read.",
 }
 
 _WITH_NULLS: tuple[type[BaseModel], ...] = (

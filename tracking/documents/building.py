@@ -140,7 +140,7 @@ def _fresh_scores(rows: Iterable[TrialRun]) -> dict[str, list[Score]]:
 
 
 def is_near_head(search: SearchRun, rows: Sequence[TrialRun]) -> bool:
-    """Whether the best trial beats the head alone by no more than their errors, as far as these are known."""
+    """Tell whether the best trial beats the head alone by no more than their errors, as far as these are known."""
     best = build_answer(search, rows).best
     head = next((row for row in rows if row.plan.kind == "reference"), None)
     if best is None or head is None or head.quality is None or (on_rows := unpack(head.row_values)) is None:

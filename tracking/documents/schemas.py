@@ -105,11 +105,13 @@ class FrontDocument(_Document):
         description="The best point that beats the head alone: of the confirmed front, unless one that was trained "
         "once is clearly better. None where no point does.",
     )
-    knee: FrontPoint | None = Field(default=None, description="The point of best trade among those, likewise.")
+    knee: FrontPoint | None = Field(
+        default=None, description="The knee of the same points; None where no point beats the head alone."
+    )
     ties: Ties | None = Field(
         default=None,
         exclude_if=lambda ties: ties is None,
-        description="Of a confirmed front of several points alone.",
+        description="Only of a confirmed front of several points.",
     )
 
 
@@ -211,5 +213,5 @@ class ComparisonDocument(_Document):
     searches: tuple[Compared, ...]
     front: tuple[LeadingPoint, ...]
     differences: tuple[str, ...] = Field(
-        description="What else differs between the searches, so that their qualities do not compare as they stand."
+        description="Other differences between the searches, with which their qualities do not compare directly."
     )

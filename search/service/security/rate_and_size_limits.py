@@ -19,7 +19,7 @@ from search.service.settings import Settings
 from spaces.errors import RequestError
 
 ALIVE = "/healthz"
-"""The liveness probe. It is not limited: the prober stands between the service and all clients."""
+"""The liveness probe. It is not limited, because its prober may share an address with all clients, as a proxy does."""
 
 
 class RateAndSizeLimits:
