@@ -12,7 +12,6 @@ import pytest
 
 from search.processes import command
 from search.service.dispatch.dispatcher import dispatch
-from search.service.dispatch.schedule import schedule
 from search.service.jobs.ray_jobs import Job
 from search.service.status.search_status import local_status
 from search.storage import search_folder
@@ -223,17 +222,6 @@ def test_commands_leave_a_spoiled_trial_out_as_the_service_does(alone: Alone) ->
     status = local_status(uri, alone.storage, "mine")
     assert status.message == alone.status("mine")["message"]
     assert "1 of its trainings cannot be read" in (status.message or "")
-
-
-def test_what_goes_wrong_with_one_search_keeps_no_other_from_being_submitted(alone: Alone) -> None:
-    for name in ("cursed", "second", "third"):
-        alone.launch(name)
-    jobs = Kept()
-    dispatch(replace(alone.settings, max_running=10), jobs)
-    assert sorted(jobs.known) == ["second~1", "third~1"]
-    with reading(alone.settings.tracking_uri) as client:
-        (cursed,) = (one for one in schedule(find_requests(client), jobs.known, {}) if one.phase == "queued")
-    assert cursed.request.name == "cursed"
 
 
 def test_a_spec_too_long_to_be_read_again_and_again_is_refused(alone: Alone) -> None:

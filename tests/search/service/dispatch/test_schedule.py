@@ -12,23 +12,9 @@ from hypothesis import strategies as st
 from search.service.dispatch.schedule import ATTEMPTS, ScheduledSearch, due, job_name, schedule
 from search.service.jobs.exit_codes import GIVEN_UP, WRONG_REQUEST
 from search.service.jobs.ray_jobs import Job, JobState
-from spaces.spec.spec import parse_spec
 from spaces.trials.records import State
-from tracking.mlflow_store.launch_requests import JobEnd, LaunchRequest, Wanted
-
-SPEC = parse_spec({"name": "a", "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 9}})
-
-
-def request(
-    name: str,
-    submitted: int = 0,
-    wanted: Wanted = "run",
-    attempts: int = 0,
-    since: int = 0,
-    ended: JobEnd | None = None,
-) -> LaunchRequest:
-    return LaunchRequest(f"run-{name}", name, SPEC, submitted, wanted, attempts, since, ended)
-
+from tests.search.service.dispatch.requested import request
+from tracking.mlflow_store.launch_requests import JobEnd, LaunchRequest
 
 LIMITED, FAILED = JobEnd(1, "stopped"), JobEnd(1, "failed", "nothing is there")
 UNREADABLE = replace(request("a"), spec=None, flaw="its spec cannot be read (name: missing)")

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from search.service.cache.front_files import FrontFiles
-from search.service.cache.trial_cache import SearchSnapshot
-from search.service.chunked_response import CHUNK_BYTES, ChunkedResponse
 from search.service.security.concurrency_limits import AT_ONCE, MOST, MOST_WITH_BODY, ConcurrencyLimits
-from tests.tracking.examples import REFERENCE, search_row, trial_row
 
 
 class Work:
@@ -88,44 +82,3 @@ def test_who_goes_away_while_it_waits_takes_no_turn() -> None:
         assert await asyncio.gather(*first, last) == [200] * (AT_ONCE + 1)
 
     asyncio.run(run())
-
-
-def test_a_large_answer_is_sent_in_pieces_as_fast_as_it_is_taken() -> None:
-    body = bytes(range(256)) * 2_000
-    answer = ChunkedResponse(body, media_type="image/png")
-    sent: list[dict[str, Any]] = []
-    taken = asyncio.Event()
-
-    async def run() -> None:
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-            if len(sent) > 3:
-                await taken.wait()
-
-        sending: Callable[..., Awaitable[None]] = answer.__call__
-        task = asyncio.create_task(sending({"type": "http"}, None, send))  # type: ignore[arg-type]
-        await asyncio.sleep(0.05)
-        assert len(sent) == 4  # what the client has not taken is not made
-        taken.set()
-        await task
-
-    asyncio.run(run())
-    assert dict(sent[0]["headers"])[b"content-length"] == str(len(body)).encode()
-    assert b"".join(one["body"] for one in sent[1:]) == body
-    assert max(len(one["body"]) for one in sent[1:]) <= CHUNK_BYTES
-    assert [one["more_body"] for one in sent[1:]] == [True] * (len(sent) - 2) + [False]
-
-
-def test_a_file_is_made_once_of_a_reading() -> None:
-    trials = [REFERENCE, trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 900)]
-
-    def read() -> SearchSnapshot:
-        now = time.monotonic()
-        return SearchSnapshot(search_row(), trials, now, now, now)
-
-    files, first = FrontFiles(), read()
-    for form in ("csv", "html", "png"):
-        made = files.get(first, form, confirmed=False, axis="trainable")
-        assert files.get(first, form, confirmed=False, axis="trainable") is made
-        assert files.get(read(), form, confirmed=False, axis="trainable") is not made
-        assert files.get(first, form, confirmed=False, axis="stored") is not made

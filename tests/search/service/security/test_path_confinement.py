@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
-from search.service.jobs import search_job
 from search.service.security.path_confinement import confine_spec, confine_stored_spec
-from search.service.settings import Settings, check_host, check_secrets, job_options, job_settings
+from search.service.settings import Settings
 from spaces.errors import RequestError
 from spaces.spec.sections import HubSource
 from spaces.spec.spec import SearchSpec, parse_spec
-from tests.search.service.alone import Alone
 
 
 @pytest.fixture
@@ -105,36 +100,12 @@ def test_models_and_data_sets_outside_are_refused(settings: Settings, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("option", "given"),
-    [
-        ("--tracking-uri", {"tracking_uri": "http://us:secret@mlflow:5000"}),
-        ("--tracking-uri", {"tracking_uri": "postgresql+psycopg://us:secret@db/mlflow"}),
-        ("--ray-jobs", {"ray_jobs": "http://us:secret@head:8265"}),
-        ("--study-storage", {"study_storage": "postgresql+psycopg://us:secret@db/optuna"}),
-        ("--study-storage", {"study_storage": "postgresql+psycopg://db/optuna?user=us&password=secret"}),
-    ],
-)
-def test_addresses_with_passwords_are_refused(settings: Settings, option: str, given: dict[str, str]) -> None:
-    check_secrets(replace(settings, study_storage="postgresql://us:@/optuna?host=%2Fvar%2Frun"))
-    with pytest.raises(RequestError, match=f"{option}: holds a password") as refused:
-        check_secrets(replace(settings, **given))  # type: ignore[arg-type]
-    assert "secret" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
     "sections",
     [{"tracking": {"uri": "http://elsewhere"}}, {"search": {"study_storage": "postgresql+psycopg://elsewhere/optuna"}}],
 )
 def test_places_of_its_own_are_refused(settings: Settings, sections: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match="the service has its own; allowed: nothing"):
         confine_spec(spec(**sections), settings)
-
-
-def test_without_tokens_a_service_is_for_its_own_machine() -> None:
-    check_host("127.0.0.1", None)
-    check_host("0.0.0.0", Path("tokens"))
-    with pytest.raises(RequestError, match=r"--host 0\.0\.0\.0: others could reach it without a token"):
-        check_host("0.0.0.0", None)
 
 
 def test_a_folder_from_which_a_link_leads_out_is_refused(settings: Settings, tmp_path: Path) -> None:
@@ -162,52 +133,6 @@ def test_a_spec_that_stands_in_mlflow_is_confined_anew(settings: Settings, tmp_p
     data = stored.data.model_copy(update={"train": str(tmp_path / "secret" / "train.csv")})
     with pytest.raises(RequestError, match=r"data\.train = "):
         confine_stored_spec(stored.model_copy(update={"data": data}), settings)
-
-
-def test_what_a_job_is_told_of_the_service(settings: Settings) -> None:
-    several = replace(settings, roots=(Path("/data"), Path("/a folder/--root")))
-    for told in (several, replace(settings, study_storage=None, roots=())):
-        assert job_settings(ArgumentParser(), job_options(told))[1] == told
-
-
-def test_a_driver_confines_what_stands_in_mlflow(alone: Alone, capsys: pytest.CaptureFixture[str]) -> None:
-    (root,) = alone.settings.roots
-    (root / "train.csv").touch()
-    assert alone.launch("mine").status_code == 201
-    alone.spoil("mine", lambda text: text.replace(str(root / "train.csv"), "/etc/passwd.csv"))
-    assert _driven("mine", alone.settings) == 2
-    assert "data.train = /etc/passwd.csv: nothing that the service may read" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("section", "field", "uri"),
-    [
-        ("search", "study_storage", "postgresql+psycopg://elsewhere/optuna"),
-        ("tracking", "uri", "http://elsewhere:5000"),
-    ],
-)
-def test_a_driver_opens_no_other_places_than_the_operators(
-    alone: Alone, capsys: pytest.CaptureFixture[str], section: str, field: str, uri: str
-) -> None:
-    alone.begin(alone.spec("mine"))
-    file = alone.storage / "mine" / "spec.yaml"
-    values = yaml.safe_load(file.read_text())
-    values[section][field] = uri
-    file.write_text(yaml.safe_dump(values))
-    assert _driven("mine", alone.settings) == 2
-    assert f"{section}.{field}: the service has its own" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["../mine", "/etc", ".", "a/b", "a\n"])
-def test_a_driver_works_in_no_other_folder(alone: Alone, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    assert _driven(name, alone.settings) == 2
-    assert "no name of a search" in capsys.readouterr().err
-
-
-def _driven(name: str, settings: Settings) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["driver", name, *job_options(settings)])
-        return search_job.main()
 
 
 @pytest.mark.parametrize("word", ["../../etc", "/etc/passwd", "a/../../b", "..", ".hidden", "a\\b", "a\nb", ""])
