@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from search.documents import command_examples
 from search.storage import search_folder
@@ -23,6 +22,7 @@ from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_method
 from spaces.spec.sections import Task
 from spaces.spec.spec import load_spec, parse_value
+from tracking.reports.table_layout import plain_table
 
 if TYPE_CHECKING:
     from search.driver.preflight import Prepared
@@ -137,12 +137,12 @@ def count(spec_path: Path, method: str, settings: list[str], as_json: bool, cons
     if as_json:
         print_json(document)
         return
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = plain_table(show_header=False)
     for name in ("trainable_parameters", "stored_parameters", "adapter_bytes", "head_parameters", "base_parameters"):
         table.add_row(name.replace("_", " "), f"{getattr(document, name):,}")
     table.add_row("share of the base", f"{100 * document.trainable_parameters / document.base_parameters:.4g} %")
     console.print(table)
-    rows = Table(box=None, padding=(0, 2))
+    rows = plain_table()
     for column in ("layer", "shape", "trainable"):
         rows.add_column(column, justify="right" if column == "trainable" else "left")
     for layer in document.layers:
@@ -180,7 +180,7 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
         print_json(document)
         return
     console.print(f"[bold]{document.search}[/bold] is valid. It would search:")
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = plain_table(show_header=False)
     table.add_row("base", f"{document.base_model} ({document.base_parameters:,} parameters)")
     table.add_row("budget", f"{budget.at_least:,} to {budget.parameters:,} trainable parameters")
     table.add_row("methods", ", ".join(document.methods))

@@ -18,7 +18,8 @@ from spaces.trials.ledger import Ledger
 from tracking.documents.building import build_answer, build_front, smallest_answer
 from tracking.mlflow_store.artifacts import fetch_adapter, fetch_spec
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import SearchRow, TrialRow, find_search, read_trials
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
+from tracking.mlflow_store.runs import find_search, scan_trials
 from tracking.mlflow_store.tags import SearchFacts
 
 RANK = 8  # of a low-rank stand-in, unless another is asked for
@@ -45,7 +46,7 @@ class Choice:
         if self.trial is not None and self.max_parameters is not None:
             raise RequestError("export: --trial and --max-parameters exclude each other; allowed: one of them")
 
-    def of(self, search: SearchRow, rows: Sequence[TrialRow]) -> TrialRow:
+    def of(self, search: SearchRun, rows: Sequence[TrialRun]) -> TrialRun:
         """The chosen trial of all that a search trained.
 
         Raises:
@@ -88,7 +89,7 @@ def export(
     _check_rank(rank, form)
     with reading(uri) as client:
         search = find_search(client, name)
-        every = read_trials(client, search)
+        every = scan_trials(client, search)
     chosen = choice.trial if choice.trial is not None else choice.of(search, every).plan.trial
     rows = {row.plan.trial: row for row in every}
     if chosen not in rows or rows[chosen].quality is None or rows[chosen].plan.kind != "trial":
@@ -165,7 +166,7 @@ def export_from(
     print(f"exported trial {status.trial} of {name} to {out}, verified by the service")
 
 
-def choice_note(choice: Choice, metric: str, row: TrialRow, rows: Sequence[TrialRow]) -> str:
+def choice_note(choice: Choice, metric: str, row: TrialRun, rows: Sequence[TrialRun]) -> str:
     """Of which front the chosen trial is."""
     title = "the knee" if choice.knee else "the best"
     within = "" if choice.max_parameters is None else f" within {choice.max_parameters:,} parameters"
@@ -184,7 +185,7 @@ def _check_rank(rank: float | None, form: Format) -> None:
             raise RequestError(f"--{error}") from None
 
 
-def _fetch(uri: str, row: TrialRow, trial: str, tracked: bool, home: Path, folder: Path) -> Path:
+def _fetch(uri: str, row: TrialRun, trial: str, tracked: bool, home: Path, folder: Path) -> Path:
     """The adapter: from MLflow for members of the front and confirmed trials, else from the runs on this machine."""
     if tracked:
         return fetch_adapter(uri, row.run_id, folder)
@@ -194,7 +195,7 @@ def _fetch(uri: str, row: TrialRow, trial: str, tracked: bool, home: Path, folde
     return Path(shutil.copytree(kept, folder / "adapter"))
 
 
-def _card(spec: SearchSpec, row: TrialRow, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
+def _card(spec: SearchSpec, row: TrialRun, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
     plan, steps = row.plan, row.metrics.get("steps")
     return Card(
         spec=spec,

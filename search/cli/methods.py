@@ -20,6 +20,7 @@ from spaces.methods.registry import methods as all_methods
 from spaces.space.sampling import MULTIPLIER, SHARED_PLACES
 from spaces.spec.field_kinds import kind
 from spaces.spec.hints import meant_method
+from tracking.reports.table_layout import plain_table
 from trainables.capabilities.known import CapabilitiesDescription, installed_versions, known, remember, tried
 
 
@@ -196,7 +197,7 @@ def _matrix(described: list[ProbedMethod]) -> Table:
 
 
 def _columns(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 2))
+    table = plain_table()
     for name in names:
         table.add_column(name)
     return table

@@ -20,6 +20,7 @@ from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
 from spaces.spec.spec import dump_spec, load_spec
 from spaces.trials.ledger import Ledger
+from tracking.reports.table_layout import plain_table
 
 BEGIN_SECONDS = 300.0
 
@@ -138,7 +139,7 @@ def resume(name: str, server: str) -> int:
 
 
 def _table(status: SearchStatus) -> Table:
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = plain_table(show_header=False)
     counts, planned = status.trials, "" if status.planned is None else f" of {status.planned}"
     table.add_row("search", status.search)
     table.add_row("state", status.state + (f": {status.message}" if status.message else ""))

@@ -14,7 +14,8 @@ from spaces.files.atomic_file import write_durably
 from tracking.documents.building import build_front, build_trials, is_near_head
 from tracking.documents.schemas import FrontDocument, TrialsDocument
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import SearchRow, TrialRow, find_search, read_trials
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
+from tracking.mlflow_store.runs import find_search, read_trials
 from tracking.mlflow_store.tags import SearchFacts
 from tracking.reports.plots import front_html, front_png
 
@@ -58,7 +59,7 @@ def summarise_tracked(uri: str, name: str, waiting: int) -> Summary:
     return _summary(search, rows, waiting)
 
 
-def _summary(search: SearchRow, rows: list[TrialRow], waiting: int) -> Summary:
+def _summary(search: SearchRun, rows: list[TrialRun], waiting: int) -> Summary:
     return Summary(
         front=build_front(search, rows, confirmed=False, axis="trainable"),
         confirmed=build_front(search, rows, confirmed=True, axis="trainable"),
@@ -88,9 +89,9 @@ def _json(summary: Summary) -> str:
     return summary.front.model_dump_json(indent=2)
 
 
-def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRow, list[TrialRow]]:
+def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRun, list[TrialRun]]:
     spec, inventory = prepared.spec, prepared.inventory
-    search = SearchRow(
+    search = SearchRun(
         run_id="",
         experiment_id="",
         started=0,
@@ -110,5 +111,5 @@ def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRow, list[Tria
             numbers |= {"confirmed_quality": one.mean, "confirmed_std": one.deviation, "test_quality": one.test}
             numbers["confirmed_seeds"] = one.seeds
         metrics = {name: float(value) for name, value in numbers.items() if value is not None}
-        rows.append(TrialRow("", result.state, metrics, plan, result.reason, row_values=result.row_values))
+        rows.append(TrialRun("", result.state, metrics, plan, result.reason, row_values=result.row_values))
     return search, rows

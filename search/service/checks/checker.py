@@ -1,4 +1,4 @@
-"""`python -m search.service.checks.checker … -- COMMAND …`: a command confined as specs are."""
+"""`python -m search.service.checks.checker … -- COMMAND …`: run a command that reads only what specs may name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from trainables.allowed_folders import reading_only
 
 
 def confined_command(settings: Settings, arguments: Sequence[str]) -> list[str]:
-    """The command line that starts a command of this installation, confined."""
+    """Return the command line that runs a command of this installation confined to the readable folders."""
     return [sys.executable, "-m", "search.service.checks.checker", *job_options(settings), "--", *arguments]
 
 
 def main() -> int:
-    """Run the command; the exit code is its own."""
+    """Run the command and return its exit code."""
     options, command = _parted(sys.argv[1:])
     _, settings = job_settings(argparse.ArgumentParser(description=__doc__), options)
     with reading_only(settings.readable):
@@ -25,7 +25,7 @@ def main() -> int:
 
 
 def _parted(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The arguments before and behind the first `--`."""
+    """Split the arguments at the first `--`."""
     place = arguments.index("--")
     return arguments[:place], arguments[place + 1 :]
 

@@ -1,6 +1,6 @@
-"""Checking specs, counting configurations, describing methods: commands, each in a process of its own.
+"""Routes of tools: check a spec, count a configuration, describe methods; each runs a command in another process.
 
-They load models, which a service that is to live for months should not do in its own memory.
+The commands load models, which a service that is to run for months should not do in its own memory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from search.cli.methods import MethodsDocument
 from search.documents import service_examples
 from search.processes import command
 from search.service.checks.checker import confined_command
-from search.service.checks.checks import run_check
-from search.service.dependencies import Context, Service, problems
+from search.service.checks.commands import run_check
+from search.service.dependencies import Context, Service
+from search.service.openapi import Spec, SpecValues, problems
 from search.service.security.authorization import READ, RUN
-from search.service.security.path_confinement import confined
-from search.service.spec_body import Spec, SpecValues
+from search.service.security.path_confinement import confine_spec
 from spaces.spec.plain_values import WHOLE
 from spaces.spec.spec import dump_spec, parse_spec
 
@@ -49,7 +49,7 @@ class CountRequest(BaseModel):
 
 @router.post("/validate", dependencies=[RUN], responses=problems(400))
 def validate(spec: Spec, service: Service, request: Request) -> ValidateDocument:
-    """Check a spec with its model and its data, and say what it would search. Nothing is downloaded for it."""
+    """Check a spec with its model and its data, and describe what it would search. Nothing is downloaded for it."""
     return ValidateDocument.model_validate(_asked(service, request, spec, "validate", ()))
 
 
@@ -74,13 +74,13 @@ def _methods(request: Request) -> MethodsDocument:
 
 def _asked(service: Context, request: Request, spec: dict[str, Any], name: str, arguments: Sequence[str]) -> Any:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
-        file.write(dump_spec(confined(parse_spec(spec), service.settings)))
+        file.write(dump_spec(confine_spec(parse_spec(spec), service.settings)))
         file.flush()
         check = confined_command(service.settings, (name, file.name, *arguments, "--json"))
         return json.loads(run_check(check, name, _client(request)))
 
 
 def _client(request: Request) -> str:
-    """The client that asks, as `Limits` has noted."""
+    """Return the client of a request, as `RateAndSizeLimits` noted it."""
     client: str = request.state.client
     return client

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from search.processes import command
-from search.service.checks import checks
-from search.service.checks.checks import run_check
+from search.service.checks import commands
+from search.service.checks.commands import run_check
 from search.service.problems import Problem
 from spaces.errors import RequestError, WorkError
 from tests.conftest import Workplace
@@ -50,8 +50,8 @@ def test_a_check_inherits_nothing_that_lets_it_download() -> None:
     ids=["alone", "in a child", "deaf"],
 )
 def test_a_check_ends_with_its_time(work: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "PROCESSOR_SECONDS", 1)
-    monkeypatch.setattr(checks, "WALL_SECONDS", 20.0)
+    monkeypatch.setattr(commands, "PROCESSOR_SECONDS", 1)
+    monkeypatch.setattr(commands, "WALL_SECONDS", 20.0)
     with pytest.raises(RequestError, match=r"^validate: takes .*allowed: a smaller model"):
         run_check(python(work), "validate", "a")
 
@@ -59,7 +59,7 @@ def test_a_check_ends_with_its_time(work: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_check_that_waits_ends_with_the_wall_clock_and_leaves_no_child(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "WALL_SECONDS", 2.0)
+    monkeypatch.setattr(commands, "WALL_SECONDS", 2.0)
     file = tmp_path / "child"
     work = f"import os, time\nchild = os.fork()\nif child: open({str(file)!r}, 'w').write(str(child))\ntime.sleep(600)"
     with pytest.raises(RequestError, match="takes longer than 2 s here"):
@@ -73,7 +73,7 @@ def test_a_check_that_waits_ends_with_the_wall_clock_and_leaves_no_child(
 
 @pytest.mark.parametrize("work", ["bytes(1 << 31)", "import mmap; mmap.mmap(-1, 1 << 31)"])
 def test_a_check_ends_with_its_memory(work: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "ADDRESS_BYTES", 1 << 30)
+    monkeypatch.setattr(commands, "ADDRESS_BYTES", 1 << 30)
     with pytest.raises(RequestError, match=r"^validate: takes more memory than it may have here"):
         run_check(python(work), "validate", "a")
 
@@ -109,7 +109,7 @@ def test_a_model_of_ten_million_layers_holds_no_processor_for_long(
     tmp_path: Path, tiny_model: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends at a limit, whichever comes first."""
-    monkeypatch.setattr(checks, "PROCESSOR_SECONDS", 30)
+    monkeypatch.setattr(commands, "PROCESSOR_SECONDS", 30)
     model = tmp_path / "deep"
     model.mkdir()
     for file in tiny_model.iterdir():

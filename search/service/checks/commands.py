@@ -1,7 +1,7 @@
-"""Commands that a service runs for whoever asks, each in a process of its own: few at once, each with limits.
+"""Commands that the service runs for its clients, few at once and each in a process with limits.
 
-They read models and data that somebody else chose, so that a model of ten million layers, or data without end, costs a
-bounded time of one processor and a bounded memory, and nobody who only looks on waits for it.
+They read models and data that a client chose. So a model of ten million layers, or data without end, costs a bounded
+time of one processor and a bounded memory, and does not delay other requests.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 
 from search.processes import last_complaint
-from search.service.checks import limited
+from search.service.checks import resource_limits
 from search.service.problems import Problem
 from spaces.errors import RequestError, WorkError
 
 PROCESSES = 2
-"""At once, and one for each who asks."""
+"""Commands that run at the same time; a client has one of them at most."""
 
 PROCESSOR_SECONDS = 120
 WALL_SECONDS = 180.0
 ADDRESS_BYTES = 32 << 30
-"""Of address space, of which libraries reserve much that they never use."""
+"""Limit of the address space, of which libraries reserve much that they never use."""
 
 _LARGE = "allowed: a smaller model or smaller data, or `paretune validate` on a machine of your own"
 _NO_MEMORY = re.compile(r"MemoryError|allocate memory|bad_alloc|Errno 12")
 
-# What is not on this machine is not fetched: a check would download whole data sets.
+# Nothing is downloaded, because a check would fetch whole data sets.
 _OFFLINE = dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1")
 _ENVIRONMENT = _OFFLINE | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -42,18 +42,21 @@ _running: Counter[str] = Counter()
 
 
 def run_check(command: Sequence[str], name: str, client: str) -> str:
-    """What a command, called `name`, prints.
+    """Run a command within limits and return its standard output.
 
     Args:
-        client: who asks.
+        command: program and arguments.
+        name: the command's name in messages.
+        client: the client that asks.
 
     Raises:
-        Problem: when too many run already; nobody waits for a turn, which would keep others from being answered.
-        RequestError: with its line, when it says that the request is wrong, or it is too large to be checked here.
+        Problem: when too many commands run already; waiting would hold a thread that other requests need.
+        RequestError: with the command's error line where it refuses the request, or when it exceeds a limit.
         WorkError: when it fails.
     """
-    limits = [sys.executable, "-S", "-E", limited.__file__, str(PROCESSOR_SECONDS), str(ADDRESS_BYTES)]
-    with _turn(client), tempfile.TemporaryDirectory() as empty:  # names of models and data are no folders
+    limits = [sys.executable, "-S", "-E", resource_limits.__file__, str(PROCESSOR_SECONDS), str(ADDRESS_BYTES)]
+    # In an empty folder the name of a model or a data set on the hub is never that of a folder.
+    with _one_of_few(client), tempfile.TemporaryDirectory() as empty:
         process = subprocess.Popen(
             [*limits, *command],
             cwd=empty,
@@ -77,7 +80,7 @@ def run_check(command: Sequence[str], name: str, client: str) -> str:
 
 
 def _error(name: str, code: int, line: str | None, complaints: str) -> RequestError | WorkError:
-    """What is to be said of a command that ended so."""
+    """Return the error for the exit code of a command, and the last line of its complaints."""
     if code == -signal.SIGXCPU:
         return RequestError(f"{name}: takes more than {PROCESSOR_SECONDS} s of a processor here; {_LARGE}")
     if code < 0 or (code == 1 and _NO_MEMORY.search(complaints)):
@@ -87,7 +90,8 @@ def _error(name: str, code: int, line: str | None, complaints: str) -> RequestEr
 
 
 @contextmanager
-def _turn(client: str) -> Iterator[None]:
+def _one_of_few(client: str) -> Iterator[None]:
+    """Count a running command, or raise the problem that too many run."""
     with _lock:
         if _running[client] or _running.total() >= PROCESSES:
             whose = "of yours is" if _running[client] else "of others are"
@@ -101,7 +105,7 @@ def _turn(client: str) -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End it with whatever it started."""
+    """End a command and every process that it started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from search.service.cache.front_files import Files
-from search.service.cache.trial_cache import Reading
-from search.service.pieces import BYTES, Pieces
-from search.service.security.turns import AT_ONCE, MOST, MOST_WITH_BODY, Turns
-from tests.tracking.examples import REFERENCE, search_row, trial_row
+from search.service.security.concurrency_limits import AT_ONCE, MOST, MOST_WITH_BODY, ConcurrencyLimits
 
 
 class Work:
@@ -30,7 +24,7 @@ class Work:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
 
-async def ask(app: Turns, client: str | None, method: str = "GET") -> int:
+async def ask(app: ConcurrencyLimits, client: str | None, method: str = "GET") -> int:
     statuses = []
 
     async def send(message: Any) -> None:
@@ -44,7 +38,7 @@ async def ask(app: Turns, client: str | None, method: str = "GET") -> int:
 def test_requests_of_a_client_wait_for_their_turn_and_others_do_not() -> None:
     async def run() -> None:
         work = Work()
-        app = Turns(work)
+        app = ConcurrencyLimits(work)
         greedy = [asyncio.create_task(ask(app, "greedy")) for _ in range(MOST + 5)]
         await asyncio.sleep(0.05)
         assert work.running == ["greedy"] * AT_ONCE
@@ -57,7 +51,7 @@ def test_requests_of_a_client_wait_for_their_turn_and_others_do_not() -> None:
         assert await other == 200
         assert work.most <= AT_ONCE + 1
         assert await ask(app, "greedy") == 200
-        assert app._lines == {}
+        assert app._queues == {}
 
     asyncio.run(run())
 
@@ -65,7 +59,7 @@ def test_requests_of_a_client_wait_for_their_turn_and_others_do_not() -> None:
 def test_fewer_wait_with_what_they_have_sent() -> None:
     async def run() -> None:
         work = Work()
-        app = Turns(work)
+        app = ConcurrencyLimits(work)
         asked = [asyncio.create_task(ask(app, "one", "POST")) for _ in range(MOST_WITH_BODY + 1)]
         await asyncio.sleep(0.05)
         work.go.set()
@@ -77,7 +71,7 @@ def test_fewer_wait_with_what_they_have_sent() -> None:
 def test_who_goes_away_while_it_waits_takes_no_turn() -> None:
     async def run() -> None:
         work = Work()
-        app = Turns(work)
+        app = ConcurrencyLimits(work)
         first = [asyncio.create_task(ask(app, "one")) for _ in range(AT_ONCE)]
         gone = [asyncio.create_task(ask(app, "one")) for _ in range(3)]
         await asyncio.sleep(0.05)
@@ -88,44 +82,3 @@ def test_who_goes_away_while_it_waits_takes_no_turn() -> None:
         assert await asyncio.gather(*first, last) == [200] * (AT_ONCE + 1)
 
     asyncio.run(run())
-
-
-def test_a_large_answer_is_sent_in_pieces_as_fast_as_it_is_taken() -> None:
-    body = bytes(range(256)) * 2_000
-    answer = Pieces(body, media_type="image/png")
-    sent: list[dict[str, Any]] = []
-    taken = asyncio.Event()
-
-    async def run() -> None:
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-            if len(sent) > 3:
-                await taken.wait()
-
-        sending: Callable[..., Awaitable[None]] = answer.__call__
-        task = asyncio.create_task(sending({"type": "http"}, None, send))  # type: ignore[arg-type]
-        await asyncio.sleep(0.05)
-        assert len(sent) == 4  # what the client has not taken is not made
-        taken.set()
-        await task
-
-    asyncio.run(run())
-    assert dict(sent[0]["headers"])[b"content-length"] == str(len(body)).encode()
-    assert b"".join(one["body"] for one in sent[1:]) == body
-    assert max(len(one["body"]) for one in sent[1:]) <= BYTES
-    assert [one["more_body"] for one in sent[1:]] == [True] * (len(sent) - 2) + [False]
-
-
-def test_a_file_is_made_once_of_a_reading() -> None:
-    trials = [REFERENCE, trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 900)]
-
-    def read() -> Reading:
-        now = time.monotonic()
-        return Reading(search_row(), trials, now, now, now)
-
-    files, first = Files(), read()
-    for form in ("csv", "html", "png"):
-        made = files.of(first, form, confirmed=False, axis="trainable")
-        assert files.of(first, form, confirmed=False, axis="trainable") is made
-        assert files.of(read(), form, confirmed=False, axis="trainable") is not made
-        assert files.of(first, form, confirmed=False, axis="stored") is not made
