@@ -25,7 +25,7 @@ from search.cli.options import (
     Storage,
     TrackingUri,
 )
-from search.processes import complaint
+from search.command_process import complaint
 from search.terminal import announce, console, write_with_stand_ins
 from spaces.errors import RequestError, WorkError
 

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from search.cli.sources import uri
 from search.client import Client
+from search.command_process import command, last_complaint
 from search.documents.service import SearchStatus
-from search.processes import command, last_complaint
 from search.storage import search_folder
 from search.terminal import print_json
 from spaces.errors import RequestError, WorkError

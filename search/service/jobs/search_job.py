@@ -13,8 +13,8 @@ from pathlib import Path
 from ray.exceptions import RayError, RayTaskError
 
 from search.cli.main import exit_code
+from search.command_process import complaint
 from search.driver.launch import search, take_up
-from search.processes import complaint
 from search.ray_cluster.head_watch import EXIT_CODE
 from search.service.dispatch.schedule import AWAY, GIVEN_UP
 from search.service.security.path_confinement import check_places, confined_again

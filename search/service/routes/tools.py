@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from search.cli.check import CountDocument, ValidateDocument
 from search.cli.methods import MethodsDocument
+from search.command_process import command
 from search.documents import service_examples
-from search.processes import command
 from search.service.checks.checker import confined_command
 from search.service.checks.checks import run_check
 from search.service.dependencies import Context, Service, problems
