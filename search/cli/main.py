@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,9 +22,8 @@ from search.cli.options import (
     Storage,
     TrackingUri,
 )
-from search.command_process import complaint
-from search.terminal import announce, console, write_with_stand_ins
-from spaces.errors import RequestError, WorkError
+from search.command_process import exit_code
+from search.terminal import announce, console
 
 app = typer.Typer(
     name="paretune",
@@ -38,7 +34,6 @@ app = typer.Typer(
 )
 
 _LOADING = "loading torch, transformers and Ray"
-INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 
 
 def main() -> None:
@@ -51,42 +46,6 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit code; no arguments ask for help."""
     return exit_code(lambda: app(arguments or ["--help"], prog_name="paretune", standalone_mode=False))
-
-
-def exit_code(work: Callable[[], object]) -> int:
-    """Do the work of a command; an error is one line on the standard error, and the exit code says whose it is."""
-    write_with_stand_ins()
-    try:
-        outcome = work()
-    except RequestError as error:
-        return _complain(error, 2)
-    except WorkError as error:
-        return _complain(error, 1)
-    except OSError as error:
-        # Such as a full disk: nothing that a traceback would explain.
-        return _complain(error, 1)
-    except typer.Abort:
-        return _complain("interrupted", 1)
-    except typer.exceptions.TyperException as error:
-        return _complain(error.format_message(), 2)
-    except Exception as error:
-        named = f"{type(error).__name__}: {error}"[:500]
-        return _complain(f"{named}; please report this, with what stands in {_keep_traceback()}", 1)
-    if outcome == INTERRUPTED:
-        return _complain("interrupted", 1)
-    return outcome if isinstance(outcome, int) else 0
-
-
-def _complain(error: object, code: int) -> int:
-    print(complaint(error), file=sys.stderr)
-    return code
-
-
-def _keep_traceback() -> str:
-    """Write the traceback of the current error into a file; gives its path."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="paretune-", suffix=".txt", delete=False) as file:
-        file.write(traceback.format_exc())
-    return file.name
 
 
 @app.command()

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from ray.exceptions import RayError, RayTaskError
 
-from search.cli.main import exit_code
-from search.command_process import complaint
+from search.command_process import complaint, exit_code
 from search.driver.launch import search, take_up
 from search.ray_cluster.head_watch import EXIT_CODE
 from search.service.dispatch.schedule import AWAY, GIVEN_UP
