@@ -8,27 +8,13 @@ from contextlib import suppress
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
+
+from search.documents.commands import CapabilitiesDescription
 
 FILE = "capabilities.json"
 PACKAGES = ("paretune", "torch", "transformers", "peft")
-
-
-class CapabilitiesDescription(BaseModel):
-    """The capabilities of a method, as found when it was tried on tiny models."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    merge: bool = Field(description="Into plain weights that compute the same.")
-    several_adapters: bool = Field(description="Several on one base, switched.")
-    quantised_base: Literal["yes", "no", "unknown"] = Field(
-        description="Trains beside packed weights; unknown: PEFT may have layers for them that need bitsandbytes."
-    )
-    stock: str = Field(description="Settings with an equal adapter of PEFT's own: export --format stock.")
-    lora_conversion: bool = Field(description="To LoRA, equal at full rank: export --format lora.")
-    conv1d: bool = Field(description="On layers that store their weight transposed, as those of GPT-2.")
 
 
 class KnownCapabilities(BaseModel):

@@ -6,14 +6,14 @@ import dataclasses
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search.documents import command_examples
+from search.documents.commands import CountDocument, CutRows, ValidateDocument
 from search.storage import search_folder
 from search.terminal import announce, print_json
 from spaces.errors import RequestError
@@ -26,64 +26,6 @@ from spaces.spec.spec import load_spec, parse_value
 
 if TYPE_CHECKING:
     from search.driver.preflight import Prepared
-
-
-class LayerRow(BaseModel):
-    """One adapted weight."""
-
-    name: str
-    shape: list[int]
-    trainable_parameters: int
-
-
-class CountDocument(BaseModel):
-    """What `count --json` prints."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [command_examples.COUNT]})
-
-    method: str
-    config: dict[str, Any]
-    trainable_parameters: int
-    stored_parameters: int
-    adapter_bytes: int
-    head_parameters: int
-    base_parameters: int
-    layers: list[LayerRow]
-
-
-class CutRows(BaseModel):
-    """Examples of one split with more tokens than `data.max_length`, which lose some.
-
-    `responses`: how many of them lose the end of their response; null for tasks without.
-    """
-
-    rows: int
-    share: float
-    responses: int | None
-    longest: int
-
-
-class ValidateDocument(BaseModel):
-    """What `validate --json` prints."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [command_examples.VALIDATION]})
-
-    search: str
-    base_model: str
-    base_parameters: int
-    head_parameters: int
-    budget: dict[str, int | None]
-    methods: list[str]
-    dropped: list[str]
-    labels: list[str]
-    rows: dict[str, int]
-    cut: dict[str, CutRows]
-    notes: list[str]
-    trials: int
-    trainings: int
-    max_steps: int
-    metric: str
-    positive: str | None = Field(default=None, description="The label whose F1 is the metric f1.")
 
 
 def count(spec_path: Path, method: str, settings: list[str], as_json: bool, console: Console) -> None:

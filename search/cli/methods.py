@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from search.documents import command_examples
-from search.known_capabilities import CapabilitiesDescription, installed_versions, known, remember, tried
+from search.documents.commands import (
+    CapabilitiesDescription,
+    KnobDescription,
+    MethodDescription,
+    MethodsDocument,
+    ProbedMethod,
+)
+from search.known_capabilities import installed_versions, known, remember, tried
 from search.terminal import print_json
 from spaces.errors import RequestError
 from spaces.methods.base.knobs import Choice, Knob, Range
@@ -21,46 +25,6 @@ from spaces.methods.registry import methods as all_methods
 from spaces.space.sampling import MULTIPLIER, SHARED_PLACES
 from spaces.spec.field_kinds import kind
 from spaces.spec.hints import meant_method
-
-
-class KnobDescription(BaseModel):
-    """One setting of a method."""
-
-    name: str
-    default: Any
-    description: str
-    takes: str = Field(description="The values that it may have.")
-    searched: bool
-    drawn: str = Field(description="The values that a search tries unless its spec narrows them; empty: the default.")
-
-
-class MethodDescription(BaseModel):
-    """One method."""
-
-    name: str
-    summary: str
-    source: str
-    searched_by_default: bool = Field(description="Whether a search that names no methods tries it.")
-    learning_rate: float
-    size_knob: str | None
-    knobs: list[KnobDescription]
-
-
-class ProbedMethod(MethodDescription):
-    """One method and what it can do."""
-
-    capabilities: CapabilitiesDescription | None = Field(
-        description="None: of a method that is not paretune's own, until `methods --probe` has tried it."
-    )
-    tried_with: dict[str, str] = Field(description="Versions of the packages with which its capabilities were found.")
-
-
-class MethodsDocument(BaseModel):
-    """What `methods --json` prints."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [command_examples.METHODS]})
-
-    methods: list[ProbedMethod]
 
 
 def describe(method: AnyMethod) -> MethodDescription:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from search.cli.check import ValidateDocument
+from search.documents.commands import ValidateDocument
 from search.documents.service import ExportStatus, SearchPage, SearchStatus
 from tracking.documents.schemas import ComparisonDocument, FrontDocument, TrialsDocument
 

@@ -14,10 +14,9 @@ from cachetools import cached
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from search.cli.check import CountDocument, ValidateDocument
-from search.cli.methods import MethodsDocument
 from search.command_process import command
 from search.documents import service_examples
+from search.documents.commands import CountDocument, MethodsDocument, ValidateDocument
 from search.service.checks.checker import confined_command
 from search.service.checks.checks import run_check
 from search.service.dependencies import Context, Service, problems

@@ -13,8 +13,8 @@ import pytest
 
 from search import known_capabilities
 from search.cli.main import run
-from search.cli.methods import MethodsDocument
-from search.known_capabilities import CapabilitiesDescription, installed_versions, shipped
+from search.documents.commands import CapabilitiesDescription, MethodsDocument
+from search.known_capabilities import installed_versions, shipped
 from spaces.methods.registry import methods
 from spaces.spec.spec import default_methods
 from trainables.capabilities import probe
