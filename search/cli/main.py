@@ -177,14 +177,15 @@ def export(
     server: Server = None,
 ) -> None:
     """Write the chosen adapter as a folder that stands alone, verified after writing."""
-    from search.cli import export, sources
+    from search import exporting
+    from search.cli import sources
 
-    choice = export.Choice(max_parameters, best, knee, trial)
+    choice = exporting.Choice(max_parameters, best, knee, trial)
     if server is not None:
-        export.export_from(server, name, out, choice, form, rank, verification_rows)
+        exporting.export_from(server, name, out, choice, form, rank, verification_rows)
     else:
         uri = sources.uri(tracking_uri, storage)
-        export.export(uri, name, out, choice, form, storage, rank, verification_rows)
+        exporting.export(uri, name, out, choice, form, storage, rank, verification_rows)
 
 
 @app.command()

