@@ -116,9 +116,10 @@ def compare(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Fronts side by side, under one common reference."""
-    from search.cli import show, sources
+    from search.cli import show
+    from tracking.mlflow_store.uri import reading_uri
 
-    show.compare(sources.uri(tracking_uri, storage), names, confirmed, html, png, as_json, console())
+    show.compare(reading_uri(tracking_uri, storage), names, confirmed, html, png, as_json, console())
 
 
 @app.command()
@@ -138,9 +139,10 @@ def trials(
 @app.command()
 def searches(as_json: Json = False, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None) -> None:
     """What exists."""
-    from search.cli import show, sources
+    from search.cli import show
+    from tracking.mlflow_store.uri import reading_uri
 
-    show.searches(sources.uri(tracking_uri, storage), as_json, console())
+    show.searches(reading_uri(tracking_uri, storage), as_json, console())
 
 
 @app.command()
@@ -178,14 +180,26 @@ def export(
 ) -> None:
     """Write the chosen adapter as a folder that stands alone, verified after writing."""
     from search import exporting
-    from search.cli import sources
+    from search.cli.export import export_from
 
-    choice = exporting.Choice(max_parameters, best, knee, trial)
     if server is not None:
-        exporting.export_from(server, name, out, choice, form, rank, verification_rows)
-    else:
-        uri = sources.uri(tracking_uri, storage)
-        exporting.export(uri, name, out, choice, form, storage, rank, verification_rows)
+        choice = exporting.Choice(max_parameters, best, knee, trial)
+        export_from(server, name, out, choice, form, rank, verification_rows)
+        return
+    exported = exporting.export(
+        name,
+        out,
+        max_parameters=max_parameters,
+        best=best,
+        knee=knee,
+        trial=trial,
+        format=form,
+        rank=rank,
+        verification_rows=verification_rows,
+        storage=storage,
+        tracking_uri=tracking_uri,
+    )
+    print(exported)
 
 
 @app.command()

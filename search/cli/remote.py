@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from search.cli.sources import uri
 from search.client import Client
 from search.command_process import command, last_complaint
 from search.documents.service import SearchStatus
@@ -20,6 +19,7 @@ from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
 from spaces.spec.spec import dump_spec, load_spec
 from spaces.trials.ledger import Ledger
+from tracking.mlflow_store.uri import reading_uri
 
 BEGIN_SECONDS = 300.0
 
@@ -96,7 +96,7 @@ def status(name: str, server: str | None, given: str | None, storage: Path, as_j
     else:
         from search.service.status.search_status import local_status
 
-        found = local_status(uri(given, storage), storage, name)
+        found = local_status(reading_uri(given, storage), storage, name)
     if as_json:
         print_json(found)
         return

@@ -12,6 +12,7 @@ from spaces.errors import RequestError
 from spaces.methods.base.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base.method import AnyMethod
 from spaces.methods.registry import method, methods
+from spaces.spec.defaults import DEFAULT_STORAGE
 from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
 from spaces.spec.metrics import DEFAULT_METRIC, METRICS, Metric
@@ -96,9 +97,7 @@ class SearchSpec(Section):
     confirm: ConfirmSection = ConfirmSection()
     resources: ResourcesSection = ResourcesSection()
     tracking: TrackingSection = TrackingSection()
-    storage: str = Field(
-        default="./paretune-runs", min_length=1, description="Folder in which searches keep their runs."
-    )
+    storage: str = Field(default=DEFAULT_STORAGE, min_length=1, description="Folder in which searches keep their runs.")
 
     @property
     def metric(self) -> Metric:
