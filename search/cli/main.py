@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from search import cli_service
+from search.cli import service_commands
 from search.cli.options import (
     DEFAULT_STORAGE,
     Address,
@@ -256,7 +256,7 @@ def doctor(
     return doctor.doctor(name, storage, tracking_uri, as_json, console())
 
 
-app.add_typer(cli_service.app)
+app.add_typer(service_commands.app)
 
 
 if __name__ == "__main__":
