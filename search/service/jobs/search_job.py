@@ -13,7 +13,9 @@ from pathlib import Path
 from ray.exceptions import RayError, RayTaskError
 
 from search.command_process import complaint, exit_code
+from search.driver.conclusion import conclude
 from search.driver.launch import search, take_up
+from search.driver.result import SearchResult
 from search.ray_cluster.head_watch import EXIT_CODE
 from search.service.dispatch.schedule import AWAY, GIVEN_UP
 from search.service.security.path_confinement import check_places, confined_again
@@ -23,7 +25,7 @@ from search.storage.checks import check_storage
 from search.terminal import console
 from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
 from spaces.spec.sections import NAME
-from spaces.spec.spec import SearchSpec, dump_spec
+from spaces.spec.spec import SearchSpec
 from tracking.mlflow_store.client import one_line, reading
 from tracking.mlflow_store.launch_requests import Request, find_requests
 from tracking.mlflow_store.runs import scan_searches
@@ -99,7 +101,7 @@ def _drive(name: str, settings: Settings) -> int:
         check_places(spec, settings)
         confined_again(spec, settings)
         _check_sources(spec, begun=True)
-        code = take_up(home, address, uri, console())
+        code = _concluded(take_up(home, address=address, tracking_uri=uri))
     elif tracked:
         raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
     else:
@@ -153,10 +155,11 @@ def _begin(name: str, request: Request | None, address: str, settings: Settings)
     if spec.name != name:
         raise RequestError(f"search {name!r}: its spec has name = {spec.name}; allowed: the same name")
     _check_sources(spec, begun=False)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
-        file.write(dump_spec(spec))
-        file.flush()
-        return search(Path(file.name), [], address, settings.tracking_uri, console())
+    return _concluded(search(spec, address=address, tracking_uri=settings.tracking_uri))
+
+
+def _concluded(result: SearchResult) -> int:
+    return conclude(result.summary, result.spec, console())
 
 
 if __name__ == "__main__":
