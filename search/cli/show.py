@@ -12,6 +12,7 @@ from search.cli.sources import Source
 from search.storage.checks import try_writing
 from search.terminal import print_json
 from spaces.errors import RequestError
+from tracking.lookup import check_names
 from tracking.queries import comparison, searches_document
 from tracking.reports.plots import draw_html, draw_png, front_html, front_png
 from tracking.reports.tables import (
@@ -23,7 +24,6 @@ from tracking.reports.tables import (
     ties_note,
     trials_table,
 )
-from tracking.searches import check_names
 
 
 def front(
