@@ -15,7 +15,7 @@ from spaces.methods.registry import method, methods
 from spaces.spec.defaults import DEFAULT_STORAGE
 from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
-from spaces.spec.metrics import DEFAULT_METRIC, METRICS, Metric
+from spaces.spec.metrics import DEFAULT_METRIC, Metric, known_metrics
 from spaces.spec.plain_values import check_plain, shortened
 from spaces.spec.sections import (
     NAME,
@@ -102,7 +102,7 @@ class SearchSpec(Section):
     @property
     def metric(self) -> Metric:
         """The metric that quality is measured in."""
-        return METRICS[self.objective.metric or DEFAULT_METRIC[self.model.task]]
+        return known_metrics()[self.objective.metric or DEFAULT_METRIC[self.model.task]]
 
     @property
     def home(self) -> Path:
@@ -139,7 +139,7 @@ class SearchSpec(Section):
     @model_validator(mode="after")
     def _metric_fits_the_task(self) -> Self:
         name = self.objective.metric
-        fitting = sorted(metric.name for metric in METRICS.values() if self.model.task in metric.tasks)
+        fitting = sorted(metric.name for metric in known_metrics().values() if self.model.task in metric.tasks)
         if name is not None and name not in fitting:
             raise ValueError(
                 f"objective.metric = {name!r} does not fit task {self.model.task}; allowed: {', '.join(fitting)}"
@@ -189,13 +189,13 @@ def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
         raise RequestError(shortened(explain(error, SearchSpec))) from None
 
 
-def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:
+def load_spec(path: str | Path, overrides: list[str] | None = None) -> SearchSpec:
     """The spec in a YAML file, with `a.b=value` overrides.
 
     Raises:
         RequestError: naming field, value and what is allowed.
     """
-    values = read_yaml(path)
+    values = read_yaml(Path(path))
     for override in overrides or []:
         values = apply_override(values, override)
     return parse_spec(values, str(path))
