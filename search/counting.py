@@ -39,7 +39,11 @@ def count(spec: SearchSpec, method: str, /, **settings: Any) -> CountDocument:
         >>> count(spec, "lora", rank=4).trainable_parameters  # doctest: +SKIP
         73728
     """
-    return count_configuration(spec, method, settings, lambda note: warnings.warn(note, stacklevel=3))
+    notes: list[str] = []
+    counted = count_configuration(spec, method, settings, notes.append)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return counted
 
 
 def count_configuration(
