@@ -24,7 +24,7 @@ JSON, HTML, PNG = "front.json", "front.html", "front.png"
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of a search.
+    """The front, the confirmed front, everything tried with its `rows`, and the events that MLflow does not have yet.
 
     Attributes:
         front: The front of the trials.
@@ -38,6 +38,8 @@ class Summary:
     front: FrontDocument
     confirmed: FrontDocument
     trials: TrialsDocument
+    search: SearchRun
+    rows: tuple[TrialRun, ...]
     waiting: int
     near_head: bool = False
     ended_early: str | None = None
@@ -48,7 +50,7 @@ def summarise_run(prepared: Prepared, recorder: Recorder, uri: str, waiting: int
     if not waiting:
         with suppress(RequestError, WorkError):
             return summarise_tracked(uri, prepared.spec.name, waiting)
-    return _summary(*_local(prepared, recorder), waiting)
+    return summary_of(*_local(prepared, recorder), waiting)
 
 
 def summarise_tracked(uri: str, name: str, waiting: int) -> Summary:
@@ -56,14 +58,17 @@ def summarise_tracked(uri: str, name: str, waiting: int) -> Summary:
     with reading(uri) as client:
         search = find_search(client, name)
         rows = read_trials(client, search)
-    return _summary(search, rows, waiting)
+    return summary_of(search, rows, waiting)
 
 
-def _summary(search: SearchRun, rows: list[TrialRun], waiting: int) -> Summary:
+def summary_of(search: SearchRun, rows: list[TrialRun], waiting: int) -> Summary:
+    """Sum up everything that a search trained."""
     return Summary(
         front=build_front(search, rows, confirmed=False, axis="trainable"),
         confirmed=build_front(search, rows, confirmed=True, axis="trainable"),
         trials=build_trials(search, rows),
+        search=search,
+        rows=tuple(rows),
         waiting=waiting,
         near_head=is_near_head(search, rows),
     )

@@ -87,6 +87,16 @@ def build_front(search: SearchRun, rows: Sequence[TrialRun], *, confirmed: bool,
     )
 
 
+def best_within(search: SearchRun, rows: Sequence[TrialRun], parameters: int) -> FrontPoint | None:
+    """Return the best trial with at most so many trainable parameters; None where none so small beats the head alone.
+
+    Args:
+        rows: as for `build_answer`.
+    """
+    best = build_answer(search, rows, at_most=parameters).best
+    return None if best is None else _point(best)
+
+
 def _ties(points: Sequence[TrialRun], rows: Sequence[TrialRun]) -> Ties:
     scores = _fresh_scores(rows)
     mine = [scores.get(row.plan.trial, []) for row in points]

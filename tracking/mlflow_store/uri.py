@@ -34,6 +34,17 @@ def resolve_uri(explicit: str | None, spec_uri: str | None, storage: Path) -> st
     return f"sqlite:///{folder}/mlflow.db"
 
 
+def reading_uri(explicit: str | None, storage: Path) -> str:
+    """Return the tracking URI to read searches from, which needs no spec, and probe it.
+
+    Raises:
+        RequestError: when nothing can be read there.
+    """
+    uri = resolve_uri(explicit, None, storage)
+    probe(uri, write=False)
+    return uri
+
+
 def absolute_file(uri: str) -> str:
     """Return the URI with the path of its file, if any, made absolute, so that it is the same in every folder."""
     scheme, slashes, file = uri.partition(":///")

@@ -19,7 +19,7 @@ from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from search.processes import last_complaint
+from search.command_process import last_complaint
 from spaces.errors import WorkError, one_line
 
 ANSWER_SECONDS = 10.0

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from ray.exceptions import RayError, RayTaskError
 
-from search.cli.main import exit_code
+from search.command_process import complaint, exit_code
+from search.driver.conclusion import conclude
 from search.driver.launch import search, take_up
-from search.processes import complaint
+from search.driver.result import SearchResult
 from search.ray_cluster.head_watch import EXIT_CODE
 from search.service.jobs.exit_codes import AWAY, GIVEN_UP
 from search.service.security.path_confinement import check_own_places, confine_stored_spec
@@ -24,7 +25,7 @@ from search.storage.checks import check_writable
 from search.terminal import console
 from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError, one_line
 from spaces.spec.sections import NAME
-from spaces.spec.spec import SearchSpec, dump_spec
+from spaces.spec.spec import SearchSpec
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import LaunchRequest, find_requests
 from tracking.mlflow_store.runs import scan_searches
@@ -102,7 +103,7 @@ def _drive(name: str, settings: Settings) -> int:
         check_own_places(spec, settings)
         confine_stored_spec(spec, settings)
         _check_sources(spec, begun=True)
-        code = take_up(home, address, uri, console())
+        code = _concluded(take_up(home, address=address, tracking_uri=uri))
     elif tracked:
         raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
     else:
@@ -156,10 +157,11 @@ def _begin(name: str, request: LaunchRequest | None, address: str, settings: Set
     if spec.name != name:
         raise RequestError(f"search {name!r}: its spec has name = {spec.name}; allowed: the same name")
     _check_sources(spec, begun=False)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
-        file.write(dump_spec(spec))
-        file.flush()
-        return search(Path(file.name), [], address, settings.tracking_uri, console())
+    return _concluded(search(spec, address=address, tracking_uri=settings.tracking_uri))
+
+
+def _concluded(result: SearchResult) -> int:
+    return conclude(result.summary, result.spec, console())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from search.cli.export import Choice, choice_note
+from search.exporting import Choice, choice_note
 from search.service.jobs.exports import PATTERN, Export
 from spaces.errors import NoAnswer, RequestError
 from tests.tracking.examples import REFERENCE, search_row, trial_row
