@@ -30,7 +30,7 @@ class DstConfiguration(PlacedConfiguration):
     decay ends more entries differ than are counted, which makes the quality at earlier rungs too good.
     """
 
-    learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate of the deltas.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
     targets: Targets = Field(default="all", description="Kinds of linear layers to adapt.")
     density: float = Field(default=0.005, gt=0, le=1, description="Part of each silo's entries that may differ.")
     silo: Silo = Field(

@@ -73,8 +73,8 @@ class LoadingCode:
             *(["from peft import PeftModel"] if self._adapts else []),
             *(["from PIL import Image, ImageOps"] if self._images else []),
             f"from transformers import {', '.join(sorted(of_transformers))}",
-            *(["", "from trainables.methods.registry import adapters"] if own else []),
-            *(["", "adapters()  # makes PEFT know the tuners of paretune"] if own else []),
+            *(["", "from trainables import register_tuners"] if own else []),
+            *(["", "register_tuners()  # makes PEFT know the tuners of paretune"] if own else []),
         ]
 
     def _load(self) -> list[str]:

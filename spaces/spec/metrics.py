@@ -1,24 +1,34 @@
-"""The metrics, each with its direction and its best possible value."""
+"""The metrics, each with its direction and its perfect value: a closed list, and those of other packages."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
 
+from spaces.entry_points import with_installed
 from spaces.spec.sections import Task
 
 Mode = Literal["max", "min"]
+GROUP = "paretune.metrics"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of quality on one split; `perfect` is its best possible value."""
+    """A measure of quality on one split; `perfect` is its best possible value.
+
+    `score`: of a metric from another package, the function of predictions and references, NumPy arrays of shape
+    (examples,): class positions, or numbers for regression. Built-in metrics have none here; theirs are in
+    `trainables.training.evaluation`.
+    """
 
     name: str
     mode: Mode
     perfect: float
     tasks: frozenset[Task]
+    score: Callable[[Any, Any], float] | None = field(default=None, compare=False)
 
     def better(self, left: float, right: float) -> bool:
         """Return whether `left` is strictly better than `right`."""
@@ -61,6 +71,17 @@ METRICS: dict[str, Metric] = {
         Metric("perplexity", "min", 1.0, _TEXT),
     )
 }
+
+
+@cache
+def known_metrics() -> dict[str, Metric]:
+    """Return every metric by its name, those of other packages last.
+
+    Raises:
+        RequestError: when a package that brings metrics is broken.
+    """
+    return with_installed(METRICS.values(), GROUP, "METRICS", Metric)
+
 
 DEFAULT_METRIC: dict[Task, str] = {
     Task.SEQUENCE_CLASSIFICATION: "accuracy",

@@ -6,7 +6,7 @@ from typing import Any
 
 from spaces.methods.base.method import AnyMethod
 from spaces.methods.registry import methods
-from spaces.spec.metrics import METRICS
+from spaces.spec.metrics import known_metrics
 from spaces.spec.spec import SHARED_KNOBS, SearchSpec
 
 Schema = dict[str, Any]
@@ -37,7 +37,7 @@ def spec_schema() -> Schema:
     metric = definitions["ObjectiveSection"]["properties"]["metric"]
     for branch in metric.get("anyOf", [metric]):
         if branch.get("type") == "string":
-            branch["enum"] = sorted(METRICS)
+            branch["enum"] = sorted(known_metrics())
     return schema
 
 

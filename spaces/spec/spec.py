@@ -12,9 +12,10 @@ from spaces.errors import RequestError
 from spaces.methods.base.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base.method import AnyMethod
 from spaces.methods.registry import method, methods
+from spaces.spec.defaults import DEFAULT_STORAGE
 from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
-from spaces.spec.metrics import DEFAULT_METRIC, METRICS, Metric
+from spaces.spec.metrics import DEFAULT_METRIC, Metric, known_metrics
 from spaces.spec.plain_values import check_plain, shortened
 from spaces.spec.sections import (
     NAME,
@@ -96,14 +97,12 @@ class SearchSpec(Section):
     confirm: ConfirmSection = ConfirmSection()
     resources: ResourcesSection = ResourcesSection()
     tracking: TrackingSection = TrackingSection()
-    storage: str = Field(
-        default="./paretune-runs", min_length=1, description="Folder in which searches keep their runs."
-    )
+    storage: str = Field(default=DEFAULT_STORAGE, min_length=1, description="Folder in which searches keep their runs.")
 
     @property
     def metric(self) -> Metric:
         """The metric that measures quality."""
-        return METRICS[self.objective.metric or DEFAULT_METRIC[self.model.task]]
+        return known_metrics()[self.objective.metric or DEFAULT_METRIC[self.model.task]]
 
     @property
     def home(self) -> Path:
@@ -140,7 +139,7 @@ class SearchSpec(Section):
     @model_validator(mode="after")
     def _metric_fits_the_task(self) -> Self:
         name = self.objective.metric
-        fitting = sorted(metric.name for metric in METRICS.values() if self.model.task in metric.tasks)
+        fitting = sorted(metric.name for metric in known_metrics().values() if self.model.task in metric.tasks)
         if name is not None and name not in fitting:
             raise ValueError(
                 f"objective.metric = {name!r} does not fit task {self.model.task}; allowed: {', '.join(fitting)}"
@@ -194,13 +193,13 @@ def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
         raise RequestError(shortened(explain(error, SearchSpec))) from None
 
 
-def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:
+def load_spec(path: str | Path, overrides: list[str] | None = None) -> SearchSpec:
     """Return the spec in a YAML file, with `a.b=value` overrides.
 
     Raises:
         RequestError: naming field, value and what is allowed.
     """
-    values = read_yaml(path)
+    values = read_yaml(Path(path))
     for override in overrides or []:
         values = apply_override(values, override)
     return parse_spec(values, str(path))

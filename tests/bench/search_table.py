@@ -22,12 +22,13 @@ import numpy as np
 from spaces.methods.registry import method, methods
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedSuggester, RandomSuggester
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.budget import resolve_budget
 from spaces.spec.sections import BudgetSection
 from spaces.trials.records import rung_steps
 from tests.bench.replay.table import HEAD, TABLE
 from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
+from tests.spaces.random_suggester import RandomSuggester
 
 RUNS = Path(__file__).with_name("search_runs.jsonl")
 """Every training so far: the table takes an hour or more, and need not be recorded at one go."""

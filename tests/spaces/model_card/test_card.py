@@ -9,9 +9,11 @@ from spaces.methods.registry import configuration, method, methods
 from spaces.model.inventory import Inventory
 from spaces.model_card.card import Card
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedSuggester, RandomSuggester
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.budget import resolve_budget
 from spaces.spec.spec import SearchSpec, parse_spec
+from tests.spaces.cards import card_of
+from tests.spaces.random_suggester import RandomSuggester
 
 
 def card(name: str, inventory: Inventory) -> Card:
@@ -33,24 +35,7 @@ def card(name: str, inventory: Inventory) -> Card:
     known = method(name)
     start = configuration(name, {"layers": 2} if "layers" in known.configuration.model_fields else {})
     chosen = known.fit(start, inventory, inventory.base_parameters)
-    count = known.count(chosen, inventory)
-    return Card(
-        spec=spec,
-        trial="0003",
-        method=name,
-        config=chosen.model_dump(mode="json"),
-        seed=7,
-        quality=0.5,
-        confirmed_quality=None,
-        confirmed_std=None,
-        test_quality=None,
-        trainable_parameters=count.trainable_parameters,
-        head_parameters=count.head_parameters,
-        base_parameters=count.base_parameters,
-        adapter_bytes=count.adapter_bytes,
-        labels=(),
-        own_tuner=False,
-    )
+    return card_of(spec, name, chosen, inventory, seed=7)
 
 
 def recipe(made: Card) -> SearchSpec:

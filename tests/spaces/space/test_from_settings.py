@@ -16,7 +16,8 @@ from spaces.model.inventory import Inventory
 from spaces.space.from_settings import suggestion
 from spaces.space.proposal import Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedSuggester, RandomSuggester
+from spaces.space.suggesters import FixedSuggester
+from tests.spaces.random_suggester import RandomSuggester
 
 ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}
 

@@ -18,8 +18,9 @@ from spaces.model.budget import Budget
 from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedSuggester, RandomSuggester
+from spaces.space.suggesters import FixedSuggester
 from tests.spaces.mini_lm import BLOCKS, WIDTH
+from tests.spaces.random_suggester import RandomSuggester
 
 FIELDS = {name: known.configuration.model_fields.keys() & {"layers", "targets"} for name, known in methods().items()}
 PLACED = tuple(name for name, fields in FIELDS.items() if fields)
