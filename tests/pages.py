@@ -1,4 +1,4 @@
-"""The project's pages as their readers meet them: blocks of code, code in sentences, links and headings."""
+"""The project's pages, parsed: blocks of code, code in sentences, links, headings, and the lead of a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ def anchors(page: Path) -> set[str]:
     tokens = _tokens(page)
     headings = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def lead(page: Path) -> str:
+    """The first paragraph of a page."""
+    return next(after.content for token, after in pairwise(_tokens(page)) if token.type == "paragraph_open")
 
 
 def shell_lines(*pages: Path, section: str | None = None) -> list[str]:

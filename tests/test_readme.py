@@ -23,7 +23,8 @@ from tests.conftest import Workplace
 from tests.pages import PAGES, ROOT, Block, blocks, phrases, shell_lines
 
 README = ROOT / "README.md"
-OWN_SEARCH, NEW_METHOD = "Your own search", "Adding a method"
+COMMAND_PAGE, METHOD_PAGE = ROOT / "docs" / "commands.md", ROOT / "docs" / "new-method.md"
+OWN_SEARCH = "Your own search"
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 SMALLEST = {"name": "a", "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 1}}
@@ -59,7 +60,7 @@ def test_the_check_of_command_lines_can_fail() -> None:
 
 
 def test_the_table_of_commands_has_every_command() -> None:
-    named = {line.split()[1] for line in phrases(README) if line.startswith("paretune ")}
+    named = {line.split()[1] for line in phrases(COMMAND_PAGE) if line.startswith("paretune ")}
     assert named >= set(COMMANDS)
 
 
@@ -158,9 +159,9 @@ for settings in ({}, {"targets": "all"}, {"targets": "mlp", "layers": "one"}):
 """
 
 
-def test_the_new_method_of_the_readme_is_found_and_counts_what_it_trains(tmp_path: Path, tiny_model: Path) -> None:
+def test_the_new_method_of_the_docs_is_found_and_counts_what_it_trains(tmp_path: Path, tiny_model: Path) -> None:
     """Its two files are written and nothing else is touched."""
-    for block in blocks("python", README, section=NEW_METHOD):
+    for block in blocks("python", METHOD_PAGE):
         file = code_file(block)
         assert file is not None
         package, _, name = file.replace("/", "_", 1).partition("/")
