@@ -144,6 +144,34 @@ def circle(house: House, without: Collection[str] = ()) -> list[str]:
     return []
 
 
+def between(house: House, places: Iterable[Path], without: Collection[str] = ()) -> set[tuple[Path, Path]]:
+    """The pairs of places, folders or files, of which the first imports the second.
+
+    A module belongs to the deepest place that holds it.
+    """
+    dotted = {".".join(place.with_suffix("").parts): place for place in places}
+
+    def place_of(module: str) -> Path | None:
+        name = max((one for one in dotted if f"{module}.".startswith(f"{one}.")), key=len, default=None)
+        return None if name is None else dotted[name]
+
+    found = set()
+    for importer in house.modules:
+        for target in house.imports[importer]:
+            one, other = place_of(importer), place_of(target)
+            if one is not None and other is not None and one != other and f"{importer} -> {target}" not in without:
+                found.add((one, other))
+    return found
+
+
+def reachable(arrows: Collection[tuple[Path, Path]]) -> set[tuple[Path, Path]]:
+    """The pairs that a path of arrows joins."""
+    found = set(arrows)
+    while more := {(a, d) for a, b in found for c, d in arrows if b == c} - found:
+        found |= more
+    return found
+
+
 def crowded(house: House, most: int, except_for: Collection[str]) -> set[str]:
     """Folders with more than `most` modules."""
     return {name for name, count in house.folders.items() if count > most and name not in except_for}

@@ -22,6 +22,7 @@ from tests.house import (
     ROOT,
     Floors,
     House,
+    between,
     borrowed,
     circle,
     crowded,
@@ -29,12 +30,14 @@ from tests.house import (
     imported,
     not_named_after,
     place_of_tests,
+    reachable,
     read_house,
     through_a_face,
     untested,
     upward,
     without_a_floor,
 )
+from tests.pages import Drawing, blocks, drawing
 from trainables.methods.registry import adapters
 
 HOUSE = read_house()
@@ -547,6 +550,63 @@ def test_a_borrowing_test_is_found() -> None:
         "tests/a/test_two.py -> tests.a.test_one",
         "tests/a/test_three.py -> tests.a.test_one",
     }
+
+
+DRAWINGS = [drawing(block.text) for block in blocks("mermaid", ROOT / "docs" / "architecture.md")]
+
+
+def wrong_drawing(house: House, shown: Drawing, without: frozenset[str] = frozenset()) -> list[str]:
+    """The differences between a drawing and the imports.
+
+    Every arrow is an import, every import between boxes is an arrow or a path of arrows, and a dotted arrow, which is
+    a request or a process, is no import.
+    """
+    real = between(house, shown.boxes.values(), without)
+    told = reachable(shown.arrows)
+    return [
+        *(f"{one} does not import {other}" for one, other in sorted(shown.arrows - real)),
+        *(f"{one} imports {other}, which is not drawn" for one, other in sorted(real - told)),
+        *(f"{one} imports {other}, which is drawn as a process" for one, other in sorted(shown.dotted & real)),
+    ]
+
+
+def test_there_is_a_drawing_of_a_search_and_one_of_the_service() -> None:
+    search, service = DRAWINGS
+    assert {Path("search/driver"), Path("search/suggest"), Path("trainables/training")} <= set(search.boxes.values())
+    assert {Path("search/service/routes"), Path("search/service/dispatch")} <= set(service.boxes.values())
+
+
+@pytest.mark.parametrize("shown", DRAWINGS, ids=["search", "service"])
+def test_the_drawings_are_those_of_the_imports(shown: Drawing) -> None:
+    assert [str(path) for path in shown.boxes.values() if not (ROOT / path).exists()] == []
+    assert wrong_drawing(HOUSE, shown, without=NOT_YET["upward"]) == []
+
+
+@pytest.mark.parametrize(
+    ("arrows", "found"),
+    [
+        (["a --> b", "b --> c"], []),
+        (["a --> b", "b --> c", "a --> c"], []),
+        (
+            ["a --> b"],
+            ["house/b imports house/c.py, which is not drawn", "house/a imports house/c.py, which is not drawn"],
+        ),
+        (["a --> b", "b --> c", "c --> a"], ["house/c.py does not import house/a"]),
+        (["a --> b", "b --> c", "a -.->|HTTP| c"], ["house/a imports house/c.py, which is drawn as a process"]),
+    ],
+)
+def test_a_wrong_arrow_is_found(arrows: list[str], found: list[str]) -> None:
+    house = made_up(a="", a__one="from house.b import two\nimport house.c", b="", b__two="import house.c", c="")
+    boxes = ['a["house/a<br/>first"]', 'b["house/b<br/>second"]', 'c["house/c.py<br/>third"]']
+    shown = drawing("\n".join(["flowchart TD", *boxes, *arrows]))
+    assert sorted(wrong_drawing(house, shown)) == sorted(found)
+
+
+def test_a_line_that_is_no_part_of_a_drawing_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither a box nor an arrow"):
+        drawing("flowchart TD\na ==> b")
+    with pytest.raises(KeyError):
+        drawing('flowchart TD\na["house/a<br/>first"]\na --> b')
 
 
 def loads_at_import(source: str) -> list[str]:
