@@ -71,7 +71,7 @@ FLOORS: dict[str, Floors] = {
         "errors files",
     ),
     "trainables": floors(
-        "capabilities",
+        "capabilities registry",
         "exporting trial",
         "training",
         "adapters",
@@ -144,6 +144,7 @@ EXCEPTIONS: frozenset[str] = frozenset(
         "tracking.mlflow_store.tags",
         "trainables.exporting.facts",
         "trainables.exporting.stock_verification",
+        "trainables.registry",
         "trainables.trial",
         "trainables.tuners.adapter",
         "trainables.tuners.sparse.supertuning",
