@@ -122,7 +122,7 @@ def test_the_imports_of_a_block_of_python_resolve(block: Block) -> None:
 
 
 def test_the_limits_name_the_methods_that_are_built() -> None:
-    (sentence,) = re.findall(r"^- Methods: (.*?)\.", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (sentence,) = re.findall(r"^- Methods: (.*?)\.", README.read_text(encoding="utf-8"), flags=re.M | re.S)
     assert set(re.findall(r"`([\w-]+)`", sentence)) == set(methods())
 
 
