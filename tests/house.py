@@ -125,17 +125,13 @@ def through_a_face(house: House) -> set[str]:
     }
 
 
-def circle(house: House, without: Collection[str] = ()) -> list[str]:
-    """The nodes of a circle of imports between folders, or nothing.
-
-    Args:
-        without: imports, `a -> b`, that do not count.
-    """
+def circle(house: House) -> list[str]:
+    """The nodes of a circle of imports between folders, or nothing."""
     graph: dict[str, set[str]] = defaultdict(set)
     for importer in house.modules:
         for target in house.imports[importer] & house.modules:
             one, other = house.node(importer), house.node(target)
-            if one != other and f"{importer} -> {target}" not in without:
+            if one != other:
                 graph[one].add(other)
     try:
         TopologicalSorter(graph).prepare()
@@ -144,7 +140,7 @@ def circle(house: House, without: Collection[str] = ()) -> list[str]:
     return []
 
 
-def between(house: House, places: Iterable[Path], without: Collection[str] = ()) -> set[tuple[Path, Path]]:
+def between(house: House, places: Iterable[Path]) -> set[tuple[Path, Path]]:
     """The pairs of places, folders or files, of which the first imports the second.
 
     A module belongs to the deepest place that holds it.
@@ -159,7 +155,7 @@ def between(house: House, places: Iterable[Path], without: Collection[str] = ())
     for importer in house.modules:
         for target in house.imports[importer]:
             one, other = place_of(importer), place_of(target)
-            if one is not None and other is not None and one != other and f"{importer} -> {target}" not in without:
+            if one is not None and other is not None and one != other:
                 found.add((one, other))
     return found
 
