@@ -106,8 +106,7 @@ def check_inside(name: str, path: str, folders: Sequence[Path], most: int) -> No
 
 
 def open_inside(path: Path) -> BinaryIO:
-    """Open a file that another one names, such as an image. The opened file is checked, whatever its path names by
-    then.
+    """Open a file that another one names, such as an image, and check the file that was opened.
 
     Raises:
         Outside: when it lies outside of the folders.

@@ -70,9 +70,7 @@ def check_base(expected: Identity, found: Identity) -> None:
 
 
 def _parameters(module: nn.Module, apart: Collection[str], prefix: str = "") -> Iterator[tuple[str, list[int], int]]:
-    """Yield name, shape and identity of the base's pretrained parameters, without what tuners put around and beside
-    them.
-    """
+    """Yield name, shape and identity of the pretrained parameters, without those that tuners added."""
     if isinstance(module, AuxiliaryTrainingWrapper):
         yield from _parameters(module.original_module, apart, prefix)
         return

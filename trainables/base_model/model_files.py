@@ -32,10 +32,10 @@ def source_of(model: ModelSection) -> str:
 
 @contextmanager
 def reading(model: ModelSection, failed: str, allowed: str) -> Iterator[None]:
-    """Turn any error within into one line about the model. Wrap only calls that read its files or build a model of
-    them.
+    """Turn any error within into one line about the model.
 
-    Files of a wrong form make other libraries raise anything: Rust tokenizers, for one, raise plain `Exception`.
+    Only calls that read its files or build a model of them belong inside. Files of a wrong form make other libraries
+    raise anything: Rust tokenizers, for one, raise plain `Exception`.
 
     Raises:
         RequestError: in place of any error.

@@ -1,6 +1,4 @@
-"""The pretrained base: read once by the driver, put into shared memory, and rebuilt by each worker from the arrays
-there.
-"""
+"""The pretrained base: read once by the driver, put into shared memory, and rebuilt around it by each worker."""
 
 from __future__ import annotations
 

@@ -48,8 +48,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class EncodedSplit(ABC):
-    """Examples ready for a model. The arrays may be read-only and shared between processes, so batches never alias
-    them.
+    """Examples ready for a model.
+
+    The arrays may be read-only and shared between processes, so batches never alias them.
 
     `targets`: int64 classes, or numbers in float32 unless that would blur them, shape (examples,); None if the inputs
     contain `labels` of their own. `notes`: remarks for the user on how the examples were read.

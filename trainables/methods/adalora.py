@@ -38,8 +38,9 @@ class Allocation(StepHooks):
         self._allocates = config.tfinal >= 0 and config.target_r < config.init_r
 
     def auxiliary_loss(self, step: int) -> Tensor | None:
-        """Return the mean of ‖Pᵀ P - 1‖ and ‖Q Qᵀ - 1‖ over all weights, which PEFT adds when the model computes the
-        loss.
+        """Return the mean of ‖Pᵀ P - 1‖ and ‖Q Qᵀ - 1‖ over all weights.
+
+        PEFT adds it itself to losses that the model computes.
         """
         distances = []
         for layer in self._tuner.modules():

@@ -160,10 +160,12 @@ class ActivationCache:
     def get(
         self, split: EncodedSplit, groups: Sequence[Indices], blocks: Sequence[str], seed: int, *, training: bool
     ) -> KeptActivations | None:
-        """Return the outputs of `blocks` for the examples in `groups`; None if they cannot replace the blocks, or do
-        not fit.
+        """Return the outputs of `blocks` for the examples in `groups`.
 
         Entries of other depths and other seeds make room, the oldest first.
+
+        Returns:
+            None when they cannot replace the blocks, or do not fit.
         """
         found = self._find(blocks)
         if found is None or (training and not found.training):
@@ -195,8 +197,8 @@ class ActivationCache:
 
     @torch.no_grad()
     def _try(self, blocks: Sequence[str]) -> _Finding | None:
-        """Compute examples each alone, and let these replace the blocks in one padded batch: the logits must be the
-        same.
+        """Check that outputs of examples computed alone can replace the blocks in a padded batch: the logits must
+        agree.
         """
         inputs = self._inputs(self._sample, self._rows)
         with self._accelerator.autocast():
@@ -249,7 +251,7 @@ class FrozenBlocks:
     def substitution(
         self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool
     ) -> Callable[[Indices], AbstractContextManager[None]] | None:
-        """Return a function that replaces the blocks by cached output, for examples of `groups`; None if that is
+        """Return a function that replaces the blocks by cached output for some examples of `groups`; None if
         impossible.
         """
         kept = self.cache.get(split, groups, self.blocks, self.seed, training=training)

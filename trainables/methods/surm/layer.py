@@ -73,7 +73,7 @@ class SurmLayer(PlacedLayer):
 
     @abstractmethod
     def matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """Return the product of x, shape (…, width), with a single block, whose kernels come without the grid's
+        """Return the product of a single block with x, shape (…, width). The kernels come without the grid's
         dimensions.
         """
 

@@ -35,9 +35,7 @@ class PlacedLayer(AdditiveLayer):
         return update_shape(self.placement(adapter_name), self.out_features, self.in_features)
 
     def addition(self, adapter_name: str, x: Tensor, output: Tensor) -> Tensor:
-        """Return the adapter's change of the weight's output; behind the weight this output is also the adapter's
-        input.
-        """
+        """Return the adapter's change of `output`, which for an adapter behind the weight is also its input."""
         if self.placement(adapter_name) == "lora":
             return self.update(adapter_name, x)
         return gelu(self.update(adapter_name, output)) + self.bias(adapter_name)

@@ -132,8 +132,7 @@ class SurmAdapter(Adapter[C]):
         return StockForm(config, {f"base_model.model.{name}": tensor for name, tensor in tensors.items()})
 
     def stock_form(self, layers: dict[str, SurmLayer], adapter: str) -> tuple[PeftConfig, dict[str, Tensor]]:
-        """Return PEFT's config, and its tensors under names without PEFT's prefix, for updates beside `nn.Linear`
-        layers.
+        """Return PEFT's config and tensors for updates beside `nn.Linear` layers; names come without PEFT's prefix.
 
         Raises:
             NoStockForm: naming the layer or the setting, when there is no such form.

@@ -14,9 +14,7 @@ Written = tuple[Tensor, Tensor]  # flat indices (k,) and float32 deltas (k,)
 
 
 class _Steps:
-    """The number of optimizer steps in this process: a fused optimizer changes parameters without raising their
-    version.
-    """
+    """The number of optimizer steps in this process. A fused optimizer does not raise the version of its parameters."""
 
     made = 0
 
