@@ -155,7 +155,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 rungs=self._folder.rungs(),
                 train_seconds=training.seconds,
                 peak_memory_bytes=self._peak_bytes(),
-                row_values=pack(row_values(metric.name, outputs, positive)),
+                # Of a metric from another package nothing is known by row; seeds alone tell its qualities apart.
+                row_values=pack(row_values(metric.name, outputs, positive)) if metric.score is None else None,
             )
         )
 

@@ -1,4 +1,4 @@
-"""What ends weak trials at a rung, as Ray Tune's schedulers."""
+"""Early stopping: schedulers of Ray Tune that end weak trials at a rung."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spaces.trials.records import REDUCTION_FACTOR, rung_steps
 
 
 class FrontStopper(FIFOScheduler):  # type: ignore[misc]
-    """Lets trials go on by `FrontRule`. References are not compared; the last rung is a trial's end anyway."""
+    """Stops trials by `FrontRule`. References are not compared, nor is the last rung, where a trial ends anyway."""
 
     def __init__(self, rule: FrontRule, max_steps: int) -> None:
         super().__init__()
@@ -28,17 +28,17 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         self._added: deque[Trial] = deque()
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Take a trial that is to run."""
+        """Queue a trial that is to run."""
         self._added.append(trial)
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """The first one that waits. Ray's looks at all that there ever were, several times a trial."""
+        """Return the trial that has waited longest. Ray's own goes through all trials so far, several times a trial."""
         while self._added and self._added[0].status != Trial.PENDING:
             self._added.popleft()
         return self._added[0] if self._added else None
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        """Judge a trial that reached a rung."""
+        """Decide at a rung whether a trial goes on."""
         step, quality = int(result["steps"]), result.get("quality")
         plan = trial.config["plan"]
         if plan["kind"] != "trial" or quality is None or step >= self._max_steps:
@@ -47,7 +47,7 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, point) else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
-        """Learn from a trial that finished; forget one that failed, so that it keeps no other from surviving."""
+        """Learn from a trial that finished; forget one that failed, so that its rungs stop no other trial."""
         plan = trial.config["plan"]
         if result.get("state") == "failed":
             self._rule.forget(plan["trial"])
@@ -55,12 +55,12 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
             self._rule.finish(Point(plan["trial"], plan["trainable_parameters"], float(result["quality"])))
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Forget a trial whose worker died; begun again, it is compared again from its next rung on."""
+        """Forget a trial whose worker died; begun again, it is compared from its next rung on."""
         self._rule.forget(trial.config["plan"]["trial"])
 
 
 def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> TrialScheduler:
-    """The stopper by its name in the spec; `front` knows what an earlier driver's trials came to at their rungs."""
+    """Return the stopper named in the spec; `front` takes up the rungs of an earlier driver's trials."""
     max_steps = spec.training.max_steps
     if spec.search.stopper == "none":
         return FIFOScheduler()

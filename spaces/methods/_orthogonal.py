@@ -6,7 +6,7 @@ from spaces.model.inventory import LinearLayer
 
 
 def undivided(size: int, layer: LinearLayer) -> str | None:
-    """Why blocks of order `size` do not fit the inputs of `layer`; None where they do."""
+    """Return why blocks of order `size` do not divide the inputs of `layer`; None if they do."""
     if layer.in_features % size == 0:
         return None
     return (

@@ -13,7 +13,7 @@ from spaces.model.inventory import BaseParameter, Inventory
 
 
 class OwnParametersConfiguration(Configuration):
-    """In which blocks the parameters train."""
+    """The blocks whose parameters train."""
 
     layers: Literal["all"] | PositiveInt = Field(default="all", description="Blocks to adapt: all, or the last N.")
 
@@ -28,10 +28,10 @@ class OwnParameters(Method[S]):
 
     @abstractmethod
     def belongs(self, parameter: BaseParameter) -> bool:
-        """Whether `parameter` is of the trained kind."""
+        """Return whether `parameter` is of the trained kind."""
 
     def parameters(self, configuration: S, inventory: Inventory) -> tuple[BaseParameter, ...]:
-        """The base's parameters that train.
+        """Return the parameters of the base that train.
 
         Raises:
             Unfit: when the model has none.
@@ -55,7 +55,7 @@ class OwnParameters(Method[S]):
         return Count(total, total, 4 * total, inventory.head_parameters, inventory.base_parameters, total, layers)
 
     def fit(self, configuration: S, inventory: Inventory, allowance: int) -> S:
-        """Keep as many of the last blocks as the allowance pays for."""
+        """Return the configuration with as many of the last blocks as the allowance permits."""
         blocks = {one.block for one in self.parameters(configuration, inventory) if one.block is not None}
         places: list[Any] = [configuration.layers, *(inventory.blocks - block for block in sorted(blocks))]
         smallest = 0

@@ -12,9 +12,9 @@ from spaces.model.inventory import LinearLayer
 
 
 class CoefficientsConfiguration(PlacedConfiguration):
-    """W + scaling · T(S), where S has `coefficients` entries, 0 at the start, at places that the training's seed draws.
+    """W + scaling · T(S), where S has `coefficients` entries, 0 at the start, at places drawn with the training's seed.
 
-    The seed is shipped in their place.
+    The seed is shipped instead of the places.
     """
 
     coefficients: int = Field(default=1000, ge=1, description="Trained coefficients of each target.")

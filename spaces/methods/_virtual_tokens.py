@@ -13,9 +13,10 @@ from spaces.model.inventory import Inventory, TextInput
 
 
 class VirtualTokensConfiguration(Configuration):
-    """Training does not begin at the pretrained model: a prompt, however it is initialised, changes the output.
+    """A number of virtual tokens before the input.
 
-    Virtual tokens take positions as others do: those that data.max_length leaves.
+    Training does not begin at the pretrained model, since any prompt changes the output. Virtual tokens take positions
+    like other tokens: those that data.max_length leaves.
     """
 
     virtual_tokens: int = Field(
@@ -35,11 +36,11 @@ class VirtualTokens(Method[V]):
 
     @abstractmethod
     def width(self, inventory: Inventory, text: TextInput) -> int:
-        """Numbers that one virtual token has."""
+        """Return the trained numbers of one virtual token."""
 
     @abstractmethod
     def obstacle(self, text: TextInput) -> str | None:
-        """Why the model takes no such prompt; None where it does."""
+        """Return why the model accepts no such prompt; None if it does."""
 
     def count(self, configuration: V, inventory: Inventory) -> Count:
         width, longest = self._limits(inventory)

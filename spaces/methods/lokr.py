@@ -27,7 +27,7 @@ class LokrConfiguration(PlacedConfiguration):
 
 
 def split(side: int, factor: int | Literal["square"]) -> tuple[int, int]:
-    """`side` as a product: of `factor` where it divides, else of the greatest divisor up to it and the square root."""
+    """Return two factors of `side`: `factor` if it divides, else the greatest divisor up to it and the square root."""
     if factor != "square" and side % factor == 0:
         return factor, side // factor
     limit = math.isqrt(side) if factor == "square" else min(factor, math.isqrt(side))
@@ -53,10 +53,10 @@ class Lokr(LayerMethod[LokrConfiguration]):
         return first * second + (rows * columns if whole else configuration.rank * (rows + columns))
 
     def largest_rank(self, configuration: LokrConfiguration, layers: Layers) -> None:
-        """None: a large rank makes D whole."""
+        """Return None: a large rank makes D whole."""
 
     def sizes(self, configuration: LokrConfiguration, layers: Layers) -> list[int]:
-        """Up to the rank at which every D is whole; of two settings of one count the smaller rank."""
+        """Return the ranks up to that at which every D is whole; the smaller of two with the same count."""
         sides = (
             split(one, configuration.factor)[1] for layer in layers for one in (layer.out_features, layer.in_features)
         )

@@ -30,7 +30,7 @@ class PrefixTuning(VirtualTokens[PrefixTuningConfiguration]):
 
 
 def key_features(inventory: Inventory) -> int:
-    """Features of the keys of one block, all heads together."""
+    """Return the features of the keys of one block, of all heads together."""
     key = next(one for one in inventory.layers if one.kind in {"key", "query_key_value"})
     return key.out_features if key.kind == "key" else key.out_features // 3
 

@@ -39,7 +39,7 @@ class RandLora(LayerMethod[RandLoraConfiguration]):
         return -(-side // configuration.rank) * (configuration.rank + side)
 
     def sizes(self, configuration: RandLoraConfiguration, layers: Layers) -> list[int]:
-        """Of the ranks with the same numbers of bases the least, which trains fewest."""
+        """Return the smallest of the ranks with the same numbers of bases, which trains fewest parameters."""
         sides = {min(one.out_features, one.in_features) for one in layers}
         least: dict[tuple[int, ...], int] = {}
         for rank in range(max(sides), 0, -1):

@@ -33,10 +33,10 @@ class Vera(LayerMethod[VeraConfiguration]):
         return configuration.rank + layer.out_features
 
     def largest_rank(self, configuration: VeraConfiguration, layers: Layers) -> None:
-        """None: d may be longer than a side of the weight."""
+        """Return None: d may be longer than a side of the weight."""
 
     def sizes(self, configuration: VeraConfiguration, layers: Layers) -> range:
-        """Up to the largest side: beyond it the random matrices span nothing new."""
+        """Return the ranks up to the largest side, beyond which the random matrices span nothing new."""
         return range(1, max(max(one.out_features, one.in_features) for one in layers) + 1)
 
 

@@ -1,4 +1,4 @@
-"""Exact counts of one configuration, and the budget that they are held against."""
+"""Exact counts of one configuration, and the budget that limits them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ class LayerCount:
 
 @dataclass(frozen=True)
 class Count:
-    """What a configuration trains and ships, without the task head unless said otherwise.
+    """The counts of one configuration, without the task head unless it is named.
 
-    `trainable_parameters`: scalars that the optimizer holds; for a method that reselects, the entries allowed to
-    differ from the base. `stored_parameters`: values that must be shipped (indices are not parameters; they count
-    in `adapter_bytes`). `adapter_bytes`: tensor bytes of the native adapter. `peak_updated_parameters`: entries
-    that may be updated at once while training.
+    Attributes:
+        trainable_parameters: scalars that the optimizer holds; of a method that reselects, the entries that may differ
+            from the base.
+        stored_parameters: values that must be shipped. Indices are not parameters; they count in `adapter_bytes`.
+        adapter_bytes: tensor bytes of the native adapter.
+        head_parameters: parameters of the task head.
+        base_parameters: parameters of the pretrained base.
+        peak_updated_parameters: entries that may be updated at once while training.
+        layers: the trainable parameters of each adapted tensor.
     """
 
     trainable_parameters: int
@@ -36,7 +41,14 @@ class Count:
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits in trainable parameters and, where given, bytes of the native adapter."""
+    """Limits on trainable parameters and, if given, on bytes of the native adapter.
+
+    Attributes:
+        parameters: the most trainable parameters.
+        at_least: the fewest trainable parameters of interest.
+        bytes: the most tensor bytes of the native adapter; None for any number.
+        count_head: the task head counts as well.
+    """
 
     parameters: int
     at_least: int
@@ -44,15 +56,15 @@ class Budget:
     count_head: bool = False
 
     def trainable(self, count: Count) -> int:
-        """The trainable parameters that are held against this budget, the head among them only if it counts."""
+        """Return the trainable parameters that count against the budget, with the head only if it counts."""
         return count.trainable_parameters + self.head(count)
 
     def head(self, count: Count) -> int:
-        """The parameters of the task head that count: all or none."""
+        """Return the parameters of the task head that count: all or none."""
         return count.head_parameters if self.count_head else 0
 
     def excess(self, count: Count) -> float:
-        """How far outside the budget a count lies, in powers of ten; 0 or less when it is within."""
+        """Return how far a count is outside the budget, in powers of ten; 0 or less when it is within."""
         trainable = max(1, self.trainable(count))
         over = math.log10(trainable / self.parameters)
         under = math.log10(self.at_least / trainable)

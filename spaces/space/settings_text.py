@@ -1,4 +1,4 @@
-"""The settings of a configuration that matter, for people: its place, its size, its learning rate, no default."""
+"""The settings of a configuration as text for people: place, size, learning rate, and settings other than defaults."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ _OF_THE_SEARCH = "seed"
 
 @dataclass(frozen=True)
 class Settings:
-    """A configuration in words. `targets` and `layers` are empty where a method has no place, `size` where it has no
-    size knob; `others` are the settings that differ from the method's defaults."""
+    """The settings of a configuration as text.
+
+    Attributes:
+        targets: empty if the method has no place.
+        layers: empty if the method has no place.
+        size: the size knob with its value; empty if the method has none.
+        learning_rate: with three digits.
+        others: the settings that differ from the method's defaults.
+    """
 
     targets: str
     layers: str
@@ -36,7 +43,7 @@ class Settings:
 
 
 def shown_settings(method: str, config: Mapping[str, Any]) -> Settings:
-    """The settings of a trial; of a method that is not built here, all that it has."""
+    """Return the settings of a trial; all of them if the method is not known here."""
     known = methods().get(method)
     size_knob = known.size_knob if known is not None and known.size_knob not in _SHOWN_APART else None
     fields = known.configuration.model_fields if known is not None else {}
@@ -52,7 +59,7 @@ def shown_settings(method: str, config: Mapping[str, Any]) -> Settings:
 
 
 def settings_text(method: str, config: Mapping[str, Any]) -> str:
-    """The settings of a trial on one line."""
+    """Return the settings of a trial on one line."""
     shown = shown_settings(method, config)
     return ", ".join(one for one in (shown.place, shown.rest) if one)
 

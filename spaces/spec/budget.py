@@ -19,10 +19,15 @@ def _amount(field: str, amount: int | str, base_parameters: int) -> int:
 
 
 def resolve_budget(section: BudgetSection, base_parameters: int, head_parameters: int) -> Budget:
-    """Turn percentages into numbers.
+    """Return the budget with percentages as numbers of parameters.
+
+    Args:
+        section: the budget as written in the spec.
+        base_parameters: parameters of the base, to which percentages refer.
+        head_parameters: parameters of the task head.
 
     Raises:
-        RequestError: when the budget exceeds the model, or lies under `at_least`.
+        RequestError: when the budget is larger than the model, or smaller than `at_least`.
     """
     parameters = _amount("parameters", section.parameters, base_parameters)
     limit = base_parameters + (head_parameters if section.count_head else 0)

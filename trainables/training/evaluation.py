@@ -14,6 +14,7 @@ from scipy import stats
 from sklearn import metrics
 from torch.nn import functional
 
+from spaces.spec.metrics import known_metrics
 from spaces.spec.sections import Task
 from trainables.data.encoded_split import IGNORED_LABEL
 
@@ -144,6 +145,9 @@ def score(metric: str, outputs: Predictions, positive: int | None = None) -> flo
     if metric == "f1":
         position = f1_class(outputs, positive)
         return _SCORES["f1-macro"](outputs) if position is None else _f1_of(position, outputs)
+    own = known_metrics()[metric].score
+    if own is not None:
+        return float(own(outputs.predicted, outputs.references))
     return _SCORES[metric](outputs)
 
 

@@ -59,14 +59,14 @@ class Foreseeing(PlannedSearch):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         plan = self.plans.out[trial_id]
-        tried = self._asker._running[plan.trial]
+        tried = self._proposer._running[plan.trial]
         super().on_trial_complete(trial_id, result, error)
         if tried.state != "stopped":
             return
         last = tried.rungs[-1]
         gains = [
             ended.quality - rung.quality
-            for _, ended in self._asker._by_size
+            for _, ended in self._proposer._by_size
             if ended.state == "finished" and ended.quality is not None
             for rung in ended.rungs
             if rung.step == last.step
@@ -80,7 +80,7 @@ class Forgetting(PlannedSearch):
     """Its sampler takes every stopped trial for the worst, whatever its rungs were."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        tried = self._asker._running[self.plans.out[trial_id].trial]
+        tried = self._proposer._running[self.plans.out[trial_id].trial]
         super().on_trial_complete(trial_id, result, error)
         if tried.state == "stopped":
             tried.rungs = ()

@@ -9,10 +9,11 @@ from spaces.methods.registry import configuration, method, methods
 from spaces.model.inventory import Inventory
 from spaces.model_card.card import Card
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.budget import resolve_budget
 from spaces.spec.spec import SearchSpec, parse_spec
 from tests.spaces.cards import card_of
+from tests.spaces.random_suggester import RandomSuggester
 
 
 def card(name: str, inventory: Inventory) -> Card:
@@ -54,7 +55,7 @@ def test_a_recipe_proposes_its_trial_and_no_other(inventory: Inventory) -> None:
         budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
         space = Space(spec.methods, inventory, budget, spec.search.seed)
         # What a search asks for first, which of `full` is all of the budget.
-        first = FixedDraw(next(space.published()))
-        for draw in (first, *(RandomDraw(np.random.default_rng(seed)) for seed in range(5 * (name != "full")))):
+        first = FixedSuggester(next(space.published()))
+        for draw in (first, *(RandomSuggester(np.random.default_rng(seed)) for seed in range(5 * (name != "full")))):
             proposal = space.propose(draw)
             assert (proposal.method, proposal.settings) == (name, made.config)

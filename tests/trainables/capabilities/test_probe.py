@@ -78,7 +78,7 @@ def test_every_method_is_tried(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), random)
     assert found == KNOWN[name]
     shipped = json.loads((Path(trainables.__file__).parent / "capabilities.json").read_text())["methods"]
-    assert shipped[name] == asdict(found), "python -m search.known_capabilities writes the file anew"
+    assert shipped[name] == asdict(found), "python -m trainables.capabilities.known writes the file anew"
 
 
 @pytest.mark.parametrize(
