@@ -25,7 +25,8 @@ from spaces.errors import RequestError, WorkError
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import State, TrialPlan
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import TrialRow, deleted_trials, find_search, read_trials
+from tracking.mlflow_store.run_records import TrialRun
+from tracking.mlflow_store.runs import deleted_trials, find_search, scan_trials
 from tracking.mlflow_store.uri import probe, resolve_uri
 
 PACKAGES = ("paretune", "torch", "transformers", "peft", "ray", "optuna", "mlflow", "datasets", "pydantic")
@@ -97,7 +98,7 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
         optuna_problems = [str(error)]
     with reading(uri) as client:
         search = find_search(client, name)
-        rows, deleted = read_trials(client, search), deleted_trials(client, search)
+        rows, deleted = scan_trials(client, search), deleted_trials(client, search)
     adapters = missing(Ledger(home), recorded.finished)
     problems = [*recorded.damage, *adapters, *optuna_problems, *_mlflow_problems(recorded, rows, deleted)]
     facts = {"search": name, "trainings": str(len(recorded.states))}
@@ -152,7 +153,7 @@ def _optuna_problems(recorded: _Recorded, told: list[FrozenTrial]) -> list[str]:
     ]
 
 
-def _mlflow_problems(recorded: _Recorded, rows: list[TrialRow], deleted: Mapping[str, str]) -> list[str]:
+def _mlflow_problems(recorded: _Recorded, rows: list[TrialRun], deleted: Mapping[str, str]) -> list[str]:
     tracked = {row.plan.trial: str(row.state) for row in rows if row.plan.trial not in recorded.unknown}
     # A trial that was planned and not begun when the search was cut short has no run yet.
     begun = {one: str(state) for one, state in recorded.states.items() if state != "running" or one in tracked}

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from search.cli.sources import Source
 from search.storage.checks import try_writing
 from search.terminal import print_json
 from spaces.errors import RequestError
+from tracking.lookup import check_names
 from tracking.queries import comparison, searches_document
 from tracking.reports.plots import draw_html, draw_png, front_html, front_png
+from tracking.reports.table_layout import plain_table
 from tracking.reports.tables import (
     answer_note,
     comparison_tables,
@@ -72,8 +73,7 @@ def compare(
     Raises:
         RequestError: for fewer than two searches, one that does not exist, or metrics that differ.
     """
-    if len(set(names)) < 2:
-        raise RequestError(f"compare {' '.join(names)}: allowed: two different searches or more")
+    check_names(tuple(names))
     files = [(option, path) for option, path in (("html", html), ("png", png)) if path is not None]
     for option, path in files:
         _check_file(option, path)
@@ -119,7 +119,7 @@ def searches(uri: str, as_json: bool, console: Console) -> None:
     if as_json:
         print_json(document)
         return
-    table = Table(box=None, padding=(0, 2))
+    table = plain_table()
     for column in ("search", "state", "started", "trials", "hypervolume", "base model"):
         table.add_column(column)
     for entry in document.searches:

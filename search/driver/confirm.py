@@ -11,7 +11,8 @@ from functools import partial
 from search.driver.recorder import Ended
 from spaces.pareto.answers import above
 from spaces.pareto.front import knee
-from spaces.pareto.significance import Candidate, near_front, next_round
+from spaces.pareto.point import Point
+from spaces.pareto.significance import near_front, next_round
 from spaces.spec.metrics import Metric, Mode, standard_error
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
@@ -63,11 +64,10 @@ def _parameters(one: Ended) -> int:
     return one.plan.trainable_parameters
 
 
-def candidates(ended: Iterable[Ended], points: Sequence[Ended]) -> list[Candidate]:
-    """Return the finished trials as candidates; those among `points` are on the front."""
-    chosen = {one.plan.trial for one in points}
+def _points(ended: Iterable[Ended]) -> list[Point]:
+    """Return the finished trials as points."""
     return [
-        Candidate(one.plan.trial, one.plan.trainable_parameters, one.quality, one.plan.trial in chosen)
+        Point(one.plan.trial, one.plan.trainable_parameters, one.quality)
         for one in ended
         if one.plan.kind == "trial" and one.result.state == "finished"
     ]
@@ -102,13 +102,14 @@ def planned_round(
     left = len(points) * spec.confirm.seeds - len(made)
     if left <= 0:
         return []
-    all_of_them = candidates(above(ended.values(), lambda one: one.quality, reference, metric.mode), points)
-    on_front = [one for one in all_of_them if one.on_front]
+    able = _points(above(ended.values(), lambda one: one.quality, reference, metric.mode))
+    chosen = {one.plan.trial for one in points}
+    on_front = [one for one in able if one.trial in chosen]
     # So few that every candidate still gets a second seed, without which it has no standard deviation.
     affordable = len(points) * spec.confirm.seeds // 2 - len(points)
     near = near_front(
-        all_of_them,
-        candidates(front, points),
+        able,
+        _points(front),
         most=max(0, min(len(points) // 2, affordable)),
         mode=metric.mode,
         noise=lambda best, one: _noise(ended[best.trial], ended[one.trial], metric, validation_rows),

@@ -10,11 +10,12 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from spaces.pareto.stopping_rule import FrontRule, Seen
-from spaces.rungs import REDUCTION_FACTOR, rung_steps
+from spaces.pareto.point import Point
+from spaces.pareto.stopping_rule import FrontRule
 from spaces.spec.metrics import standard_error
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
+from spaces.trials.records import REDUCTION_FACTOR, rung_steps
 
 
 class FrontStopper(FIFOScheduler):  # type: ignore[misc]
@@ -42,8 +43,8 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         plan = trial.config["plan"]
         if plan["kind"] != "trial" or quality is None or step >= self._max_steps:
             return str(TrialScheduler.CONTINUE)
-        seen = Seen(plan["trial"], plan["trainable_parameters"], float(quality))
-        return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, seen) else TrialScheduler.STOP)
+        point = Point(plan["trial"], plan["trainable_parameters"], float(quality))
+        return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, point) else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
         """Learn from a trial that finished; forget one that failed, so that its rungs stop no other trial."""
@@ -51,7 +52,7 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         if result.get("state") == "failed":
             self._rule.forget(plan["trial"])
         elif result.get("state") == "finished" and plan["kind"] == "trial":
-            self._rule.finish(Seen(plan["trial"], plan["trainable_parameters"], float(result["quality"])))
+            self._rule.finish(Point(plan["trial"], plan["trainable_parameters"], float(result["quality"])))
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Forget a trial whose worker died; begun again, it is compared from its next rung on."""
@@ -76,7 +77,7 @@ def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> Tria
     for folder in ledger.trials("trial"):
         plan, result = folder.plan(), folder.result()
         for rung in folder.rungs() if result is None or result.state != "failed" else ():
-            rule.record(rung.step, Seen(plan.trial, plan.trainable_parameters, rung.quality))
+            rule.record(rung.step, Point(plan.trial, plan.trainable_parameters, rung.quality))
         if result is not None and result.state == "finished" and result.quality is not None:
-            rule.finish(Seen(plan.trial, plan.trainable_parameters, result.quality))
+            rule.finish(Point(plan.trial, plan.trainable_parameters, result.quality))
     return FrontStopper(rule, max_steps)

@@ -34,7 +34,7 @@ from spaces.trials.records import TrialPlan, TrialResult
 from tracking.writing.search_writer import SearchWriter
 from trainables.allowed_folders import confined_reading
 from trainables.data.splits import load_test
-from trainables.trial import SharedSearch
+from trainables.trial import WorkerInputs
 
 REFERENCE = "reference"
 
@@ -64,9 +64,9 @@ class Run:
         )
 
 
-def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
+def share(prepared: Prepared, ledger: Ledger) -> WorkerInputs:
     """Put model and data into Ray's object store, from which every node fetches them once."""
-    return SharedSearch(
+    return WorkerInputs(
         prepared.spec,
         prepared.inventory,
         ledger,
@@ -76,7 +76,7 @@ def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
     )
 
 
-def search_phase(run: Run, shared: SharedSearch) -> None:
+def search_phase(run: Run, shared: WorkerInputs) -> None:
     """Run the reference and the trials that are still to run, unless the search is given up."""
     spec, ledger = run.spec, run.ledger
     planned = [folder.plan() for folder in ledger.trials("trial")]
@@ -142,13 +142,13 @@ def _give_up_when_hopeless(run: Run) -> GoesOn:
     return goes_on
 
 
-def confirm_phase(run: Run, shared: SharedSearch) -> None:
+def confirm_phase(run: Run, shared: WorkerInputs) -> None:
     """Train points on and near the front again on fresh seeds, round by round. Only here the test split is read.
 
     Raises:
         WorkError: when the test split cannot be read.
     """
-    confirming: SharedSearch | None = None
+    confirming: WorkerInputs | None = None
     while plans := _unconfirmed(run):
         confirming = confirming or _with_test(run, shared)
         with run.display(f"{run.spec.name}: confirm", len(plans)) as display:
@@ -172,7 +172,7 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
             run.writer.upload_adapter(one.trial, run.ledger.trial(one.trial).adapter)
 
 
-def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:
+def _with_test(run: Run, shared: WorkerInputs) -> WorkerInputs:
     try:
         with confined_reading(run.spec):
             test = load_test(run.spec, run.prepared.labels)

@@ -20,10 +20,11 @@ from search.suggest.initial_points import earlier, given_configurations
 from search.suggest.study import check_database
 from search.terminal import announce
 from spaces.errors import RequestError
-from spaces.model.budget import Budget, resolve_budget
+from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
 from spaces.space.from_settings import Suggestion
 from spaces.space.search_space import Space
+from spaces.spec.budget import resolve_budget
 from spaces.spec.sections import ModelSection, Source
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
@@ -31,9 +32,10 @@ from tracking.mlflow_store.client import reading as tracking_client
 from tracking.mlflow_store.runs import scan_searches
 from tracking.mlflow_store.uri import absolute_file, resolve_uri, sqlite_file
 from trainables.allowed_folders import confined_reading
+from trainables.base_model.config import load_config, read_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.model_files import reading
-from trainables.base_model.weights import SharedWeights, fresh_parameters, load_config, load_weights, read_config
+from trainables.base_model.weights import BaseWeights, fresh_parameters, load_weights
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.training.rehearsal import rehearse
@@ -60,7 +62,7 @@ class Prepared:
     inventory: Inventory
     budget: Budget
     space: Space
-    weights: SharedWeights
+    weights: BaseWeights
     labels: tuple[str, ...]
     train: EncodedSplit
     validation: EncodedSplit

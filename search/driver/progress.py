@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from search.driver.recorder import Ended, Recorder
-from spaces.methods.settings import settings_text
+from spaces.space.settings_text import settings_text
 from spaces.trials.records import Progress, TrialPlan
+from tracking.reports.table_layout import plain_table
 
 SHOWN_ROWS = 10
 LOOK_SECONDS = 1.0
@@ -187,7 +188,7 @@ class _Fitting:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table = plain_table(header_style="dim")
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table

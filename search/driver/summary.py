@@ -10,11 +10,12 @@ from search.driver.confirm import summarise
 from search.driver.preflight import Prepared
 from search.driver.recorder import Recorder
 from spaces.errors import RequestError, WorkError
-from spaces.trials.ledger import write_durably
+from spaces.files.atomic_file import write_durably
 from tracking.documents.building import build_front, build_trials, is_near_head
 from tracking.documents.schemas import FrontDocument, TrialsDocument
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import SearchRow, TrialRow, find_search, read_trials
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
+from tracking.mlflow_store.runs import find_search, read_trials
 from tracking.mlflow_store.tags import SearchFacts
 from tracking.reports.plots import front_html, front_png
 
@@ -23,7 +24,7 @@ JSON, HTML, PNG = "front.json", "front.html", "front.png"
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of a search.
+    """The front, the confirmed front, everything tried with its `rows`, and the events that MLflow does not have yet.
 
     Attributes:
         front: The front of the trials.
@@ -37,6 +38,8 @@ class Summary:
     front: FrontDocument
     confirmed: FrontDocument
     trials: TrialsDocument
+    search: SearchRun
+    rows: tuple[TrialRun, ...]
     waiting: int
     near_head: bool = False
     ended_early: str | None = None
@@ -47,7 +50,7 @@ def summarise_run(prepared: Prepared, recorder: Recorder, uri: str, waiting: int
     if not waiting:
         with suppress(RequestError, WorkError):
             return summarise_tracked(uri, prepared.spec.name, waiting)
-    return _summary(*_local(prepared, recorder), waiting)
+    return summary_of(*_local(prepared, recorder), waiting)
 
 
 def summarise_tracked(uri: str, name: str, waiting: int) -> Summary:
@@ -55,14 +58,17 @@ def summarise_tracked(uri: str, name: str, waiting: int) -> Summary:
     with reading(uri) as client:
         search = find_search(client, name)
         rows = read_trials(client, search)
-    return _summary(search, rows, waiting)
+    return summary_of(search, rows, waiting)
 
 
-def _summary(search: SearchRow, rows: list[TrialRow], waiting: int) -> Summary:
+def summary_of(search: SearchRun, rows: list[TrialRun], waiting: int) -> Summary:
+    """Sum up everything that a search trained."""
     return Summary(
         front=build_front(search, rows, confirmed=False, axis="trainable"),
         confirmed=build_front(search, rows, confirmed=True, axis="trainable"),
         trials=build_trials(search, rows),
+        search=search,
+        rows=tuple(rows),
         waiting=waiting,
         near_head=is_near_head(search, rows),
     )
@@ -88,9 +94,9 @@ def _json(summary: Summary) -> str:
     return summary.front.model_dump_json(indent=2)
 
 
-def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRow, list[TrialRow]]:
+def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRun, list[TrialRun]]:
     spec, inventory = prepared.spec, prepared.inventory
-    search = SearchRow(
+    search = SearchRun(
         run_id="",
         experiment_id="",
         started=0,
@@ -110,5 +116,5 @@ def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRow, list[Tria
             numbers |= {"confirmed_quality": one.mean, "confirmed_std": one.deviation, "test_quality": one.test}
             numbers["confirmed_seeds"] = one.seeds
         metrics = {name: float(value) for name, value in numbers.items() if value is not None}
-        rows.append(TrialRow("", result.state, metrics, plan, result.reason, row_values=result.row_values))
+        rows.append(TrialRun("", result.state, metrics, plan, result.reason, row_values=result.row_values))
     return search, rows

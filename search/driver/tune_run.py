@@ -14,7 +14,7 @@ from search.driver.recorder import Recorder
 from search.suggest.plan_queue import PlanList
 from search.suggest.searcher import PlannedSearch
 from spaces.trials.records import TrialPlan
-from trainables.trial import SharedSearch, TrialTrainable
+from trainables.trial import TrialTrainable, WorkerInputs
 
 
 class RecordingCallback(tune.Callback):  # type: ignore[misc]
@@ -64,7 +64,7 @@ def _name(trial: Trial) -> str:
 
 
 def run_trainings(
-    shared: SharedSearch,
+    shared: WorkerInputs,
     searcher: PlanList | PlannedSearch,
     callback: RecordingCallback,
     *,
@@ -86,7 +86,7 @@ def run_trainings(
     """
     spec = shared.spec
     trainable = tune.with_resources(
-        tune.with_parameters(TrialTrainable, shared=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
+        tune.with_parameters(TrialTrainable, inputs=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
     )
     concurrent = spec.search.concurrent
     tune.Tuner(

@@ -13,7 +13,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.ray_cluster.ray_folder import ray_folder
-from spaces.errors import RequestError, Unreachable
+from spaces.errors import RequestError, Unreachable, one_line
 
 CONNECT_SECONDS = 60
 
@@ -74,7 +74,7 @@ def connect(address: str | None, home: Path) -> None:
     try:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        raise Unreachable(f"--address {address}: cannot join ({' '.join(str(error).split())[:200]})") from None
+        raise Unreachable(f"--address {address}: cannot join ({one_line(error, 200)})") from None
     _check_nodes(home)
 
 
@@ -101,7 +101,7 @@ def _check_nodes(home: Path) -> None:
     except ray.exceptions.RayTaskError as error:
         raise Unreachable(f"--address: a node cannot run paretune ({str(error).splitlines()[-1]})") from None
     except ray.exceptions.RayError as error:
-        raise Unreachable(f"--address: a node was lost ({' '.join(str(error).split())[:200]})") from None
+        raise Unreachable(f"--address: a node was lost ({one_line(error, 200)})") from None
     finally:
         marker.unlink(missing_ok=True)
     for node, (installed, sees_storage) in zip(nodes, answers, strict=True):

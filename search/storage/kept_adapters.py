@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from spaces.errors import one_line
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan
 
@@ -40,4 +41,4 @@ def _damage(file: Path) -> str | None:
         with safe_open(file, framework="np"):
             return None
     except (SafetensorError, OSError) as error:
-        return " ".join(str(error).split())[:100]
+        return one_line(error, 100)

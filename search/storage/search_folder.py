@@ -13,9 +13,9 @@ from pathlib import Path
 from filelock import Timeout
 
 from spaces.errors import RequestError, Unreachable
+from spaces.files.atomic_file import write_durably
 from spaces.files.locks import FolderLock
 from spaces.spec.spec import SearchSpec, dump_spec, load_spec
-from spaces.trials.ledger import write_durably
 
 SPEC = "spec.yaml"
 IDENTITY = "search.json"

@@ -121,7 +121,7 @@ class Proposer:
     def _default(self, turn: str | None, generator: np.random.Generator) -> dict[str, Any] | None:
         if turn == OWN:
             return self._defaults.own()
-        return self._defaults.at(self._share(self._size(generator))) if turn == THIN else None
+        return self._defaults.at(self.space.share_of(self._size(generator))) if turn == THIN else None
 
     def begun(self, plan: TrialPlan, knobs: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
         """Note that a trial was planned."""
@@ -164,15 +164,11 @@ class Proposer:
                 break
         return drawn
 
-    def _share(self, size: float) -> float:
-        limits = self.space.share
-        return min(max((size - self.space.counted_head) / self.space.allowance, limits.low), limits.high)
-
     def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[optuna.Trial, bool]:
         """Return a trial of about `size` parameters, and whether it is unlike every trial far behind."""
         study = regional_study(self._region(size), self._metric.mode, sampler)
         for _ in range(DRAWS):
-            study.enqueue_trial({"share": self._share(size)})
+            study.enqueue_trial({"share": self.space.share_of(size)})
             trial = study.ask()
             try:
                 if not self._is_like_one_far_behind(self.space.propose(trial)):

@@ -12,11 +12,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
+from spaces.pareto.point import SIZE_REGION
 from spaces.spec.metrics import Mode
 from spaces.trials.records import Rung, State
-
-HALF_WIDTH = 0.5
-"""Half the width of a region, in powers of ten of trainable parameters."""
 
 FEWEST, MOST = 20, 100
 """Trials in a region: at least `FEWEST`, if need be from farther away; at most `MOST`, so that asking stays cheap."""
@@ -41,7 +39,7 @@ def nearest(sizes: Sequence[float], size: float) -> range:
         sizes: Decimal logarithms of trainable parameters, ascending.
         size: The decimal logarithm of the size in the middle.
     """
-    within = bisect_right(sizes, size + HALF_WIDTH) - bisect_left(sizes, size - HALF_WIDTH)
+    within = bisect_right(sizes, size + SIZE_REGION) - bisect_left(sizes, size - SIZE_REGION)
     held = min(len(sizes), MOST, max(FEWEST, within))
     # Shift the window of `held` neighbours to the right until its first is no farther away than the one after its last.
     first = bisect_left(range(len(sizes) - held), True, key=lambda at: size - sizes[at] <= sizes[at + held] - size)

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 
 from search.storage.checks import try_writing
 from search.suggest.samplers import make_sampler
-from spaces.errors import Away, RequestError, Unreachable
+from spaces.errors import Away, RequestError, Unreachable, one_line
 from spaces.spec.spec import SearchSpec
 from tracking.mlflow_store.uri import has_password
 
@@ -132,7 +132,7 @@ def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
 
 def _reason(cause: BaseException | None) -> str:
     """Return the database's own message, on one line."""
-    return " ".join(str(getattr(cause, "orig", None) or cause).split())[:200]
+    return one_line(getattr(cause, "orig", None) or cause, 200)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A source of knob values beside Optuna: fixed ones."""
+"""A suggester beside Optuna's trials: one with fixed values."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class FixedDraw:
-    """Gives the values it was made with, and remembers which were asked for."""
+class FixedSuggester:
+    """Suggests given values, and the first choice or the upper end where a knob has none that it allows.
+
+    `used` holds the values of the knobs that were asked for.
+    """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
@@ -27,5 +30,5 @@ class FixedDraw:
         return int(self._take(name, high, self._within(name, low, high)))
 
     def _within(self, name: str, low: float, high: float) -> bool:
-        value = self._values.get(name)  # a word where another spec has a number: layers, block_size
+        value = self._values.get(name)  # a text where another spec has a number: layers, block_size
         return isinstance(value, int | float) and low <= value <= high

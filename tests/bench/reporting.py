@@ -48,7 +48,7 @@ from tests.bench.noop import NoopTrainable, prepared, spec_of
 from tests.tracking.examples import Server
 from tracking.writing.outbox import Outbox
 from tracking.writing.search_writer import SearchWriter
-from trainables.trial import SharedSearch
+from trainables.trial import WorkerInputs
 
 OURS, RAYS, NOBODY = "paretune", "MLflowLoggerCallback", "nobody is told"
 CONCURRENT, PAUSE = 2, 0.5
@@ -76,7 +76,7 @@ class PausingTrainable(NoopTrainable):
     """Takes its time."""
 
     def _advance(self) -> TrialResult | None:
-        time.sleep(self._shared.spec.training.weight_decay)  # a field that nothing else reads here
+        time.sleep(self._inputs.spec.training.weight_decay)  # a field that nothing else reads here
         return super()._advance()
 
 
@@ -242,7 +242,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
             run = Run(ready, ledger, open_study(spec, "bench", spec.home), writer, recorder, QUIET, 0.0, Interruption())
             nothing = ray.put(None)
             began = time.perf_counter()
-            search_phase(run, SharedSearch(spec, ready.inventory, ledger, nothing, nothing, nothing))
+            search_phase(run, WorkerInputs(spec, ready.inventory, ledger, nothing, nothing, nothing))
             seconds = time.perf_counter() - began
             left = writer.drain(120)
         assert left == 0, f"{left} events were not taken"

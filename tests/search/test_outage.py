@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from search.service.dispatch.schedule import AWAY
+from search.service.jobs.exit_codes import AWAY
 from tests.conftest import Workplace
 from tests.search.mlflow_server import serve, stop
 from tests.search.processes import results, wait_for

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from spaces.files.atomic_file import replacing
+
 FILE = "capabilities.json"
 PACKAGES = ("paretune", "torch", "transformers", "peft")
 
@@ -59,9 +61,8 @@ def remember(found: Mapping[str, CapabilitiesDescription]) -> None:
     kept = KnownCapabilities(versions=installed_versions(), methods={**_found_here().methods, **found})
     with suppress(OSError, RuntimeError):
         _cache().parent.mkdir(parents=True, exist_ok=True)
-        draft = _cache().with_suffix(f".{os.getpid()}")
-        draft.write_text(kept.model_dump_json(indent=1), encoding="utf-8")
-        draft.replace(_cache())
+        with replacing(_cache(), durable=False) as file:
+            file.write(kept.model_dump_json(indent=1).encode())
 
 
 def _found_here() -> KnownCapabilities:

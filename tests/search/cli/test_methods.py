@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from search.cli.main import run
-from search.cli.methods import MethodsDocument
+from search.documents.commands import MethodsDocument
 from spaces.methods.registry import methods
 from spaces.spec.spec import default_methods
 from trainables.capabilities import known as known_capabilities

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
 from search.documents.service import ExportRequest
-from search.service.dispatch.schedule import AWAY
+from search.service.jobs.exit_codes import AWAY
 from search.storage.search_folder import is_finished
 from spaces.errors import RequestError
 from spaces.spec.spec import parse_spec

@@ -17,7 +17,7 @@ from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
 from spaces.space.proposal import Proposal
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.metrics import METRICS
 from spaces.trials.records import Rung, State, TrialResult
 
@@ -118,7 +118,7 @@ def test_each_methods_published_default_is_asked_for_twice_in_turns(inventory: I
     for _ in range(2 * len(METHODS)):
         proposals.append(asked.ask())
         asked.end(proposals[-1], 0.6 + len(proposals) / 100)
-    own = [asked.space.propose(FixedDraw(knobs)) for knobs in asked.space.published()]
+    own = [asked.space.propose(FixedSuggester(knobs)) for knobs in asked.space.published()]
     assert proposals[::2] == own
     assert sorted(one.method for one in proposals[1::2]) == sorted(METHODS)
     for one in (other for other in proposals[1::2] if other.method != "lora"):  # which has no size so small

@@ -13,7 +13,7 @@ from search.suggest.study_trials import PUBLISHED
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw
+from spaces.space.suggesters import FixedSuggester
 
 METHODS = {"lora": {}, "sparta": {}, "dst": {}}
 
@@ -74,5 +74,5 @@ def test_a_default_at_a_share_has_about_that_size(space: Space) -> None:
     for _ in METHODS:
         knobs = defaults.at(0.5)
         assert knobs is not None
-        size = space.propose(FixedDraw(knobs)).count.trainable_parameters
+        size = space.propose(FixedSuggester(knobs)).count.trainable_parameters
         assert 20_000 < size <= 50_000
