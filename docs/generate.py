@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from search.cli.methods import describe
+from search.method_descriptions import describe
 from spaces.errors import RequestError
 from spaces.methods.registry import methods
 from spaces.spec.field_kinds import kind

@@ -12,8 +12,7 @@ from urllib.parse import quote
 import requests
 from pydantic import BaseModel, TypeAdapter
 
-from search.cli.check import CountDocument, ValidateDocument
-from search.cli.methods import MethodsDocument
+from search.documents.commands import CountDocument, MethodsDocument, ValidateDocument
 from search.documents.service import ExportRequest, ExportStatus, Phase, SearchPage, SearchStatus
 from spaces.errors import RequestError, WorkError
 from spaces.spec.spec import SearchSpec

@@ -1,1 +1,29 @@
 """Trains one configuration: methods in torch, data, the loop, the Ray trainable; writes and verifies exports."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainables.adapters.load_adapter import load_adapter
+    from trainables.methods.registry import register_tuners
+
+_MODULES = {
+    "load_adapter": "trainables.adapters.load_adapter",
+    "register_tuners": "trainables.methods.registry",
+}
+
+__all__ = ["load_adapter", "register_tuners"]
+
+if not TYPE_CHECKING:  # so that a checker refuses names that are not there
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used, so that importing the package loads nothing."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

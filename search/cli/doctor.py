@@ -16,9 +16,10 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from search.storage import search_folder
-from search.storage.checks import check_storage, check_tracking
+from search.storage.checks import check_tracking, check_writable
 from search.storage.kept_adapters import missing
-from search.suggest.study import AGAIN, TRIAL, read_study
+from search.suggest.study import read_study
+from search.suggest.study_trials import AGAIN, TRIAL
 from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
 from spaces.trials.ledger import Ledger
@@ -72,7 +73,7 @@ def _environment(storage: Path, given: str | None) -> DoctorDocument:
     facts["storage"] = str(storage)
     uri = resolve_uri(given, None, storage)
     facts["tracking"] = uri
-    for check in (partial(check_storage, storage), partial(check_tracking, uri, storage)):
+    for check in (partial(check_writable, storage), partial(check_tracking, uri, storage)):
         try:
             check()
         except RequestError as error:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from search import cli_service
+from search.cli import service_commands
 from search.cli.options import (
     DEFAULT_STORAGE,
     Address,
@@ -25,9 +22,8 @@ from search.cli.options import (
     Storage,
     TrackingUri,
 )
-from search.processes import complaint
-from search.terminal import announce, console, write_with_stand_ins
-from spaces.errors import RequestError, WorkError
+from search.command_process import exit_code
+from search.terminal import announce, console
 
 app = typer.Typer(
     name="paretune",
@@ -38,7 +34,6 @@ app = typer.Typer(
 )
 
 _LOADING = "loading torch, transformers and Ray"
-INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 
 
 def main() -> None:
@@ -53,53 +48,19 @@ def run(arguments: list[str]) -> int:
     return exit_code(lambda: app(arguments or ["--help"], prog_name="paretune", standalone_mode=False))
 
 
-def exit_code(work: Callable[[], object]) -> int:
-    """Do the work of a command; an error is one line on the standard error, and the exit code says whose it is."""
-    write_with_stand_ins()
-    try:
-        outcome = work()
-    except RequestError as error:
-        return _complain(error, 2)
-    except WorkError as error:
-        return _complain(error, 1)
-    except OSError as error:
-        # Such as a full disk: nothing that a traceback would explain.
-        return _complain(error, 1)
-    except typer.Abort:
-        return _complain("interrupted", 1)
-    except typer.exceptions.TyperException as error:
-        return _complain(error.format_message(), 2)
-    except Exception as error:
-        named = f"{type(error).__name__}: {error}"[:500]
-        return _complain(f"{named}; please report this, with what stands in {_keep_traceback()}", 1)
-    if outcome == INTERRUPTED:
-        return _complain("interrupted", 1)
-    return outcome if isinstance(outcome, int) else 0
-
-
-def _complain(error: object, code: int) -> int:
-    print(complaint(error), file=sys.stderr)
-    return code
-
-
-def _keep_traceback() -> str:
-    """Write the traceback of the current error into a file; gives its path."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="paretune-", suffix=".txt", delete=False) as file:
-        file.write(traceback.format_exc())
-    return file.name
-
-
 @app.command()
 def search(spec: Spec, overrides: Overrides = None, address: Address = None, tracking_uri: TrackingUri = None) -> int:
     """Run a search, here or on a Ray cluster; live progress; ends with the front."""
     from spaces.spec.spec import load_spec
 
-    load_spec(spec, overrides or [])  # a wrong field is told before anything is loaded
+    loaded = load_spec(spec, overrides or [])  # a wrong field is told before anything is loaded
     terminal = console()
     announce(terminal, _LOADING)
     from search.driver import launch
+    from search.driver.conclusion import conclude
 
-    return launch.search(spec, overrides or [], address, tracking_uri, terminal)
+    result = launch.search(loaded, address=address, tracking_uri=tracking_uri, console=terminal)
+    return conclude(result.summary, result.spec, terminal)
 
 
 @app.command()
@@ -118,8 +79,10 @@ def resume(
     terminal = console()
     announce(terminal, _LOADING)
     from search.driver import launch
+    from search.driver.conclusion import conclude
 
-    return launch.resume(name, storage, address, tracking_uri, terminal)
+    result = launch.resume(name, storage=storage, address=address, tracking_uri=tracking_uri, console=terminal)
+    return conclude(result.summary, result.spec, terminal)
 
 
 @app.command()
@@ -157,9 +120,10 @@ def compare(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Fronts side by side, under one common reference."""
-    from search.cli import show, sources
+    from search.cli import show
+    from tracking.mlflow_store.uri import reading_uri
 
-    show.compare(sources.uri(tracking_uri, storage), names, confirmed, html, png, as_json, console())
+    show.compare(reading_uri(tracking_uri, storage), names, confirmed, html, png, as_json, console())
 
 
 @app.command()
@@ -179,9 +143,10 @@ def trials(
 @app.command()
 def searches(as_json: Json = False, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None) -> None:
     """What exists."""
-    from search.cli import show, sources
+    from search.cli import show
+    from tracking.mlflow_store.uri import reading_uri
 
-    show.searches(sources.uri(tracking_uri, storage), as_json, console())
+    show.searches(reading_uri(tracking_uri, storage), as_json, console())
 
 
 @app.command()
@@ -218,14 +183,27 @@ def export(
     server: Server = None,
 ) -> None:
     """Write the chosen adapter as a folder that stands alone, verified after writing."""
-    from search.cli import export, sources
+    from search import exporting
+    from search.cli.export import export_from
 
-    choice = export.Choice(max_parameters, best, knee, trial)
     if server is not None:
-        export.export_from(server, name, out, choice, form, rank, verification_rows)
-    else:
-        uri = sources.uri(tracking_uri, storage)
-        export.export(uri, name, out, choice, form, storage, rank, verification_rows)
+        choice = exporting.Choice(max_parameters, best, knee, trial)
+        export_from(server, name, out, choice, form, rank, verification_rows)
+        return
+    exported = exporting.export(
+        name,
+        out,
+        max_parameters=max_parameters,
+        best=best,
+        knee=knee,
+        trial=trial,
+        format=form,
+        rank=rank,
+        verification_rows=verification_rows,
+        storage=storage,
+        tracking_uri=tracking_uri,
+    )
+    print(exported)
 
 
 @app.command()
@@ -282,7 +260,7 @@ def doctor(
     return doctor.doctor(name, storage, tracking_uri, as_json, console())
 
 
-app.add_typer(cli_service.app)
+app.add_typer(service_commands.app)
 
 
 if __name__ == "__main__":

@@ -1,130 +1,34 @@
-"""`methods` and `schema`: what may be written in a spec."""
+"""`methods` and `schema`: what may be written in a spec, printed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from search.documents import command_examples
-from search.known_capabilities import CapabilitiesDescription, installed_versions, known, remember, tried
+from search.documents.commands import ProbedMethod
+from search.method_descriptions import chosen
+from search.method_descriptions import methods as describe_methods
 from search.terminal import print_json
-from spaces.errors import RequestError
-from spaces.methods.base.knobs import Choice, Knob, Range
-from spaces.methods.base.method import AnyMethod
-from spaces.methods.registry import methods as all_methods
-from spaces.space.sampling import MULTIPLIER, SHARED_PLACES
-from spaces.spec.field_kinds import kind
-from spaces.spec.hints import meant_method
 from tracking.reports.table_layout import plain_table
-
-
-class KnobDescription(BaseModel):
-    """One setting of a method."""
-
-    name: str
-    default: Any
-    description: str
-    takes: str = Field(description="The values that it may have.")
-    searched: bool
-    drawn: str = Field(description="The values that a search tries unless its spec narrows them; empty: the default.")
-
-
-class MethodDescription(BaseModel):
-    """One method."""
-
-    name: str
-    summary: str
-    source: str
-    searched_by_default: bool = Field(description="Whether a search that names no methods tries it.")
-    learning_rate: float
-    size_knob: str | None
-    knobs: list[KnobDescription]
-
-
-class ProbedMethod(MethodDescription):
-    """One method and what it can do."""
-
-    capabilities: CapabilitiesDescription | None = Field(
-        description="None: of a method that is not paretune's own, until `methods --probe` has tried it."
-    )
-    tried_with: dict[str, str] = Field(description="Versions of the packages with which its capabilities were found.")
-
-
-class MethodsDocument(BaseModel):
-    """What `methods --json` prints."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [command_examples.METHODS]})
-
-    methods: list[ProbedMethod]
-
-
-def describe(method: AnyMethod) -> MethodDescription:
-    """A method, its settings with their defaults, and which of them a search varies."""
-    drawn = _drawn(method)
-    schema = method.configuration.model_json_schema()
-    definitions = schema.get("$defs", {})
-    return MethodDescription(
-        name=method.name,
-        summary=method.summary,
-        source=method.source,
-        searched_by_default=method.usual,
-        learning_rate=method.learning_rate,
-        size_knob=method.size_knob,
-        knobs=[
-            KnobDescription(
-                name=name,
-                default=field.default,
-                description=field.description or "",
-                takes=kind(schema["properties"][name], definitions).replace("`", ""),
-                searched=name in drawn,
-                drawn=drawn.get(name, ""),
-            )
-            for name, field in method.configuration.model_fields.items()
-        ],
-    )
-
-
-def _drawn(method: AnyMethod) -> dict[str, str]:
-    """The values that a search tries, by the setting that it varies."""
-    low, high = (method.learning_rate * factor for factor in (MULTIPLIER.low, MULTIPLIER.high))
-    drawn = {"learning_rate": f"{_words(Range(low, high, log=True))}; higher for small adapters"}
-    if method.placed:
-        drawn |= {name: _words(knob) for name, knob in SHARED_PLACES.items()}
-    drawn |= {name: _words(knob) for name, knob in method.knobs.items()}
-    if method.size_knob is not None:
-        drawn[method.size_knob] = "as large as a share of the budget allows"
-    return drawn
-
-
-def _words(knob: Knob) -> str:
-    if isinstance(knob, Choice):
-        return ", ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in knob.values)
-    return f"{knob.low:.3g} to {knob.high:.3g}" + (", logarithmic" if knob.log else "")
+from trainables.capabilities.known import CapabilitiesDescription, installed_versions, remember, tried
 
 
 def methods(name: str | None, probe: bool, as_json: bool, console: Console) -> None:
-    """Print all methods, or one with its knobs, and what they can do: as it was found, or tried anew by `probe`.
+    """Print all methods, or one with its knobs, and their capabilities; `probe` tries these anew.
 
     Raises:
         RequestError: when there is no such method.
     """
-    if name is not None and name not in all_methods():
-        raise RequestError(
-            f"methods {name}: unknown{meant_method(name, all_methods())}; allowed: {', '.join(all_methods())}"
-        )
-    chosen = [method for method in all_methods().values() if name in (None, method.name)]
     if probe:
-        _try(chosen)
-    found = known()
-    described = [_with_capabilities(method, found) for method in chosen]
+        _try([method.name for method in chosen(name)])
+    document = describe_methods(name)
+    described = document.methods
     if as_json:
-        print_json(MethodsDocument(methods=described))
+        print_json(document)
         return
     if name is not None:
         console.print(_knobs(described[0]))
@@ -137,25 +41,18 @@ def methods(name: str | None, probe: bool, as_json: bool, console: Console) -> N
         console.print(note, highlight=False, soft_wrap=True)
 
 
-def _try(chosen: list[AnyMethod]) -> None:
+def _try(names: list[str]) -> None:
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("trying what they can do", total=len(chosen))
+        task = progress.add_task("trying what they can do", total=len(names))
         found = {}
-        for method in chosen:
-            found[method.name] = tried(method.name)
+        for name in names:
+            found[name] = tried(name)
             progress.advance(task)
     remember(found)
 
 
-def _with_capabilities(
-    method: AnyMethod, found: Mapping[str, tuple[CapabilitiesDescription, dict[str, str]]]
-) -> ProbedMethod:
-    capabilities, versions = found.get(method.name, (None, {}))
-    return ProbedMethod(**describe(method).model_dump(), capabilities=capabilities, tried_with=versions)
-
-
 def _notes(described: list[ProbedMethod]) -> Iterator[str]:
-    """Of which methods it is not known what they can do here."""
+    """Name the methods whose capabilities are not known for the installed versions."""
     if untried := [one.name for one in described if one.capabilities is None]:
         yield f"Not tried yet: {', '.join(untried)}; `paretune methods --probe` tries."
     installed = installed_versions()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from spaces.spec import defaults
+
 Spec = Annotated[Path, typer.Argument(help="A search spec in YAML.")]
 Name = Annotated[str, typer.Argument(help="Name of a search.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="a.b=value: set a field of the spec.")]
@@ -19,4 +21,4 @@ Server = Annotated[
 ]
 File = Annotated[Path | None, typer.Option(help="Write to this file as well.")]
 
-DEFAULT_STORAGE = Path("./paretune-runs")
+DEFAULT_STORAGE = Path(defaults.DEFAULT_STORAGE)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from search.cli.sources import uri
 from search.client import Client
+from search.command_process import command, last_complaint
 from search.documents.service import SearchStatus
-from search.processes import command, last_complaint
 from search.storage import search_folder
 from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
-from spaces.spec.spec import dump_spec, load_spec
+from spaces.spec.spec import SearchSpec, dump_spec, load_spec
 from spaces.trials.ledger import Ledger
+from tracking.mlflow_store.uri import reading_uri
 from tracking.reports.table_layout import plain_table
 
 BEGIN_SECONDS = 300.0
 
 
 def launch(spec_path: Path, overrides: list[str], server: str | None, address: str | None, given: str | None) -> None:
-    """Have a search run, and come back at once where a service runs it, else as soon as it has begun.
+    """Have a search run: by a service, at once, or in a process of its own, as soon as it has begun.
 
     The same spec again is the same search.
 
@@ -36,36 +36,36 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
     """
     spec = load_spec(spec_path, overrides)
     search_folder.check_name(spec.name)
+    places = {"--address": address, "--tracking-uri": given}
+    options = {option: value for option, value in places.items() if value is not None}
     if server is not None:
-        for option, value in (("--address", address), ("--tracking-uri", given)):
-            if value is not None:
-                raise RequestError(f"{option} {value}: the service has its own; allowed: nothing with --server")
-        status = Client(server).launch(spec)
-        print(
-            f"search {status.search} is {status.state}; `paretune status {status.search} --server {server}` says more"
-        )
-        return
+        _launch_there(spec, server, options)
+    else:
+        _launch_here(spec, options)
+
+
+def _launch_there(spec: SearchSpec, server: str, options: Mapping[str, str]) -> None:
+    for option, value in options.items():
+        raise RequestError(f"{option} {value}: the service has its own; allowed: nothing with --server")
+    status = Client(server).launch(spec)
+    print(f"search {status.search} is {status.state}; `paretune status {status.search} --server {server}` says more")
+
+
+def _launch_here(spec: SearchSpec, options: Mapping[str, str]) -> None:
     from search.driver.preflight import absolute
 
     spec = absolute(spec)
     if search_folder.exists(spec.home):
-        begun = load_spec(spec.home / search_folder.SPEC)
-        if begun.objective.positive is not None and spec.objective.positive is None:  # it was looked up in the data
-            spec = spec.model_copy(update={"objective": begun.objective})
-        if begun != spec:
-            raise search_folder.taken(spec.name)
+        _check_same(spec)
         print(f"search {spec.name} was launched before; `paretune status {spec.name}` says how it stands")
         return
     spec.home.parent.mkdir(parents=True, exist_ok=True)
     log = spec.home.with_name(f"{spec.name}.log")
-    options = [
-        part for name, value in (("--address", address), ("--tracking-uri", given)) if value for part in (name, value)
-    ]
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as written, log.open("w") as out:
         written.write(dump_spec(spec))
         written.flush()
         process = subprocess.Popen(
-            command(["search", written.name, *options]),
+            command(["search", written.name, *(part for pair in options.items() for part in pair)]),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -73,6 +73,15 @@ def launch(spec_path: Path, overrides: list[str], server: str | None, address: s
         )
         _wait_until_it_begins(spec.home, process, log)
     print(f"search {spec.name} runs; `paretune status {spec.name}` says how it stands, {log} what it prints")
+
+
+def _check_same(spec: SearchSpec) -> None:
+    """Refuse a spec whose name another search has."""
+    begun = load_spec(spec.home / search_folder.SPEC)
+    if begun.objective.positive is not None and spec.objective.positive is None:  # it was looked up in the data
+        spec = spec.model_copy(update={"objective": begun.objective})
+    if begun != spec:
+        raise search_folder.taken(spec.name)
 
 
 def _wait_until_it_begins(home: Path, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -91,13 +100,13 @@ def _wait_until_it_begins(home: Path, process: subprocess.Popen[bytes], log: Pat
 
 
 def status(name: str, server: str | None, given: str | None, storage: Path, as_json: bool, console: Console) -> None:
-    """Print how a search stands."""
+    """Print the state of a search, its best points, and the trials that run here."""
     if server is not None:
         found = Client(server).status(name)
     else:
         from search.service.status.search_status import local_status
 
-        found = local_status(uri(given, storage), storage, name)
+        found = local_status(reading_uri(given, storage), storage, name)
     if as_json:
         print_json(found)
         return
@@ -107,7 +116,7 @@ def status(name: str, server: str | None, given: str | None, storage: Path, as_j
 
 
 def _running(home: Path) -> Iterator[str]:
-    """Trials of a search in this storage that are being trained, and how far each is."""
+    """Name the trials in this storage that are being trained, each with its step and loss."""
     for folder in Ledger(home).trials():
         progress = folder.progress()
         if progress is not None:
@@ -115,10 +124,10 @@ def _running(home: Path) -> Iterator[str]:
 
 
 def stop(name: str, server: str | None, storage: Path) -> None:
-    """End a search cleanly, and say at once that it was asked to.
+    """Ask a search to end cleanly, and return at once.
 
     Raises:
-        RequestError: when there is no such search, or it has come to its end.
+        RequestError: when there is no such search, or it is finished.
     """
     if server is not None:
         found = Client(server).stop(name)
@@ -132,7 +141,7 @@ def stop(name: str, server: str | None, storage: Path) -> None:
 
 
 def resume(name: str, server: str) -> int:
-    """Have a service go on with a search."""
+    """Have a service go on with a search; the exit code is 0."""
     found = Client(server).resume(name)
     print(f"search {name} is {found.state}")
     return 0

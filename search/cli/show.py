@@ -11,6 +11,7 @@ from search.cli.sources import Source
 from search.storage.checks import try_writing
 from search.terminal import print_json
 from spaces.errors import RequestError
+from tracking.lookup import check_names
 from tracking.queries import comparison, searches_document
 from tracking.reports.plots import draw_html, draw_png, front_html, front_png
 from tracking.reports.table_layout import plain_table
@@ -72,8 +73,7 @@ def compare(
     Raises:
         RequestError: for fewer than two searches, one that does not exist, or metrics that differ.
     """
-    if len(set(names)) < 2:
-        raise RequestError(f"compare {' '.join(names)}: allowed: two different searches or more")
+    check_names(tuple(names))
     files = [(option, path) for option, path in (("html", html), ("png", png)) if path is not None]
     for option, path in files:
         _check_file(option, path)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from search.client import Client
 from tracking.documents.schemas import Axis, FrontDocument, TrialsDocument
-from tracking.mlflow_store.uri import probe, resolve_uri
+from tracking.mlflow_store.uri import reading_uri
 from tracking.queries import front_document, trials_document
 
 
@@ -41,15 +41,4 @@ def source(server: str | None, tracking_uri: str | None, storage: Path) -> Sourc
     Raises:
         RequestError: when nothing can be read there.
     """
-    return Client(server) if server is not None else Mlflow(uri(tracking_uri, storage))
-
-
-def uri(given: str | None, storage: Path) -> str:
-    """The tracking URI of a reading command.
-
-    Raises:
-        RequestError: when nothing can be read there.
-    """
-    found = resolve_uri(given, None, storage)
-    probe(found, write=False)
-    return found
+    return Client(server) if server is not None else Mlflow(reading_uri(tracking_uri, storage))

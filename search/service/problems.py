@@ -67,7 +67,7 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(NoAnswer)
     async def unanswered(request: Request, error: NoAnswer) -> JSONResponse:
-        return problem(request, 409, " ".join(str(error).split()))
+        return problem(request, 409, str(error))
 
     @app.exception_handler(Unreachable)
     @app.exception_handler(WorkError)

@@ -1,36 +1,46 @@
-"""The closed list of metrics: each with its direction and its perfect value."""
+"""The metrics, each with its direction and its perfect value: a closed list, and those of other packages."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
 
+from spaces.entry_points import with_installed
 from spaces.spec.sections import Task
 
 Mode = Literal["max", "min"]
+GROUP = "paretune.metrics"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of quality on one split; `perfect` is its best possible value."""
+    """A measure of quality on one split; `perfect` is its best possible value.
+
+    `score`: of a metric from another package, the function of predictions and references, NumPy arrays of shape
+    (examples,): class positions, or numbers for regression. Built-in metrics have none here; theirs are in
+    `trainables.training.evaluation`.
+    """
 
     name: str
     mode: Mode
     perfect: float
     tasks: frozenset[Task]
+    score: Callable[[Any, Any], float] | None = field(default=None, compare=False)
 
     def better(self, left: float, right: float) -> bool:
-        """Whether `left` is strictly better than `right`."""
+        """Return whether `left` is strictly better than `right`."""
         return left > right if self.mode == "max" else left < right
 
 
 def standard_error(metric: Metric, quality: float, rows: int) -> float:
-    """How far a quality measured on `rows` examples lies from that on endlessly many, roughly: one standard error.
+    """Return the approximate standard error of a quality that was measured on `rows` examples.
 
-    √(q (1 − q) / n) for shares of examples, of a binomial; (1 − q²) / √n for correlations, of Fisher's
-    transformation; for a mean loss its own size over √n, as if examples' losses were exponentially distributed, and
-    for a perplexity that error of its logarithm times itself.
+    For shares of examples it is that of a binomial, √(q (1 − q) / n); for correlations that of Fisher's transformation,
+    (1 − q²) / √n. The error of a mean loss is its value over √n, as if the losses of examples were exponentially
+    distributed; that of a perplexity is the error of its logarithm times the perplexity.
     """
     if metric.name in ("pearson", "spearman", "matthews"):
         return (1 - min(1.0, quality * quality)) / math.sqrt(rows)
@@ -61,6 +71,17 @@ METRICS: dict[str, Metric] = {
         Metric("perplexity", "min", 1.0, _TEXT),
     )
 }
+
+
+@cache
+def known_metrics() -> dict[str, Metric]:
+    """Return every metric by its name, those of other packages last.
+
+    Raises:
+        RequestError: when a package that brings metrics is broken.
+    """
+    return with_installed(METRICS.values(), GROUP, "METRICS", Metric)
+
 
 DEFAULT_METRIC: dict[Task, str] = {
     Task.SEQUENCE_CLASSIFICATION: "accuracy",

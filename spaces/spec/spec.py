@@ -1,4 +1,4 @@
-"""`SearchSpec`: one search as its user wrote it."""
+"""`SearchSpec`, the specification of one search, and reading it from YAML with overrides."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from spaces.errors import RequestError
 from spaces.methods.base.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base.method import AnyMethod
 from spaces.methods.registry import method, methods
+from spaces.spec.defaults import DEFAULT_STORAGE
 from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
-from spaces.spec.metrics import DEFAULT_METRIC, METRICS, Metric
+from spaces.spec.metrics import DEFAULT_METRIC, Metric, known_metrics
 from spaces.spec.plain_values import check_plain, shortened
 from spaces.spec.sections import (
     NAME,
@@ -53,7 +54,7 @@ def _knobs_by_method(value: Any) -> Any:
 
 
 def _check_knob(known: AnyMethod, knob: str, values: Knob) -> None:
-    """See that a method takes every value of one of its knobs, long before the sampler draws one that it refuses."""
+    """Check that a method accepts every value of one of its knobs, long before a sampler suggests a wrong one."""
     setting = "learning_rate" if knob == "learning_rate_multiplier" else knob
     if isinstance(values, Range):
         fractional = not (isinstance(values.low, int) and isinstance(values.high, int))
@@ -74,7 +75,7 @@ _KINDS: dict[type, str] = {list: "a list", str: "text"}
 
 
 def default_methods() -> dict[str, dict[str, Any]]:
-    """LoRA and the methods that this product is for; the others are searched when they are named."""
+    """Return LoRA and the methods that this product is for; the others are searched when they are named."""
     return {name: {} for name, known in methods().items() if known.usual}
 
 
@@ -96,14 +97,12 @@ class SearchSpec(Section):
     confirm: ConfirmSection = ConfirmSection()
     resources: ResourcesSection = ResourcesSection()
     tracking: TrackingSection = TrackingSection()
-    storage: str = Field(
-        default="./paretune-runs", min_length=1, description="Folder in which searches keep their runs."
-    )
+    storage: str = Field(default=DEFAULT_STORAGE, min_length=1, description="Folder in which searches keep their runs.")
 
     @property
     def metric(self) -> Metric:
-        """The metric that quality is measured in."""
-        return METRICS[self.objective.metric or DEFAULT_METRIC[self.model.task]]
+        """The metric that measures quality."""
+        return known_metrics()[self.objective.metric or DEFAULT_METRIC[self.model.task]]
 
     @property
     def home(self) -> Path:
@@ -140,7 +139,7 @@ class SearchSpec(Section):
     @model_validator(mode="after")
     def _metric_fits_the_task(self) -> Self:
         name = self.objective.metric
-        fitting = sorted(metric.name for metric in METRICS.values() if self.model.task in metric.tasks)
+        fitting = sorted(metric.name for metric in known_metrics().values() if self.model.task in metric.tasks)
         if name is not None and name not in fitting:
             raise ValueError(
                 f"objective.metric = {name!r} does not fit task {self.model.task}; allowed: {', '.join(fitting)}"
@@ -175,7 +174,11 @@ class SearchSpec(Section):
 
 
 def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
-    """A spec from plain values; `where` they stand.
+    """Return a spec from plain values.
+
+    Args:
+        values: fields by name.
+        where: the source of the values, for error messages.
 
     Raises:
         RequestError: naming field, value and what is allowed.
@@ -190,22 +193,23 @@ def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
         raise RequestError(shortened(explain(error, SearchSpec))) from None
 
 
-def load_spec(path: Path, overrides: list[str] | None = None) -> SearchSpec:
-    """The spec in a YAML file, with `a.b=value` overrides.
+def load_spec(path: str | Path, overrides: list[str] | None = None) -> SearchSpec:
+    """Return the spec in a YAML file, with `a.b=value` overrides.
 
     Raises:
         RequestError: naming field, value and what is allowed.
     """
-    values = read_yaml(path)
+    values = read_yaml(Path(path))
     for override in overrides or []:
         values = apply_override(values, override)
     return parse_spec(values, str(path))
 
 
 def apply_override(values: Any, override: str) -> Any:
-    """`values` with one `a.b=value` set; the value is read as YAML.
+    """Return `values` with one `a.b=value` set; the value is read as YAML.
 
-    A file without content counts as one without fields; what is no spec stays as it is, for `parse_spec` to refuse.
+    An empty file counts as one without fields. Values that are not fields are returned unchanged, and `parse_spec`
+    refuses them.
 
     Raises:
         RequestError: when the override has no `=`, or its path leads through something that is not a mapping.
@@ -229,7 +233,7 @@ def apply_override(values: Any, override: str) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """A value as the command line has it: YAML, or the text itself where it is none."""
+    """Return a value of the command line: YAML, or the text itself if it is not YAML."""
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -237,5 +241,5 @@ def parse_value(text: str) -> Any:
 
 
 def dump_spec(spec: SearchSpec) -> str:
-    """The spec as YAML, every default written out."""
+    """Return the spec as YAML, with all defaults."""
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

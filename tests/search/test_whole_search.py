@@ -13,8 +13,8 @@ import jsonschema
 import pytest
 import yaml
 
-from search.cli.check import CountDocument, ValidateDocument
 from search.cli.doctor import DoctorDocument
+from search.documents.commands import CountDocument, ValidateDocument
 from search.storage import search_folder
 from spaces.model.budget import Budget
 from tests.conftest import Workplace

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from spaces.pareto.answers import Answer, Point, above, head_level, trusted_answer
+from spaces.pareto.answers import Answer, ConfirmablePoint, above, head_level, trusted_answer
 from spaces.pareto.front import front, hypervolume
 from spaces.pareto.significance import Score, Spread, error_of_difference, ties, told_apart
 from spaces.spec.metrics import Mode
@@ -87,6 +87,16 @@ def build_front(search: SearchRun, rows: Sequence[TrialRun], *, confirmed: bool,
     )
 
 
+def best_within(search: SearchRun, rows: Sequence[TrialRun], parameters: int) -> FrontPoint | None:
+    """Return the best trial with at most so many trainable parameters; None where none so small beats the head alone.
+
+    Args:
+        rows: as for `build_answer`.
+    """
+    best = build_answer(search, rows, at_most=parameters).best
+    return None if best is None else _point(best)
+
+
 def _ties(points: Sequence[TrialRun], rows: Sequence[TrialRun]) -> Ties:
     scores = _fresh_scores(rows)
     mine = [scores.get(row.plan.trial, []) for row in points]
@@ -154,11 +164,11 @@ def smallest_answer(search: SearchRun, rows: Sequence[TrialRun]) -> int | None:
     """The fewest parameters within which there is a best trial; None where no trial beats the head alone."""
     points = [_contender(row, "trainable") for row in _trials(rows) if row.quality is not None]
     able = above(points, lambda point: point.known, _level_of_the_head(search, rows), search.facts.mode)
-    return min((point.size for point in able), default=None)
+    return min((point.parameters for point in able), default=None)
 
 
-def _contender(row: TrialRun, axis: Axis) -> Point:
-    return Point(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
+def _contender(row: TrialRun, axis: Axis) -> ConfirmablePoint:
+    return ConfirmablePoint(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
 
 
 def _clearly_better(once: TrialRun, confirmed: TrialRun, mode: Mode) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from spaces.spec.metrics import Mode
 from spaces.trials.records import State
 from tracking.documents import schema_examples
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Axis = Literal["trainable", "stored"]
 
@@ -114,6 +118,10 @@ class FrontDocument(_Document):
         description="Only of a confirmed front of several points.",
     )
 
+    def to_pandas(self) -> DataFrame:
+        """Return the points as a table, one row each; a setting is a column such as `config.rank`."""
+        return _table(self.front)
+
 
 class TrialEntry(_Document):
     """One training."""
@@ -146,6 +154,10 @@ class TrialsDocument(_Document):
     trials: tuple[TrialEntry, ...]
     reference: TrialEntry | None = Field(description="The task head alone; none until it is started.")
     confirmations: tuple[ConfirmationEntry, ...]
+
+    def to_pandas(self) -> DataFrame:
+        """Return the trials as a table, one row each; a setting is a column such as `config.rank`."""
+        return _table(self.trials)
 
 
 class SearchEntry(_Document):
@@ -215,3 +227,13 @@ class ComparisonDocument(_Document):
     differences: tuple[str, ...] = Field(
         description="Other differences between the searches, with which their qualities do not compare directly."
     )
+
+    def to_pandas(self) -> DataFrame:
+        """Return the front of all searches together as a table, one row a point."""
+        return _table(self.front)
+
+
+def _table(rows: Sequence[BaseModel]) -> DataFrame:
+    from pandas import json_normalize
+
+    return json_normalize([row.model_dump() for row in rows])

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError, WorkError, one_line
 from spaces.spec.spec import SearchSpec, parse_spec
-from tracking.mlflow_store.client import one_line, reading
+from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.tags import ADAPTER_FOLDER, PARENT, SPEC_FILE
 
 _SPEC_BYTES = 10_000_000

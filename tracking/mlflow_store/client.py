@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from spaces.errors import Away, RequestError, Unreachable
+from spaces.errors import Away, RequestError, Unreachable, one_line
 from tracking.mlflow_store.uri import probe, redact, sqlite_file
 
 if TYPE_CHECKING:
@@ -169,9 +169,3 @@ def artifact_root(uri: str, storage: Path) -> str | None:
         return None
     file = sqlite_file(uri)
     return ((file.parent if file else storage.expanduser().resolve()) / "mlartifacts").as_uri()
-
-
-def one_line(error: BaseException | str) -> str:
-    """Return the message of an error, or a text, on one line, without SQL, cut at 300 characters."""
-    said = str(error).partition("[SQL:")[0]
-    return " ".join(said.split())[:300] or type(error).__name__

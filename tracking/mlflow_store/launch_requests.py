@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 from cachetools import LRUCache, cached
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError, WorkError, one_line
 from spaces.spec.spec import SearchSpec, parse_spec
 from tracking.mlflow_store import tags
-from tracking.mlflow_store.client import ensure_experiment, one_line
+from tracking.mlflow_store.client import ensure_experiment
 from tracking.mlflow_store.run_records import SEARCH_NAME, name_of, started_of
 from tracking.mlflow_store.runs import runs
 

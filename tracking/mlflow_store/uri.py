@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,11 +11,11 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from spaces.errors import RequestError, Unreachable
+from spaces.tcp import try_connecting
 
 ALLOWED = "http://HOST:PORT, https://HOST, sqlite:///FILE or postgresql+psycopg://HOST/DATABASE"
 _ENVIRONMENT = ("PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI")
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432}
-_PROBE_SECONDS = 2.0
 
 
 def resolve_uri(explicit: str | None, spec_uri: str | None, storage: Path) -> str:
@@ -33,6 +32,17 @@ def resolve_uri(explicit: str | None, spec_uri: str | None, storage: Path) -> st
     if set("?#%") & set(str(folder)):
         raise RequestError(f"storage = {folder}: allowed without a tracking URI: a path without ?, # and %")
     return f"sqlite:///{folder}/mlflow.db"
+
+
+def reading_uri(explicit: str | None, storage: Path) -> str:
+    """Return the tracking URI to read searches from, which needs no spec, and probe it.
+
+    Raises:
+        RequestError: when nothing can be read there.
+    """
+    uri = resolve_uri(explicit, None, storage)
+    probe(uri, write=False)
+    return uri
 
 
 def absolute_file(uri: str) -> str:
@@ -114,8 +124,8 @@ def _parse(uri: str) -> URL:
 
 def _probe_tcp(uri: str, host: str, port: int) -> None:
     try:
-        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
-    except (OSError, UnicodeError):  # an impossible host name fails in its encoding
+        try_connecting(host, port)
+    except OSError:
         raise Unreachable(
             f"tracking.uri = {redact(uri)}: nothing answers at {host}:{port}; allowed: a reachable MLflow tracking URI"
         ) from None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from spaces.errors import RequestError
 from spaces.pareto.front import front, hypervolume
-from spaces.spec.metrics import METRICS, Mode
+from spaces.spec.metrics import Mode, known_metrics
 from spaces.spec.spec import SearchSpec
 from tracking.documents.schemas import (
     BudgetNumbers,
@@ -104,7 +104,7 @@ def _compared(
             at_least=budget.at_least,
             budget=budget.parameters,
             reference=reference,
-            perfect=METRICS[objective.metric].perfect,
+            perfect=known_metrics()[objective.metric].perfect,
         )
     return Compared(
         search=document.search,

@@ -12,6 +12,7 @@ from tracking.reports.figure import Dot, Picture, compose, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from plotly.graph_objects import Figure
 
 _INK, _FAINT, _GRID = "#222222", "#6E6E6E", "#EAEAEA"
 
@@ -29,8 +30,21 @@ def front_html(
     draw_html(compose(document, trials, confirmed=confirmed, axis=axis), path)
 
 
+def front_figure(
+    document: FrontDocument, trials: TrialsDocument, *, confirmed: bool = False, axis: Axis = "trainable"
+) -> Figure:
+    """Return a front and its trials as a Plotly figure."""
+    return plotly_figure(compose(document, trials, confirmed=confirmed, axis=axis))
+
+
 def draw_html(picture: Picture, path: Path) -> None:
     """Write a picture as an HTML page."""
+    page = plotly_figure(picture).to_html(include_plotlyjs=True, config=_CONFIG)
+    path.write_text(page.replace("<head>", f"<head>{_VIEWPORT}", 1), encoding="utf-8")
+
+
+def plotly_figure(picture: Picture) -> Figure:
+    """Return a picture as a Plotly figure."""
     import plotly.graph_objects as go
 
     # Below the picture, because a phone has no room beside it.
@@ -73,8 +87,7 @@ def draw_html(picture: Picture, path: Path) -> None:
     figure.update_yaxes(title=picture.up, range=[picture.low[1], picture.high[1]])
     if picture.percent:
         figure.update_yaxes(tickformat=".0%")
-    page = figure.to_html(include_plotlyjs=True, config=_CONFIG)
-    path.write_text(page.replace("<head>", f"<head>{_VIEWPORT}", 1), encoding="utf-8")
+    return figure
 
 
 def _scatter(picture: Picture, dots: Sequence[Dot], method: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracking.mlflow_store.client import artifact_root, connect, ensure_experiment, one_line
+from spaces.errors import one_line
+from tracking.mlflow_store.client import artifact_root, connect, ensure_experiment
 from tracking.mlflow_store.tags import KIND, PARENT, SEARCH_ID, TRIAL
 from tracking.writing.events import End, Event, Log, Start, Text, Upload, merge_logs
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from filelock import Timeout
 
-from tracking.mlflow_store.client import one_line
+from spaces.errors import one_line
 from tracking.writing.delivery import Refused
 from tracking.writing.events import Event, next_batch, parse, started
 from tracking.writing.outbox_file import Entry, OutboxFile

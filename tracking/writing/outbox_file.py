@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from spaces.files.atomic_file import replacing
 from spaces.files.locks import FolderLock
 
 
@@ -80,9 +81,8 @@ class OutboxFile:
 
     def acknowledge(self, offset: int) -> None:
         """Record that everything before `offset` was sent."""
-        draft = self._offset.with_suffix(".offset.draft")
-        draft.write_text(str(offset))
-        draft.replace(self._offset)
+        with replacing(self._offset, draft=self._offset.with_suffix(".offset.draft"), durable=False) as file:
+            file.write(str(offset).encode())
 
     @property
     def unsent(self) -> int:

@@ -1,20 +1,38 @@
-"""The tuners by the name of their method. A new one is found by standing in `trainables/methods`."""
+"""The tuners by their method's name: those in `trainables/methods`, and those of other packages."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from functools import cache
 
+from spaces.entry_points import with_installed
 from trainables import methods as package
-from trainables.tuners.adapter import AnyAdapter
+from trainables.tuners.adapter import Adapter, AnyAdapter
+
+GROUP = "paretune.adapters"
+
+
+def register_tuners() -> None:
+    """Make PEFT know paretune's own tuners, so that `PeftModel.from_pretrained` loads their adapters.
+
+    Raises:
+        RequestError: when a package that brings methods is broken.
+    """
+    adapters()
 
 
 @cache
 def adapters() -> dict[str, AnyAdapter]:
-    """Every tuner by the name of its method. Importing them registers our own tuners with PEFT."""
-    found: dict[str, AnyAdapter] = {}
+    """Return every tuner by the name of its method. Importing them registers our own tuners with PEFT.
+
+    Raises:
+        RequestError: when a package that brings methods is broken.
+    """
+    return with_installed(_built_in(), GROUP, "ADAPTERS", Adapter)
+
+
+def _built_in() -> Iterator[AnyAdapter]:
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        for adapter in getattr(importlib.import_module(module.name), "ADAPTERS", ()):
-            found[adapter.name] = adapter
-    return found
+        yield from getattr(importlib.import_module(module.name), "ADAPTERS", ())

@@ -14,11 +14,11 @@ from cachetools import LRUCache
 from pydantic import BaseModel
 
 from search.service.cache.single_flight import SingleFlight
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError, WorkError, one_line
 from spaces.trials.records import State
 from tracking.documents.building import build_front, build_trials
 from tracking.documents.schemas import Axis, FrontDocument, TrialsDocument
-from tracking.mlflow_store.client import one_line, reading
+from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.run_records import SearchRun, TrialRun
 from tracking.mlflow_store.runs import find_search, scan_trials
 

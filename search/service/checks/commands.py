@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
 
-from search.processes import last_complaint
+from search.command_process import last_complaint
 from search.service.checks import resource_limits
 from search.service.problems import Problem
 from spaces.errors import RequestError, WorkError

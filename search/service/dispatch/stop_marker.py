@@ -13,8 +13,8 @@ from pathlib import Path
 
 from search.service.settings import Settings
 from search.storage import search_folder
-from spaces.errors import WorkError
-from tracking.mlflow_store.client import one_line, reading
+from spaces.errors import WorkError, one_line
+from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import find_requests
 
 

@@ -10,10 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from search.cli.main import run
+from search.command_process import exit_code
+from search.exporting import export
 from search.service.jobs.exports import FOLDER, Export, tidy
 from search.service.jobs.ray_jobs import APART
-from search.service.settings import job_settings
+from search.service.settings import Settings, job_settings
 from trainables.allowed_folders import reading_only
 
 
@@ -23,26 +24,36 @@ def main() -> int:
     for one in ("name", "identity"):
         parser.add_argument(one)
     given, settings = job_settings(parser)
-    export = Export.parse(given.identity)
+    wanted = Export.parse(given.identity)
     target = settings.storage / given.name / FOLDER / given.identity
     target.parent.mkdir(parents=True, exist_ok=True)
     tidy(target.parent, given.identity)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{given.identity}{APART}") as folder:
         out = Path(folder) / f"{given.name}-{target.name}"
-        places = ["--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
-        wanted = ["--out", str(out), "--trial", export.trial, "--format", export.form]
-        wanted += ["--rank", str(export.rank)] if export.rank is not None else []
-        wanted += [] if export.rows else ["--no-verification-rows"]
         with (
             tempfile.TemporaryDirectory() as empty,
             contextlib.chdir(empty),  # so that no name of a model is that of a folder
             reading_only(settings.readable),
         ):
-            code = run(["export", given.name, *wanted, *places])
+            code = exit_code(lambda: _write(given.name, wanted, out, settings))
         if code == 0:
             packed = shutil.make_archive(str(Path(folder) / "packed"), "zip", root_dir=folder, base_dir=out.name)
             os.replace(packed, f"{target}.zip")
     return code
+
+
+def _write(name: str, wanted: Export, out: Path, settings: Settings) -> None:
+    exported = export(
+        name,
+        out,
+        trial=wanted.trial,
+        format=wanted.form,
+        rank=wanted.rank,
+        verification_rows=wanted.rows,
+        storage=settings.storage,
+        tracking_uri=settings.tracking_uri,
+    )
+    print(exported)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from search.cli.export import RANK, Choice
 from search.documents.service import ExportRequest, ExportStatus, Format
+from search.exporting import RANK, Choice
 from search.service.cache.trial_cache import SearchSnapshot
 from search.service.jobs.ray_jobs import APART, Job, Jobs
 from search.service.problems import Problem

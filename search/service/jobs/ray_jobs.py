@@ -19,9 +19,8 @@ from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from search.processes import last_complaint
-from spaces.errors import WorkError
-from tracking.mlflow_store.client import one_line
+from search.command_process import last_complaint
+from spaces.errors import WorkError, one_line
 
 ANSWER_SECONDS = 10.0
 PREFIX = "paretune-"

@@ -12,20 +12,21 @@ from pathlib import Path
 
 from ray.exceptions import RayError, RayTaskError
 
-from search.cli.main import exit_code
+from search.command_process import complaint, exit_code
+from search.driver.conclusion import conclude
 from search.driver.launch import search, take_up
-from search.processes import complaint
+from search.driver.result import SearchResult
 from search.ray_cluster.head_watch import EXIT_CODE
 from search.service.jobs.exit_codes import AWAY, GIVEN_UP
 from search.service.security.path_confinement import check_own_places, confine_stored_spec
 from search.service.settings import Settings, job_settings
 from search.storage import search_folder
-from search.storage.checks import check_storage
+from search.storage.checks import check_writable
 from search.terminal import console
-from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
+from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError, one_line
 from spaces.spec.sections import NAME
-from spaces.spec.spec import SearchSpec, dump_spec
-from tracking.mlflow_store.client import one_line, reading
+from spaces.spec.spec import SearchSpec
+from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import LaunchRequest, find_requests
 from tracking.mlflow_store.runs import scan_searches
 from tracking.writing.outbox_file import OutboxFile
@@ -78,7 +79,7 @@ def _exit_code(name: str, settings: Settings) -> int:
 def _serves(storage: Path) -> bool:
     """Tell whether the storage can be used; where it cannot, it is taken for the cause of every other failure."""
     try:
-        check_storage(storage)
+        check_writable(storage)
     except RequestError:
         return False
     return storage.is_dir()
@@ -92,7 +93,7 @@ def _drive(name: str, settings: Settings) -> int:
     address = os.environ.get("RAY_ADDRESS", "auto")
     if not home.parent.is_dir():  # its mount is gone; what is mounted there now must not be written into
         raise Away(f"storage {home.parent}: is not there")
-    check_storage(home.parent)
+    check_writable(home.parent)
     request, tracked = _known(name, uri)
     if request is not None and request.wanted == "stop":
         # No final end: a caller that asks for the search again is given another job.
@@ -102,7 +103,7 @@ def _drive(name: str, settings: Settings) -> int:
         check_own_places(spec, settings)
         confine_stored_spec(spec, settings)
         _check_sources(spec, begun=True)
-        code = take_up(home, address, uri, console())
+        code = _concluded(take_up(home, address=address, tracking_uri=uri))
     elif tracked:
         raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
     else:
@@ -156,10 +157,11 @@ def _begin(name: str, request: LaunchRequest | None, address: str, settings: Set
     if spec.name != name:
         raise RequestError(f"search {name!r}: its spec has name = {spec.name}; allowed: the same name")
     _check_sources(spec, begun=False)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
-        file.write(dump_spec(spec))
-        file.flush()
-        return search(Path(file.name), [], address, settings.tracking_uri, console())
+    return _concluded(search(spec, address=address, tracking_uri=settings.tracking_uri))
+
+
+def _concluded(result: SearchResult) -> int:
+    return conclude(result.summary, result.spec, console())
 
 
 if __name__ == "__main__":

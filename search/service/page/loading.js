@@ -27,8 +27,8 @@ export function loading(format, task, base, folder) {
 }
 
 const OWN = [
-  "from trainables.methods.registry import adapters",
+  "from trainables import register_tuners",
   "",
-  "adapters()  # makes PEFT know the tuners of paretune; a lora adapter does without these two lines",
+  "register_tuners()  # makes PEFT know the tuners of paretune; a lora adapter does without these two lines",
   "",
 ];

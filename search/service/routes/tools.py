@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cachetools import cached
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from search.cli.check import CountDocument, ValidateDocument
-from search.cli.methods import MethodsDocument
+from search.command_process import command
 from search.documents import service_examples
-from search.processes import command
-from search.service.checks.checker import confined_command
+from search.documents.commands import CountDocument, MethodsDocument, ValidateDocument
+from search.service.checks.checker import Check, check_command
 from search.service.checks.commands import run_check
 from search.service.dependencies import Context, Service
 from search.service.openapi import Spec, SpecValues, problems
 from search.service.security.authorization import READ, RUN
 from search.service.security.path_confinement import confine_spec
 from spaces.spec.plain_values import WHOLE
-from spaces.spec.spec import dump_spec, parse_spec
+from spaces.spec.spec import parse_spec
 
 router = APIRouter(prefix="/v1", tags=["tools"])
 
@@ -50,15 +49,16 @@ class CountRequest(BaseModel):
 @router.post("/validate", dependencies=[RUN], responses=problems(400))
 def validate(spec: Spec, service: Service, request: Request) -> ValidateDocument:
     """Check a spec with its model and its data, and describe what it would search. Nothing is downloaded for it."""
-    return ValidateDocument.model_validate(_asked(service, request, spec, "validate", ()))
+    return ValidateDocument.model_validate(_made(service, request, "validate", spec))
 
 
 @router.post("/count", dependencies=[RUN], responses=problems(400))
 def count(wanted: CountRequest, service: Service, request: Request) -> CountDocument:
     """Trainable and stored parameters and bytes of a configuration, exactly. Nothing is downloaded for it."""
-    settings = [part for knob, value in wanted.settings.items() for part in ("--set", f"{knob}={json.dumps(value)}")]
-    arguments = ("--method", wanted.method, *settings)
-    return CountDocument.model_validate(_asked(service, request, wanted.spec, "count", arguments))
+    settings = dict(wanted.settings)
+    return CountDocument.model_validate(
+        _made(service, request, "count", wanted.spec, method=wanted.method, settings=settings)
+    )
 
 
 @router.get("/methods", dependencies=[READ], responses=problems())
@@ -72,12 +72,13 @@ def _methods(request: Request) -> MethodsDocument:
     return MethodsDocument.model_validate_json(run_check(command(("methods", "--json")), "methods", _client(request)))
 
 
-def _asked(service: Context, request: Request, spec: dict[str, Any], name: str, arguments: Sequence[str]) -> Any:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
-        file.write(dump_spec(confine_spec(parse_spec(spec), service.settings)))
-        file.flush()
-        check = confined_command(service.settings, (name, file.name, *arguments, "--json"))
-        return json.loads(run_check(check, name, _client(request)))
+def _made(service: Context, request: Request, name: str, spec: dict[str, Any], **further: Any) -> Any:
+    """Make a check of a spec in a process of its own, and return its document."""
+    allowed = confine_spec(parse_spec(spec), service.settings)
+    check = Check(spec=allowed.model_dump(mode="json"), **further)
+    with tempfile.TemporaryDirectory() as folder:
+        command_line = check_command(service.settings, check, Path(folder) / "check.json")
+        return json.loads(run_check(command_line, name, _client(request)))
 
 
 def _client(request: Request) -> str:

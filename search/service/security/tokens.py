@@ -12,7 +12,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spaces.errors import RequestError
-from spaces.trials.ledger import write_durably
+from spaces.files.atomic_file import write_durably
 
 Role = Literal["read", "run"]
 

@@ -14,10 +14,10 @@ from search.service.dispatch.schedule import ScheduledSearch, schedule
 from search.service.jobs.ray_jobs import Job, Jobs, known_jobs
 from search.service.settings import Settings
 from search.service.status.building import add_trials, build_status, unreadable_status
-from spaces.errors import Unknown, WorkError
+from spaces.errors import Unknown, WorkError, one_line
 from spaces.trials.records import State
 from tracking.documents.building import build_front
-from tracking.mlflow_store.client import one_line, reading
+from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import find_requests
 from tracking.mlflow_store.run_records import SearchRun
 from tracking.mlflow_store.runs import deleted_search, find_search, scan_trials

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.driver import run
-from search.driver.launch import conclude, resumable
-from search.driver.summary import Summary
+from search.driver import preflight
+from search.driver.conclusion import conclude
+from search.driver.launch import resumable
+from search.driver.summary import summary_of
 from search.storage import search_folder
 from spaces.errors import WorkError
 from tests.conftest import Workplace
-from tests.search.driver.test_interruption import wait_for
+from tests.search.processes import wait_for
 from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
-from tracking.documents.building import build_front, build_trials
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,8 @@ def test_fewer_trials_than_asked_for_are_explained(
         }
     )
     rows = [REFERENCE, trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 200)]
-    front = build_front(search_row(), rows, confirmed=False, axis="trainable")
-    confirmed = build_front(search_row(), rows, confirmed=True, axis="trainable")
     printed = io.StringIO()
-    summary = Summary(front, confirmed, build_trials(search_row(), rows), waiting=0)
+    summary = summary_of(search_row(), rows, waiting=0)
     assert conclude(summary, spec, Console(file=printed, width=200)) == 0
     told = [line for line in printed.getvalue().splitlines() if " of 3 trials: " in line]
     assert told == ([] if expected is None else [expected])
@@ -64,7 +62,7 @@ def test_a_search_that_is_cut_off_can_be_resumed_once_it_is_written(
             made.touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "prepare", interrupt)
+    monkeypatch.setattr(preflight, "prepare", interrupt)
     done = workplace.call("search", str(workplace.spec()))
     assert done.returncode == 1
     assert done.stderr.strip().endswith(expected)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from search.service.app import create_app
 from search.service.http_server import make_server
 from search.service.settings import Settings
-from tests.search.driver.test_interruption import wait_for
 from tests.search.heads import free_port
+from tests.search.processes import wait_for
 
 PATIENCE = 60.0
 

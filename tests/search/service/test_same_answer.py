@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.cli.export import Choice
 from search.cli.remote import status as print_status
 from search.cli.show import front as print_front
 from search.cli.sources import Mlflow
 from search.documents.service import ExportRequest
+from search.exporting import Choice
 from search.service.cache.trial_cache import TrialCache
 from search.service.jobs.exports import choose_export
 from spaces.errors import NoAnswer

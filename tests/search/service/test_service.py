@@ -16,7 +16,7 @@ from search.service.dispatch.dispatcher import MODULE
 from search.service.settings import Settings, job_options
 from spaces.errors import RequestError
 from spaces.spec.spec import SearchSpec, parse_spec
-from tests.search.driver.test_interruption import results_in, wait_for
+from tests.search.processes import results_in, wait_for
 from tests.search.service.surroundings import FIRST, Running
 from tracking.mlflow_store.client import connect, reading
 from tracking.mlflow_store.launch_requests import SPEC, JobEnd, add_request, find_requests, want_stop

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from search.processes import command
+from search.command_process import command
 from search.service.checks import commands
 from search.service.checks.commands import run_check
 from search.service.problems import Problem

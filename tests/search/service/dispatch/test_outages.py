@@ -14,7 +14,7 @@ from search.service.dispatch.schedule import ATTEMPTS, FIRST_SECONDS, MOST_SECON
 from search.service.jobs.exit_codes import AWAY, WRONG_REQUEST
 from search.service.jobs.ray_jobs import Job
 from search.storage import checks
-from search.storage.checks import check_storage
+from search.storage.checks import check_writable
 from search.suggest.study import answering, open_study
 from spaces.errors import Away, RequestError, Unreachable
 from spaces.spec.spec import parse_spec
@@ -129,11 +129,11 @@ def test_a_storage_that_fails_is_away_and_a_path_that_cannot_be_is_wrong(
         raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
 
     with pytest.raises(RequestError) as wrong:
-        check_storage(tmp_path / ("s" * 300))
+        check_writable(tmp_path / ("s" * 300))
     assert not isinstance(wrong.value, Unreachable)
     monkeypatch.setattr(checks, "try_writing", failing)
     with pytest.raises(Unreachable, match="cannot be written"):
-        check_storage(tmp_path)
+        check_writable(tmp_path)
 
 
 @pytest.mark.parametrize("kind", [OperationalError, InterfaceError, OSError])

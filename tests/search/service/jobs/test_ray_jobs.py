@@ -12,7 +12,7 @@ import requests
 from spaces.spec.spec import parse_spec
 from tests.conftest import Workplace
 from tests.search.heads import head_of
-from tests.search.ray_cluster.test_connect import RAY, start
+from tests.search.ray_nodes import RAY, start
 from tests.search.service.surroundings import service_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray-token")]
