@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from search.terminal import write_with_stand_ins
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError, WorkError, one_line
 
 INTERRUPTED = 130
 """Typer returns this code for a KeyboardInterrupt."""
@@ -53,7 +53,7 @@ def exit_code(work: Callable[[], object]) -> int:
 
 def complaint(error: object) -> str:
     """Return the line in which a command reports an error."""
-    return _PREFIX + " ".join(str(error).split())
+    return _PREFIX + one_line(error, None)
 
 
 def last_complaint(output: str) -> str | None:
