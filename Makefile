@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-cluster unit lint format bench bench-trials bench-search bench-faults bench-load bench-attack \
-	reproduce clean
+	mutants reproduce clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,9 @@ bench-load: install  ## Let 50 clients look at a search of 2,000 trials through 
 bench-attack: install  ## Attack the service: its tests, then what one client can do to the others; writes attack.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/search/service
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.attack
+
+mutants: install  ## Make the drawn small changes of the code and see which no test notices; takes an hour
+	$(BIN)/python -m tests.bench.mutants run
 
 reproduce: install  ## Measure what docs/results.md says of the methods; needs ../shared/data, takes hours
 	$(BIN)/python -m tests.bench.surm_psd

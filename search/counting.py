@@ -91,7 +91,7 @@ def _inventory(spec: SearchSpec, note: Callable[[str], object]) -> Inventory:
     """Read the layers of the spec's model, with a head for the classes of its data."""
     from search.driver.preflight import inspect
     from trainables.allowed_folders import confined_reading
-    from trainables.base_model.weights import read_config
+    from trainables.base_model.config import read_config
     from trainables.data.splits import load_splits
 
     labels = _CLASSES

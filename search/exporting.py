@@ -18,7 +18,8 @@ from spaces.trials.ledger import Ledger
 from tracking.documents.building import build_answer, build_front, smallest_answer
 from tracking.mlflow_store.artifacts import fetch_adapter, fetch_spec
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import SearchRow, TrialRow, find_search, read_trials
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
+from tracking.mlflow_store.runs import find_search, scan_trials
 from tracking.mlflow_store.tags import SearchFacts
 from tracking.mlflow_store.uri import reading_uri
 
@@ -49,7 +50,7 @@ class Choice:
         if self.trial is not None and self.max_parameters is not None:
             raise RequestError("export: --trial and --max-parameters exclude each other; allowed: one of them")
 
-    def of(self, search: SearchRow, rows: Sequence[TrialRow]) -> TrialRow:
+    def of(self, search: SearchRun, rows: Sequence[TrialRun]) -> TrialRun:
         """Return the chosen trial among `rows`, everything that a search trained.
 
         Raises:
@@ -171,11 +172,11 @@ def check_request(choice: Choice, form: Format, rank: float | None) -> None:
             raise RequestError(f"--{error}") from None
 
 
-def _chosen(uri: str, name: str, choice: Choice) -> tuple[SearchRow, TrialRow, list[TrialRow]]:
+def _chosen(uri: str, name: str, choice: Choice) -> tuple[SearchRun, TrialRun, list[TrialRun]]:
     """Return the search, the chosen trial, and everything that the search trained."""
     with reading(uri) as client:
         search = find_search(client, name)
-        every = read_trials(client, search)
+        every = scan_trials(client, search)
     if choice.trial is None:
         return search, choice.of(search, every), every
     finished = {row.plan.trial: row for row in every if row.quality is not None and row.plan.kind == "trial"}
@@ -186,9 +187,9 @@ def _chosen(uri: str, name: str, choice: Choice) -> tuple[SearchRow, TrialRow, l
 
 def _write(
     uri: str,
-    search: SearchRow,
-    row: TrialRow,
-    rows: list[TrialRow],
+    search: SearchRun,
+    row: TrialRun,
+    rows: list[TrialRun],
     storage: Path,
     out: Path,
     form: Format,
@@ -210,7 +211,7 @@ def _write(
             return write_export(adapter, out, card, form, kept, verification_rows=verification_rows)
 
 
-def choice_note(choice: Choice, metric: str, row: TrialRow, rows: Sequence[TrialRow]) -> str:
+def choice_note(choice: Choice, metric: str, row: TrialRun, rows: Sequence[TrialRun]) -> str:
     """Say whether the trial was chosen by its confirmed quality or by that of one training."""
     title = "the knee" if choice.knee else "the best"
     within = "" if choice.max_parameters is None else f" within {choice.max_parameters:,} parameters"
@@ -221,7 +222,7 @@ def choice_note(choice: Choice, metric: str, row: TrialRow, rows: Sequence[Trial
     return f"it is {title}{within} by {metric} of one training, {row.metrics['quality']:.4f}{why}"
 
 
-def _fetch(uri: str, row: TrialRow, tracked: bool, home: Path, folder: Path) -> Path:
+def _fetch(uri: str, row: TrialRun, tracked: bool, home: Path, folder: Path) -> Path:
     """Fetch the adapter: from MLflow for members of the front and confirmed trials, else from the runs here."""
     trial = row.plan.trial
     if tracked:
@@ -232,7 +233,7 @@ def _fetch(uri: str, row: TrialRow, tracked: bool, home: Path, folder: Path) -> 
     return Path(shutil.copytree(kept, folder / "adapter"))
 
 
-def _card(spec: SearchSpec, row: TrialRow, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
+def _card(spec: SearchSpec, row: TrialRun, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
     plan, steps = row.plan, row.metrics.get("steps")
     return Card(
         spec=spec,

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from search.documents.commands import (
-    CapabilitiesDescription,
     KnobDescription,
     MethodDescription,
     MethodsDocument,
     ProbedMethod,
 )
-from search.known_capabilities import known
 from spaces.errors import RequestError
 from spaces.methods.base.knobs import Choice, Knob, Range
 from spaces.methods.base.method import AnyMethod
@@ -19,6 +17,7 @@ from spaces.methods.registry import methods as all_methods
 from spaces.space.sampling import MULTIPLIER, SHARED_PLACES
 from spaces.spec.field_kinds import kind
 from spaces.spec.hints import meant_method
+from trainables.capabilities.known import CapabilitiesDescription, known
 
 
 def methods(name: str | None = None) -> MethodsDocument:

@@ -1,4 +1,7 @@
-"""The two ways in which a command ends early: the request was wrong, or the work failed."""
+"""Errors that end a command, and the one line in which an error is shown.
+
+A wrong request is a `RequestError` (exit code 2), a failure of the work a `WorkError` (exit code 1).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ class RequestError(ValueError):
 
 
 class Unreachable(RequestError):
-    """Nothing answers at an address: for a command a wrong request, for a service a trouble of its own."""
+    """Nothing answers at an address: a wrong request of a command, but an outage for the service."""
 
 
 class Unknown(RequestError):
-    """A name or an id that nothing has."""
+    """Nothing has the given name or id."""
 
 
 class WorkError(RuntimeError):
@@ -20,12 +23,29 @@ class WorkError(RuntimeError):
 
 
 class Hopeless(WorkError):
-    """Work was given up: tried again as things stand, it would fail again."""
+    """Work was given up: unless something changes, it would fail again."""
 
 
 class Away(WorkError):
-    """Something that the work stands on fails for now: the same work may be done later."""
+    """Something that the work needs is not available at the moment: the same work may succeed later."""
 
 
 class NoAnswer(WorkError):
-    """A search found nothing that could be handed over unasked."""
+    """A search found nothing that may be handed over without being asked for."""
+
+
+def one_line(said: object, most: int | None = 300) -> str:
+    """Return an error, or any text, on one line; the name of its type if it says nothing.
+
+    A query that SQLAlchemy puts below its message is left out.
+
+    Args:
+        said: an exception, or a text.
+        most: characters after which the line is cut; None keeps all.
+
+    Example:
+        >>> one_line(ValueError("database is locked\\n  [or gone]"))
+        'database is locked [or gone]'
+    """
+    message = str(said).partition("\n[SQL:")[0]
+    return " ".join(message.split())[:most] or type(said).__name__

@@ -18,8 +18,8 @@ from spaces.spec.sections import ModelSection, Task
 from spaces.spec.spec import SearchSpec
 from tests.bench.study_report import results, table
 from tests.pages import PAGES, ROOT, anchors, links
+from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of, meta_model
-from trainables.base_model.weights import load_config
 
 DOCS = ROOT / "docs"
 

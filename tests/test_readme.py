@@ -142,7 +142,8 @@ from spaces.spec.sections import ModelSection
 from spaces.space.search_space import Space
 from trainables.adapters.attach import attach, trained_parameters
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import build, load_config, load_weights
+from trainables.base_model.config import load_config
+from trainables.base_model.weights import build, load_weights
 
 section = ModelSection(path=sys.argv[1])
 config = load_config(section, ("bad", "good"))

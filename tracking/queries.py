@@ -1,8 +1,12 @@
-"""Fronts, trials and searches, from MLflow alone."""
+"""Documents of fronts, trials, searches and comparisons, read from MLflow alone.
+
+A training whose record in MLflow was spoiled costs no more than itself: it counts as failed, and a warning names it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -19,26 +23,28 @@ from tracking.documents.schemas import (
 )
 from tracking.mlflow_store.artifacts import fetch_spec
 from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.run_records import SearchRun, SpoiledSearch, TrialRun
 from tracking.mlflow_store.runs import (
-    SearchRow,
-    SpoiledSearch,
     find_search,
     read_confirmations,
     read_front,
     read_reference,
-    read_trials,
     scan_searches,
+    scan_trials,
 )
 from tracking.reports.comparison import compare
+from tracking.reports.comparison_picture import compose_comparison
 from tracking.reports.figure import Picture
+
+_logger = logging.getLogger(__name__)
 
 
 def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis = "trainable") -> FrontDocument:
-    """The search called `name` and its front, computed from the runs of those trials that it can hold.
+    """Return the search called `name` with its front, computed from the runs of the trials that can be on it.
 
     Args:
-        confirmed: take only points that were confirmed, and compare them by their confirmed quality.
-        axis: the count that quality is traded for; the hypervolume is over it as well.
+        confirmed: only points that were confirmed, compared by their confirmed quality.
+        axis: the count that quality is traded for, and over which the hypervolume is taken.
 
     Raises:
         RequestError: when there is no such search, or no MLflow at `uri`.
@@ -54,11 +60,12 @@ def front_document(uri: str, name: str, *, confirmed: bool = False, axis: Axis =
             # The best that was trained once may be beaten by the one quality of a trial whose confirmed one is lower.
             found = read(measure="quality", counts=lambda row: CONFIRMED not in row.metrics)
             rows += [row for row in found if row not in rows]
-        return build_front(search, rows, confirmed=confirmed, axis=axis)
+    _warn_of_spoiled(rows)
+    return build_front(search, rows, confirmed=confirmed, axis=axis)
 
 
 def trials_document(uri: str, name: str) -> TrialsDocument:
-    """Everything that the search called `name` trained.
+    """Return every training of the search called `name`.
 
     Raises:
         RequestError: when there is no such search, or no MLflow at `uri`.
@@ -66,11 +73,13 @@ def trials_document(uri: str, name: str) -> TrialsDocument:
     """
     with reading(uri) as client:
         search = find_search(client, name)
-        return build_trials(search, read_trials(client, search))
+        rows = scan_trials(client, search)
+    _warn_of_spoiled(rows)
+    return build_trials(search, rows)
 
 
 def searches_document(uri: str) -> SearchesDocument:
-    """Every search, newest first; those that cannot be read are named apart.
+    """Return every search, newest first; those whose records cannot be read under `unreadable`.
 
     Raises:
         RequestError: when there is no MLflow at `uri`.
@@ -78,7 +87,7 @@ def searches_document(uri: str) -> SearchesDocument:
     """
     with reading(uri) as client:
         found = scan_searches(client)
-        rows = [one for one in found if isinstance(one, SearchRow)]
+        rows = [one for one in found if isinstance(one, SearchRun)]
         names = {one: client.get_experiment(one).name for one in {row.experiment_id for row in rows}}
     return SearchesDocument(
         searches=tuple(build_search(row, names[row.experiment_id]) for row in rows),
@@ -91,18 +100,25 @@ def searches_document(uri: str) -> SearchesDocument:
 
 
 def comparison(uri: str, names: Sequence[str], *, confirmed: bool = False) -> tuple[ComparisonDocument, Picture]:
-    """Searches side by side, as a document and as a picture.
+    """Return a comparison of searches, and its picture.
 
     Raises:
         RequestError: when one of them does not exist, their metrics differ, or there is no MLflow at `uri`.
         WorkError: when MLflow fails.
     """
     fronts = [front_document(uri, name, confirmed=confirmed) for name in names]
-    return compare(fronts, confirmed=confirmed, specs=_specs(uri, names))
+    document = compare(fronts, confirmed=confirmed, specs=_specs(uri, names))
+    return document, compose_comparison(document, fronts, confirmed=confirmed)
+
+
+def _warn_of_spoiled(rows: Iterable[TrialRun]) -> None:
+    for row in rows:
+        if row.spoiled:
+            _logger.warning("trial %s counts as failed, its record cannot be read: %s", row.plan.trial, row.reason)
 
 
 def _specs(uri: str, names: Sequence[str]) -> dict[str, SearchSpec]:
-    """Specs of searches by name, of those that kept theirs in MLflow and whose artifacts are at hand."""
+    """Return specs by search, of those searches whose spec can be read from their artifacts."""
     with reading(uri) as client:
         runs = {name: find_search(client, name).run_id for name in names}
     found = {}

@@ -1,9 +1,9 @@
-"""The folders from which this process may read models and data, seen to at the moment of reading.
+"""The folders from which this process may read models and data, checked at the moment of reading.
 
-A command reads whatever its user may read. A job or a check of the service reads for the sender of the spec: only what
-lies in folders that the operator names, wherever links lead, and however files are swapped while they are read. Hard
-links are not told apart from files: who may make one in these folders could read the file anyway, unless the kernel's
-`fs.protected_hardlinks` is off.
+A command reads everything that its user may read. A job or a check of the service reads for the sender of the spec:
+only files in folders that the operator names, wherever links lead, and however files are swapped while they are read.
+Hard links cannot be told apart from files: a user who can make one in these folders could read the file anyway, unless
+the kernel's `fs.protected_hardlinks` is off.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from spaces.spec.spec import SearchSpec
 _MOST_LINKS = 40  # as Linux follows
 _MOST_FILES = 1_000_000
 _NAMING = (".index.json", "config.json")
-"""Ends of the names of settings files of a model that name further files."""
+"""Endings of a model's settings files that name further files."""
 _LONGEST = 100_000_000
-"""Bytes of such a file; that of a model with a million tensors has fewer."""
+"""The largest size of such a file in bytes; that of a model with a million tensors is smaller."""
 
 Stamp = tuple[int, ...]
-"""Device, inode, kind, size and times of a file; the time of its last change is the kernel's own and not to be set."""
+"""Device, inode, kind, size and times of a file. Users cannot set the time of the last change of its inode."""
 
 _allowed: tuple[str, ...] | None = None
 
 
 class Outside(RequestError):
-    """A file that lies outside of the folders, or is no plain file."""
+    """A file that lies outside of the folders, or is not a plain file."""
 
 
 @contextmanager
 def reading_only(folders: Sequence[Path]) -> Iterator[None]:
-    """Have this process read models and data from these folders and what lies in them, and from the hub."""
+    """Make this process read models and data only from these folders and everything in them, and from the hub."""
     global _allowed
     before, _allowed = _allowed, tuple(os.path.realpath(one) for one in folders)
     try:
@@ -50,17 +50,18 @@ def reading_only(folders: Sequence[Path]) -> Iterator[None]:
 
 
 def is_confined() -> bool:
-    """Whether this process may not read everywhere."""
+    """Return whether this process may not read everywhere."""
     return _allowed is not None
 
 
 @contextmanager
 def confined_reading(spec: SearchSpec, *, data: bool = True) -> Iterator[None]:
-    """Within, the model and the data of a spec may be read: they lie in the folders, and are the same at the end.
+    """Check that the model and the data of a spec lie in the folders, and do not change while they are read within.
 
     A process that may read everywhere checks nothing.
 
     Args:
+        spec: the spec.
         data: whether the data is read as well.
 
     Raises:
@@ -78,7 +79,7 @@ def confined_reading(spec: SearchSpec, *, data: bool = True) -> Iterator[None]:
 
 
 def local_places(spec: SearchSpec, *, data: bool = True) -> dict[str, str]:
-    """Files and folders of this machine that a spec names, by field; what is on the hub is left out."""
+    """Return the files and folders of this machine that a spec names, by field; places on the hub are left out."""
     named = {"model.path": spec.model.path}
     for split in ("train", "validation", "test") if data else ():
         source = getattr(spec.data, split)
@@ -90,10 +91,13 @@ def local_places(spec: SearchSpec, *, data: bool = True) -> dict[str, str]:
 
 
 def check_inside(name: str, path: str, folders: Sequence[Path], most: int) -> None:
-    """See that a file or a folder lies in the folders, and the first `most` files in it as well.
+    """Check that a file or a folder lies in the folders, and the first `most` files in it as well.
 
     Args:
         name: the field that names it, for the message.
+        path: the file or folder.
+        folders: the folders to read from.
+        most: how many files of a folder are checked.
 
     Raises:
         Outside: when it does not.
@@ -102,7 +106,7 @@ def check_inside(name: str, path: str, folders: Sequence[Path], most: int) -> No
 
 
 def open_inside(path: Path) -> BinaryIO:
-    """Open a file that another one names, such as an image; what was opened is looked at, whatever its path names now.
+    """Open a file that another one names, such as an image, and check the file that was opened.
 
     Raises:
         Outside: when it lies outside of the folders.
@@ -114,7 +118,7 @@ def open_inside(path: Path) -> BinaryIO:
 def _open(path: Path | str, folders: Sequence[str]) -> BinaryIO:
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for its writer
     try:
-        # As the kernel names what is open.
+        # The kernel's name of the opened file.
         if not stat.S_ISREG(os.fstat(opened).st_mode) or not _lies_in(os.readlink(f"/proc/self/fd/{opened}"), folders):
             raise Outside("lies elsewhere")
         return os.fdopen(opened, "rb")
@@ -135,19 +139,19 @@ def _unchanged(name: str, path: str, folders: tuple[str, ...]) -> Iterator[None]
         except Outside:
             now = None
         if now != seen:
-            # What was read may be of another file, and an error would tell of it.
+            # Another file may have been read, and an error would reveal its content.
             raise WorkError(f"{name} = {path}: was changed while it was read; allowed: what stays as it is") from None
 
 
 @dataclass
 class _Walk:
-    """Looks at everything on the way to a file or a folder, and at everything in a folder."""
+    """Checks everything on the way to a file or a folder, and everything in a folder."""
 
     folders: tuple[str, ...]
     stamps: dict[str, Stamp] = field(default_factory=dict)
 
     def look(self, name: str, path: str, most: int | None = None) -> Mapping[str, Stamp]:
-        """The stamps of everything on the way, by path: of links themselves, and of their targets."""
+        """Return the stamps of everything on the way, by path: of links themselves, and of their targets."""
         waiting, entered = [path], set[str]()
         while waiting and (most is None or len(self.stamps) < most):
             if len(self.stamps) > _MOST_FILES:
@@ -161,14 +165,14 @@ class _Walk:
                 elif one.endswith(_NAMING):
                     self._check_names(one)
             except FileNotFoundError:
-                continue  # its reader says so
-            except (OSError, ValueError) as error:  # Outside among them
+                continue  # its reader reports it
+            except (OSError, ValueError) as error:  # among them Outside
                 where = "" if one == path else f"holds {os.path.basename(one)}, which "
                 raise Outside(f"{name} = {path}: {where}{_reason(error)}; allowed: {self._all()}") from None
         return self.stamps
 
     def _checked(self, path: str) -> str:
-        """Where a path leads, if that may be read."""
+        """Return the target of a path, if it may be read."""
         real = self._followed(path)
         if not _lies_in(real, self.folders):
             raise Outside("leads elsewhere")
@@ -178,7 +182,7 @@ class _Walk:
         return real
 
     def _followed(self, path: str) -> str:
-        """Where a path leads, links followed one by one; what lies in the folders on the way is noted."""
+        """Return the target of a path, following links one by one; note everything within the folders on the way."""
         waiting, current, links = _steps(os.path.join(os.getcwd(), path)), "/", 0
         while waiting:
             part = waiting.pop()
@@ -193,7 +197,7 @@ class _Walk:
             except OSError:
                 if within:
                     raise
-                raise Outside("leads elsewhere") from None  # whether anything is there is not told
+                raise Outside("leads elsewhere") from None  # the message must not reveal whether the target exists
             if within and step not in self.folders:
                 self.stamps[step] = _stamp(found)
             if target is None:
@@ -207,7 +211,7 @@ class _Walk:
         return current
 
     def _check_names(self, path: str) -> None:
-        """See that a file of a model that names others names none elsewhere."""
+        """Check that a file of a model that names other files names none elsewhere."""
         with _open(path, self.folders) as file:
             text = file.read(_LONGEST + 1)
         if len(text) > _LONGEST:
@@ -221,12 +225,12 @@ class _Walk:
 
 
 def _in_folder(folder: str) -> list[str]:
-    """Paths of all that is in a folder, the first one last."""
+    """Yield the paths of everything in a folder, the folder itself last."""
     return [os.path.join(folder, one) for one in sorted(os.listdir(folder), reverse=True)]
 
 
 def _steps(path: str) -> list[str]:
-    """Steps of a path, the first one last."""
+    """Return the steps of a path, the first one last."""
     return [one for one in reversed(path.split("/")) if one not in ("", ".")]
 
 
@@ -243,11 +247,14 @@ def _reason(error: Exception) -> str:
 
 
 def _names_in(text: bytes) -> list[str]:
-    """Files and folders that a settings file of a model has transformers open: shards, and the base of an adapter."""
+    """Return the files and folders that a model's settings file makes transformers open.
+
+    They are shards, and the base of an adapter.
+    """
     try:
         held: Any = json.loads(text)
     except (ValueError, RecursionError):
-        return []  # its reader says so
+        return []  # its reader reports it
     if not isinstance(held, dict):
         return []
     shards = held.get("weight_map")

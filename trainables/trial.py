@@ -1,4 +1,4 @@
-"""The Ray trainable: one actor keeps the base, the data and the imports, and trains one plan after another."""
+"""The Ray trainable: an actor that keeps the base, the data and the imports, and trains one plan after another."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from accelerate.state import AcceleratorState
 from peft import PeftModel
 from ray import tune
 
+from spaces.errors import one_line
 from spaces.methods.registry import configuration as configuration_of
 from spaces.model.inventory import Inventory
-from spaces.rungs import rung_steps
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger, Superseded
-from spaces.trials.records import Rung, TrialPlan, TrialResult
+from spaces.trials.records import Rung, TrialPlan, TrialResult, rung_steps
 from spaces.trials.row_values import pack
 from trainables.adapters.attach import trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import ROWS, save_verification
 from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
-from trainables.training.activation_cache import PrefixCache
+from trainables.training.activation_cache import ActivationCache
 from trainables.training.evaluation import positive_position, score
 from trainables.training.loop import Training, TrainingFailed
 from trainables.training.memory import peak_bytes, reset_peak, spare_bytes
@@ -36,8 +36,11 @@ from trainables.training.setup import assemble
 
 
 @dataclass(frozen=True)
-class SharedSearch:
-    """What every worker of a search needs. Arrays live in the object store, once a node; `test` only in confirm."""
+class WorkerInputs:
+    """The inputs of every worker of a search.
+
+    The references are to arrays in the object store, which a node holds once. `test` is given only in confirm.
+    """
 
     spec: SearchSpec
     inventory: Inventory
@@ -49,29 +52,29 @@ class SharedSearch:
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
-    """Trains the plan in its config, rung by rung; a plan with a checkpoint goes on from it."""
+    """Trains the plan in its config, rung by rung, from its checkpoint if it has one."""
 
-    def setup(self, config: dict[str, Any], shared: SharedSearch) -> None:
-        """Load what all trials have in common.
+    def setup(self, config: dict[str, Any], inputs: WorkerInputs) -> None:
+        """Load everything that trials have in common.
 
         Raises:
-            Exception: whatever went wrong, for Tune to try another actor; `error.txt` of the trial has it as well.
+            Exception: any error, so that Tune tries another actor; it is also written to `error.txt` of the trial.
         """
-        self._shared = shared
+        self._inputs = inputs
         self._training: Training | None = None
         self._begin(config)
         try:
-            self._load(shared)
+            self._load(inputs)
         except Exception:
             self._keep_traceback()
             raise
         self._folder.error.unlink(missing_ok=True)
 
-    def _load(self, shared: SharedSearch) -> None:
-        spec = shared.spec
-        self._weights = ray.get(shared.weights)
-        self._train, self._validation = ray.get([shared.train, shared.validation])
-        self._test = ray.get(shared.test) if shared.test is not None else None
+    def _load(self, inputs: WorkerInputs) -> None:
+        spec = inputs.spec
+        self._weights = ray.get(inputs.weights)
+        self._train, self._validation = ray.get([inputs.train, inputs.validation])
+        self._test = ray.get(inputs.test) if inputs.test is not None else None
         on_gpu = bool(ray.get_gpu_ids()) and torch.cuda.is_available()
         if not on_gpu:
             torch.set_num_threads(max(1, int(spec.resources.cpus)))
@@ -81,8 +84,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if wanted else "no")
         dtype = training_dtype(self._weights, bf16=bool(wanted))
         self._model = build(self._weights, self._accelerator.device, dtype)
-        self._cache = PrefixCache(
-            self._model, shared.inventory, self._accelerator, self._validation, limit=spare_bytes()
+        self._cache = ActivationCache(
+            self._model, inputs.inventory, self._accelerator, self._validation, limit=spare_bytes()
         )
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -91,19 +94,19 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def cleanup(self) -> None:
-        """Let go of the trial's tensors."""
+        """Release the trial's tensors."""
         self._training = None
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._plan = TrialPlan.model_validate(config["plan"])
-        self._folder = self._shared.ledger.trial(self._plan.trial)
+        self._folder = self._inputs.ledger.trial(self._plan.trial)
         self._note: str | None = None
-        self._folder.forget_progress()  # of a training that was cut off, further than its checkpoint
+        self._folder.forget_progress()  # that of an interrupted training is ahead of its checkpoint
         self._progress_file = ProgressFile(self._folder)
         self._training = None
 
     def step(self) -> dict[str, Any]:
-        """Train to the next rung and report; the last report follows the durable record of the trial's end."""
+        """Train to the next rung and report. The last report comes after the durable record of the trial's end."""
         ended = self._folder.result()
         if ended is None:
             try:
@@ -114,24 +117,24 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 raise
             except Exception as error:
                 self._keep_traceback()
-                ended = self._fail(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+                ended = self._fail(f"{type(error).__name__}: {one_line(error)}")
         return self._report(ended)
 
     def _keep_traceback(self) -> None:
         self._folder.error.write_text(traceback.format_exc(), encoding="utf-8")
 
     def _advance(self) -> TrialResult | None:
-        """Reach the next rung; the result when it was the last."""
+        """Train to the next rung; return the result if it was the last."""
         if self._training is None:
             self._training = self._prepare()
         training = self._training
-        settings = self._shared.spec.training
+        settings = self._inputs.spec.training
         target = next(step for step in self._rungs() if step > training.step or step == settings.max_steps)
         if self._plan.kind == "reference" and not self._plan.head_parameters:
             target = training.step  # nothing to train: the reference is the base as it is
         training.train_to(target, self._progress_file)
-        metric = self._shared.spec.metric
-        positive = positive_position(self._shared.spec.objective.positive, self._weights.labels)
+        metric = self._inputs.spec.metric
+        positive = positive_position(self._inputs.spec.objective.positive, self._weights.labels)
         outputs = training.evaluate(self._validation).predictions()
         quality = score(metric.name, outputs, positive)
         if quality != quality:
@@ -158,32 +161,32 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         )
 
     def _peak_bytes(self) -> int:
-        """Without the activations that are kept, for they are there for other trials too."""
+        """Return the peak without the cached activations, which serve other trials too."""
         device = self._accelerator.device
         kept = 0 if device.type == "cuda" else self._cache.computed_bytes
         return max(0, peak_bytes(device) - kept)
 
     def _rungs(self) -> tuple[int, ...]:
-        """The reference is evaluated at its end alone, so that no stopper compares it with trials."""
-        spec = self._shared.spec
+        """Return the steps of the rungs. The reference has only its end, so that no stopper compares it with trials."""
+        spec = self._inputs.spec
         return rung_steps(spec.training.max_steps, 1 if self._plan.kind == "reference" else spec.search.rungs)
 
     def _prepare(self) -> Training:
-        """A training as its checkpoint has it; one whose checkpoint is damaged begins anew."""
+        """Return the training at its checkpoint. If the checkpoint is damaged, the training starts again."""
         training = self._assembled()
         if not self._folder.checkpoint.is_file():
             return training
         try:
             training.load(self._folder.checkpoint)
-        except Exception as error:  # whatever torch makes of a damaged file
+        except Exception as error:  # torch raises anything for a damaged file
             self._folder.checkpoint.unlink(missing_ok=True)
-            named = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            self._note = f"begun anew, for its checkpoint was damaged ({named})"
+            named = f"{type(error).__name__}: {one_line(error, 200)}"
+            self._note = f"started again, because its checkpoint was damaged ({named})"
             return self._assembled()
         return training
 
     def _assembled(self) -> Training:
-        spec, plan = self._shared.spec, self._plan
+        spec, plan = self._inputs.spec, self._plan
         reset_peak(self._accelerator.device)
         model = copy_of(self._model)
         initialise_fresh(model, self._weights.fresh, plan.seed)
@@ -192,7 +195,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             model,
             plan.method,
             configuration,
-            self._shared.inventory,
+            self._inputs.inventory,
             self._train,
             self._accelerator,
             task=spec.model.task,
@@ -200,19 +203,19 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             seed=plan.seed,
             cache=self._cache,
         )
-        adapter, _ = trained_parameters(training.model, self._shared.inventory)
+        adapter, _ = trained_parameters(training.model, self._inputs.inventory)
         self._check_count(sum(parameter.numel() for parameter in adapter.values()))
         return training
 
     def _check_count(self, found: int) -> None:
-        """The budget is hard: what was counted must be what trains."""
+        """Check that exactly the counted parameters train, because the budget is a hard limit."""
         plan = self._plan
-        planned = plan.trainable_parameters - (plan.head_parameters if self._shared.spec.budget.count_head else 0)
+        planned = plan.trainable_parameters - (plan.head_parameters if self._inputs.spec.budget.count_head else 0)
         if found != planned:
             raise TrainingFailed(f"trains {found:,} parameters where {planned:,} were counted: please report this")
 
     def _save_adapter(self, model: PeftModel) -> None:
-        """Write the adapter and the logits that its copies must give; a half-written one is never seen."""
+        """Write the adapter and the logits that its copies must give, in one move."""
         temporary = self._folder.path / ".adapter"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()

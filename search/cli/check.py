@@ -18,6 +18,7 @@ from search.terminal import announce, print_json
 from search.validation import validate as validate_spec
 from spaces.errors import RequestError
 from spaces.spec.spec import load_spec, parse_value
+from tracking.reports.table_layout import plain_table
 
 _TOTALS = ("trainable_parameters", "stored_parameters", "adapter_bytes", "head_parameters", "base_parameters")
 
@@ -55,7 +56,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
 
 
 def _totals(document: CountDocument) -> Table:
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = plain_table(show_header=False)
     for name in _TOTALS:
         table.add_row(name.replace("_", " "), f"{getattr(document, name):,}")
     table.add_row("share of the base", f"{100 * document.trainable_parameters / document.base_parameters:.4g} %")
@@ -63,7 +64,7 @@ def _totals(document: CountDocument) -> Table:
 
 
 def _layers(document: CountDocument) -> Table:
-    table = Table(box=None, padding=(0, 2))
+    table = plain_table()
     for column in ("layer", "shape", "trainable"):
         table.add_column(column, justify="right" if column == "trainable" else "left")
     for layer in document.layers:
@@ -87,7 +88,7 @@ def validate(spec_path: Path, overrides: list[str], as_json: bool, console: Cons
 
 def _validation(document: ValidateDocument) -> Table:
     budget, rows = document.budget, document.rows
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = plain_table(show_header=False)
     table.add_row("base", f"{document.base_model} ({document.base_parameters:,} parameters)")
     table.add_row("budget", f"{budget['at_least']:,} to {budget['parameters']:,} trainable parameters")
     table.add_row("methods", ", ".join(document.methods))

@@ -16,15 +16,17 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from search.storage import search_folder
-from search.storage.checks import check_storage, check_tracking
+from search.storage.checks import check_tracking, check_writable
 from search.storage.kept_adapters import missing
-from search.suggest.study import AGAIN, TRIAL, read_study
+from search.suggest.study import read_study
+from search.suggest.study_trials import AGAIN, TRIAL
 from search.terminal import print_json
 from spaces.errors import RequestError, WorkError
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import State, TrialPlan
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import TrialRow, deleted_trials, find_search, read_trials
+from tracking.mlflow_store.run_records import TrialRun
+from tracking.mlflow_store.runs import deleted_trials, find_search, scan_trials
 from tracking.mlflow_store.uri import probe, resolve_uri
 
 PACKAGES = ("paretune", "torch", "transformers", "peft", "ray", "optuna", "mlflow", "datasets", "pydantic")
@@ -71,7 +73,7 @@ def _environment(storage: Path, given: str | None) -> DoctorDocument:
     facts["storage"] = str(storage)
     uri = resolve_uri(given, None, storage)
     facts["tracking"] = uri
-    for check in (partial(check_storage, storage), partial(check_tracking, uri, storage)):
+    for check in (partial(check_writable, storage), partial(check_tracking, uri, storage)):
         try:
             check()
         except RequestError as error:
@@ -96,7 +98,7 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
         optuna_problems = [str(error)]
     with reading(uri) as client:
         search = find_search(client, name)
-        rows, deleted = read_trials(client, search), deleted_trials(client, search)
+        rows, deleted = scan_trials(client, search), deleted_trials(client, search)
     adapters = missing(Ledger(home), recorded.finished)
     problems = [*recorded.damage, *adapters, *optuna_problems, *_mlflow_problems(recorded, rows, deleted)]
     facts = {"search": name, "trainings": str(len(recorded.states))}
@@ -152,7 +154,7 @@ def _optuna_problems(recorded: _Recorded, told: list[FrozenTrial]) -> list[str]:
     ]
 
 
-def _mlflow_problems(recorded: _Recorded, rows: list[TrialRow], deleted: Mapping[str, str]) -> list[str]:
+def _mlflow_problems(recorded: _Recorded, rows: list[TrialRun], deleted: Mapping[str, str]) -> list[str]:
     tracked = {row.plan.trial: str(row.state) for row in rows if row.plan.trial not in recorded.unknown}
     # A trial that was planned, but not begun when the search was cut off, has no run.
     begun = {one: str(state) for one, state in recorded.states.items() if state != "running" or one in tracked}

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from search.documents.commands import CapabilitiesDescription, ProbedMethod
-from search.known_capabilities import installed_versions, remember, tried
+from search.documents.commands import ProbedMethod
 from search.method_descriptions import chosen
 from search.method_descriptions import methods as describe_methods
 from search.terminal import print_json
+from tracking.reports.table_layout import plain_table
+from trainables.capabilities.known import CapabilitiesDescription, installed_versions, remember, tried
 
 
 def methods(name: str | None, probe: bool, as_json: bool, console: Console) -> None:
@@ -93,7 +94,7 @@ def _matrix(described: list[ProbedMethod]) -> Table:
 
 
 def _columns(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 2))
+    table = plain_table()
     for name in names:
         table.add_column(name)
     return table

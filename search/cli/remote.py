@@ -20,6 +20,7 @@ from spaces.errors import RequestError, WorkError
 from spaces.spec.spec import SearchSpec, dump_spec, load_spec
 from spaces.trials.ledger import Ledger
 from tracking.mlflow_store.uri import reading_uri
+from tracking.reports.table_layout import plain_table
 
 BEGIN_SECONDS = 300.0
 
@@ -147,7 +148,7 @@ def resume(name: str, server: str) -> int:
 
 
 def _table(status: SearchStatus) -> Table:
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = plain_table(show_header=False)
     counts, planned = status.trials, "" if status.planned is None else f" of {status.planned}"
     table.add_row("search", status.search)
     table.add_row("state", status.state + (f": {status.message}" if status.message else ""))

@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 
 from search.service.app import create_app
-from search.service.http_server import server_of
+from search.service.http_server import make_server
 from search.service.security.tokens import Role, make_token, read_holders
 from search.service.settings import Settings, check_host, check_proxies, check_secrets
-from search.storage.checks import check_storage, check_tracking
+from search.storage.checks import check_tracking, check_writable
 from tracking.mlflow_store.client import connect
 
 
@@ -25,12 +25,12 @@ def serve(host: str, port: int, settings: Settings) -> None:
     check_proxies(settings.proxies)
     if settings.tokens is not None:
         read_holders(settings.tokens)
-    check_storage(settings.storage)
+    check_writable(settings.storage)
     settings.storage.mkdir(parents=True, exist_ok=True)
     check_tracking(settings.tracking_uri, settings.storage)
     connect(settings.tracking_uri)  # creates a missing SQLite file, so that it can be read
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server_of(create_app(settings), host, port, settings).run()
+    make_server(create_app(settings), host, port, settings).run()
 
 
 def token(name: str, role: Role, file: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from search.cli.sources import Source
 from search.storage.checks import try_writing
@@ -15,6 +14,7 @@ from spaces.errors import RequestError
 from tracking.lookup import check_names
 from tracking.queries import comparison, searches_document
 from tracking.reports.plots import draw_html, draw_png, front_html, front_png
+from tracking.reports.table_layout import plain_table
 from tracking.reports.tables import (
     answer_note,
     comparison_tables,
@@ -119,7 +119,7 @@ def searches(uri: str, as_json: bool, console: Console) -> None:
     if as_json:
         print_json(document)
         return
-    table = Table(box=None, padding=(0, 2))
+    table = plain_table()
     for column in ("search", "state", "started", "trials", "hypervolume", "base model"):
         table.add_column(column)
     for entry in document.searches:

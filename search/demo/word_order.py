@@ -1,4 +1,4 @@
-"""The word-order task: real sentences from installed libraries; in half of them three words have moved."""
+"""The word-order task: real sentences from installed libraries, half of them with three words moved."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class WordOrderFiles:
 
 
 def first_sentence(docstring: str) -> Words | None:
-    """The words of a docstring's first sentence, or None unless they are 6 to 18 plain words and nothing else.
+    """Return the words of a docstring's first sentence; None unless they are 6 to 18 plain words and nothing else.
 
-    Lower case and no full stop, so that neither a capital nor a stop betrays a word that has moved.
+    They are in lower case and without the full stop, so that neither betrays a word that has moved.
     """
     paragraph = " ".join(docstring.strip().split("\n\n", 1)[0].split())
     sentence = _SENTENCE_END.split(paragraph, maxsplit=1)[0].removesuffix(".").lower()
@@ -49,7 +49,7 @@ def first_sentence(docstring: str) -> Words | None:
 
 
 def docstrings(path: Path) -> Iterator[str]:
-    """Docstrings of a Python file, which is parsed and never imported; none of a file that does not parse."""
+    """Yield the docstrings of a Python file, which is parsed and never imported; none of a file that does not parse."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other people's invalid escape sequences
@@ -70,8 +70,10 @@ def _files(library: str, order: random.Random) -> list[Path]:
 
 
 def natural_sentences(seed: int) -> Iterator[Words]:
-    """Distinct sentences: a file of each library in turn, in an order drawn from `seed`, libraries that are absent
-    left out. Sentences of the same words count as one, whatever their order."""
+    """Yield distinct sentences from a file of each library in turn, in an order drawn from `seed`.
+
+    Absent libraries are left out. Sentences of the same words count as one, whatever their order.
+    """
     order = random.Random(seed)
     turns = zip_longest(*(_files(library, order) for library in LIBRARIES))
     seen: set[Words] = set()
@@ -85,7 +87,7 @@ def natural_sentences(seed: int) -> Iterator[Words]:
 
 
 def move_three(words: Words, order: random.Random) -> Words:
-    """The same words with three different ones on one another's places; at least three must be different."""
+    """Return the words with three different ones in each other's places; at least three must be different."""
     places = {word: place for place, word in enumerate(words)}
     first, second, third = order.sample(sorted(places.values()), 3)
     moved = list(words)
@@ -98,11 +100,16 @@ def write_word_order(
 ) -> WordOrderFiles:
     """Write the three splits into `folder`, two thirds for training and a sixth each for validation and test.
 
-    No sentence stands in two splits, and each split holds as many moved as natural ones, or one more. `progress` is
-    called with the number of sentences found so far.
+    No sentence is in two splits, and each split holds as many moved as natural ones, or one more.
+
+    Args:
+        folder: Is made.
+        sentences: Their number in all splits together.
+        seed: Of the choice of sentences and of the moves.
+        progress: Is called with the number of sentences found so far.
 
     Raises:
-        RequestError: the installed libraries hold fewer sentences, or there would be none for a split.
+        RequestError: when the installed libraries hold fewer sentences, or too few are asked for.
     """
     if sentences < _FEWEST_SENTENCES:
         raise RequestError(f"sentences = {sentences}: too few for three splits; allowed: {_FEWEST_SENTENCES} or more")

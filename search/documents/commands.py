@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.documents import command_examples
+from trainables.capabilities.known import CapabilitiesDescription
 
 
 class LayerRow(BaseModel):
@@ -88,21 +89,6 @@ class MethodDescription(BaseModel):
     learning_rate: float
     size_knob: str | None
     knobs: list[KnobDescription]
-
-
-class CapabilitiesDescription(BaseModel):
-    """The capabilities of a method, as found when it was tried on tiny models."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    merge: bool = Field(description="Into plain weights that compute the same.")
-    several_adapters: bool = Field(description="Several on one base, switched.")
-    quantised_base: Literal["yes", "no", "unknown"] = Field(
-        description="Trains beside packed weights; unknown: PEFT may have layers for them that need bitsandbytes."
-    )
-    stock: str = Field(description="Settings with an equal adapter of PEFT's own: export --format stock.")
-    lora_conversion: bool = Field(description="To LoRA, equal at full rank: export --format lora.")
-    conv1d: bool = Field(description="On layers that store their weight transposed, as those of GPT-2.")
 
 
 class ProbedMethod(MethodDescription):

@@ -1,4 +1,4 @@
-"""Confirm: points of the front trained again on fresh seeds; validation chooses, the test split is only reported."""
+"""Confirmation: points of the front, trained again on fresh seeds; the test split is reported and chooses nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from functools import partial
 from search.driver.recorder import Ended
 from spaces.pareto.answers import above
 from spaces.pareto.front import knee
-from spaces.pareto.significance import Candidate, near_front, next_round
+from spaces.pareto.point import Point
+from spaces.pareto.significance import near_front, next_round
 from spaces.spec.metrics import Metric, Mode, standard_error
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
@@ -20,8 +21,19 @@ from spaces.trials.row_values import paired_error, unpack
 
 
 def choose_points(front: Sequence[Ended], top: int, *, reference: float | None, mode: Mode) -> list[Ended]:
-    """At most `top` points of a front given ascending in size, where decisions are: among those that beat the head
-    alone the best, the knee, and others evenly spaced in log parameters."""
+    """Choose at most `top` points of a front for confirmation.
+
+    They beat the head alone: the best, the knee, and others evenly spaced in log parameters.
+
+    Args:
+        front: Ascending in size.
+        top: The number of points.
+        reference: The quality of the head alone, None while unknown.
+        mode: Of the metric.
+
+    Returns:
+        The points, ascending in size.
+    """
     able = above(front, lambda one: one.quality, reference, mode)
     if top <= 0 or not able:
         return []
@@ -39,7 +51,7 @@ def choose_points(front: Sequence[Ended], top: int, *, reference: float | None, 
 
 
 def _evenly(first: Ended, last: Ended, count: int) -> list[float]:
-    """So many powers of ten, at equal distances from the size of the first to that of the last."""
+    """Return `count` decimal logarithms of sizes, evenly spaced from the first point's to the last one's."""
     low, high = (math.log10(max(1, _parameters(one))) for one in (first, last))
     return [low + (high - low) * position / max(1, count - 1) for position in range(count)]
 
@@ -52,11 +64,10 @@ def _parameters(one: Ended) -> int:
     return one.plan.trainable_parameters
 
 
-def candidates(ended: Iterable[Ended], points: Sequence[Ended]) -> list[Candidate]:
-    """Finished trials as candidates."""
-    chosen = {one.plan.trial for one in points}
+def _points(ended: Iterable[Ended]) -> list[Point]:
+    """Return the finished trials as points."""
     return [
-        Candidate(one.plan.trial, one.plan.trainable_parameters, one.quality, one.plan.trial in chosen)
+        Point(one.plan.trial, one.plan.trainable_parameters, one.quality)
         for one in ended
         if one.plan.kind == "trial" and one.result.state == "finished"
     ]
@@ -71,10 +82,18 @@ def planned_round(
     *,
     reference: float | None,
 ) -> list[TrialPlan]:
-    """Plans of the next round of confirm; none when the order is settled or `top` times `seeds` trainings are spent.
+    """Return the plans of the next round; none when the order is settled or `top` times `seeds` trainings are spent.
 
-    Nor is there one where no point of the front beats the head alone, whose quality is `reference`. All this follows
-    from the ledger, so that a resume goes on with the same candidates.
+    There is none either where no point of the front beats the head alone. All this follows from the ledger, so a
+    resume goes on with the same candidates.
+
+    Args:
+        ended: All trials with their ends, by name.
+        front: Ascending in size.
+        ledger: Holds the confirmations so far.
+        spec: Gives `confirm`, metric and seed.
+        validation_rows: For the standard error of a quality.
+        reference: The quality of the head alone, None while unknown.
     """
     metric = spec.metric
     points = choose_points(front, spec.confirm.top, reference=reference, mode=metric.mode)
@@ -83,13 +102,14 @@ def planned_round(
     left = len(points) * spec.confirm.seeds - len(made)
     if left <= 0:
         return []
-    all_of_them = candidates(above(ended.values(), lambda one: one.quality, reference, metric.mode), points)
-    on_front = [one for one in all_of_them if one.on_front]
-    # As many as leave every candidate a second seed, without which it has no spread.
+    able = _points(above(ended.values(), lambda one: one.quality, reference, metric.mode))
+    chosen = {one.plan.trial for one in points}
+    on_front = [one for one in able if one.trial in chosen]
+    # So few that every candidate still gets a second seed, without which it has no standard deviation.
     affordable = len(points) * spec.confirm.seeds // 2 - len(points)
     near = near_front(
-        all_of_them,
-        candidates(front, points),
+        able,
+        _points(front),
         most=max(0, min(len(points) // 2, affordable)),
         mode=metric.mode,
         noise=lambda best, one: _noise(ended[best.trial], ended[one.trial], metric, validation_rows),
@@ -102,7 +122,7 @@ def planned_round(
 
 
 def _noise(best: Ended, one: Ended, metric: Metric, validation_rows: int) -> float:
-    """Standard error of the difference of two trials, on the rows that both were validated on where these are known."""
+    """Return the standard error of the difference of two trials, paired by validation row where those are known."""
     left, right = (unpack(trial.result.row_values) for trial in (best, one))
     if left is not None and right is not None and left.fits(right):
         return paired_error(left, right)
@@ -110,7 +130,7 @@ def _noise(best: Ended, one: Ended, metric: Metric, validation_rows: int) -> flo
 
 
 def confirmation_plan(plan: TrialPlan, number: int, seed: int) -> TrialPlan:
-    """The `number`-th confirmation of a trial. Everything random follows the fresh seed, a method's own choice too."""
+    """Return the plan of a trial's `number`-th confirmation, with a fresh seed for the method's own draws too."""
     return plan.model_copy(
         update={
             "trial": f"{plan.trial}-confirm-{number}",
@@ -123,7 +143,7 @@ def confirmation_plan(plan: TrialPlan, number: int, seed: int) -> TrialPlan:
 
 
 def scores_by_trial(ledger: Ledger) -> dict[str, list[float]]:
-    """Qualities on fresh seeds by trial; a trial whose confirmations all failed has none."""
+    """Return the qualities on fresh seeds, by trial; an empty list where all confirmations failed."""
     scores: dict[str, list[float]] = {}
     for folder in ledger.trials("confirmation"):
         plan, result = folder.plan(), folder.result()
@@ -137,7 +157,7 @@ def scores_by_trial(ledger: Ledger) -> dict[str, list[float]]:
 class Confirmed:
     """A confirmed point: mean and standard deviation of `seeds` trainings on validation, and their mean on test.
 
-    A single confirmation has no deviation.
+    A single confirmation has no standard deviation.
     """
 
     trial: str
@@ -148,7 +168,7 @@ class Confirmed:
 
 
 def summarise(ledger: Ledger) -> list[Confirmed]:
-    """Every point with at least one finished confirmation."""
+    """Return every point with at least one finished confirmation."""
     tests: dict[str, list[float]] = {}
     for folder in ledger.trials("confirmation"):
         plan, result = folder.plan(), folder.result()

@@ -1,4 +1,4 @@
-"""What ends weak trials at a rung, as Ray Tune's schedulers."""
+"""Early stopping: schedulers of Ray Tune that end weak trials at a rung."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from spaces.pareto.stopping_rule import FrontRule, Seen
-from spaces.rungs import REDUCTION_FACTOR, rung_steps
+from spaces.pareto.point import Point
+from spaces.pareto.stopping_rule import FrontRule
 from spaces.spec.metrics import standard_error
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
+from spaces.trials.records import REDUCTION_FACTOR, rung_steps
 
 
 class FrontStopper(FIFOScheduler):  # type: ignore[misc]
-    """Lets trials go on by `FrontRule`. References are not compared; the last rung is a trial's end anyway."""
+    """Stops trials by `FrontRule`. References are not compared, nor is the last rung, where a trial ends anyway."""
 
     def __init__(self, rule: FrontRule, max_steps: int) -> None:
         super().__init__()
@@ -27,39 +28,39 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         self._added: deque[Trial] = deque()
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Take a trial that is to run."""
+        """Queue a trial that is to run."""
         self._added.append(trial)
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """The first one that waits. Ray's looks at all that there ever were, several times a trial."""
+        """Return the trial that has waited longest. Ray's own goes through all trials so far, several times a trial."""
         while self._added and self._added[0].status != Trial.PENDING:
             self._added.popleft()
         return self._added[0] if self._added else None
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        """Judge a trial that reached a rung."""
+        """Decide at a rung whether a trial goes on."""
         step, quality = int(result["steps"]), result.get("quality")
         plan = trial.config["plan"]
         if plan["kind"] != "trial" or quality is None or step >= self._max_steps:
             return str(TrialScheduler.CONTINUE)
-        seen = Seen(plan["trial"], plan["trainable_parameters"], float(quality))
-        return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, seen) else TrialScheduler.STOP)
+        point = Point(plan["trial"], plan["trainable_parameters"], float(quality))
+        return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, point) else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
-        """Learn from a trial that finished; forget one that failed, so that it keeps no other from surviving."""
+        """Learn from a trial that finished; forget one that failed, so that its rungs stop no other trial."""
         plan = trial.config["plan"]
         if result.get("state") == "failed":
             self._rule.forget(plan["trial"])
         elif result.get("state") == "finished" and plan["kind"] == "trial":
-            self._rule.finish(Seen(plan["trial"], plan["trainable_parameters"], float(result["quality"])))
+            self._rule.finish(Point(plan["trial"], plan["trainable_parameters"], float(result["quality"])))
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Forget a trial whose worker died; begun again, it is compared again from its next rung on."""
+        """Forget a trial whose worker died; begun again, it is compared from its next rung on."""
         self._rule.forget(trial.config["plan"]["trial"])
 
 
 def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> TrialScheduler:
-    """The stopper by its name in the spec; `front` knows what an earlier driver's trials came to at their rungs."""
+    """Return the stopper named in the spec; `front` takes up the rungs of an earlier driver's trials."""
     max_steps = spec.training.max_steps
     if spec.search.stopper == "none":
         return FIFOScheduler()
@@ -76,7 +77,7 @@ def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> Tria
     for folder in ledger.trials("trial"):
         plan, result = folder.plan(), folder.result()
         for rung in folder.rungs() if result is None or result.state != "failed" else ():
-            rule.record(rung.step, Seen(plan.trial, plan.trainable_parameters, rung.quality))
+            rule.record(rung.step, Point(plan.trial, plan.trainable_parameters, rung.quality))
         if result is not None and result.state == "finished" and result.quality is not None:
-            rule.finish(Seen(plan.trial, plan.trainable_parameters, result.quality))
+            rule.finish(Point(plan.trial, plan.trainable_parameters, result.quality))
     return FrontStopper(rule, max_steps)

@@ -1,4 +1,4 @@
-"""Ending a search before its last trial: a time limit, or a signal. What runs is left to a resume."""
+"""The early end of a search: a time limit, a signal, the stop marker. A resume goes on with what ran."""
 
 from __future__ import annotations
 
@@ -25,18 +25,24 @@ LOOK_SECONDS = 0.5
 
 
 class Interruption:
-    """Whether the search is to end, and whether it was ended.
+    """Reasons to end the search, and the reason that ended it.
 
-    `time_limit`: seconds from now on after which it is to end. `mark`: a file that asks for the end, from wherever it
-    is made. A first signal ends the search cleanly; a second one at once. `ended`: why a stage was cut short, if one
-    was. `hopeless`: why nothing that is still to be trained could succeed, where that was found.
+    A first signal ends the search cleanly, a second one at once.
+
+    Args:
+        time_limit: Seconds from now.
+        stop_marker: A file that asks for the end, made on any node.
+
+    Attributes:
+        ended: The reason that cut a run short, if one did.
+        hopeless: The reason why no training to come could succeed, once that was found.
     """
 
-    def __init__(self, time_limit: float | None = None, mark: Path | None = None) -> None:
+    def __init__(self, time_limit: float | None = None, stop_marker: Path | None = None) -> None:
         self.ended: str | None = None
         self.hopeless: str | None = None
-        self._mark = mark
-        self._marked = False
+        self._stop_marker = stop_marker
+        self._stop_seen = False
         self._looked = -math.inf
         self._limit = time_limit
         self._deadline = None if time_limit is None else time.monotonic() + time_limit
@@ -45,29 +51,29 @@ class Interruption:
 
     @property
     def reason(self) -> str | None:
-        """Why to end, in a few words; None: go on."""
+        """The reason to end, in a few words; None to go on."""
         if self.hopeless is not None:
             return self.hopeless
         if self._signal is not None:
             return f"interrupted ({self._signal})"
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return f"search.time_limit = {self._limit:g} s has passed"
-        return "it was asked to stop" if self._is_marked() else None
+        return "it was asked to stop" if self._is_asked_to_stop() else None
 
     def give_up(self, reason: str) -> None:
-        """End the search: nothing that is still to be trained could succeed."""
+        """End the search, because no training to come could succeed."""
         self.hopeless = reason
 
-    def _is_marked(self) -> bool:
-        """Whether the mark was made; it may lie on another machine, so it is not looked for all the time."""
+    def _is_asked_to_stop(self) -> bool:
+        """Return whether the stop marker is there, looking seldom: it may lie on another machine."""
         now = time.monotonic()
-        if not self._marked and self._mark is not None and now - self._looked >= LOOK_SECONDS:
-            self._looked, self._marked = now, self._mark.exists()
-        return self._marked
+        if not self._stop_seen and self._stop_marker is not None and now - self._looked >= LOOK_SECONDS:
+            self._looked, self._stop_seen = now, self._stop_marker.exists()
+        return self._stop_seen
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Take signals meanwhile; nothing where a thread other than the main one asks.
+        """Handle signals within the block; in a thread other than the main one, do nothing.
 
         Raises:
             KeyboardInterrupt: at the second signal.
@@ -91,7 +97,7 @@ class Interruption:
                 signal.set_wakeup_fd(descriptor)
 
     def _take(self, arrived: socket.socket, number: int, frame: FrameType | None) -> None:
-        # Python calls a handler once for signals that came together while it was busy; the socket has a byte for each.
+        # Python calls a handler once for signals that arrive together while it is busy; the socket has a byte for each.
         numbers = b""
         with contextlib.suppress(BlockingIOError):
             numbers = arrived.recv(1024)
@@ -101,7 +107,7 @@ class Interruption:
             raise KeyboardInterrupt
 
     def _raise_again(self, lost: sys.UnraisableHookArgs) -> None:
-        """Python drops what is raised while it collects garbage, where a signal is often taken."""
+        """Raise again a KeyboardInterrupt that Python dropped, as it does in garbage collection."""
         if lost.exc_type is KeyboardInterrupt:
             threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
         else:
@@ -109,16 +115,20 @@ class Interruption:
 
 
 class EndWhenInterrupted(tune.Stopper):  # type: ignore[misc]
-    """Lets Tune end every trial once there is a reason; none of them has a result then."""
+    """Ends every trial of a run of Tune once there is a reason; such trials have no result.
+
+    Ray's own `TimeoutStopper` would begin to count at the first check of each run, but the limit is one deadline over
+    the whole search; nor does it tell why it stopped.
+    """
 
     def __init__(self, interruption: Interruption) -> None:
         self._interruption = interruption
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Never one trial alone."""
+        """Never end one trial alone."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether the stage is to end."""
+        """Return whether the run is to end."""
         self._interruption.ended = self._interruption.reason
         return self._interruption.ended is not None

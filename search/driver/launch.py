@@ -8,20 +8,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.driver.preflight import absolute
+from search.driver.preflight import absolute, check
 from search.driver.result import SearchResult
 from search.driver.run import resume as run_resume
 from search.driver.run import start as run_start
 from search.ray_cluster.address import check_address
 from search.storage import search_folder
-from search.storage.checks import check_storage, check_tracking
+from search.storage.checks import check_tracking
 from search.terminal import console as new_console
 from spaces.errors import WorkError
 from spaces.spec.defaults import DEFAULT_STORAGE
 from spaces.spec.spec import SearchSpec
-from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import scan_searches
-from tracking.mlflow_store.uri import resolve_uri, sqlite_file
+from tracking.mlflow_store.uri import resolve_uri
 
 
 def search(
@@ -41,18 +39,9 @@ def search(
         WorkError: when the search fails or is interrupted; `resume` goes on with it.
     """
     console, spec = console or new_console(), absolute(spec)
-    search_folder.check_name(spec.name)
-    storage = Path(spec.storage)
-    check_storage(storage)
-    check_storage(spec.home)
-    uri = resolve_uri(tracking_uri, spec.tracking.uri, storage)
-    check_tracking(uri, storage, spec.tracking.experiment)
-    if address is not None:
-        check_address(address)
-    if search_folder.exists(spec.home) or _tracked(uri, spec.name):
-        raise search_folder.taken(spec.name)
     with resumable(spec.home):
-        return SearchResult(spec, run_start(spec, uri, address, console))
+        prepared, uri = check(spec, tracking_uri, address, console)
+        return SearchResult(spec, run_start(prepared, uri, address, console))
 
 
 def resume(
@@ -111,12 +100,3 @@ def resumable(home: Path) -> Iterator[None]:
         told = f"{error.filename or home}: {error.strerror or error}"
         more = f"; once that is mended, `paretune resume {home.name}` goes on" if search_folder.exists(home) else ""
         raise WorkError(f"{told}{more}") from error
-
-
-def _tracked(uri: str, name: str) -> bool:
-    """Return whether MLflow knows a search of that name; a SQLite file that does not exist yet knows none."""
-    file = sqlite_file(uri)
-    if file is not None and not file.is_file():
-        return False
-    with reading(uri) as client:
-        return bool(scan_searches(client, name))

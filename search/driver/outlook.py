@@ -1,21 +1,20 @@
-"""Whether there is hope for a search: none when its reference failed, or when its first trials all failed alike."""
+"""The outlook of a search: it is given up when its reference failed, or its first trials all failed alike."""
 
 from __future__ import annotations
 
 import math
 import re
 
+from search.suggest.plan_queue import WORKER_DIED
 from spaces.model.budget import Budget
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger, TrialFolder
 from spaces.trials.records import TrialPlan, TrialResult
 
 ALIKE = 3
-"""Trials that must have failed alike, with none that succeeded; all of a search that has fewer."""
+"""Trials that must have failed alike, with none that succeeded; all trials of a search with fewer."""
 
-WORKER_DIED = "its worker process died"
-
-# Of a reason that is cut at some length, the end may differ where its numbers do.
+# Characters of a reason that are compared. Reasons are cut at a fixed length, so longer numbers shift their ends.
 _COMPARED = 150
 _VARYING = re.compile(
     r"0x[0-9a-f]+"  # addresses
@@ -27,11 +26,14 @@ _VARYING = re.compile(
 
 
 class Outlook:
-    """Takes trainings as they end, and says when there is no hope for those to come.
+    """Takes trainings as they end, and tells when those to come would fail as well.
 
     Failures count while no trial has finished or was stopped. They must be alike but for numbers, addresses, ids and
-    the name of the method, and of more than one method where the search has several. Memory that did not suffice says
-    something of all trials only when it did not for one of the smaller half, on a logarithmic scale.
+    the name of the method, and come from more than one method where the search has several. Running out of memory
+    counts only once a trial in the smaller half of the budget, on a logarithmic scale, did so.
+
+    Attributes:
+        failed: The trials that failed, the reference too.
     """
 
     def __init__(self, spec: SearchSpec, budget: Budget) -> None:
@@ -44,7 +46,7 @@ class Outlook:
         self._reference: str | None = None
 
     def ended(self, plan: TrialPlan, result: TrialResult) -> None:
-        """A training ended."""
+        """Take the end of a training."""
         failed = result.state == "failed"
         if plan.kind == "reference":
             self._reference = (result.reason or "for no known reason") if failed else None
@@ -55,12 +57,19 @@ class Outlook:
         if failed and plan.kind != "confirmation":
             self.failed.append(plan.trial)
 
+    def take_up(self, ledger: Ledger) -> None:
+        """Take the trainings that ended under an earlier driver."""
+        for folder in ledger.trials():
+            result = folder.result()
+            if result is not None:
+                self.ended(folder.plan(), result)
+
     def verdict(self, reached: int) -> str | None:
-        """Why nothing more is to be trained; None: go on.
+        """Return the reason to give the search up, None to go on.
 
         Args:
-            reached: Steps after which a training that still runs was evaluated last; one that came further than any
-                that failed may well succeed.
+            reached: The step of the last evaluation of any running training. One that came further than those that
+                failed may well succeed.
         """
         if self._reference is not None:
             return f"its reference, the task head alone, failed: {self._reference}"
@@ -82,20 +91,15 @@ class Outlook:
 
 
 def hopeless(ledger: Ledger, spec: SearchSpec, budget: Budget) -> list[TrialFolder]:
-    """The trainings of a search that ended for what they failed with: once that is mended, they deserve another try."""
+    """Return the failed trainings of a search that was given up, for another try; none of any other search."""
     outlook = Outlook(spec, budget)
-    reached = 0
-    for folder in ledger.trials():
-        result = folder.result()
-        if result is not None:
-            outlook.ended(folder.plan(), result)
-        else:
-            reached = max(reached, steps_reached(folder))
+    outlook.take_up(ledger)
+    reached = max((steps_reached(folder) for folder in ledger.trials() if folder.result() is None), default=0)
     return [ledger.trial(one) for one in outlook.failed] if outlook.verdict(reached) is not None else []
 
 
 def steps_reached(folder: TrialFolder) -> int:
-    """The step of a training's last evaluation."""
+    """Return the step of a training's last evaluation."""
     rungs = folder.rungs()
     return rungs[-1].step if rungs else 0
 
@@ -106,5 +110,5 @@ def _normalised(plan: TrialPlan, result: TrialResult) -> str:
 
 
 def _is_memory(reason: str) -> bool:
-    """Whether memory may not have sufficed: the system ends processes without a word for that."""
+    """Return whether memory may have run out: the system then kills a worker without a word."""
     return reason == WORKER_DIED or "out of memory" in reason.lower() or "not enough memory" in reason.lower()

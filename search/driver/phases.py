@@ -1,9 +1,10 @@
-"""The two phases of a search: trials (the reference first), then confirm."""
+"""The two phases of a search: trials, the reference first, then confirmations."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,26 +13,28 @@ import ray
 from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
-from search.bridge import Bridge
 from search.driver.confirm import planned_round, summarise
 from search.driver.early_stopping import make_stopper
 from search.driver.interruption import Interruption
-from search.driver.outlook import Outlook
+from search.driver.outlook import Outlook, steps_reached
 from search.driver.preflight import Prepared
 from search.driver.progress import Display
 from search.driver.recorder import Recorder
-from search.driver.tune_run import PlanList, run_stage
+from search.driver.tune_run import RecordingCallback, run_trainings
+from search.suggest.initial_points import enqueue
+from search.suggest.plan_queue import PlanList
+from search.suggest.proposer import Proposer
 from search.suggest.samplers import regional_sampler
-from search.suggest.searcher import PlannedSearch
+from search.suggest.searcher import GoesOn, PlannedSearch
 from spaces.errors import RequestError, WorkError
 from spaces.spec.metrics import standard_error
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
-from spaces.trials.records import TrialPlan
+from spaces.trials.records import TrialPlan, TrialResult
 from tracking.writing.search_writer import SearchWriter
 from trainables.allowed_folders import confined_reading
 from trainables.data.splits import load_test
-from trainables.trial import SharedSearch
+from trainables.trial import WorkerInputs
 
 REFERENCE = "reference"
 
@@ -51,18 +54,19 @@ class Run:
 
     @property
     def spec(self) -> SearchSpec:
+        """The spec of the search."""
         return self.prepared.spec
 
     def display(self, title: str, trainings: int) -> Display:
-        """The progress of one phase."""
+        """Return the progress display of one phase."""
         return Display(
             self.console, self.recorder, title=title, total=trainings, max_steps=self.spec.training.max_steps
         )
 
 
-def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
-    """Put model and data into the object store, from where every node takes them once."""
-    return SharedSearch(
+def share(prepared: Prepared, ledger: Ledger) -> WorkerInputs:
+    """Put model and data into Ray's object store, from which every node fetches them once."""
+    return WorkerInputs(
         prepared.spec,
         prepared.inventory,
         ledger,
@@ -72,8 +76,8 @@ def share(prepared: Prepared, ledger: Ledger) -> SharedSearch:
     )
 
 
-def search_phase(run: Run, shared: SharedSearch) -> None:
-    """Run the trials that are still to run, as long as there is hope for them."""
+def search_phase(run: Run, shared: WorkerInputs) -> None:
+    """Run the reference and the trials that are still to run, unless the search is given up."""
     spec, ledger = run.spec, run.ledger
     planned = [folder.plan() for folder in ledger.trials("trial")]
     waiting = [plan for plan in planned if ledger.trial(plan.trial).result() is None]
@@ -84,29 +88,12 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
     trainings = len(waiting) + max(0, spec.search.trials - len(planned))
     if not trainings:
         return
-    searcher = PlannedSearch(
-        run.study,
-        run.prepared.space,
-        ledger,
-        spec.metric,
-        trials=spec.search.trials,
-        seed=spec.search.seed,
-        max_steps=spec.training.max_steps,
-        max_failures=spec.search.max_failures,
-        noise=partial(standard_error, spec.metric, rows=len(run.prepared.validation)),
-        sampler_of=regional_sampler(spec),
-        max_total_steps=spec.search.max_total_steps,
-        given=run.prepared.given,
-        on_rejected=run.recorder.reject,
-        waiting=waiting,
-        outlook=Outlook(spec, run.prepared.budget),
-        on_hopeless=run.interruption.give_up,
-    )
+    searcher = _searcher(run, waiting)
     with run.display(spec.name, trainings) as display:
-        run_stage(
+        run_trainings(
             shared,
             searcher,
-            Bridge(run.recorder, display),
+            RecordingCallback(run.recorder, display),
             name=f"search-{time.time_ns()}",
             stopper=make_stopper(spec, ledger, len(run.prepared.validation)),
             gpus=run.gpus,
@@ -115,20 +102,60 @@ def search_phase(run: Run, shared: SharedSearch) -> None:
     searcher.check()
 
 
-def confirm_phase(run: Run, shared: SharedSearch) -> None:
-    """Train points of the front and near it again on fresh seeds, round by round. Only here the test split is read.
+def _searcher(run: Run, waiting: list[TrialPlan]) -> PlannedSearch:
+    """Return the searcher of the trials, with `waiting` plans first."""
+    spec = run.spec
+    enqueue(run.study, run.ledger, run.prepared.given)
+    proposer = Proposer(
+        run.study,
+        run.prepared.space,
+        spec.metric,
+        max_steps=spec.training.max_steps,
+        sampler_of=regional_sampler(spec),
+        noise=partial(standard_error, spec.metric, rows=len(run.prepared.validation)),
+        seed=spec.search.seed,
+    )
+    return PlannedSearch(
+        proposer,
+        run.ledger,
+        spec,
+        waiting=waiting,
+        on_rejected=run.recorder.reject,
+        goes_on=_give_up_when_hopeless(run),
+    )
+
+
+def _give_up_when_hopeless(run: Run) -> GoesOn:
+    """Return a check for the end of each training, which gives the search up when those to come would fail as well."""
+    outlook = Outlook(run.spec, run.prepared.budget)
+    outlook.take_up(run.ledger)
+
+    def goes_on(plan: TrialPlan, result: TrialResult, running: Collection[TrialPlan]) -> bool:
+        outlook.ended(plan, result)
+        if result.state != "failed":
+            return True
+        reason = outlook.verdict(max((steps_reached(run.ledger.trial(one.trial)) for one in running), default=0))
+        if reason is not None:
+            run.interruption.give_up(reason)
+        return reason is None
+
+    return goes_on
+
+
+def confirm_phase(run: Run, shared: WorkerInputs) -> None:
+    """Train points on and near the front again on fresh seeds, round by round. Only here the test split is read.
 
     Raises:
         WorkError: when the test split cannot be read.
     """
-    confirming: SharedSearch | None = None
+    confirming: WorkerInputs | None = None
     while plans := _unconfirmed(run):
         confirming = confirming or _with_test(run, shared)
         with run.display(f"{run.spec.name}: confirm", len(plans)) as display:
-            run_stage(
+            run_trainings(
                 confirming,
                 PlanList(plans, run.ledger, max_failures=run.spec.search.max_failures),
-                Bridge(run.recorder, display),
+                RecordingCallback(run.recorder, display),
                 name=f"confirm-{time.time_ns()}",
                 stopper=FIFOScheduler(),
                 gpus=run.gpus,
@@ -141,11 +168,11 @@ def confirm_phase(run: Run, shared: SharedSearch) -> None:
     on_front = {one.plan.trial for one in run.recorder.front}
     for one in summarise(run.ledger):
         run.writer.set_confirmed(one.trial, one.mean, one.deviation, one.test, one.seeds)
-        if one.trial not in on_front:  # near it, and perhaps better: it can be exported as well
+        if one.trial not in on_front:  # near the front, and perhaps better: it can be exported as well
             run.writer.upload_adapter(one.trial, run.ledger.trial(one.trial).adapter)
 
 
-def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:
+def _with_test(run: Run, shared: WorkerInputs) -> WorkerInputs:
     try:
         with confined_reading(run.spec):
             test = load_test(run.spec, run.prepared.labels)
@@ -155,7 +182,7 @@ def _with_test(run: Run, shared: SharedSearch) -> SharedSearch:
 
 
 def _unconfirmed(run: Run) -> list[TrialPlan]:
-    """Confirmations without a result, else those of the next round."""
+    """Return the planned confirmations without a result; when there are none, plan the next round."""
     ledger = run.ledger
     plans = [folder.plan() for folder in ledger.trials("confirmation") if folder.result() is None]
     if plans:
@@ -169,7 +196,7 @@ def _unconfirmed(run: Run) -> list[TrialPlan]:
 
 
 def reference_plan(prepared: Prepared) -> TrialPlan:
-    """The task head trained alone."""
+    """Return the plan of the reference: the task head trained alone."""
     head = prepared.inventory.head_parameters
     counted = head if prepared.budget.count_head else 0
     return TrialPlan(

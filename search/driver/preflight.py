@@ -1,29 +1,41 @@
-"""Everything that can be known before training starts, so that a wrong request costs nothing and leaves nothing."""
+"""Every check before a search starts, so that a wrong request costs nothing and leaves nothing behind."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from transformers import PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from search.suggest.initial_points import given
+from search.ray_cluster.address import check_address
+from search.storage import search_folder
+from search.storage.checks import check_tracking, check_writable
+from search.suggest.initial_points import earlier, given_configurations
+from search.suggest.study import check_database
+from search.terminal import announce
 from spaces.errors import RequestError
-from spaces.model.budget import Budget, resolve_budget
+from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
 from spaces.space.from_settings import Suggestion
 from spaces.space.search_space import Space
+from spaces.spec.budget import resolve_budget
 from spaces.spec.sections import ModelSection, Source
 from spaces.spec.spec import SearchSpec
-from tracking.mlflow_store.uri import absolute_file
+from spaces.trials.ledger import Ledger
+from tracking.mlflow_store.client import reading as tracking_client
+from tracking.mlflow_store.runs import scan_searches
+from tracking.mlflow_store.uri import absolute_file, resolve_uri, sqlite_file
 from trainables.allowed_folders import confined_reading
+from trainables.base_model.config import load_config, read_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.model_files import reading
-from trainables.base_model.weights import SharedWeights, fresh_parameters, load_config, load_weights, read_config
+from trainables.base_model.weights import BaseWeights, fresh_parameters, load_weights
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.training.rehearsal import rehearse
@@ -31,13 +43,26 @@ from trainables.training.rehearsal import rehearse
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spec that was checked against its model and its data. `notes` are what its user should know of the two."""
+    """A spec that was checked against its model and its data.
+
+    Attributes:
+        spec: The spec, with the positive label of an f1.
+        inventory: The model's layers.
+        budget: The budget in parameters.
+        space: The search space.
+        weights: The model's parameters, to be shared with workers.
+        labels: The labels of the data.
+        train: The encoded training split.
+        validation: The encoded validation split.
+        given: Initial points.
+        notes: Remarks on model and data for the user.
+    """
 
     spec: SearchSpec
     inventory: Inventory
     budget: Budget
     space: Space
-    weights: SharedWeights
+    weights: BaseWeights
     labels: tuple[str, ...]
     train: EncodedSplit
     validation: EncodedSplit
@@ -45,12 +70,12 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
     def fingerprints(self) -> dict[str, str]:
-        """What tells the data of the trials from any other, by split."""
+        """Return a fingerprint of each split that trials use."""
         return {"train": fingerprint(self.train), "validation": fingerprint(self.validation)}
 
 
 def inspect(spec: SearchSpec, labels: int) -> Inventory:
-    """The inventory of the spec's model with a head for `labels` classes, without reading a weight."""
+    """Return the inventory of the spec's model with a head for `labels` classes, without reading a weight."""
     transformers_logging.set_verbosity_error()
     config = load_config(spec.model, tuple(str(label) for label in range(labels)))
     return _inventory(spec, config, fresh_parameters(spec.model, config))
@@ -64,8 +89,74 @@ def _inventory(spec: SearchSpec, config: PreTrainedConfig, fresh: Collection[str
     return replace(inventory, text=text)
 
 
+def check(spec: SearchSpec, given: str | None, address: str | None, console: Console) -> tuple[Prepared, str]:
+    """Check a new search: its name, storage, MLflow, Ray, model, data and database, in the order of what they cost.
+
+    Args:
+        spec: With absolute paths, see `absolute`.
+        given: The tracking URI that the user asked for.
+        address: The Ray cluster to join; None where a private one will be started.
+        console: Is told what takes a while, and the notes about model and data.
+
+    Returns:
+        The prepared search and its tracking URI.
+
+    Raises:
+        RequestError: naming field, value and what is allowed.
+    """
+    uri = _check_places(spec, given, address)
+    prepared = prepare(spec, partial(announce, console))
+    for note in prepared.notes:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    check_database(prepared.spec)
+    return _with_earlier(prepared, uri), uri
+
+
+def check_begun(spec: SearchSpec, identity: search_folder.Identity, uri: str, console: Console) -> Prepared:
+    """Check that a search which began can go on with the model and the data that it began with.
+
+    Raises:
+        RequestError: naming field, value and what is allowed.
+    """
+    # The spec as it began: `prepare` would add a positive label to one of an earlier version.
+    prepared = replace(prepare(spec, partial(announce, console)), spec=spec)
+    search_folder.check_data(spec.name, identity.data, prepared.fingerprints())
+    check_database(spec)
+    if Ledger(spec.home).trials("trial"):
+        return prepared
+    return _with_earlier(prepared, uri)  # the driver was killed before it planned the first trial
+
+
+def _check_places(spec: SearchSpec, given: str | None, address: str | None) -> str:
+    """Check everything that needs neither model nor data, and return the tracking URI."""
+    search_folder.check_name(spec.name)
+    storage = Path(spec.storage)
+    check_writable(storage)
+    check_writable(spec.home)
+    uri = resolve_uri(given, spec.tracking.uri, storage)
+    check_tracking(uri, storage, spec.tracking.experiment)
+    if address is not None:
+        check_address(address)
+    if search_folder.exists(spec.home) or _is_tracked(uri, spec.name):
+        raise search_folder.taken(spec.name)
+    return uri
+
+
+def _is_tracked(uri: str, name: str) -> bool:
+    """Return whether MLflow knows a search of that name; a SQLite file that does not exist yet knows none."""
+    file = sqlite_file(uri)
+    if file is not None and not file.is_file():
+        return False
+    with tracking_client(uri) as client:
+        return bool(scan_searches(client, name))
+
+
+def _with_earlier(prepared: Prepared, uri: str) -> Prepared:
+    return replace(prepared, given=(*prepared.given, *earlier(prepared.spec, prepared.space, uri)))
+
+
 def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) -> Prepared:
-    """Load and check model and data; what takes a while is `announced` before.
+    """Load and check model and data; `announced` is called with each step that takes a while, before it.
 
     Raises:
         RequestError: naming field, value and what is allowed.
@@ -73,7 +164,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     announced = announced or (lambda work: None)
     transformers_logging.set_verbosity_error()
     with confined_reading(spec):
-        # Before the data, whose tokenizer comes from the same folder and would be missed first.
+        # Before the data: their tokenizer is in the same folder, and its absence would be reported first.
         read_config(spec.model)
         announced("reading and encoding the data")
         check_test(spec)
@@ -87,7 +178,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
     space = Space(spec.methods, inventory, budget, spec.search.seed)
     space.check()
-    suggestions = tuple(given(spec, space))
+    suggestions = tuple(given_configurations(spec, space))
     return Prepared(
         spec,
         inventory,
@@ -103,10 +194,12 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
 
 
 def with_positive(spec: SearchSpec, splits: Splits) -> tuple[SearchSpec, tuple[str, ...]]:
-    """The spec with the label whose F1 is the metric, and a note where it was left out: of two labels the rarer one.
+    """Return the spec with `objective.positive` set, the label whose F1 is the metric, and a note where it was not.
+
+    Of two labels it is the rarer one.
 
     Raises:
-        RequestError: when the label is none of the data.
+        RequestError: when the label is not in the data.
     """
     if spec.metric.name != "f1":
         return spec, ()
@@ -129,7 +222,7 @@ def _positive(spec: SearchSpec, label: str) -> SearchSpec:
 
 
 def absolute(spec: SearchSpec) -> SearchSpec:
-    """The spec with every local path made absolute, so that workers and a later resume find the same files."""
+    """Return the spec with every local path made absolute, so that workers and a later resume find the same files."""
 
     def source(given: Source | None) -> Source | None:
         return _absolute(given) if isinstance(given, str) else given
@@ -158,5 +251,5 @@ def _database(uri: str | None) -> str | None:
 
 
 def _absolute(path: str) -> str:
-    # `Path.expanduser` raises for the home of a user who does not exist; this leaves it as it is.
+    # `Path.expanduser` raises for the home of a user who does not exist; this leaves the path as it is.
     return str(Path(os.path.expanduser(path)).absolute())

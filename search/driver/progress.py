@@ -1,4 +1,4 @@
-"""Live progress: a display that stays in place on a terminal, one line a trial and signs of life elsewhere."""
+"""Live progress: a display that stays in place on a terminal; elsewhere one line a trial, and signs of life."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from search.driver.recorder import Ended, Recorder
-from spaces.methods.settings import settings_text
+from spaces.space.settings_text import settings_text
 from spaces.trials.records import Progress, TrialPlan
+from tracking.reports.table_layout import plain_table
 
 SHOWN_ROWS = 10
 LOOK_SECONDS = 1.0
@@ -25,10 +26,13 @@ SIGN_SECONDS = 30.0
 
 
 class Display:
-    """Progress of `total` trainings: how many have ended, the running ones with step and loss, and the front so far.
+    """The progress of `total` trainings: how many have ended, the running ones with step and loss, the front so far.
 
-    Any thread may call it. The console is to be a `Terminal`, which keeps apart the outputs of threads: one of the
-    display's own draws the clock, and what running trials have written of themselves.
+    Any thread may call it. The console must be a `Terminal`, which keeps the output of threads apart: a thread of the
+    display draws the clock and the progress that running trials wrote.
+
+    The head line is our own and not made of rich's progress columns: `TimeElapsedColumn` and `TimeRemainingColumn`
+    give no words, and the latter estimates from the last 30 s, in which no training may end.
     """
 
     def __init__(self, console: Console, recorder: Recorder, *, title: str, total: int, max_steps: int) -> None:
@@ -59,16 +63,16 @@ class Display:
         self._over.set()
         with self._console:
             self._live.stop()
-        self._thread.join(timeout=LOOK_SECONDS)  # a storage that hangs does not hold up the search
+        self._thread.join(timeout=LOOK_SECONDS)  # a storage that hangs must not hold up the search
 
     def refresh(self) -> None:
-        """Something changed."""
+        """Draw the display again."""
         with self._console:
             if self._live.is_started:
                 self._live.refresh()
 
     def ended(self, ended: Ended) -> None:
-        """A training has ended."""
+        """Print the line of a training that ended."""
         with self._console:  # one drawing for the line and the display below it
             self._done += 1
             self._console.print(self._line(ended), highlight=False, soft_wrap=True)
@@ -101,7 +105,7 @@ class Display:
         return text
 
     def _sign_of_life(self) -> Text:
-        """The running trials on one line, for a log."""
+        """Return the running trials on one line, for a log."""
         plans = list(self._recorder.running.values())
         running = []
         for plan in plans[:SHOWN_ROWS]:
@@ -116,7 +120,7 @@ class Display:
         return f"{_clock(seconds)} gone{left}"
 
     def _render(self) -> RenderableType:
-        """As many rows as the terminal has lines for, without the last one: a taller display cannot be taken back."""
+        """Return as many rows as the terminal has lines, less one: a taller display could not be erased."""
         room = self._console.height - 2
         running = list(self._recorder.running.values())[: min(SHOWN_ROWS, max(0, room - 1))]
         head = Table.grid(padding=(0, 1))
@@ -162,20 +166,20 @@ class Display:
         return table
 
     def _step(self, plan: TrialPlan) -> tuple[str, str]:
-        """How far a trial is, by what it last wrote or by its last rung, and its training loss."""
+        """Return a trial's step, from its last progress or its last rung, and its training loss."""
         rung, progress = self._recorder.latest.get(plan.trial), self._steps.get(plan.trial)
         step = max(rung.step if rung else 0, progress.step if progress else 0)
         return f"{step}/{self._max_steps}", "" if progress is None else f"{progress.loss:.4g}"
 
 
 class _Fitting:
-    """A display whose lines are never wider than the terminal, and one fewer than it has at most."""
+    """A display whose lines are never wider than the terminal, and at least one fewer than it has."""
 
     def __init__(self, display: RenderableType) -> None:
         self._display = display
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # A result that is printed above may be wider than the terminal; its options are not the display's.
+        # The options are those of the result printed above, which may be wider than the terminal.
         lines = console.render_lines(self._display, console.options, pad=False)[: max(1, console.height - 1)]
         for number, line in enumerate(lines):
             if number:
@@ -184,7 +188,7 @@ class _Fitting:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table = plain_table(header_style="dim")
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table

@@ -1,4 +1,4 @@
-"""What the driver keeps of a running search: the front so far, MLflow's copy of it, and the counts."""
+"""The recorder of a running search: it keeps the front so far and the counts, and writes both to MLflow."""
 
 from __future__ import annotations
 
@@ -16,22 +16,29 @@ from tracking.writing.search_writer import SearchWriter
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial with its end."""
+    """A trial with its result."""
 
     plan: TrialPlan
     result: TrialResult
 
     @property
     def quality(self) -> float:
+        """The quality at the last step; NaN where there is none."""
         return float("nan") if self.result.quality is None else self.result.quality
 
 
 class Recorder:
     """Takes events of trials in the order in which they happen, from the driver's thread alone.
 
-    `front`: the front so far, ascending in trainable parameters. `reference`: the quality of the head alone, infinite
-    where it has no finite one, None until it is known. `rejected`: suggestions that lay outside the budget.
-    What an event costs does not grow with the trials that there are.
+    The cost of an event does not grow with the number of trials.
+
+    Attributes:
+        running: Plans of the running trainings, by trial.
+        latest: The last rung of each training, by trial.
+        ended: Every training that has ended, by trial.
+        front: The front so far, ascending in trainable parameters.
+        reference: The quality of the head alone: infinite where it has no finite one, None until it is known.
+        rejected: The number of suggestions outside the budget.
     """
 
     def __init__(
@@ -58,12 +65,12 @@ class Recorder:
         self._reported: dict[str, int] = {}
 
     def started(self, plan: TrialPlan) -> None:
-        """A trial has an actor."""
+        """Record that a trial has an actor."""
         self.running[plan.trial] = plan
         self._writer.start_trial(plan)
 
     def reported(self, plan: TrialPlan) -> None:
-        """A trial may have reached further rungs."""
+        """Record the rungs that a trial has reached since the last call."""
         for rung in self.ledger.trial(plan.trial).rungs():
             if rung.step > self._reported.get(plan.trial, -1):
                 self._writer.report(plan.trial, rung)
@@ -71,7 +78,7 @@ class Recorder:
                 self.latest[plan.trial] = rung
 
     def finished(self, plan: TrialPlan) -> Ended | None:
-        """A trial has its result in the ledger."""
+        """Record the end of a trial and return it; None while the ledger has no result."""
         result = self.ledger.trial(plan.trial).result()
         if result is None:
             return None
@@ -86,12 +93,12 @@ class Recorder:
         return ended
 
     def take_up(self) -> None:
-        """Know again what an earlier driver recorded; tracking is given only what it was not given then."""
+        """Take up what an earlier driver recorded; MLflow is sent only what it was not sent then."""
         for folder in self.ledger.trials():
             plan, result = folder.plan(), folder.result()
             if result is None:
                 self._reported[plan.trial] = max((rung.step for rung in folder.rungs()), default=-1)
-                if self._writer.has_ended(plan.trial):  # it failed, and is to be tried again
+                if self._writer.has_ended(plan.trial):  # it failed and is to be tried again
                     self._writer.start_trial(plan)
                 continue
             self._keep(plan, result)
@@ -108,7 +115,7 @@ class Recorder:
         if plan.kind == "trial":
             self._counts[result.state] += 1
             if result.state == "finished":
-                # A trial that the front beat before is beaten for ever, so only the front is asked again.
+                # A trial that the front beat once stays beaten, so only the front is compared again.
                 self.front = front(
                     sorted([*self.front, ended], key=lambda one: one.plan.trial),
                     quality=lambda one: one.quality,
@@ -120,7 +127,7 @@ class Recorder:
         return ended
 
     def reject(self) -> None:
-        """A suggestion lay outside the budget."""
+        """Count a suggestion outside the budget."""
         self.rejected += 1
 
     def _update(self) -> None:
@@ -138,12 +145,12 @@ class Recorder:
             rejected=self.rejected,
             hypervolume=self.hypervolume,
         )
-        for trial in joined:  # last, for what is uploaded parts what could be sent together
+        for trial in joined:  # last: an upload splits the batch of events
             self._writer.upload_adapter(trial, self.ledger.trial(trial).adapter)
 
     @property
     def hypervolume(self) -> float:
-        """Of the front so far; 0 before the reference is known."""
+        """The hypervolume of the front so far; 0 before the reference is known."""
         if self.reference is None:
             return 0.0
         return hypervolume(

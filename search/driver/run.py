@@ -1,4 +1,4 @@
-"""A search from its spec to its front, and the same for one that was interrupted."""
+"""The driver: run a new search to its front, or resume one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 import optuna
@@ -16,16 +15,15 @@ from rich.console import Console
 from search.driver.interruption import Interruption
 from search.driver.outlook import hopeless
 from search.driver.phases import Run, confirm_phase, search_phase, share
-from search.driver.preflight import Prepared, prepare
+from search.driver.preflight import Prepared, check_begun
 from search.driver.recorder import Recorder
 from search.driver.summary import Summary, is_written, summarise_run, summarise_tracked, write_pictures
 from search.ray_cluster.connect import check_resources, connect, gpus_for, quiet_environment
 from search.ray_cluster.head_watch import watched_head
 from search.storage import search_folder
 from search.storage.checks import provisional
-from search.suggest.initial_points import earlier
-from search.suggest.study import answering, check_storage, open_study, rejected_count
-from search.suggest.study_trials import reconcile
+from search.suggest.study import answering, open_study
+from search.suggest.study_trials import reconcile, rejected_count
 from search.terminal import announce
 from spaces.errors import Hopeless
 from spaces.spec.spec import SearchSpec
@@ -36,19 +34,14 @@ from tracking.writing.search_writer import SearchWriter
 DRAIN_SECONDS = 15.0
 
 
-def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> Summary:
-    """Run a new search. Nothing is written before model, data, cluster and storages were seen to serve.
+def start(prepared: Prepared, uri: str, address: str | None, console: Console) -> Summary:
+    """Run a new search that `preflight.check` passed. Nothing is written before the cluster was seen to serve.
 
     Raises:
-        RequestError: when one of them does not.
+        RequestError: when it does not, or when another driver took the name.
         Hopeless: when the reference fails, or all of the first trials do in the same way.
     """
-    prepared = prepare(spec, partial(announce, console))
     spec = prepared.spec
-    for note in prepared.notes:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    check_storage(spec)
-    prepared = _with_earlier(prepared, uri)
     with provisional(spec.home), search_folder.held(spec.home):
         if search_folder.exists(spec.home):  # since the name was looked up
             raise search_folder.taken(spec.name)
@@ -61,37 +54,27 @@ def start(spec: SearchSpec, uri: str, address: str | None, console: Console) -> 
 
 
 def resume(home: Path, uri: str, address: str | None, console: Console) -> Summary:
-    """Go on with a search, from wherever it stands; of a finished one, what MLflow lacks is sent.
+    """Resume a search from wherever it is; of a finished one, only flush what MLflow lacks.
 
-    Where it was given up, what failed is tried again.
+    The failed trainings of a search that was given up are tried again.
 
     Raises:
-        RequestError: when its model or data are gone or changed, or another driver runs it.
-        Hopeless: as `start` does.
+        RequestError: when its model or data are gone or have changed, or another driver runs it.
+        Hopeless: as in `start`.
     """
     spec, identity = search_folder.read(home)
     with search_folder.held(home):
         if search_folder.is_finished(home):
             return _catch_up(spec, identity.search_id, uri)
-        # As it began: one of an earlier version names no positive label.
-        prepared = dataclasses.replace(prepare(spec, partial(announce, console)), spec=spec)
-        search_folder.check_data(spec.name, identity.data, prepared.fingerprints())
-        check_storage(spec)
-        if not Ledger(home).trials("trial"):  # killed before it began with what is known
-            prepared = _with_earlier(prepared, uri)
+        prepared = check_begun(spec, identity, uri, console)
         with _cluster(spec, address, console, begun=True) as gpus, answering(spec):
             study = open_study(spec, identity.search_id, home)
             return _run(prepared, study, identity.search_id, uri, gpus, console)
 
 
-def _with_earlier(prepared: Prepared, uri: str) -> Prepared:
-    given = (*prepared.given, *earlier(prepared.spec, prepared.space, uri))
-    return dataclasses.replace(prepared, given=given)
-
-
 @contextmanager
 def _cluster(spec: SearchSpec, address: str | None, console: Console, *, begun: bool = False) -> Iterator[float]:
-    """Ray for the duration, or for longer where this process uses it already; gives the GPUs of one trial."""
+    """Connect to Ray within the block and yield the GPUs of one trial; a Ray that this process had before stays."""
     with ExitStack() as ending:
         quiet_environment()
         own = address is not None or not ray.is_initialized()
@@ -101,14 +84,14 @@ def _cluster(spec: SearchSpec, address: str | None, console: Console, *, begun: 
             connect(address, spec.home)
         ending.enter_context(watched_head(spec.name, console))
         if own:
-            ending.callback(ray.shutdown)  # while the head is watched, for without it this hangs as well
+            ending.callback(ray.shutdown)  # while the head is watched: without a head, this hangs as well
         gpus = gpus_for(spec.resources.gpus)
         check_resources(spec.resources.cpus, gpus, had_them=begun)
         yield gpus
 
 
 def _catch_up(spec: SearchSpec, search_id: str, uri: str) -> Summary:
-    """Send what MLflow lacks of a finished search, and write its front anew where MLflow lacked something then."""
+    """Flush the outbox of a finished search, and rewrite its front if runs were missing."""
     writer = SearchWriter(uri, spec, search_id, spec.home)
     try:
         if not writer.has_ended(None):  # the driver was killed between its last two steps
@@ -123,6 +106,7 @@ def _catch_up(spec: SearchSpec, search_id: str, uri: str) -> Summary:
 
 
 def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus: float, console: Console) -> Summary:
+    """Make study and ledger agree, run both phases, and record the end in MLflow however it comes."""
     spec, inventory = prepared.spec, prepared.inventory
     ledger = Ledger(spec.home).taken_over()
     for folder in hopeless(ledger, spec, prepared.budget):
@@ -139,19 +123,13 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
         recorder.take_up()
         run = Run(prepared, ledger, study, writer, recorder, console, gpus, interruption)
         with interruption.watch():
-            shared = share(prepared, ledger)
-            search_phase(run, shared)
-            if interruption.hopeless is None and interruption.ended is None:
-                confirm_phase(run, shared)
-            summary = summarise_run(prepared, recorder, uri, waiting=writer.drain(DRAIN_SECONDS))
-            for picture in write_pictures(summary, spec.home):
-                writer.upload(picture)
+            summary = _search_and_confirm(run, uri)
         finished = interruption.hopeless is None and interruption.ended is None
         if finished:
             search_folder.mark_finished(spec.home)
         patience = 0 if summary.waiting else DRAIN_SECONDS
     except KeyboardInterrupt:
-        patience = 0  # asked for twice: what was not sent stays in the outbox
+        patience = 0  # the second signal: unsent events stay in the outbox
         raise
     finally:
         if interruption.hopeless is not None:
@@ -165,3 +143,15 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
             f"once that is mended, `paretune resume {spec.name}` tries again"
         )
     return dataclasses.replace(summary, ended_early=interruption.ended)
+
+
+def _search_and_confirm(run: Run, uri: str) -> Summary:
+    """Run both phases, unless the first one ended early, and write the front."""
+    shared = share(run.prepared, run.ledger)
+    search_phase(run, shared)
+    if run.interruption.hopeless is None and run.interruption.ended is None:
+        confirm_phase(run, shared)
+    summary = summarise_run(run.prepared, run.recorder, uri, waiting=run.writer.drain(DRAIN_SECONDS))
+    for picture in write_pictures(summary, run.spec.home):
+        run.writer.upload(picture)
+    return summary

@@ -1,4 +1,4 @@
-"""What a search came to: from MLflow where it has everything, else from the ledger."""
+"""The summary of a search: from MLflow where it has everything, else from the ledger."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from search.driver.confirm import summarise
 from search.driver.preflight import Prepared
 from search.driver.recorder import Recorder
 from spaces.errors import RequestError, WorkError
-from spaces.trials.ledger import write_durably
+from spaces.files.atomic_file import write_durably
 from tracking.documents.building import build_front, build_trials, is_near_head
 from tracking.documents.schemas import FrontDocument, TrialsDocument
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import SearchRow, TrialRow, find_search, read_trials
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
+from tracking.mlflow_store.runs import find_search, read_trials
 from tracking.mlflow_store.tags import SearchFacts
 from tracking.reports.plots import front_html, front_png
 
@@ -25,22 +26,27 @@ JSON, HTML, PNG = "front.json", "front.html", "front.png"
 class Summary:
     """The front, the confirmed front, everything tried with its `rows`, and the events that MLflow does not have yet.
 
-    `near_head`: the best trial is not told apart from the head alone. `ended_early`: why the search ended before its
-    last trial, if it did.
+    Attributes:
+        front: The front of the trials.
+        confirmed: The front of the confirmed points.
+        trials: All trials.
+        waiting: The number of events that MLflow does not have yet.
+        near_head: The best trial is not told apart from the head alone.
+        ended_early: The reason why the search ended before its last trial, if it did.
     """
 
     front: FrontDocument
     confirmed: FrontDocument
     trials: TrialsDocument
-    search: SearchRow
-    rows: tuple[TrialRow, ...]
+    search: SearchRun
+    rows: tuple[TrialRun, ...]
     waiting: int
     near_head: bool = False
     ended_early: str | None = None
 
 
 def summarise_run(prepared: Prepared, recorder: Recorder, uri: str, waiting: int) -> Summary:
-    """Sum up a search; run ids are empty while MLflow has not received everything, or cannot be read."""
+    """Sum up a search; run ids are empty while MLflow lacks events or cannot be read."""
     if not waiting:
         with suppress(RequestError, WorkError):
             return summarise_tracked(uri, prepared.spec.name, waiting)
@@ -48,14 +54,14 @@ def summarise_run(prepared: Prepared, recorder: Recorder, uri: str, waiting: int
 
 
 def summarise_tracked(uri: str, name: str, waiting: int) -> Summary:
-    """Sum up what MLflow has of a search."""
+    """Sum up a search from MLflow."""
     with reading(uri) as client:
         search = find_search(client, name)
         rows = read_trials(client, search)
     return summary_of(search, rows, waiting)
 
 
-def summary_of(search: SearchRow, rows: list[TrialRow], waiting: int) -> Summary:
+def summary_of(search: SearchRun, rows: list[TrialRun], waiting: int) -> Summary:
     """Sum up everything that a search trained."""
     return Summary(
         front=build_front(search, rows, confirmed=False, axis="trainable"),
@@ -69,7 +75,7 @@ def summary_of(search: SearchRow, rows: list[TrialRow], waiting: int) -> Summary
 
 
 def write_pictures(summary: Summary, home: Path) -> list[Path]:
-    """Write the front beside the runs, as JSON, as a page and as a picture."""
+    """Write the front into the search folder as JSON, as a page and as a picture, and return the files."""
     front_html(summary.front, summary.trials, home / HTML)
     front_png(summary.front, summary.trials, home / PNG)
     write_durably(home / JSON, _json(summary))
@@ -77,7 +83,7 @@ def write_pictures(summary: Summary, home: Path) -> list[Path]:
 
 
 def is_written(summary: Summary, home: Path) -> bool:
-    """Whether the front beside the runs is this one."""
+    """Return whether the front in the search folder is this one."""
     try:
         return (home / JSON).read_text(encoding="utf-8") == _json(summary)
     except (OSError, ValueError):
@@ -88,9 +94,9 @@ def _json(summary: Summary) -> str:
     return summary.front.model_dump_json(indent=2)
 
 
-def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRow, list[TrialRow]]:
+def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRun, list[TrialRun]]:
     spec, inventory = prepared.spec, prepared.inventory
-    search = SearchRow(
+    search = SearchRun(
         run_id="",
         experiment_id="",
         started=0,
@@ -110,5 +116,5 @@ def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRow, list[Tria
             numbers |= {"confirmed_quality": one.mean, "confirmed_std": one.deviation, "test_quality": one.test}
             numbers["confirmed_seeds"] = one.seeds
         metrics = {name: float(value) for name, value in numbers.items() if value is not None}
-        rows.append(TrialRow("", result.state, metrics, plan, result.reason, row_values=result.row_values))
+        rows.append(TrialRun("", result.state, metrics, plan, result.reason, row_values=result.row_values))
     return search, rows

@@ -1,67 +1,92 @@
-"""One stage of a search: trainings that Ray Tune runs side by side on reused actors."""
+"""One run of Ray Tune: trainings side by side on reused actors, with a callback that records them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import Searcher
 
-from search.bridge import Bridge
 from search.driver.interruption import EndWhenInterrupted, Interruption
-from search.suggest.plan_queue import Plans
+from search.driver.progress import Display
+from search.driver.recorder import Recorder
+from search.suggest.plan_queue import PlanList
 from search.suggest.searcher import PlannedSearch
-from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan
-from trainables.trial import SharedSearch, TrialTrainable
+from trainables.trial import TrialTrainable, WorkerInputs
 
 
-class PlanList(Searcher):  # type: ignore[misc]
-    """Hands out given plans and records how they end."""
+class RecordingCallback(tune.Callback):  # type: ignore[misc]
+    """Passes Tune's events to the recorder and the display; the ledger holds each event before Tune calls."""
 
-    def __init__(self, plans: Sequence[TrialPlan], ledger: Ledger, *, max_failures: int) -> None:
-        super().__init__(metric="quality", mode="max")
-        self.plans = Plans(ledger, plans, retries=max_failures)
+    def __init__(self, recorder: Recorder, display: Display) -> None:
+        self._recorder = recorder
+        self._display = display
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        plan = self.plans.next()
-        if plan is not None:
-            return self.plans.hand_out(trial_id, plan)
-        return None if self.plans.out else str(Searcher.FINISHED)
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep out of Tune's snapshot, which pickles callbacks."""
+        return {}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.plans.take_back(trial_id, result, error)
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Record that a training began."""
+        self._recorder.started(_plan(trial))
+        self._display.refresh()
 
-    def save(self, checkpoint_path: str) -> None:
-        """The ledger is the durable record."""
-        Path(checkpoint_path).write_text("see the ledger of the search\n", encoding="utf-8")
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Record the rungs that a training reached."""
+        self._recorder.reported(_plan(trial))
+        self._display.refresh()
 
-    def restore(self, checkpoint_path: str) -> None:
-        """See `save`."""
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Record the end of a training."""
+        self.ended(_plan(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Record the end of a training whose worker died, unless it is to begin again."""
+        self.ended(_plan(trial))
+
+    def ended(self, plan: TrialPlan) -> None:
+        """Record the end of a training, if the ledger has it."""
+        ended = self._recorder.finished(plan)
+        if ended is not None:
+            self._display.ended(ended)
+
+
+def _plan(trial: Trial) -> TrialPlan:
+    return TrialPlan.model_validate(trial.config["plan"])
 
 
 def _name(trial: Trial) -> str:
     return f"{trial.config['plan']['trial']}-{trial.trial_id}"
 
 
-def run_stage(
-    shared: SharedSearch,
+def run_trainings(
+    shared: WorkerInputs,
     searcher: PlanList | PlannedSearch,
-    bridge: Bridge,
+    callback: RecordingCallback,
     *,
     name: str,
     stopper: TrialScheduler,
     gpus: float,
     interruption: Interruption,
 ) -> None:
-    """Run until the searcher has no more, or the search is interrupted."""
+    """Run trainings until the searcher has no more, or the search is interrupted.
+
+    Args:
+        shared: Model, data and ledger for the workers.
+        searcher: Gives the plans.
+        callback: Records the events.
+        name: Of the run's folder, within `ray` in the search folder.
+        stopper: Ends weak trials at a rung.
+        gpus: Of one trial.
+        interruption: Ends the run early.
+    """
     spec = shared.spec
     trainable = tune.with_resources(
-        tune.with_parameters(TrialTrainable, shared=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
+        tune.with_parameters(TrialTrainable, inputs=shared), {"cpu": spec.resources.cpus, "gpu": gpus}
     )
     concurrent = spec.search.concurrent
     tune.Tuner(
@@ -69,7 +94,7 @@ def run_stage(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=stopper,
-            num_samples=-1,  # the searcher says when
+            num_samples=-1,  # the searcher decides the number
             reuse_actors=True,
             max_concurrent_trials=None if concurrent == "auto" else concurrent,
             trial_name_creator=_name,
@@ -78,7 +103,7 @@ def run_stage(
         run_config=tune.RunConfig(
             name=name,
             storage_path=str(shared.ledger.home / "ray"),
-            callbacks=[bridge],
+            callbacks=[callback],
             stop=EndWhenInterrupted(interruption),
             failure_config=tune.FailureConfig(max_failures=0),  # see search/suggest/plan_queue.py
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -87,4 +112,4 @@ def run_stage(
     ).fit()
     for trial_id, plan in searcher.plans.recorded():
         searcher.on_trial_complete(trial_id)
-        bridge.ended(plan)
+        callback.ended(plan)

@@ -1,1 +1,1 @@
-"""The Ray cluster: an address, a connection, a watch on its head."""
+"""The Ray cluster: check an address, connect, watch the head."""

@@ -1,9 +1,8 @@
-"""Whether a Ray cluster answers at an address, asked in a way that cannot hang: `ray.init` can, for minutes."""
+"""Check that a Ray cluster answers at an address, in a way that cannot hang; `ray.init` can, for minutes."""
 
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,31 +12,31 @@ from ray._private.authentication.authentication_token_setup import AUTH_MODE_ENV
 from ray._raylet import Config  # type: ignore[attr-defined]
 
 from spaces.errors import RequestError, Unreachable
+from spaces.tcp import try_connecting
 
-CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 30.0
 _UNAUTHENTICATED = "AuthenticationError"
 
 
 def check_address(address: str) -> None:
-    """See whether a Ray head answers at HOST:PORT, or at whatever `auto` finds.
+    """Check that a Ray head answers at HOST:PORT, or at the address that `auto` finds.
 
     Raises:
         Unreachable: when none does.
-        RequestError: when the address has another form, or the cluster asks for a token that is not there.
+        RequestError: when the address has another form, or the cluster asks for a token that is not set.
     """
     found = _running_here() if address == "auto" else address
     shown = f"--address {address}" + (f" ({found})" if found != address else "")
     host, port = _host_and_port(found, shown)
     try:
-        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
-    except (OSError, UnicodeError) as error:  # an impossible host name fails in its encoding
+        try_connecting(host, port)
+    except OSError as error:
         raise Unreachable(f"{shown}: nothing answers there ({error}); allowed: a running Ray head") from None
     _ask(found, shown)
 
 
 def _running_here() -> str:
-    """The cluster that RAY_ADDRESS names, or else one that runs on this machine."""
+    """Return the address of the cluster that RAY_ADDRESS names, else of one on this machine."""
     from ray._private.services import canonicalize_bootstrap_address
 
     try:
@@ -63,9 +62,9 @@ def _host_and_port(address: str, shown: str) -> tuple[str, int]:
 
 
 def _ask(address: str, shown: str) -> None:
-    """See that Ray's health check passes, and take on whether the cluster asks for tokens.
+    """Check that Ray's health check passes, and set this process to the cluster's mode of authentication.
 
-    A driver that asks for them on a cluster that has none is taken for dead, and every trial with it.
+    A driver that uses tokens on a cluster without them is taken for dead, and every trial with it.
     """
     given = os.environ.get(AUTH_MODE_ENV_VAR)
     reason = None
@@ -81,7 +80,7 @@ def _ask(address: str, shown: str) -> None:
 
 
 def _problem(address: str, shown: str, environment: Mapping[str, str]) -> str | None:
-    """What Ray's own health check complains of, in a process that can be ended: it can wait long for an answer."""
+    """Run Ray's health check and return its complaint, if any. A process can be killed when it waits too long."""
     check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Connecting to Ray: a private instance on this machine, or a cluster that exists."""
+"""Connect to Ray: start a private instance on this machine, or join a cluster."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.ray_cluster.ray_folder import ray_folder
-from spaces.errors import RequestError, Unreachable
+from spaces.errors import RequestError, Unreachable, one_line
 
 CONNECT_SECONDS = 60
 
 
 def quiet_environment() -> None:
-    """Keep Ray from writing over our progress, and from what it does not need: files, networks, idle processes."""
+    """Keep Ray from writing over the progress display, and from needless files, requests and idle processes."""
     for name, value in {
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -35,15 +35,18 @@ def quiet_environment() -> None:
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see search/driver/interruption.py
     }.items():
         os.environ.setdefault(name, value)
-    # It says at the end that trials "did not complete" whose worker died, though they were handed out again.
+    # Tune reports at the end that trials whose worker died "did not complete", though they were handed out again.
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
 
 
 def start_here(**resources: int) -> None:
-    """Start a private Ray of this process, with all of this machine's `num_cpus` and `num_gpus` unless told.
+    """Start a private Ray for this process.
+
+    Args:
+        resources: `num_cpus` and `num_gpus`; all of this machine's when left out.
 
     Raises:
-        RequestError: when TMPDIR is too long for its sockets, and there is no other place.
+        RequestError: when TMPDIR is too long for Ray's sockets, and there is no other place.
     """
     quiet_environment()
     ray.init(
@@ -58,11 +61,11 @@ def start_here(**resources: int) -> None:
 
 
 def connect(address: str | None, home: Path) -> None:
-    """Start Ray here, or join the cluster at `address` after checking that its nodes can do the work.
+    """Start Ray here, or join the cluster at `address` and check its nodes.
 
     Raises:
-        Unreachable: when a node cannot run paretune, or runs another version, as while nodes are replaced, or cannot
-            see the storage.
+        Unreachable: when a node cannot run paretune, runs another version, as while nodes are being replaced, or
+            cannot see the storage.
     """
     if address is None:
         start_here()
@@ -71,12 +74,12 @@ def connect(address: str | None, home: Path) -> None:
     try:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        raise Unreachable(f"--address {address}: cannot join ({' '.join(str(error).split())[:200]})") from None
+        raise Unreachable(f"--address {address}: cannot join ({one_line(error, 200)})") from None
     _check_nodes(home)
 
 
 def _check_nodes(home: Path) -> None:
-    """Every node must run this version and see the storage."""
+    """Check that every node runs this version and sees the storage."""
     storage = home.parent
     marker = storage / f".paretune-{uuid.uuid4().hex}"
     storage.mkdir(parents=True, exist_ok=True)
@@ -98,7 +101,7 @@ def _check_nodes(home: Path) -> None:
     except ray.exceptions.RayTaskError as error:
         raise Unreachable(f"--address: a node cannot run paretune ({str(error).splitlines()[-1]})") from None
     except ray.exceptions.RayError as error:
-        raise Unreachable(f"--address: a node was lost ({' '.join(str(error).split())[:200]})") from None
+        raise Unreachable(f"--address: a node was lost ({one_line(error, 200)})") from None
     finally:
         marker.unlink(missing_ok=True)
     for node, (installed, sees_storage) in zip(nodes, answers, strict=True):
@@ -113,7 +116,7 @@ def _check_answer(where: str, installed: str, sees_storage: bool, storage: Path)
 
 
 def versions() -> str:
-    """What must be equal on all nodes."""
+    """Return the versions that must be equal on all nodes."""
     return f"paretune {version('paretune')}, Python {platform.python_version()}, ray {version('ray')}"
 
 
@@ -122,18 +125,23 @@ def _look(marker: str) -> tuple[str, bool]:
 
 
 def gpus_for(given: float | str) -> float:
-    """GPUs of one trial: `auto` is one where the cluster has any."""
+    """Return the GPUs of one trial; `auto` is one where the cluster has any, else none."""
     if given != "auto":
         return float(given)
     return 1.0 if ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
 
 
 def check_resources(cpus: float, gpus: float, *, had_them: bool = False) -> None:
-    """See that some node can hold a trial, which would wait forever otherwise.
+    """Check that some node can hold a trial; otherwise the trial would wait forever.
+
+    Args:
+        cpus: Of one trial.
+        gpus: Of one trial.
+        had_them: The search ran before, so the nodes that could hold a trial must be away.
 
     Raises:
-        Unreachable: when none can, and the nodes that could are away: no node trains, or the search `had_them`.
-        RequestError: when none can.
+        Unreachable: when no node can now, but one did (`had_them`), or no node of the cluster trains at all.
+        RequestError: when no node can.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):

@@ -1,9 +1,8 @@
-"""A watch on the Ray head. When it dies, Ray hangs, deaf to signals, and at last ends the process in its own words."""
+"""A watchdog on the Ray head. When the head dies, Ray hangs, deaf to signals, then ends the process in its own way."""
 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 import time
@@ -13,20 +12,21 @@ from contextlib import contextmanager
 import ray
 from rich.console import Console
 
+from spaces.tcp import try_connecting
+
 PAUSE_SECONDS = 1.0
-CONNECT_SECONDS = 2.0
-# After so many seconds without its head Ray ends the process, in which nothing of ours is asked any more.
+# After so many seconds without its head Ray ends the process itself, and none of our handlers run.
 RAYS_PATIENCE = ("RAY_gcs_rpc_server_reconnect_timeout_s", "60")
 
 EXIT_CODE = "PARETUNE_HEAD_LOST"
-"""Variable of the environment: the exit code of a driver that has lost its head, where somebody acts on it."""
+"""Environment variable: the exit code of a driver that lost its head, for a caller that acts on it."""
 
 
 @contextmanager
 def watched_head(name: str, console: Console) -> Iterator[None]:
-    """Meanwhile, a head that has not answered for half of Ray's patience ends the driver of the search `name`.
+    """Watch the head within the block, and end the driver of search `name` after half of Ray's patience without it.
 
-    Every record of a search is durable before it counts, so that ending at any moment loses nothing.
+    Every record of a search is durable before it counts, so ending at any moment loses nothing.
     """
     over = threading.Event()
     address = ray.get_runtime_context().gcs_address
@@ -38,7 +38,7 @@ def watched_head(name: str, console: Console) -> Iterator[None]:
             if _answers(address):
                 answered = time.monotonic()
             elif time.monotonic() - answered > patience:
-                console.show_cursor()  # the live display hides it, and nothing of it is unwound
+                console.show_cursor()  # the live display hid it, and is not unwound
                 complaint = f"the Ray head at {address} has not answered for {patience:g} s"
                 print(f"paretune: {complaint}; `paretune resume {name}` goes on", file=sys.stderr, flush=True)
                 os._exit(int(os.environ.get(EXIT_CODE, "1")))
@@ -53,7 +53,7 @@ def watched_head(name: str, console: Console) -> Iterator[None]:
 def _answers(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        try_connecting(host.strip("[]"), int(port))
     except OSError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""A place for the files of a private Ray whose name is short enough for Ray's sockets, wherever TMPDIR points to."""
+"""The folder of a private Ray, with a name short enough for Ray's sockets wherever TMPDIR points to."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from ray._common.utils import get_default_ray_temp_dir
 from spaces.errors import RequestError
 
 LONGEST = 107 - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
-"""Bytes that the name of Ray's folder may have: the kernel takes 107 for the path of a socket."""
+"""The most bytes that the name of Ray's folder may have: the kernel takes 107 for the path of a socket."""
 
 SHORT = ("/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR", ""))
 
 
 def ray_folder(short: Iterable[str] = SHORT) -> str | None:
-    """Where a private Ray is to keep its files; None where its own choice is short enough.
+    """Return the folder for a private Ray's files; None where Ray's own choice is short enough.
 
-    Batch systems set long TMPDIRs. There a link with a short name leads to Ray's own choice, in a folder of this user
-    alone, which is gone when this process ends.
+    Batch systems set long TMPDIRs. There, a link with a short name points to Ray's own choice. It is in a folder of
+    this user alone, which is removed when this process ends.
+
+    Args:
+        short: Folders in which the link may be made.
 
     Raises:
         RequestError: when no link can be made.

@@ -1,4 +1,4 @@
-"""The application: its routes, what guards them, and the thread that submits searches."""
+"""The application: routes, middleware before them, metrics, and the dispatcher's thread."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from search.service import problems
-from search.service.cache.front_files import Files
-from search.service.cache.single_flight import Shared
-from search.service.cache.trial_cache import Readings
+from search.service.cache.front_files import FrontFiles
+from search.service.cache.single_flight import SingleFlight
+from search.service.cache.trial_cache import TrialCache
 from search.service.dependencies import Context
 from search.service.dispatch.dispatcher import Dispatcher
 from search.service.headers import add_headers
-from search.service.jobs.ray_jobs import Jobs
-from search.service.openapi import Described
-from search.service.prometheus import registry
+from search.service.jobs.ray_jobs import Jobs, known_jobs
+from search.service.openapi import DocumentedApp
+from search.service.prometheus import metrics_registry
 from search.service.routes import exports, fronts, health, page, searches, tools
-from search.service.security.authorization import Limits
-from search.service.security.turns import Turns
+from search.service.security.concurrency_limits import ConcurrencyLimits
+from search.service.security.rate_and_size_limits import RateAndSizeLimits
 from search.service.settings import Settings
-from search.service.status.search_status import known_jobs, list_statuses, search_status
+from search.service.status.search_status import list_statuses, search_status
 
 DESCRIPTION = "Searches over adaptation methods under a limit on trainable parameters, on one Ray cluster."
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """A service; what it knows stands in MLflow and Ray, so that it may be started again, or twice, at any time."""
-    jobs, readings = Jobs(settings.ray_jobs), Readings(settings.tracking_uri)
+    """Return the application of a service.
+
+    Its state is in MLflow and Ray, so that it may be restarted, or run several times, at any time.
+    """
+    jobs, trials = Jobs(settings.ray_jobs), TrialCache(settings.tracking_uri)
     dispatcher = Dispatcher(settings, jobs)
     context = Context(
         settings,
         jobs,
         dispatcher,
-        readings,
-        Files(),
-        Shared(lambda name: search_status(settings, readings, jobs, name)),
-        Shared(lambda _: list_statuses(settings, readings, known_jobs(jobs))),
+        trials,
+        FrontFiles(),
+        SingleFlight(lambda name: search_status(settings, trials, jobs, name)),
+        SingleFlight(lambda _: list_statuses(settings, trials, known_jobs(jobs))),
     )
 
     @asynccontextmanager
@@ -50,24 +53,24 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         dispatcher.end()
 
-    app = Described(
+    app = DocumentedApp(
         title="paretune",
         version=version("paretune"),
         description=DESCRIPTION,
         lifespan=running,
-        docs_url=None,  # their scripts come from elsewhere
+        docs_url=None,  # FastAPI's pages load scripts from other hosts
         redoc_url=None,
     )
     app.state.settings, app.state.context = settings, context
-    problems.install(app)
+    problems.install_handlers(app)
     for part in (health, searches, fronts, exports, tools, page):
         app.include_router(part.router)
     app.add_middleware(BaseHTTPMiddleware, dispatch=add_headers)
-    app.add_middleware(Turns)
-    app.add_middleware(Limits, settings=settings)
+    app.add_middleware(ConcurrencyLimits)
+    app.add_middleware(RateAndSizeLimits, settings=settings)
     if settings.proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
-    figures = registry(context)
-    instrumentator = Instrumentator(excluded_handlers=["/metrics"], registry=figures).instrument(app)
+    metrics = metrics_registry(context)
+    instrumentator = Instrumentator(excluded_handlers=["/metrics"], registry=metrics).instrument(app)
     instrumentator.expose(app, tags=["health"], **health.METRICS)
     return app

@@ -1,4 +1,4 @@
-"""What a browser may do with an answer of the service."""
+"""Response headers that limit what a browser does with a response."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 HEADERS = {
-    # Plotly writes styles into its elements.
+    # 'unsafe-inline' because Plotly writes styles into its elements.
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -19,11 +19,11 @@ STANDALONE = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
     "frame-ancestors 'none'; sandbox allow-scripts allow-downloads"
 )
-"""The policy of a document that holds its own script: it runs apart from the page, and loads nothing."""
+"""The Content-Security-Policy of a document with a script inside: sandboxed, and without any request."""
 
 
 async def add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Add them, where a route has none of its own."""
+    """Add `HEADERS` to a response, as a middleware; headers that the route set stay."""
     response = await call_next(request)
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""The HTTP server of the service: HTTP/1.1 alone, from clients that send their requests in time."""
+"""The HTTP server of the service: HTTP/1.1 only, with a time limit on the arrival of a request."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from search.service.settings import Settings
 _SENDING = (h11.IDLE, h11.SEND_BODY)
 
 
-def server_of(app: FastAPI, host: str, port: int, settings: Settings) -> uvicorn.Server:
-    """A server that is yet to be started."""
+def make_server(app: FastAPI, host: str, port: int, settings: Settings) -> uvicorn.Server:
+    """Return a server of `app`, which is not started yet."""
 
     class Protocol(TimelyProtocol):
         seconds = settings.request_seconds
@@ -26,7 +26,7 @@ def server_of(app: FastAPI, host: str, port: int, settings: Settings) -> uvicorn
         port=port,
         http=Protocol,
         ws="none",
-        proxy_headers=False,  # those of the proxies that the operator names are read by the application
+        proxy_headers=False,  # the application reads them, from the proxies that the operator names
         server_header=False,
         log_config=None,
     )
@@ -34,7 +34,7 @@ def server_of(app: FastAPI, host: str, port: int, settings: Settings) -> uvicorn
 
 
 class TimelyProtocol(H11Protocol):
-    """Closes a connection whose request has not arrived whole `seconds` after it began, or after it was opened.
+    """Close a connection whose request is not complete `seconds` after its first byte, or after the connection opened.
 
     uvicorn has no such limit: a client that sends a byte now and then, or none, would hold a connection for ever.
     """
@@ -43,19 +43,19 @@ class TimelyProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request."""
+        """Start the clock of the first request."""
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request; what comes after it was whole is another one."""
+        """Take a part of a request, and stop its clock once it is complete."""
         self._wait()
         super().data_received(data)
         if self.conn.their_state not in _SENDING:
             self._wait_no_more()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Stop the clock."""
         self._wait_no_more()
         super().connection_lost(exc)
 

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): one clear line each, and no traceback."""
+"""Errors as problem details (RFC 9457), one line each and without a traceback."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ logger = logging.getLogger(__name__)
 
 
 class Problem(HTTPException):
-    """A request that cannot be served. `detail` names field, value and what is allowed."""
+    """An error of a request, with a status code; `detail` names field, value and what is allowed."""
 
 
 def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The answer."""
-    # What a client sent may not be text that can be sent back.
+    """Return the response for an error of a request."""
+    # Detail and path may hold what the client sent, which need not be valid text.
     said, path = clean(shortened(detail)), clean(request.url.path)
     document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=said, instance=path)
-    # Some answers are made outside of whatever adds headers.
+    # Some of these responses are made outside of the middleware that adds headers.
     every = {**HEADERS, "Cache-Control": "no-store", **(headers or {})}
     return JSONResponse(document.model_dump(), status, every, MEDIA_TYPE)
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods of a path, of all its routes; Starlette names those of the first one alone."""
+    """Return the methods that a path allows on any route; Starlette's `Allow` names those of the first route only."""
     return [
         method
         for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
@@ -45,8 +45,8 @@ def _allowed(request: Request) -> list[str]:
     ]
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the service so."""
+def install_handlers(app: FastAPI) -> None:
+    """Register RFC 9457 handlers for all exceptions."""
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -67,7 +67,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(NoAnswer)
     async def unanswered(request: Request, error: NoAnswer) -> JSONResponse:
-        return problem(request, 409, " ".join(str(error).split()))
+        return problem(request, 409, str(error))
 
     @app.exception_handler(Unreachable)
     @app.exception_handler(WorkError)

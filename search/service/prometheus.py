@@ -1,4 +1,4 @@
-"""Figures for Prometheus: the process, its requests, and searches by their state."""
+"""Metrics for Prometheus: of the process, of requests, and searches by state."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from search.documents.service import Phase, SearchStatus
-from search.service.cache.single_flight import Shared
+from search.service.cache.single_flight import SingleFlight
 from search.service.dependencies import Context
 from search.service.status.search_status import list_statuses
 from spaces.errors import RequestError, WorkError
 
 
-class Searches(Collector):
-    """How many searches are in each state, counted when Prometheus asks; nothing while MLflow or Ray is away."""
+class SearchStateCollector(Collector):
+    """The number of searches in each state, counted at each scrape; absent while MLflow or Ray is away."""
 
     def __init__(self, context: Context) -> None:
-        # Whoever asks needs no token: however many ask at once, they share a reading.
-        self._found: Shared[None, list[SearchStatus]] = Shared(
-            lambda _: list_statuses(context.settings, context.readings, context.jobs.all())
+        # A scrape needs no token, so any number of concurrent ones share a read.
+        self._found: SingleFlight[None, list[SearchStatus]] = SingleFlight(
+            lambda _: list_statuses(context.settings, context.trials, context.jobs.all())
         )
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge."""
+        """Yield one gauge with a sample for each state."""
         try:
             found = self._found(None)
         except (RequestError, WorkError):
@@ -39,10 +39,10 @@ class Searches(Collector):
         yield gauge
 
 
-def registry(context: Context) -> CollectorRegistry:
-    """Figures of one service: several may live in one process."""
+def metrics_registry(context: Context) -> CollectorRegistry:
+    """Return the registry of one service, apart from the global one: a process may hold several services."""
     made = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=made)
-    made.register(Searches(context))
+    made.register(SearchStateCollector(context))
     return made

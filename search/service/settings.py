@@ -1,4 +1,4 @@
-"""What an operator says about a service."""
+"""The settings of a service, given by its operator, and how they reach its jobs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,22 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True)
 class Settings:
-    """A service and its surroundings.
+    """Places and limits of a service.
 
-    `storage`: the folder of searches, the same on every node. `roots`: folders from which a spec may read; the storage
-    is one of them. `ray_jobs`: the HTTP address of Ray's dashboard. `study_storage`: the database of Optuna's studies,
-    else a file beside each search. `tokens`: file of hashed tokens; without one everybody may do everything.
-    `request_seconds`: within which a request must have arrived whole. `proxies`: addresses and networks of proxies,
-    whose word for who their client is is taken.
+    Attributes:
+        storage: the folder of searches, at the same path on every node.
+        tracking_uri: the address of MLflow.
+        ray_jobs: the HTTP address of Ray's dashboard.
+        study_storage: the database of Optuna's studies; None: a file in the folder of each search.
+        tokens: the file of hashed tokens; None: every client may do everything.
+        roots: folders from which a spec may read, beside the storage.
+        max_running: searches that run at the same time.
+        max_queued: searches, and exports, that may wait.
+        max_exports: exports that are made at the same time.
+        max_body: largest body of a request, in bytes.
+        requests_per_minute: of one client.
+        request_seconds: time within which a request must have arrived.
+        proxies: addresses and networks of proxies, whose headers are trusted to name their clients.
     """
 
     storage: Path
@@ -41,19 +50,24 @@ class Settings:
 
     @property
     def readable(self) -> tuple[Path, ...]:
-        """Folders from which a spec may read, links followed."""
+        """Folders from which a spec may read, the storage among them, with links resolved."""
         return tuple(one.resolve() for one in (self.storage, *self.roots))
 
 
 def job_options(settings: Settings) -> list[str]:
-    """Options that tell a job the places of the service, as the operator named them and not as MLflow has them."""
+    """Return command line options with the places of the service for a job, which must not take them from MLflow."""
     told = ["--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
     told += [f"--root={root}" for root in settings.roots]
     return told + ([] if settings.study_storage is None else ["--study-storage", settings.study_storage])
 
 
 def job_settings(parser: ArgumentParser, arguments: Sequence[str] | None = None) -> tuple[Namespace, Settings]:
-    """Parse the arguments of a job, with the places of its service as `job_options` wrote them."""
+    """Parse the arguments of a job, among them the places of its service as `job_options` wrote them.
+
+    Args:
+        parser: has the job's own arguments already.
+        arguments: those of the process where there are none given.
+    """
     for option, required in (("--storage", True), ("--tracking-uri", True), ("--study-storage", False)):
         parser.add_argument(option, required=required)
     parser.add_argument("--root", action="append", type=Path, default=[])
@@ -63,10 +77,10 @@ def job_settings(parser: ArgumentParser, arguments: Sequence[str] | None = None)
 
 
 def check_secrets(settings: Settings) -> None:
-    """Addresses stand in the command of every job, where all who use the cluster read them.
+    """Check that no address holds a password: addresses are in the command of every job, which the cluster shows.
 
     Raises:
-        RequestError: when one holds a password.
+        RequestError: when one does.
     """
     instead = {
         "--tracking-uri": (
@@ -82,10 +96,10 @@ def check_secrets(settings: Settings) -> None:
 
 
 def check_proxies(proxies: Sequence[str]) -> None:
-    """See that proxies are named, so that no client passes for one.
+    """Check that every proxy is an address or a network, but not all addresses, so that no client passes for one.
 
     Raises:
-        RequestError: naming the one that is no address.
+        RequestError: when one is not.
     """
     for one in proxies:
         try:
@@ -97,10 +111,10 @@ def check_proxies(proxies: Sequence[str]) -> None:
 
 
 def check_host(host: str, tokens: Path | None) -> None:
-    """A service without tokens is for its own machine alone.
+    """Check that a service without tokens listens on a loopback address only.
 
     Raises:
-        RequestError: when others could reach it.
+        RequestError: when other machines could reach it.
     """
     if tokens is None and host not in LOOPBACK:
         raise RequestError(

@@ -1,1 +1,1 @@
-"""The folder of a search, and checks of where it is kept."""
+"""The folder of a search, and checks of the storage that holds it."""

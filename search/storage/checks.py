@@ -1,4 +1,4 @@
-"""Whether the storage of searches can be written, and tracking be reached."""
+"""Check that the storage of searches can be written and that MLflow can be reached."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tracking.mlflow_store.uri import probe, sqlite_file
 
 _BLOCK = 4096
 _NEVER = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR)
-"""Errors of a path that no waiting mends."""
+"""Errors of a path that will not pass by waiting."""
 
 
-def check_storage(storage: Path) -> None:
-    """See that the storage can be written, without leaving anything there.
+def check_writable(storage: Path) -> None:
+    """Check that a storage can be written, without leaving anything there.
 
     Raises:
-        Unreachable: when it cannot for now, be it full, read-only or away.
-        RequestError: when it never can.
+        Unreachable: when it cannot be written for now: it is full, read-only or away.
+        RequestError: when it can never be written.
     """
     try:
         try_writing(_nearest(storage))
@@ -33,7 +33,7 @@ def check_storage(storage: Path) -> None:
 
 
 def try_writing(folder: Path) -> None:
-    """Write into a folder and leave nothing there; permission bits say too little of root and of special folders.
+    """Write into a folder and leave nothing there; permission bits mean little for root and for special folders.
 
     Raises:
         OSError: when it cannot be written.
@@ -45,7 +45,7 @@ def try_writing(folder: Path) -> None:
 
 
 def _nearest(path: Path) -> Path:
-    """The path itself, or the last folder on the way to it that exists."""
+    """Return the path itself, or its nearest parent that exists."""
     while True:
         try:
             path.lstat()
@@ -57,7 +57,7 @@ def _nearest(path: Path) -> Path:
 
 @contextmanager
 def provisional(folder: Path) -> Iterator[None]:
-    """Make a folder; when what is to fill it fails, those that were made and are still empty are taken away again."""
+    """Make a folder with its parents; when the block fails, remove those of them that are still empty."""
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -70,10 +70,10 @@ def provisional(folder: Path) -> Iterator[None]:
 
 
 def check_tracking(uri: str, storage: Path, experiment: str | None = None) -> None:
-    """See that MLflow can be written, and `experiment` in it; a SQLite file that is yet to be made may be missing.
+    """Check that MLflow can be written, and `experiment` in it; a SQLite file that is yet to be made may be missing.
 
     Raises:
-        RequestError: when it cannot.
+        RequestError: when it cannot be written.
     """
     file = sqlite_file(uri)
     if file is None or file.parent != storage.absolute() or storage.is_dir():

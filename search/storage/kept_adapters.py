@@ -1,4 +1,4 @@
-"""Whether the adapters of finished trials are where they were kept, and whole: what an export would need."""
+"""Check that the adapters of finished trials are still there and whole, as an export needs them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from spaces.errors import one_line
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan
 
@@ -14,7 +15,7 @@ FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json", "label
 
 
 def missing(ledger: Ledger, finished: list[TrialPlan]) -> Iterator[str]:
-    """A line for each of these trials whose adapter is gone or damaged."""
+    """Yield a line for each of these trials whose adapter is gone or damaged."""
     for plan in finished:
         folder = ledger.trial(plan.trial).adapter
         flaw = _flaw(folder)
@@ -35,9 +36,9 @@ def _flaw(folder: Path) -> str | None:
 
 
 def _damage(file: Path) -> str | None:
-    """Why a file of tensors cannot be read; its header says how long it must be, so that none is read."""
+    """Return the reason why a file of tensors cannot be read; its header gives its length, so no tensor is read."""
     try:
         with safe_open(file, framework="np"):
             return None
     except (SafetensorError, OSError) as error:
-        return " ".join(str(error).split())[:100]
+        return one_line(error, 100)

@@ -1,4 +1,4 @@
-"""The folder of one search: what stands there, and who may work in it."""
+"""The folder of one search: its files, and the lock of its driver."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from filelock import Timeout
 
 from spaces.errors import RequestError, Unreachable
+from spaces.files.atomic_file import write_durably
 from spaces.files.locks import FolderLock
 from spaces.spec.spec import SearchSpec, dump_spec, load_spec
-from spaces.trials.ledger import write_durably
 
 SPEC = "spec.yaml"
 IDENTITY = "search.json"
@@ -24,15 +24,17 @@ STOP = "stop"
 
 BESIDE = frozenset({"mlartifacts", "mlflow.db", "mlruns", "ray"})
 BESIDE_ENDINGS = (".log", "-journal", "-shm", "-wal")
-"""Of what else stands in a storage: MLflow's files, those that SQLite lays beside a database, and logs of launches."""
+"""Names in a storage that are not searches: MLflow's files, those that SQLite adds, Ray's, and logs of launches."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a search keeps about itself beside its spec.
+    """The facts that a search keeps about itself beside its spec.
 
-    `data`: a fingerprint of each split that trials use. `tracking_uri`: where its runs are, unless that holds a
-    password.
+    Attributes:
+        search_id: Its id in MLflow and in the study's name.
+        data: A fingerprint of each split that trials use.
+        tracking_uri: The MLflow that has its runs; None where the URI holds a password.
     """
 
     search_id: str
@@ -41,7 +43,7 @@ class Identity:
 
 
 def create(spec: SearchSpec, identity: Identity) -> None:
-    """Make the folder of a new search."""
+    """Create the folder of a new search."""
     spec.home.mkdir(parents=True, exist_ok=True)
     write_durably(spec.home / IDENTITY, json.dumps(dataclasses.asdict(identity)))
     # The spec comes last: a folder without one is not a search yet.
@@ -49,12 +51,12 @@ def create(spec: SearchSpec, identity: Identity) -> None:
 
 
 def exists(home: Path) -> bool:
-    """Whether a search lives there."""
+    """Return whether the folder holds a search."""
     return (home / SPEC).is_file()
 
 
 def check_name(name: str) -> None:
-    """See that a new search does not take the place of what else stands in the storage.
+    """Check that a search of this name would not collide with other files in the storage.
 
     Raises:
         RequestError: when it would.
@@ -62,71 +64,71 @@ def check_name(name: str) -> None:
     if name.casefold() in BESIDE or name.casefold().endswith(BESIDE_ENDINGS):
         others = ", ".join(sorted(BESIDE))
         raise RequestError(
-            f"name = {name}: stands for something else beside the searches; "
+            f"name = {name}: is reserved for other files in the storage; "
             f"allowed: a name other than {others} and those that end in {' or '.join(BESIDE_ENDINGS)}"
         )
 
 
 def taken(name: str) -> RequestError:
-    """What a new search is refused with where one of that name exists."""
+    """Return the error for a new search whose name is in use."""
     return RequestError(f"name = {name}: in use; allowed: a new name, or `paretune resume {name}`")
 
 
 def ask_to_stop(home: Path) -> None:
-    """Have whoever runs the search end it cleanly, on whichever machine.
+    """Ask the driver, on any node, to end the search cleanly.
 
-    It stands until it is taken back: a driver that just begins must not miss it.
+    The stop marker stays until it is taken back, so that a driver that just begins does not miss it.
     """
     (home / STOP).touch()
 
 
 def take_back_stop(home: Path) -> None:
-    """The search is wanted again."""
+    """Remove the stop marker."""
     (home / STOP).unlink(missing_ok=True)
 
 
 def mark_finished(home: Path) -> None:
-    """Say that the search came to its end: nothing of it is left to run."""
+    """Mark the search as finished: nothing of it is left to run."""
     write_durably(home / FINISHED, "")
 
 
 def is_finished(home: Path) -> bool:
-    """Whether the search came to its end."""
+    """Return whether the search is finished."""
     return (home / FINISHED).is_file()
 
 
 def find(command: str, storage: Path, name: str) -> Path:
-    """The folder of the search called `name`.
+    """Return the folder of the search called `name`.
 
     Raises:
-        RequestError: when the storage holds none, naming the nearest.
+        RequestError: when the storage holds none, naming the nearest names.
     """
     folder = storage.expanduser().absolute()
     if exists(folder / name):
         return folder / name
     names = [spec.parent.name for spec in folder.glob(f"*/{SPEC}")]
-    nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, for it holds no searches"
+    nearest = ", ".join(get_close_matches(name, names, n=3, cutoff=0.0)) or "none, it holds no searches"
     raise RequestError(f"{command} {name}: no such search in {storage}; allowed: --storage, or the nearest: {nearest}")
 
 
 def check_place(home: Path, spec: SearchSpec) -> None:
-    """See that a search stands where it began: its records, and MLflow's, name files there.
+    """Check that a search is where it began: its records and MLflow's name files there.
 
     Raises:
         RequestError: when it was moved or copied.
     """
     if not (spec.home.is_dir() and spec.home.samefile(home)):
         raise RequestError(
-            f"search {home.name!r}: began in {spec.home} and stands in {home}; allowed: where it began, or a link there"
+            f"search {home.name!r}: began in {spec.home} and is in {home}; allowed: where it began, or a link there"
         )
 
 
 def read(home: Path) -> tuple[SearchSpec, Identity]:
-    """The spec and the identity of the search that lives there.
+    """Read the spec and the identity of a search.
 
     Raises:
-        Unreachable: when its folder cannot be read for now.
-        RequestError: when it was damaged.
+        Unreachable: when the folder cannot be read for now.
+        RequestError: when a file is damaged.
     """
     _check_readable(home)
     try:
@@ -141,22 +143,22 @@ def read(home: Path) -> tuple[SearchSpec, Identity]:
 
 
 def _check_readable(home: Path) -> None:
-    """Tell a disk that fails from what is damaged."""
+    """Raise `Unreachable` for a disk that fails, as opposed to a file that is damaged."""
     for name in (IDENTITY, SPEC):
         try:
             with (home / name).open("rb") as file:
                 file.read(1)
         except (FileNotFoundError, IsADirectoryError):
-            return  # whoever reads it says so
+            return  # reported when it is read
         except OSError as error:
             raise Unreachable(f"search {home.name!r}: {home / name} cannot be read ({error.strerror})") from None
 
 
 def check_data(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Refuse splits that are not those the search began with: its trials could not be compared with later ones.
+    """Check that the splits are those that the search began with, so that its trials stay comparable.
 
     Raises:
-        RequestError: naming the split.
+        RequestError: naming the split that changed.
     """
     for split in before:
         if now[split] != before[split]:
@@ -168,10 +170,12 @@ def check_data(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> 
 
 @contextlib.contextmanager
 def held(home: Path) -> Iterator[None]:
-    """Keep other drivers out; a killed driver lets go at once. Where no search came to be, nothing is left.
+    """Keep other drivers out within the block; the lock of a killed driver is free at once.
+
+    Where no search was created, the lock file is removed.
 
     Raises:
-        RequestError: when another driver works there.
+        RequestError: when another driver holds the lock.
     """
     lock = FolderLock(home / ".driver.lock")
     try:

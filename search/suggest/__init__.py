@@ -1,1 +1,1 @@
-"""Which configuration is tried next."""
+"""The choice of the next trial: searcher, proposer, samplers, and the Optuna study behind them."""

@@ -1,22 +1,27 @@
-"""What a search begins with beside the published defaults: given configurations, and earlier fronts."""
+"""Initial points beside the published defaults: configurations from the spec, and fronts of earlier searches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
+import optuna
+
+from search.suggest.study_trials import GIVEN
 from spaces.errors import RequestError
 from spaces.space.from_settings import Suggestion, suggestion
 from spaces.space.proposal import Rejected
 from spaces.space.search_space import Space
 from spaces.spec.spec import SearchSpec
+from spaces.trials.ledger import Ledger
 from tracking.queries import front_document
 
 
-def given(spec: SearchSpec, space: Space) -> list[Suggestion]:
-    """The configurations of `search.start_with`.
+def given_configurations(spec: SearchSpec, space: Space) -> list[Suggestion]:
+    """Return the configurations of `search.start_with`.
 
     Raises:
-        RequestError: naming the one that is refused or lies outside the budget.
+        RequestError: naming the one that is invalid or outside the budget.
     """
     found = []
     for number, settings in enumerate(spec.search.start_with):
@@ -28,7 +33,7 @@ def given(spec: SearchSpec, space: Space) -> list[Suggestion]:
 
 
 def earlier(spec: SearchSpec, space: Space, uri: str) -> Iterator[Suggestion]:
-    """The settings on the fronts of `search.start_from`, as far as they fit this search; its task may be another.
+    """Yield the settings on the fronts of `search.start_from` that fit this search; their tasks may differ from its.
 
     Raises:
         RequestError: when MLflow knows no such search, or it had another base.
@@ -47,4 +52,14 @@ def earlier(spec: SearchSpec, space: Space, uri: str) -> Iterator[Suggestion]:
             try:
                 yield suggestion(space, {"method": point.method, **point.config})
             except (RequestError, Rejected):
-                continue  # not searched here, or outside this budget
+                continue  # a method that is not searched here, or a size outside this budget
+
+
+def enqueue(study: optuna.Study, ledger: Ledger, suggestions: Sequence[Suggestion]) -> None:
+    """Enqueue the suggestions with which a search begins, where none of its trials is planned yet."""
+    if ledger.trials("trial"):
+        return
+    # An earlier driver may have been killed in the middle of this.
+    for one in islice(suggestions, len(study.get_trials(deepcopy=False)), None):
+        settings = {"method": one.proposal.method, **one.proposal.settings}
+        study.enqueue_trial(dict(one.knobs), user_attrs={GIVEN: settings})

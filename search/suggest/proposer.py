@@ -1,4 +1,4 @@
-"""What a study is asked for: a trial of a size that the front lacks, with knobs that suit trials of about that size."""
+"""The proposer of trials: it picks a size that the front lacks, then draws knobs from trials of about that size."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState, create_trial
 
-from search.suggest.published_defaults import OWN, THIN, Defaults
+from search.suggest.published_defaults import OWN, THIN, PublishedDefaults
 from search.suggest.size_region import Tried, nearest, regional_study
-from search.suggest.study import PUBLISHED
+from search.suggest.study_trials import PUBLISHED
 from spaces.pareto.front import front
 from spaces.pareto.gaps import draw_size, gaps
 from spaces.space.proposal import Proposal, Rejected
@@ -25,31 +25,39 @@ from spaces.spec.metrics import Metric
 from spaces.trials.records import Rung, TrialPlan, TrialResult
 
 WIDE = 3.0
-"""Standard errors behind the front that make a trial one whose like is not tried again."""
+"""Standard errors behind the front from which on a trial is far behind, and trials like it are not tried again."""
 
 ALIKE_SIZE, ALIKE_RATE = 1.25, 1.5
 """Factors of trainable parameters and of learning rate within which trials of one method and place are alike."""
 
 DRAWS, SIZES = 5, 2
-"""Times that something else is drawn in the place of what is like a trial far behind, and sizes for which that is done
-before the last draw is taken after all."""
+"""Draws at one size while they are like a trial far behind, and sizes tried so before the last draw is taken."""
 
 Noise = Callable[[float], float]
 _Place = tuple[str, str, str]
 SamplerOf = Callable[[int], BaseSampler]
 
 
-class Asker:
-    """Asks a study for trials. What waits in it comes first: given settings, a killed driver's.
+class Proposer:
+    """Proposes the trials of a study.
 
-    Then the published default of each method comes twice, in turns: at its own size, which is near the budget for most,
-    and at one that the front lacks. From then on Optuna draws.
+    Enqueued trials come first: configurations from the spec, then those that a killed driver left. Next, the published
+    default of each method comes twice, in turns: at its published size, which is near the budget for most, and at a
+    size that the front lacks. From then on Optuna draws.
 
-    The size is known before a trial is trained, so it is chosen and not learned: within the gaps of the front, counting
-    trials that run. The other knobs are drawn by Optuna's sampler from the trials of about that size, by quality
-    alone. What cannot have the size, or is like a trial that ended far behind the front of its count, is drawn again.
+    The size of a trial is known before it is trained, so it is chosen and not learned: within the gaps of the front,
+    counting the running trials. Optuna's sampler draws the other knobs from the trials of about that size, by quality
+    alone. A configuration that cannot have the size, or is like a trial that ended far behind the front at its size, is
+    drawn again.
 
-    `sampler_of`: makes a sampler from a seed; None where the study's own sampler decides, size and all.
+    Args:
+        study: The study of the search, of two objectives: quality and trainable parameters.
+        space: The search space.
+        metric: Of the quality.
+        max_steps: Steps of a full trial, whose front has the gaps.
+        sampler_of: Makes a sampler from a seed; None where the study's own sampler decides all knobs, the size too.
+        noise: The standard error of a quality.
+        seed: Of sizes and samplers.
     """
 
     def __init__(
@@ -63,8 +71,8 @@ class Asker:
         noise: Noise,
         seed: int,
     ) -> None:
-        self._study = study
-        self._space = space
+        self.study = study
+        self.space = space
         self._metric = metric
         self._max_steps = max_steps
         self._sampler_of = sampler_of
@@ -75,31 +83,32 @@ class Asker:
         # Decimal logarithms of sizes, ascending, each with the trial's place in the order of planning.
         self._sizes: list[float] = []
         self._by_size: list[tuple[int, Tried]] = []
-        self._hopeless: dict[_Place, list[tuple[int, float]]] = defaultdict(list)
+        self._far_behind: dict[_Place, list[tuple[int, float]]] = defaultdict(list)
         self._fronts: dict[int, list[tuple[float, float]]] = defaultdict(list)
         trials = study.get_trials(deepcopy=False)
-        self._defaults = Defaults(space, trials, seed, elsewhere=sampler_of is not None)
+        self._defaults = PublishedDefaults(space, trials, seed, elsewhere=sampler_of is not None)
         self._waiting = sum(trial.state is TrialState.WAITING for trial in trials)
-        # Seeds follow the number of an ask, and those that wait are yet to be asked: a resumed search repeats no draw.
+        # Seeds follow the number of asks, without the trials that still wait, so a resumed search repeats no draw.
         self._asked = len(trials) - self._waiting
 
     def ask(self) -> optuna.Trial:
-        """The next trial of the study, which is running from now on."""
+        """Return the next trial, which is RUNNING in the study from now on."""
         self._asked += 1
         if self._waiting:
             self._waiting -= 1
-            return self._study.ask()
+            return self.study.ask()
         generator = np.random.default_rng((self._seed, self._asked))
         turn = self._defaults.turn(len(self._by_size))
         marked = {} if turn is None else {PUBLISHED: turn}
         default = self._default(turn, generator)
         if default is not None:
-            self._study.enqueue_trial(default, user_attrs=marked)
+            self.study.enqueue_trial(default, user_attrs=marked)
         if default is not None or self._sampler_of is None:
-            return self._study.ask()
+            return self.study.ask()
         drawn = self._drawn(self._sampler_of, generator)
-        # Whole, for its storage writes every knob that is suggested by itself, which takes as long as all together.
-        self._study.add_trial(
+        # Added whole: suggested one by one, each knob would cost as much time in the storage as all of them together.
+        # Only the private id opens a trial that was added; `ask` after `enqueue_trial` would suggest one by one.
+        self.study.add_trial(
             create_trial(
                 state=TrialState.RUNNING,
                 params=drawn.params,
@@ -107,15 +116,15 @@ class Asker:
                 user_attrs=marked,
             )
         )
-        return optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
+        return optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[-1]._trial_id)
 
     def _default(self, turn: str | None, generator: np.random.Generator) -> dict[str, Any] | None:
         if turn == OWN:
             return self._defaults.own()
-        return self._defaults.at(self._share(self._size(generator))) if turn == THIN else None
+        return self._defaults.at(self.space.share_of(self._size(generator))) if turn == THIN else None
 
     def begun(self, plan: TrialPlan, knobs: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
-        """A trial was planned."""
+        """Note that a trial was planned."""
         tried = Tried(knobs, distributions, plan.trainable_parameters)
         size = math.log10(max(1, plan.trainable_parameters))
         position = bisect_right(self._sizes, size)
@@ -124,14 +133,14 @@ class Asker:
         self._running[plan.trial] = tried
 
     def ended(self, plan: TrialPlan, result: TrialResult) -> None:
-        """A training ended, the reference too."""
+        """Learn from the end of a training; of the reference, too."""
         if plan.kind == "reference" and result.quality is not None and math.isfinite(result.quality):
             self._reference = result.quality
         if plan.kind != "trial":
             return
         tried = self._running.pop(plan.trial)
         rungs = tuple(rung for rung in result.rungs if math.isfinite(rung.quality))
-        # A perplexity may be infinite: of such a trial nothing is learned but that it failed.
+        # A perplexity may be infinite: such a trial counts as failed, and its rungs are not compared.
         failed = result.state == "failed" or len(rungs) < len(result.rungs)
         tried.state = "failed" if failed else result.state
         if not failed:
@@ -141,10 +150,10 @@ class Asker:
             self._fronts[rung.step] = front(known, lambda one: one[0], lambda one: one[1], self._metric.mode)
         if failed or (rungs and self._behind(plan, rungs[-1]) > WIDE):
             place = _place(plan.method, plan.config)
-            self._hopeless[place].append((plan.trainable_parameters, plan.config["learning_rate"]))
+            self._far_behind[place].append((plan.trainable_parameters, plan.config["learning_rate"]))
 
     def _behind(self, plan: TrialPlan, rung: Rung) -> float:
-        """Standard errors by which the best trial of at most as many parameters is better at a rung."""
+        """Return by how many standard errors the best trial of at most as many parameters is better at a rung."""
         best = [quality for quality, size in self._fronts[rung.step] if size <= plan.trainable_parameters][-1]
         return abs(best - rung.quality) / max(math.hypot(self._noise(best), self._noise(rung.quality)), 1e-12)
 
@@ -155,18 +164,14 @@ class Asker:
                 break
         return drawn
 
-    def _share(self, size: float) -> float:
-        limits = self._space.share
-        return min(max((size - self._space.counted_head) / self._space.allowance, limits.low), limits.high)
-
     def _drawn_at(self, size: float, sampler: BaseSampler) -> tuple[optuna.Trial, bool]:
-        """A trial of about that size, and whether its knobs are unlike what ended far behind."""
+        """Return a trial of about `size` parameters, and whether it is unlike every trial far behind."""
         study = regional_study(self._region(size), self._metric.mode, sampler)
         for _ in range(DRAWS):
-            study.enqueue_trial({"share": self._share(size)})
+            study.enqueue_trial({"share": self.space.share_of(size)})
             trial = study.ask()
             try:
-                if not self._like_what_is_far_behind(self._space.propose(trial)):
+                if not self._is_like_one_far_behind(self.space.propose(trial)):
                     return trial, True
             except Rejected as rejection:
                 trial.set_constraint("budget", rejection.excess)
@@ -174,26 +179,26 @@ class Asker:
         return trial, False
 
     def _region(self, size: float) -> list[Tried]:
-        """Trials of about that size, in the order in which they were planned."""
+        """Return the trials of about `size` parameters, in the order in which they were planned."""
         found = [self._by_size[position] for position in nearest(self._sizes, math.log10(size))]
         return [tried for _, tried in sorted(found, key=lambda item: item[0])]
 
     def _size(self, generator: np.random.Generator) -> float:
-        budget = self._space.budget
+        budget = self.space.budget
         found = self._fronts[self._max_steps]
         lowest = self._reference if self._reference is not None else found[0][0] if found else 0.0
         running = [one.parameters for one in self._running.values()]
         limits = {"at_least": budget.at_least, "budget": budget.parameters}
         return draw_size(gaps(found, running, reference=lowest, **limits), generator)
 
-    def _like_what_is_far_behind(self, proposal: Proposal) -> bool:
-        """Whether a trial of this method and place ended far behind, with about this size and learning rate."""
+    def _is_like_one_far_behind(self, proposal: Proposal) -> bool:
+        """Return whether a trial of this method and place ended far behind with about this size and learning rate."""
         settings = proposal.settings
         size, rate = max(1, proposal.count.trainable_parameters), settings["learning_rate"]
         return any(
             abs(math.log(size / max(1, parameters))) <= math.log(ALIKE_SIZE)
             and abs(math.log(rate / known)) <= math.log(ALIKE_RATE)
-            for parameters, known in self._hopeless.get(_place(proposal.method, settings), ())
+            for parameters, known in self._far_behind.get(_place(proposal.method, settings), ())
         )
 
 

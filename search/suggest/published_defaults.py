@@ -1,4 +1,4 @@
-"""The published defaults with which a search begins, each method's twice."""
+"""The published defaults of each method, with which a search begins."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from search.suggest.study import PUBLISHED
+from search.suggest.study_trials import PUBLISHED
 from spaces.space.search_space import Space
 
 OWN, THIN = "at its own size", "at a size that the front lacks"
 
 
-class Defaults:
-    """What is left of them, in turns: as large as they were published, near the budget for most; and elsewhere.
+class PublishedDefaults:
+    """The defaults that are still to be tried, taken in turns: at their published sizes, and at sizes the front lacks.
 
-    A method that cannot have a size, or whose default of that size was tried, has its turn all the same; so what a
-    driver that was killed had taken follows from the trials of its study.
+    Most published sizes are near the budget. A method takes its turn even when it cannot have the wanted size or its
+    default of that size was tried. So the turns that an earlier driver took follow from the trials of its study.
 
-    `elsewhere`: whether sizes are chosen in this search at all.
+    Args:
+        space: The search space, which knows the defaults.
+        taken: The trials of the study so far.
+        seed: Of the order of methods at sizes that the front lacks.
+        elsewhere: Sizes are chosen in this search, so each method gets a second turn at one that the front lacks.
     """
 
     def __init__(self, space: Space, taken: Sequence[FrozenTrial], seed: int, *, elsewhere: bool) -> None:
         counts = Counter(trial.user_attrs.get(PUBLISHED) for trial in taken)
         self._space = space
         self._own = deque(islice(space.published(), counts[OWN], None))
-        # In another order than those, or else one method's two would come in a row.
+        # In another order than the published ones, or a method's two turns would come in a row.
         names = [str(name) for name in np.random.default_rng(seed).permutation(space.names)] if elsewhere else []
         self._thin = deque(names[counts[THIN] :])
 
     def turn(self, planned: int) -> str | None:
-        """Whose turn it is after so many planned trials; None when it is nobody's."""
+        """Return the turn after `planned` trials: `OWN`, `THIN`, or None when no default is left for it."""
         if self._own and planned % 2 == 0:
             return OWN
         return THIN if self._thin else None
 
     def own(self) -> dict[str, Any]:
-        """The knobs of the next default at its own size."""
+        """Return the knobs of the next default at its published size."""
         return self._own.popleft()
 
     def at(self, share: float) -> dict[str, Any] | None:
-        """The knobs of the next default fitted to a share of the budget, if that method can have such a size."""
+        """Return the knobs of the next default fitted to a share of the budget; None if it cannot be so large."""
         return self._space.published_at(self._thin.popleft(), share)

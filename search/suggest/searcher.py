@@ -1,133 +1,104 @@
-"""A subclass of Ray's OptunaSearch with a hard budget, several objectives told right, and a durable record."""
+"""The searcher that Ray Tune asks for trials: each within the budget, written into the ledger before it starts."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
-from search.driver.outlook import Outlook, steps_reached
-from search.suggest.plan_queue import Plans
-from search.suggest.proposer import Asker
-from search.suggest.study import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
+from search.suggest.plan_queue import PlanQueue
+from search.suggest.proposer import Proposer
+from search.suggest.study_trials import DUPLICATE, GIVEN, REJECTED, TRIAL, numbers_by_trial, tell
 from spaces.model.budget import Budget
-from spaces.space.from_settings import Suggestion, suggestion
+from spaces.space.from_settings import suggestion
 from spaces.space.proposal import Proposal, Rejected, signature
-from spaces.space.search_space import Space
-from spaces.space.suggesters import RandomDraw
-from spaces.spec.metrics import Metric
+from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan, TrialResult
 
 ASKS_BEFORE_REPAIR = 50
 DRAWS_BEFORE_GIVING_UP = 10_000
 
+GoesOn = Callable[[TrialPlan, TrialResult, Collection[TrialPlan]], bool]
+"""Takes the plan of a training that ended, its result and the plans that run; tells if the search is to go on."""
 
-class PlannedSearch(OptunaSearch):  # type: ignore[misc]
-    """Hands out planned trials first, then asks Optuna until `trials` trials exist.
+
+class PlannedSearch(Searcher):  # type: ignore[misc]
+    """Hands out the plans in `waiting` first, then proposes trials until `search.trials` of them are planned.
 
     A suggestion outside the budget is never trained: its Optuna trial ends as PRUNED with a violated constraint,
-    from which TPE learns, and Optuna is asked again. A configuration that was planned before is not trained twice.
-    After many such answers in a row the configuration is repaired: drawn at random within the budget.
+    from which TPE learns, and the proposer is asked again. A configuration that was planned before is not trained
+    twice. After many such answers in a row the configuration is repaired: drawn at random within the budget.
     Every trial is written into the ledger before it starts, and its end before Optuna is told.
+
+    Args:
+        proposer: Asks the study for trials.
+        ledger: The record of the search; its plans and results are taken up.
+        spec: Gives the number of trials, the limits on steps and failures, the seed and the metric.
+        waiting: PlanQueue without a result, the reference too.
+        on_rejected: Called for every suggestion outside the budget.
+        goes_on: Called at the end of every training; once it returns False, nothing more is handed out.
     """
 
     def __init__(
         self,
-        study: optuna.Study,
-        space: Space,
+        proposer: Proposer,
         ledger: Ledger,
-        metric: Metric,
+        spec: SearchSpec,
         *,
-        trials: int,
-        seed: int,
-        max_steps: int,
-        max_failures: int,
-        noise: Callable[[float], float],
-        sampler_of: Callable[[int], BaseSampler] | None = None,
-        max_total_steps: int | None = None,
-        given: Iterable[Suggestion] = (),
-        on_rejected: Callable[[], None] = lambda: None,
         waiting: Iterable[TrialPlan] = (),
-        outlook: Outlook | None = None,
-        on_hopeless: Callable[[str], None] = lambda reason: None,
+        on_rejected: Callable[[], None] = lambda: None,
+        goes_on: GoesOn = lambda plan, result, running: True,
     ) -> None:
-        super().__init__(
-            space=space.propose,
-            metric=["quality", "trainable_parameters"],
-            mode=[metric.mode, "min"],
-            sampler=study.sampler,
-        )
-        self._ot_study = study
-        self._proposals = space
+        super().__init__(metric="quality", mode=spec.metric.mode)
+        self.plans = PlanQueue(ledger, waiting, retries=spec.search.max_failures)
+        self._proposer = proposer
         self._ledger = ledger
-        self._objective = metric
-        self._limit = trials
-        self._seed = seed
-        self.plans = Plans(ledger, waiting, retries=max_failures)
-        self._numbers = numbers_by_trial(study)
+        self._spec = spec
         self._on_rejected = on_rejected
-        self._outlook = outlook
-        self._on_hopeless = on_hopeless
-        self._hopeless = False
+        self._goes_on = goes_on
+        self._over = False
         self._lost: optuna.exceptions.StorageInternalError | None = None
-        self._max_steps = max_steps
-        self._max_total_steps = max_total_steps
+        self._numbers = numbers_by_trial(proposer.study)
         plans = [folder.plan() for folder in ledger.trials("trial")]
         results = [ledger.trial(plan.trial).result() for plan in plans]
         self._steps = sum(result.steps for result in results if result is not None)
+        self._limit = spec.search.trials
         self._planned = len(plans)
         self._known = {signature(plan.method, plan.config) for plan in plans}
-        if not plans:
-            # An earlier driver may have been killed in the middle of this.
-            for one in islice(given, len(study.get_trials(deepcopy=False)), None):
-                settings = {"method": one.proposal.method, **one.proposal.settings}
-                study.enqueue_trial(dict(one.knobs), user_attrs={GIVEN: settings})
-        self._asker = Asker(study, space, metric, max_steps=max_steps, sampler_of=sampler_of, noise=noise, seed=seed)
-        self._remember(ledger)
+        self._take_up()
 
-    def _remember(self, ledger: Ledger) -> None:
-        """Tell the asker what an earlier driver tried."""
-        trials = self._ot_study.get_trials(deepcopy=False)
-        for folder in ledger.trials():
+    def _take_up(self) -> None:
+        """Tell the proposer what an earlier driver tried."""
+        trials = self._proposer.study.get_trials(deepcopy=False)
+        for folder in self._ledger.trials():
             plan, result = folder.plan(), folder.result()
             if plan.kind == "trial" and plan.trial in self._numbers:
                 asked = trials[self._numbers[plan.trial]]
-                self._asker.begun(plan, asked.params, asked.distributions)
+                self._proposer.begun(plan, asked.params, asked.distributions)
             if result is not None and (plan.kind == "reference" or plan.trial in self._numbers):
-                self._asker.ended(plan, result)
-            if result is not None and self._outlook is not None:
-                self._outlook.ended(plan, result)
+                self._proposer.ended(plan, result)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing of it belongs into Tune's snapshot: the study and the ledger are durable themselves."""
+        """Keep out of Tune's snapshot: the study and the ledger are durable themselves."""
         return {}
 
-    def _setup_study(self, mode: str | list[str]) -> None:
-        """The study is made by the caller, in a durable storage."""
-
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next configuration; nothing while trials run from which more may follow; FINISHED when there is none."""
+        """Return the next configuration, None while running trials may still make room for one, else FINISHED."""
         self.check()
-        if self._hopeless:
+        if self._over:
             return str(Searcher.FINISHED)
         plan = self.plans.next() or self._next()
         if plan is not None:
             return self.plans.hand_out(trial_id, plan)
-        # What runs may use fewer steps than it could, or come back when its worker dies.
+        # A running trial may use fewer steps than it could, or come back when its worker dies.
         return None if self.plans.out else str(Searcher.FINISHED)
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Rungs are kept by the trainable; Optuna takes no intermediate values for several objectives."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record the end durably, then tell Optuna."""
@@ -135,55 +106,44 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         if back is None:
             return
         plan, ended = back
-        self._asker.ended(plan, ended)
+        self._proposer.ended(plan, ended)
         if plan.kind == "trial":
             self._steps += ended.steps
             try:
-                tell(self._ot_study, self._numbers[plan.trial], plan, ended, self._objective)
+                tell(self._proposer.study, self._numbers[plan.trial], plan, ended, self._spec.metric)
             except optuna.exceptions.StorageInternalError as error:
-                # Tune would take it for a failure of this trial, whose end is recorded.
+                # Raised here, Tune would take it for a failure of this trial, whose end is recorded.
                 self._lost = error
-        self._look_ahead(plan, ended)
-
-    def _look_ahead(self, plan: TrialPlan, ended: TrialResult) -> None:
-        """See whether, after this end, there is hope for what is still to be trained."""
-        if self._outlook is None or self._hopeless:
-            return
-        self._outlook.ended(plan, ended)
-        if ended.state == "failed":
-            reached = (steps_reached(self._ledger.trial(one.trial)) for one in self.plans.out.values())
-            reason = self._outlook.verdict(max(reached, default=0))
-            if reason is not None:
-                self._hopeless = True
-                self._on_hopeless(reason)
+        if not self._over:
+            self._over = not self._goes_on(plan, ended, self.plans.out.values())
 
     def check(self) -> None:
-        """See that Optuna was told of all that ended.
+        """See that Optuna was told of every trial that ended.
 
         Raises:
-            StorageInternalError: when the database of the study failed meanwhile.
+            StorageInternalError: when the study's database failed as a trial ended.
         """
         if self._lost is not None:
             raise self._lost
 
     def save(self, checkpoint_path: str) -> None:
-        """See `__getstate__`."""
+        """Write a placeholder, see `__getstate__`; Tune insists on a file."""
         Path(checkpoint_path).write_text("see the study and the ledger of the search\n", encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
-        """See `save`."""
+        """Do nothing, see `save`."""
 
     def _exhausted(self) -> bool:
-        """Whether one more trial could exceed the limit on steps."""
+        """Return whether one more trial could exceed the limit on steps."""
         running = sum(plan.kind == "trial" for plan in self.plans.out.values())
-        limit = self._max_total_steps
-        return limit is not None and self._steps + (running + 1) * self._max_steps > limit
+        limit = self._spec.search.max_total_steps
+        return limit is not None and self._steps + (running + 1) * self._spec.training.max_steps > limit
 
     def _next(self) -> TrialPlan | None:
         if self._planned >= self._limit or self._exhausted():
             return None
         for _ in range(ASKS_BEFORE_REPAIR):
-            asked = self._asker.ask()
+            asked = self._proposer.ask()
             proposal = self._judge(asked)
             if proposal is not None:
                 return self._plan(asked, proposal)
@@ -193,42 +153,46 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
         return plan
 
     def _judge(self, asked: optuna.Trial) -> Proposal | None:
-        """The proposal of an Optuna trial, or nothing after its trial was ended."""
+        """Return the proposal of an Optuna trial; end the trial and return None where it is not to be trained."""
         try:
             proposal = self._proposed(asked)
         except Rejected as rejection:
             self._on_rejected()
             asked.set_user_attr(REJECTED, str(rejection))
             asked.set_constraint("budget", rejection.excess)
-            self._ot_study.tell(asked, state=TrialState.PRUNED)
+            self._proposer.study.tell(asked, state=TrialState.PRUNED)
             return None
         if proposal.signature in self._known:
             asked.set_user_attr(DUPLICATE, True)
-            self._ot_study.tell(asked, state=TrialState.FAIL)
+            self._proposer.study.tell(asked, state=TrialState.FAIL)
             return None
         return proposal
 
     def _proposed(self, asked: optuna.Trial) -> Proposal:
-        """The configuration that was given, exactly, though the knobs may only come near it; else Optuna's own."""
-        settings = asked.user_attrs.get(GIVEN)
+        """Return the configuration that the user gave, exactly, or else Optuna's own.
+
+        The knobs may only come near a given configuration; they are suggested all the same, so that Optuna has them.
+        """
+        space, settings = self._proposer.space, asked.user_attrs.get(GIVEN)
         if settings is None:
-            return self._proposals.propose(asked)
+            return space.propose(asked)
         with contextlib.suppress(Rejected):
-            self._proposals.propose(asked)
-        return suggestion(self._proposals, settings).proposal
+            space.propose(asked)
+        return suggestion(space, settings).proposal
 
     def _repaired(self) -> TrialPlan | None:
-        """A random configuration within the budget, given to Optuna as its own; nothing when none is left."""
-        generator = np.random.default_rng((self._seed, self._planned))
+        """Enqueue a random configuration within the budget and plan it; None when no new one is found."""
+        seed = int(np.random.SeedSequence((self._spec.search.seed, self._planned)).generate_state(1)[0])
+        draws = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
         for _ in range(DRAWS_BEFORE_GIVING_UP):
-            draw = RandomDraw(generator)
+            drawn = draws.ask()
             try:
-                found = self._proposals.propose(draw).signature
+                found = self._proposer.space.propose(drawn).signature
             except Rejected:
                 continue
             if found not in self._known:
-                self._ot_study.enqueue_trial(draw.used)
-                asked = self._ot_study.ask()
+                self._proposer.study.enqueue_trial(drawn.params)
+                asked = self._proposer.study.ask()
                 proposal = self._judge(asked)
                 if proposal is not None:
                     return self._plan(asked, proposal)
@@ -237,9 +201,9 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
     def _plan(self, asked: optuna.Trial, proposal: Proposal) -> TrialPlan:
         trial = f"{self._planned:04d}"
         asked.set_user_attr(TRIAL, trial)
-        plan = plan_of(trial, proposal, self._proposals.budget, dict(asked.params), self._seed)
+        plan = plan_of(trial, proposal, self._proposer.space.budget, dict(asked.params), self._spec.search.seed)
         self._ledger.trial(trial).write_plan(plan)
-        self._asker.begun(plan, asked.params, asked.distributions)
+        self._proposer.begun(plan, asked.params, asked.distributions)
         self._numbers[trial] = asked.number
         self._known.add(proposal.signature)
         self._planned += 1
@@ -247,7 +211,7 @@ class PlannedSearch(OptunaSearch):  # type: ignore[misc]
 
 
 def plan_of(trial: str, proposal: Proposal, budget: Budget, suggested: dict[str, Any], seed: int) -> TrialPlan:
-    """The plan of a proposed trial. Its counts hold the task head exactly when the budget does."""
+    """Return the plan of a proposed trial. Its counts include the task head exactly when the budget does."""
     count = proposal.count
     return TrialPlan(
         trial=trial,

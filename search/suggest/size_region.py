@@ -1,4 +1,4 @@
-"""An Optuna study of trials of about one size, by quality alone: knobs of a trial of that size are drawn from it."""
+"""The Optuna study of a size region: trials of about one size, compared by quality alone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
+from spaces.pareto.point import SIZE_REGION
 from spaces.spec.metrics import Mode
 from spaces.trials.records import Rung, State
 
-REGION = 0.5
-"""Half the width of a region, in powers of ten of trainable parameters."""
-
 FEWEST, MOST = 20, 100
-"""Trials that a region holds at least, were they farther away, and at most: what asking costs stays constant."""
+"""Trials in a region: at least `FEWEST`, if need be from farther away; at most `MOST`, so that asking stays cheap."""
 
 
 @dataclass
@@ -35,24 +33,24 @@ class Tried:
 
 
 def nearest(sizes: Sequence[float], size: float) -> range:
-    """Positions of the region around a size.
+    """Return the positions of the sizes in the region around `size`.
 
     Args:
         sizes: Decimal logarithms of trainable parameters, ascending.
-        size: That of the region's middle, likewise.
+        size: The decimal logarithm of the size in the middle.
     """
-    within = bisect_right(sizes, size + REGION) - bisect_left(sizes, size - REGION)
+    within = bisect_right(sizes, size + SIZE_REGION) - bisect_left(sizes, size - SIZE_REGION)
     held = min(len(sizes), MOST, max(FEWEST, within))
-    # The first of `held` neighbours that lie nearest: farther to the right the last one is the farther one.
+    # Shift the window of `held` neighbours to the right until its first is no farther away than the one after its last.
     first = bisect_left(range(len(sizes) - held), True, key=lambda at: size - sizes[at] <= sizes[at + held] - size)
     return range(first, first + held)
 
 
 def regional_study(tried: Iterable[Tried], mode: Mode, sampler: BaseSampler) -> optuna.Study:
-    """A study in memory of one objective, quality at the last step.
+    """Return a study in memory with one objective, the quality at the last step.
 
-    A stopped trial is PRUNED with its qualities at the rungs, which samplers compare at equal steps; one that failed,
-    for example because its loss became NaN, is PRUNED without any, the worst that there is.
+    A stopped trial is PRUNED with its qualities at the rungs, which samplers compare at equal steps. A failed trial,
+    for example one whose loss became NaN, is PRUNED without any, which samplers take for the worst.
     """
     study = optuna.create_study(direction="maximize" if mode == "max" else "minimize", sampler=sampler)
     for one in tried:

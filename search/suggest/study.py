@@ -1,44 +1,30 @@
-"""The Optuna study of a search, in a durable storage, and how trial records become Optuna states."""
+"""The Optuna study of a search, in a database that outlives the driver."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
 import sqlalchemy.exc
-from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 
 from search.storage.checks import try_writing
 from search.suggest.samplers import make_sampler
-from spaces.errors import Away, RequestError, Unreachable
-from spaces.spec.metrics import Metric
+from spaces.errors import Away, RequestError, Unreachable, one_line
 from spaces.spec.spec import SearchSpec
-from spaces.trials.records import TrialPlan, TrialResult
 from tracking.mlflow_store.uri import has_password
 
 CONNECT_SECONDS = 5
 
 _PASSING = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.TimeoutError, OSError)
-"""Of a database or a disk that is away, and may be there again."""
-
-# User attributes of an Optuna trial.
-TRIAL = "paretune.trial"
-REJECTED = "paretune.rejected"
-DUPLICATE = "paretune.duplicate"
-GIVEN = "paretune.given"
-AGAIN = "paretune.again"
-"""The number of the Optuna trial that failed and that this one tries again: what ended cannot be opened in Optuna."""
-
-PUBLISHED = "paretune.published"
+"""Errors of a database or a disk that is away and may come back."""
 
 
 def storage_url(spec: SearchSpec, home: Path) -> str:
-    """The SQLAlchemy URL of the study.
+    """Return the SQLAlchemy URL of the study.
 
     Raises:
         RequestError: for a URL that is malformed, or that holds a password.
@@ -49,7 +35,7 @@ def storage_url(spec: SearchSpec, home: Path) -> str:
     try:
         url = make_url(given)
     except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number is a ValueError
-        # What is malformed may still hold a password, so it is not shown.
+        # A malformed URL may still hold a password, so it is not shown.
         raise RequestError(
             "search.study_storage: not a database URL; allowed: postgresql+psycopg://HOST/DATABASE or sqlite:///FILE"
         ) from None
@@ -60,11 +46,13 @@ def storage_url(spec: SearchSpec, home: Path) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def check_storage(spec: SearchSpec) -> None:
-    """See that the storage is a database that answers, before anything is written. A SQLite file is not made.
+def check_database(spec: SearchSpec) -> None:
+    """Check, before anything is written, that `search.study_storage` is a database that answers.
+
+    Creates no SQLite file.
 
     Raises:
-        RequestError: when it does not.
+        RequestError: when it does not answer.
     """
     url = make_url(storage_url(spec, spec.home))
     with _explained(spec, spec.home):
@@ -76,10 +64,10 @@ def check_storage(spec: SearchSpec) -> None:
 
 
 def open_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
-    """Create the study of a search, or take it up again.
+    """Create the study of a search, or load it.
 
     Raises:
-        RequestError: when its storage does not serve.
+        RequestError: when its database cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with _explained(spec, home):
@@ -94,7 +82,7 @@ def open_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
 
 
 def read_study(spec: SearchSpec, search_id: str, home: Path) -> optuna.Study:
-    """The study of a search, to be looked at; nothing is made where there is none.
+    """Load the study of a search for reading; nothing is created where there is none.
 
     Raises:
         RequestError: when it cannot be read.
@@ -114,7 +102,7 @@ def _study_name(spec: SearchSpec, search_id: str) -> str:
 
 
 def _tables(url: URL) -> list[str]:
-    """Names of the tables; a query, for a SQLite file is not looked into before."""
+    """Return the names of the tables. This is a query, because opening a SQLite file does not look into it."""
     patience = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() == "postgresql" else {}
     with create_engine(url, connect_args=patience).connect() as connection:
         return inspect(connection).get_table_names()
@@ -122,7 +110,7 @@ def _tables(url: URL) -> list[str]:
 
 @contextmanager
 def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
-    """What SQLAlchemy and Optuna raise, in one line."""
+    """Turn errors of SQLAlchemy and Optuna into a RequestError of one line."""
     try:
         yield
     except (
@@ -143,16 +131,16 @@ def _explained(spec: SearchSpec, home: Path) -> Iterator[None]:
 
 
 def _reason(cause: BaseException | None) -> str:
-    """What the database itself said, in one line."""
-    return " ".join(str(getattr(cause, "orig", None) or cause).split())[:200]
+    """Return the database's own message, on one line."""
+    return one_line(getattr(cause, "orig", None) or cause, 200)
 
 
 @contextmanager
 def answering(spec: SearchSpec) -> Iterator[None]:
-    """While a search uses its study.
+    """Turn failures of the study's database during a search into `Away`.
 
     Raises:
-        Away: when the database of the study fails.
+        Away: when the database fails.
     """
     try:
         yield
@@ -162,32 +150,3 @@ def answering(spec: SearchSpec) -> Iterator[None]:
         raise Away(
             f"search.study_storage = {where}: failed ({reason}); `paretune resume {spec.name}` goes on"
         ) from error
-
-
-def tell(study: optuna.Study, number: int, plan: TrialPlan, result: TrialResult, metric: Metric) -> None:
-    """Tell Optuna how a trial ended; a trial that was told before stays as it is.
-
-    Only a finished trial is COMPLETE, with both objectives. A stopped trial is PRUNED: its score at a rung is not a
-    score at the last step. Everything else is FAIL.
-    """
-    quality = result.quality
-    if result.state == "finished" and quality is not None and math.isfinite(quality):
-        study.tell(number, [quality, plan.trainable_parameters], skip_if_finished=True)
-    elif result.state == "stopped":
-        study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
-    else:
-        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-
-
-def numbers_by_trial(study: optuna.Study) -> dict[str, int]:
-    """Optuna's number of each of our trials; of one that was tried again, the last."""
-    return {
-        trial.user_attrs[TRIAL]: trial.number
-        for trial in study.get_trials(deepcopy=False)
-        if trial.user_attrs.get(TRIAL) is not None
-    }
-
-
-def rejected_count(study: optuna.Study) -> int:
-    """How many suggestions lay outside the budget and were never trained."""
-    return sum(REJECTED in trial.user_attrs for trial in study.get_trials(deepcopy=False))

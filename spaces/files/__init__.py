@@ -1,1 +1,1 @@
-"""Files that survive a killed process: lock files, scratch folders."""
+"""Files that survive a killed process: atomic replacement, lock files, scratch folders."""

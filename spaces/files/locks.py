@@ -1,4 +1,4 @@
-"""Lock files beside what they guard."""
+"""Lock files in existing folders."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from filelock import AcquireReturnProxy, FileLock
 
 
 class FolderLock(FileLock):
-    """A lock file in a folder that must be there.
+    """A lock file in a folder that must exist.
 
-    `filelock` makes the folder where there is none: in the place of a storage that is away, where what is written next
+    `filelock` itself would make the folder. In the place of a storage that is away, everything written there afterwards
     would be lost.
 
     Raises:
-        FileNotFoundError: when the folder is not there.
+        FileNotFoundError: when the folder does not exist.
     """
 
     def acquire(self, *given: Any, **named: Any) -> AcquireReturnProxy[Any]:
-        """As `filelock` has it."""
+        """Acquire the lock, like `FileLock.acquire`."""
         folder = Path(self.lock_file).parent
         if not folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))

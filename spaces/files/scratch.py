@@ -1,4 +1,4 @@
-"""Folders in which something is made before it gets its place; what a killed process left of them is taken away."""
+"""Scratch folders: an export is made in one and then moved to its place; those of killed processes are removed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PREFIX = ".paretune-export-"
 
 @contextmanager
 def scratch(near: Path) -> Iterator[Path]:
-    """A new folder in `near`, gone afterwards unless it was moved.
+    """Make a new folder in `near`, and remove it afterwards unless it was moved.
 
-    It is locked as long as its process lives, so that whoever comes next can tell it from one that was left behind.
+    It is locked as long as its process lives, so that another process can tell it from one that was left behind.
 
     Raises:
         OSError: when nothing can be written there.
@@ -35,7 +35,7 @@ def scratch(near: Path) -> Iterator[Path]:
 
 
 def clear_left_behind(near: Path) -> None:
-    """Take away the scratch folders in `near` whose processes were killed."""
+    """Remove the scratch folders in `near` whose processes were killed."""
     for folder in near.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -1,1 +1,1 @@
-"""One file a method family: its configuration, knobs, exact count and learning-rate prior."""
+"""One file a method: its configuration, knobs, exact count and learning-rate prior."""

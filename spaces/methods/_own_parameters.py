@@ -1,4 +1,4 @@
-"""BitFit and LN tuning: some of the base's own small parameters are trained, and nothing is added."""
+"""Training some of the base's own small parameters, shared by BitFit and LN tuning."""
 
 from __future__ import annotations
 
@@ -7,43 +7,31 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, PositiveInt
 
-from spaces.count import Count, LayerCount
 from spaces.methods.base.method import Configuration, Method, Unfit, check_layers
+from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import BaseParameter, Inventory
 
 
-class PartialConfiguration(Configuration):
-    """In which blocks the parameters train."""
+class OwnParametersConfiguration(Configuration):
+    """The blocks whose parameters train."""
 
     layers: Literal["all"] | PositiveInt = Field(default="all", description="Blocks to adapt: all, or the last N.")
 
 
-class BitFitConfiguration(PartialConfiguration):
-    """The biases inside the transformer blocks train, those of the normalisations too."""
-
-    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of the biases.")
+S = TypeVar("S", bound=OwnParametersConfiguration)
 
 
-class LnTuningConfiguration(PartialConfiguration):
-    """The weights and biases of the normalisations train; with all blocks, of those outside them too."""
-
-    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of the normalisations.")
-
-
-S = TypeVar("S", bound=PartialConfiguration)
-
-
-class Partial(Method[S]):
+class OwnParameters(Method[S]):
     """Trains whole parameters of the base."""
 
     size_knob = "layers"
 
     @abstractmethod
     def belongs(self, parameter: BaseParameter) -> bool:
-        """Whether `parameter` is of the trained kind."""
+        """Return whether `parameter` is of the trained kind."""
 
     def parameters(self, configuration: S, inventory: Inventory) -> tuple[BaseParameter, ...]:
-        """The base's parameters that train.
+        """Return the parameters of the base that train.
 
         Raises:
             Unfit: when the model has none.
@@ -67,7 +55,7 @@ class Partial(Method[S]):
         return Count(total, total, 4 * total, inventory.head_parameters, inventory.base_parameters, total, layers)
 
     def fit(self, configuration: S, inventory: Inventory, allowance: int) -> S:
-        """Keep as many of the last blocks as the allowance pays for."""
+        """Return the configuration with as many of the last blocks as the allowance permits."""
         blocks = {one.block for one in self.parameters(configuration, inventory) if one.block is not None}
         places: list[Any] = [configuration.layers, *(inventory.blocks - block for block in sorted(blocks))]
         smallest = 0
@@ -77,34 +65,3 @@ class Partial(Method[S]):
             if smallest <= allowance:
                 return trial
         raise Unfit(f"the smallest {self.name} here trains {smallest:,} parameters", smallest)
-
-
-class BitFit(Partial[BitFitConfiguration]):
-    """Trains the biases of the blocks. The learning-rate prior is by analogy with LoRA's."""
-
-    name = "bitfit"
-    summary = "biases alone"
-    source = "arXiv 2106.10199"
-    configuration = BitFitConfiguration
-
-    def belongs(self, parameter: BaseParameter) -> bool:
-        bias = parameter.role == "bias" or (parameter.role == "norm" and parameter.name.endswith(".bias"))
-        return bias and parameter.block is not None
-
-
-class LnTuning(Partial[LnTuningConfiguration]):
-    """Trains the normalisations, as private copies in the type of the base.
-
-    The learning-rate prior is by analogy with LoRA's.
-    """
-
-    name = "ln-tuning"
-    summary = "normalisation layers alone"
-    source = "arXiv 2312.11420; PEFT"
-    configuration = LnTuningConfiguration
-
-    def belongs(self, parameter: BaseParameter) -> bool:
-        return parameter.role == "norm"
-
-
-METHODS = (BitFit(), LnTuning())

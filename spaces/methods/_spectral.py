@@ -1,4 +1,4 @@
-"""FourierFT and WaveFT: a few trained coefficients of a transform of the update, from PEFT."""
+"""Trained coefficients of a transform of the update, shared by FourierFT and WaveFT."""
 
 from __future__ import annotations
 
@@ -12,26 +12,12 @@ from spaces.model.inventory import LinearLayer
 
 
 class CoefficientsConfiguration(PlacedConfiguration):
-    """W + scaling · T(S), where S has `coefficients` entries, 0 at the start, at places that the training's seed draws.
+    """W + scaling · T(S), where S has `coefficients` entries, 0 at the start, at places drawn with the training's seed.
 
-    The seed is shipped in their place.
+    The seed is shipped instead of the places.
     """
 
     coefficients: int = Field(default=1000, ge=1, description="Trained coefficients of each target.")
-
-
-class FourierFtConfiguration(CoefficientsConfiguration):
-    """W + scaling · Re(ifft2(S))."""
-
-    learning_rate: float = Field(default=5e-2, gt=0, description="Peak learning rate of the coefficients.")
-    scaling: float = Field(default=150.0, gt=0, description="Scale of the update (the paper's for GLUE: 150).")
-
-
-class WaveFtConfiguration(CoefficientsConfiguration):
-    """W + scaling · the inverse Daubechies-1 wavelet transform of S."""
-
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of the coefficients.")
-    scaling: float = Field(default=25.0, gt=0, description="Scale of the update (PEFT's: 25).")
 
 
 S = TypeVar("S", bound=CoefficientsConfiguration)
@@ -52,24 +38,3 @@ class Spectral(LayerMethod[S]):
 
     def sizes(self, configuration: S, layers: Layers) -> range:
         return range(1, min(one.size for one in layers) + 1)
-
-
-class FourierFt(Spectral[FourierFtConfiguration]):
-    """The learning-rate prior is by analogy with LoRA's."""
-
-    name = "fourierft"
-    summary = "random Fourier coefficients of the update"
-    source = "arXiv 2405.03003; PEFT"
-    configuration = FourierFtConfiguration
-
-
-class WaveFt(Spectral[WaveFtConfiguration]):
-    """The learning-rate prior is by analogy with LoRA's."""
-
-    name = "waveft"
-    summary = "random wavelet coefficients of the update"
-    source = "arXiv 2505.12532; PEFT"
-    configuration = WaveFtConfiguration
-
-
-METHODS = (FourierFt(), WaveFt())

@@ -1,4 +1,4 @@
-"""SURM: structured updates of unrestricted rank (arXiv 2406.17740). What its families, modules beside, share."""
+"""SURM (arXiv 2406.17740): structured updates of unrestricted rank, shared by the families surm_*."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from spaces.count import Count
 from spaces.methods.base.block_grid import BlockSize, Grid, Shape, divisors, grid
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, check_layers, layerwise, placed_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory, LinearLayer, Targets, select
 
 Placement = Literal["lora", "adapter"]
@@ -24,9 +24,9 @@ class SurmConfiguration(PlacedConfiguration):
     """ΔW has two factors, of which the first is 0 and the second random at the start.
 
     For a weight of m × n, ΔW is the upper left part of a structured matrix of order N = max(m, n), or with `block_size`
-    b a grid of structured b × b matrices. With `placement: adapter` it stands where Houlsby's adapters do (arXiv
-    1902.00751), behind the outputs of attention and feed-forward, square: Y = X + GELU(ΔW X) + b with b = 0 at the
-    start; `targets` then chooses between the two places: attention (vo, attention), mlp, or both (all others).
+    b a grid of structured b × b matrices. With `placement: adapter` it is square and has the place of Houlsby's
+    adapters (arXiv 1902.00751), after the outputs of attention and feed-forward: Y = X + GELU(ΔW X) + b with b = 0 at
+    the start. `targets` then chooses between the two places: attention (vo, attention), mlp, or both (all others).
     """
 
     targets: Targets = Field(default="qkv", description="Kinds of linear layers to adapt (the paper's: qkv).")
@@ -48,7 +48,7 @@ class SurmConfiguration(PlacedConfiguration):
     @model_validator(mode="before")
     @classmethod
     def _name_houlsbys_places(cls, values: Any) -> Any:
-        """One name for equal places, so that equal trainings have equal settings."""
+        """Give equal places one name, so that equal trainings have equal settings."""
         if isinstance(values, dict) and values.get("placement") == "adapter":
             targets = values.get("targets", "qkv")
             return {**values, "targets": _HOULSBY.get(str(targets), targets)}
@@ -59,12 +59,12 @@ C = TypeVar("C", bound=SurmConfiguration)
 
 
 def update_shape(placement: Placement, out_features: int, in_features: int) -> tuple[int, int]:
-    """Rows and columns of ΔW."""
+    """Return the rows and columns of ΔW."""
     return (out_features, in_features if placement == "lora" else out_features)
 
 
 def surm_layers(configuration: SurmConfiguration, inventory: Inventory) -> tuple[LinearLayer, ...]:
-    """The layers beside or behind which the updates stand.
+    """Return the layers that have an update, beside the weight or after the output.
 
     Raises:
         Unfit: when the model has none of them.
@@ -84,9 +84,10 @@ def surm_layers(configuration: SurmConfiguration, inventory: Inventory) -> tuple
 
 
 class Structured(Method[C]):
-    """Trains two factors for every block, and sets its size by `size_knob`, or, under the least of it, by its place.
+    """Trains two factors for every block. `size_knob` sets its size; below its smallest value the place does.
 
-    `ships_product`: the elementwise product of the factors is all that an adapter must ship.
+    Attributes:
+        ships_product: an adapter ships only the elementwise product of the factors.
     """
 
     source = "arXiv 2406.17740"
@@ -96,15 +97,21 @@ class Structured(Method[C]):
 
     @abstractmethod
     def factor_shapes(self, configuration: C, block: Grid) -> tuple[Shape, Shape]:
-        """Shapes of the two factors of one block.
+        """Return the shapes of the two factors of one block.
 
         Raises:
-            ValueError: when the block is too small for the configuration; says what is allowed.
+            ValueError: when the block is too small for the configuration, with the allowed values.
         """
 
     @abstractmethod
     def sizes(self, configuration: C, shapes: Counter[tuple[int, int]], allowance: int) -> Iterator[C]:
-        """`configuration` in every size to try, for so many updates of each shape; the smallest is among them."""
+        """Yield `configuration` in every size to try, the smallest included.
+
+        Args:
+            configuration: its size is replaced.
+            shapes: number of updates of each shape.
+            allowance: the most trainable parameters.
+        """
 
     def count(self, configuration: C, inventory: Inventory) -> Count:
         layers = surm_layers(configuration, inventory)
@@ -123,11 +130,11 @@ class Structured(Method[C]):
         return layerwise(inventory, trainable, stored=stored, adapter_bytes=4 * stored)
 
     def fit(self, configuration: C, inventory: Inventory, allowance: int) -> C:
-        """The largest size at the given place; where not even the smallest fits, as many of the last blocks as do."""
+        """Return the largest size at the given place, or as many of the last blocks as fit if the smallest does not."""
         return self._fit_first(self._places(configuration, inventory), inventory, allowance)
 
     def fit_in_place(self, configuration: C, inventory: Inventory, allowance: int) -> C:
-        """The largest size at the given place."""
+        """Return the largest size at the given place."""
         return self._fit_first([configuration], inventory, allowance)
 
     def _fit_first(self, places: Sequence[C], inventory: Inventory, allowance: int) -> C:
@@ -143,7 +150,7 @@ class Structured(Method[C]):
         raise Unfit(f"the smallest {self.name} here trains {smallest:,} parameters", smallest=smallest)
 
     def _places(self, configuration: C, inventory: Inventory) -> list[C]:
-        """The given place, then ever fewer of its last blocks, then a single weight."""
+        """Return the given place, then ever fewer of its last blocks, then a single weight."""
         if configuration.layers == "one":
             return [configuration]
         blocks = sorted({layer.block for layer in surm_layers(configuration, inventory)})
@@ -151,7 +158,7 @@ class Structured(Method[C]):
         return [configuration, *(configuration.model_copy(update={"layers": layers}) for layers in fewer)]
 
     def _trainable(self, configuration: C, rows: int, columns: int) -> int:
-        """Trainable parameters of one update.
+        """Return the trainable parameters of one update.
 
         Raises:
             ValueError: when it cannot exist.
@@ -173,7 +180,7 @@ class Structured(Method[C]):
 
 
 def block_sizes(configuration: C, shapes: Counter[tuple[int, int]]) -> Iterator[C]:
-    """`configuration` whole, and with every block size that divides all `shapes`, from large to small.
+    """Yield `configuration` with whole matrices, then with every block size that divides all `shapes`, descending.
 
     Blocks of 4 × 4 are the smallest that every family writes in fewer numbers than they have entries.
     """

@@ -1,4 +1,4 @@
-"""AdaLoRA (arXiv 2303.10512): a low-rank update whose rank moves to where it matters while training, from PEFT."""
+"""AdaLoRA (arXiv 2303.10512): a low-rank update whose rank moves to important weights while training, from PEFT."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class AdaLoraConfiguration(PlacedConfiguration):
     """W + scaling · P Λ Q with Λ = 0 at the start; of all triplets, the least important are set to 0 while training.
 
     The number of triplets falls by a cubic schedule from `rank` for each weight to an average of `kept` · `rank`,
-    between `start` and `end` of training (the paper's SST-2: 0.11 and 0.58). Triplets that fell are shipped as zeros,
-    so that the size of the adapter is known before it is trained.
+    between `start` and `end` of training (the paper's SST-2: 0.11 and 0.58). Dropped triplets are shipped as zeros, so
+    the size of the adapter is known before it is trained.
     """
 
     learning_rate: float = Field(default=2e-2, gt=0, description="Peak learning rate of P, Λ and Q.")
     rank: int = Field(default=12, ge=1, description="Rank of the update at the start.")
     scaling: float = Field(default=2.0, gt=0, description="α / rank.")
     kept: float = Field(default=2 / 3, gt=0, le=1, description="Part of the triplets that is left at the end.")
-    start: float = Field(default=0.1, ge=0, lt=1, description="Part of training before the first triplet falls.")
-    end: float = Field(default=0.6, gt=0, le=1, description="Part of training after which no triplet falls.")
+    start: float = Field(default=0.1, ge=0, lt=1, description="Part of training before the first triplet is dropped.")
+    end: float = Field(default=0.6, gt=0, le=1, description="Part of training after which no triplet is dropped.")
     orthogonality: float = Field(default=0.1, ge=0, description="Weight of the penalty that keeps P and Q orthogonal.")
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ class C3aConfiguration(PlacedConfiguration):
 
 
 def sides(layers: Layers) -> list[int]:
-    """Both sides of every layer."""
+    """Return both sides of every layer."""
     return [side for one in layers for side in (one.out_features, one.in_features)]
 
 

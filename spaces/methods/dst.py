@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from spaces.count import Count
 from spaces.methods.base.knobs import Choice
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 from spaces.methods.sparta import VALUE_AND_INDEX_BYTES, density_for, entries_at
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory, Kind, LinearLayer, Targets
 
 Silo = Literal["tensor", "module", "global"]
@@ -25,12 +25,12 @@ _MLP: frozenset[Kind] = frozenset({"up", "gate", "down"})
 class DstConfiguration(PlacedConfiguration):
     """In every silo S at most ⌊density · |S|⌋ entries differ from the pretrained values after each projection.
 
-    Adam's first update is of nearly the same size for every entry, so that the first projection chooses almost at
-    random. What mends it is reselection at later steps; with a `density_decay` entries move before they are dropped.
-    Until it ends, more entries differ than are counted, which flatters the quality at earlier rungs.
+    Adam's first update is of nearly the same size for every entry, so the first projection chooses almost at random.
+    Reselection at later steps corrects this; with a `density_decay` entries move before they are dropped. Until the
+    decay ends more entries differ than are counted, which makes the quality at earlier rungs too good.
     """
 
-    learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate of the deltas.")
+    learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
     targets: Targets = Field(default="all", description="Kinds of linear layers to adapt.")
     density: float = Field(default=0.005, gt=0, le=1, description="Part of each silo's entries that may differ.")
     silo: Silo = Field(
@@ -59,10 +59,11 @@ class DstConfiguration(PlacedConfiguration):
 
 
 def silos(configuration: DstConfiguration, layers: Sequence[LinearLayer]) -> list[tuple[LinearLayer, ...]]:
-    """The silos among `layers`, a partition.
+    """Return the silos, a partition of `layers`.
 
-    The paper has silos "per module per layer", read here as one for every weight (`tensor`). `module`: the attention
-    of a transformer block, with a decoder's cross-attention, or its MLP. Not only the paper's, `global`: one for all.
+    The paper has silos "per module per layer", read here as one for every weight (`tensor`). With `module` a silo is
+    the attention of a transformer block, with a decoder's cross-attention, or its MLP. With `global`, which the paper
+    does not have, there is one for all.
     """
     found: dict[Hashable, list[LinearLayer]] = {}
     for one in layers:
@@ -72,7 +73,7 @@ def silos(configuration: DstConfiguration, layers: Sequence[LinearLayer]) -> lis
 
 
 def shares(sizes: Sequence[int], count: int) -> list[int]:
-    """How many of `count` entries each tensor of a silo has before the first projection: in proportion to its size."""
+    """Return the part of `count` entries that each tensor of a silo has before the first projection, by its size."""
     ends = [count * end // sum(sizes) for end in accumulate(sizes, initial=0)]
     return [end - start for start, end in pairwise(ends)]
 
@@ -80,8 +81,8 @@ def shares(sizes: Sequence[int], count: int) -> list[int]:
 class Dst(Method[DstConfiguration]):
     """Keeps, in every silo, the entries that moved farthest from the pretrained values.
 
-    The counts of single layers are those before the first projection; where a silo has several weights, its entries
-    move between them while training.
+    The counts of single layers are those before the first projection; entries move between the weights of a silo while
+    training.
     """
 
     name = "dst"
@@ -91,7 +92,7 @@ class Dst(Method[DstConfiguration]):
     configuration = DstConfiguration
     size_knob = "density"
     knobs = {  # noqa: RUF012
-        # Global first: it reaches every count, and a search that asks what is reachable asks with the first.
+        # Global first: it reaches every count, and feasibility is decided with the first choice.
         "silo": Choice(("global", "module", "tensor")),
         "distance": Choice(("absolute", "relative", "inverse-relative")),
         "reselection_interval": Choice((1, 5, 25)),
@@ -145,12 +146,12 @@ def _size(layers: Sequence[LinearLayer]) -> int:
 
 
 def _least_density(grouped: Sequence[Sequence[LinearLayer]]) -> float:
-    """The density at which the smallest silo has one entry."""
+    """Return the density at which the smallest silo has one entry."""
     return density_for(1, min(map(_size, grouped)))
 
 
 def _next_density(density: float, grouped: Sequence[Sequence[LinearLayer]]) -> float:
-    """The least density above `density` at which some silo has an entry more."""
+    """Return the least density above `density` at which some silo has one more entry."""
     return min(density_for(entries_at(density, size) + 1, size) for size in set(map(_size, grouped)))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spaces.count import Count, LayerCount
 from spaces.methods.base.method import Configuration, Method, Unfit
+from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import Inventory
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from spaces.count import Count
-from spaces.fitting import fit_place
 from spaces.methods.base.knobs import Choice
+from spaces.methods.base.layer_method import fit_place
 from spaces.methods.base.method import Configuration, Method, Unfit, check_layers, layerwise
+from spaces.model.budget import Count
 from spaces.model.inventory import LAYER_RANGES, Inventory, LayerRange, LinearLayer, select
 
 
@@ -26,7 +26,7 @@ class HadamardConfiguration(Configuration):
 
 
 def projections(configuration: HadamardConfiguration, inventory: Inventory) -> tuple[LinearLayer, ...]:
-    """The attention output projections that are adapted.
+    """Return the attention output projections that are adapted.
 
     Raises:
         Unfit: when there is none.
@@ -41,7 +41,7 @@ def projections(configuration: HadamardConfiguration, inventory: Inventory) -> t
 
 
 def shifted(layer: LinearLayer, inventory: Inventory) -> bool:
-    """Whether the projection has a bias, and so a b."""
+    """Return whether the projection has a bias, and so a b."""
     return any(one.name == f"{layer.name}.bias" for one in inventory.parameters)
 
 

@@ -20,7 +20,7 @@ class Ia3Configuration(PlacedConfiguration):
 
 
 def scales_input(layer: LinearLayer) -> bool:
-    """Whether the factors are those of the layer's input."""
+    """Return whether the factors scale the layer's input."""
     return layer.kind == "down"
 
 

@@ -6,8 +6,8 @@ import math
 
 from pydantic import Field
 
-from spaces.count import Count
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory
 
 FINGERPRINT = 4  # bytes by which one singular vector is recognised

@@ -6,9 +6,9 @@ from collections.abc import Hashable, Iterator
 
 from pydantic import Field
 
-from spaces.count import Count
 from spaces.methods.base.knobs import Choice
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory, LinearLayer, Targets
 
 
@@ -17,8 +17,8 @@ class LortaConfiguration(PlacedConfiguration):
 
     A of (out, rank), B of (rank, in / heads), C_head of (heads, rank), C_kind and C_block of (rank,) for every kind and
     block; B = 0 at the start. The heads split the input features, as in the published code; the paper splits the output
-    of query, key and value. All of them are shared between layers; weights of different shapes, which the paper does
-    not adapt, share what fits both.
+    of query, key and value. All factors are shared between layers; weights of different shapes, which the paper does
+    not adapt, share the factors that fit both.
     """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of all factors.")
@@ -30,7 +30,7 @@ class LortaConfiguration(PlacedConfiguration):
 
 
 def factors(layer: LinearLayer, heads: int) -> Iterator[tuple[Hashable, int]]:
-    """The factors of a layer with their sizes per rank; equal keys are one factor."""
+    """Yield the factors of a layer with their sizes per rank; equal keys are one factor."""
     yield ("A", layer.out_features), layer.out_features
     yield ("B", layer.in_features), layer.in_features // heads
     yield "heads", heads
@@ -70,7 +70,7 @@ class Lorta(Method[LortaConfiguration]):
 
 
 def _per_rank(configuration: LortaConfiguration, inventory: Inventory) -> dict[LinearLayer, int]:
-    """Parameters per rank, each factor at its first layer."""
+    """Return the parameters per rank of each layer, with each factor at its first layer."""
     seen: set[Hashable] = set()
     sizes: dict[LinearLayer, int] = {}
     for layer in placed_layers(configuration, inventory):

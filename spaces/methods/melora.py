@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from spaces.count import Count
 from spaces.methods.base.knobs import Choice
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory, LinearLayer
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator
 
-from spaces.count import Count
-from spaces.fitting import fit_place
 from spaces.methods.base.knobs import Choice
+from spaces.methods.base.layer_method import fit_place
 from spaces.methods.base.method import Configuration, Method, Unfit, check_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import LAYER_RANGES, Inventory, LayerRange, depth
 
 
@@ -36,7 +36,7 @@ class PastaConfiguration(Configuration):
     @field_validator("token_ids", mode="before")
     @classmethod
     def _single(cls, value: Any) -> Any:
-        """A single id is written as a number."""
+        """Accept a single id written as a number."""
         return str(int(value)) if isinstance(value, int | float) else value
 
     @field_validator("token_ids")
@@ -49,7 +49,7 @@ class PastaConfiguration(Configuration):
 
 
 def tokens(configuration: PastaConfiguration, inventory: Inventory) -> tuple[int, ...]:
-    """The ids as numbers.
+    """Return the ids as numbers.
 
     Raises:
         Unfit: when the model has no such tokens, or names none.
@@ -71,7 +71,7 @@ def tokens(configuration: PastaConfiguration, inventory: Inventory) -> tuple[int
 
 
 def blocks(configuration: PastaConfiguration, inventory: Inventory) -> range:
-    """Numbers of the adapted blocks."""
+    """Return the numbers of the adapted blocks."""
     return range(inventory.blocks - depth(configuration.layers, inventory.blocks), inventory.blocks)
 
 
@@ -90,7 +90,7 @@ class Pasta(Method[PastaConfiguration]):
     def count(self, configuration: PastaConfiguration, inventory: Inventory) -> Count:
         ids = tokens(configuration, inventory)
         check_layers(configuration.layers, inventory)
-        # What the first linear layer of a block reads is as wide as the block.
+        # The input of the first linear layer of a block is as wide as the block.
         widths = {one.block: one.in_features for one in reversed(inventory.layers)}
         width = sum(widths[block] for block in blocks(configuration, inventory))
         total = len(ids) * width

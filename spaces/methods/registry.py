@@ -31,7 +31,7 @@ def _built_in() -> Iterator[AnyMethod]:
 
 
 def method(name: str) -> AnyMethod:
-    """The method called `name`.
+    """Return the method called `name`.
 
     Raises:
         ValueError: when there is none.
@@ -42,6 +42,6 @@ def method(name: str) -> AnyMethod:
 
 
 def configuration(name: str, settings: dict[str, Any]) -> Configuration:
-    """The configuration of method `name` with `settings`; what they leave out has its default."""
+    """Return the configuration of method `name` with `settings`, and defaults for those that are left out."""
     built: Configuration = method(name).configuration(**settings)
     return built

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from spaces.count import Count, LayerCount
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, placed_layers
 from spaces.methods.base.random_subsets import Places, bernoulli_count, bernoulli_probability, exact_counts, places
+from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import BaseParameter, Inventory, Targets
 
 VALUE_BYTES = 4  # a float32 delta
@@ -35,16 +35,16 @@ class SpartaConfiguration(PlacedConfiguration):
     targets: Targets = Field(default="vo", description="Kinds of linear layers to adapt (the paper's: vo).")
     parameters: Drawn = Field(
         default="weights",
-        description="What entries are drawn from: weights of the targets, or their biases too; embeddings, or all "
-        "parameters of the base, whatever targets and layers say.",
+        description="Parameters that entries are drawn from: weights of the targets, or their biases too; embeddings, "
+        "or all parameters of the base, regardless of targets and layers.",
     )
     density: float = Field(default=0.05, gt=0, le=1, description="Part of the entries to train.")
     density_of: DensityOf = Field(
-        default="targets", description="What density is a part of: the chosen parameters, or the base model (paper)."
+        default="targets", description="Parameters that density refers to: the chosen ones, or the base model (paper)."
     )
     selection: Selection = Field(
         default="exact",
-        description="exact: ⌊density · entries⌋ entries; bernoulli: each by itself, with the same probability (paper).",
+        description="exact: ⌊density · entries⌋ entries; bernoulli: each by itself with the same probability (paper).",
     )
     indices: Indices = Field(
         default="stored", description="Ship the places of the deltas, or only the seed that draws them again."
@@ -54,17 +54,24 @@ class SpartaConfiguration(PlacedConfiguration):
     @model_validator(mode="before")
     @classmethod
     def _placeless(cls, values: Any) -> Any:
-        """Where `targets` and `layers` say nothing they are the defaults: equal trainings have equal settings."""
+        """Reset `targets` and `layers` if they have no effect, so that equal trainings have equal settings."""
         if isinstance(values, dict) and values.get("parameters") in ("embeddings", "all"):
             return {name: value for name, value in values.items() if name not in ("targets", "layers")}
         return values
 
 
 def choose_entries(sizes: Sequence[int], count: int, seed: int) -> list[Places]:
-    """Draw exactly `count` of all entries of tensors with `sizes` entries, uniformly and without repetition.
+    """Draw exactly `count` of all entries of several tensors, uniformly and without repetition.
 
-    Returns, for each tensor, the ascending int32 flat indices chosen in it. The draw is NumPy's PCG64 on the CPU, so
-    it is the same on every device.
+    The generator is NumPy's PCG64 on the CPU, so the draw is the same on every device.
+
+    Args:
+        sizes: entries of each tensor.
+        count: entries to draw.
+        seed: seed of the generator.
+
+    Returns:
+        The ascending int32 flat indices drawn in each tensor.
     """
     generator = np.random.default_rng(seed)
     counts = exact_counts(sizes, count, generator)
@@ -72,20 +79,20 @@ def choose_entries(sizes: Sequence[int], count: int, seed: int) -> list[Places]:
 
 
 def entries_at(density: float, size: int) -> int:
-    """⌊density · size⌋, but for the rounding of floats: 0.29 of 100 are 29, though 0.29 * 100 < 29."""
+    """Return ⌊density · size⌋ without the rounding error of floats: 0.29 of 100 is 29, though 0.29 * 100 < 29."""
     product = density * size
     nearest = round(product)
     return nearest if math.isclose(product, nearest, rel_tol=ROUNDING) else int(product)
 
 
 def density_for(entries: int, size: int) -> float:
-    """A density at which `entries_at(density, size)` is `entries`, whatever floats round to."""
+    """Return a density at which `entries_at(density, size)` is exactly `entries`."""
     density = entries / size
     return density if entries_at(density, size) == entries else math.nextafter(density, 1.0)
 
 
 def drawn_from(configuration: SpartaConfiguration, inventory: Inventory) -> tuple[BaseParameter, ...]:
-    """The parameters whose entries may be trained, in the model's order.
+    """Return the parameters whose entries may be trained, in the model's order.
 
     Raises:
         Unfit: when the model has none of them.
@@ -109,7 +116,7 @@ def drawn_from(configuration: SpartaConfiguration, inventory: Inventory) -> tupl
 
 
 def trained_entries(configuration: SpartaConfiguration, inventory: Inventory) -> int:
-    """How many entries a configuration trains.
+    """Return the number of entries that a configuration trains.
 
     Raises:
         Unfit: when it would train none, or more than there are.

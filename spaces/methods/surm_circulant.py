@@ -38,7 +38,7 @@ class Circulant(Structured[CirculantConfiguration]):
 
 
 def circulant_shapes(block: Grid) -> tuple[Shape, Shape]:
-    """Shapes of r₁ and r₂."""
+    """Return the shapes of r₁ and r₂."""
     return (block.order,), (block.order,)
 
 

@@ -23,7 +23,7 @@ class KroneckerConfiguration(SurmConfiguration):
     parameters and rank up to r₂², 32 × 24 ⊗ 24 × 32 for N = 768; an m × n matrix is the crop of order N = max(m, n).
     `square`: A of f × f and B of m/f × n/f, which is m × n without a crop, f being the largest common divisor of m and
     n with f² ≤ min(m, n): f² + mn / f² parameters, and the form that PEFT's LoKr holds. The learning rate's prior is
-    half the circulant's, for a step of equal size in A makes a larger norm of A ⊗ B than in r₁ of C(r₁ ⊙ r₂).
+    half the circulant's, because an equal step in A changes the norm of A ⊗ B more than one in r₁ does C(r₁ ⊙ r₂).
     """
 
     learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate of A and B.")
@@ -48,7 +48,7 @@ class Kronecker(Structured[KroneckerConfiguration]):
 
 
 def kronecker_shapes(factors: Factors, block: Grid) -> tuple[Shape, Shape]:
-    """Shapes of A and B."""
+    """Return the shapes of A and B."""
     if factors == "paper":
         narrow = max(one for one in divisors(block.order) if one * one <= block.order)
         wide = block.order // narrow

@@ -36,7 +36,7 @@ class LowDisplacementRank(Structured[LowDisplacementRankConfiguration]):
     def sizes(
         self, configuration: LowDisplacementRankConfiguration, shapes: Counter[tuple[int, int]], allowance: int
     ) -> Iterator[LowDisplacementRankConfiguration]:
-        """Rank 1 and the largest within the allowance; from N/2 on there are as many parameters as entries."""
+        """Yield rank 1 and the largest within the allowance; from N/2 on there are as many parameters as entries."""
         first = configuration.model_copy(update={"displacement_rank": 1})
         yield first
         orders = [grid(configuration.block_size, *shape).order for shape in shapes]
@@ -49,7 +49,7 @@ class LowDisplacementRank(Structured[LowDisplacementRankConfiguration]):
 
 
 def displacement_shapes(rank: int, block: Grid) -> tuple[Shape, Shape]:
-    """Shapes of G and H, a generator in each row.
+    """Return the shapes of G and H, with a generator in each row.
 
     Raises:
         ValueError: when the rank is above the order.

@@ -42,7 +42,7 @@ class Toeplitz(Structured[ToeplitzConfiguration]):
 
 
 def toeplitz_shapes(symmetric: bool, block: Grid) -> tuple[Shape, Shape]:
-    """Shapes of T₁ and T₂: a first column, or all diagonals."""
+    """Return the shapes of T₁ and T₂: a first column, or all diagonals."""
     length = block.order if symmetric else 2 * block.order - 1
     return (length,), (length,)
 

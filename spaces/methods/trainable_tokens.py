@@ -7,16 +7,16 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt
 
-from spaces.count import Count, LayerCount
 from spaces.methods.base.method import Configuration, Method, Unfit
+from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import Inventory, TextInput
 
 
 class TrainableTokensConfiguration(Configuration):
     """The embeddings of the model's special tokens train, then those of the ids from `first_token` on.
 
-    Which other ids a text holds is known to its tokenizer alone (BERT's first are unused), so there are none without
-    `first_token`.
+    Only the tokenizer knows which other ids occur in texts (BERT's first are unused), so without `first_token` there
+    are none.
     """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the embeddings.")
@@ -27,7 +27,7 @@ class TrainableTokensConfiguration(Configuration):
 
 
 def token_ids(configuration: TrainableTokensConfiguration, text: TextInput) -> list[int]:
-    """The trained ids, ascending."""
+    """Return the trained ids, ascending."""
     first = text.vocabulary if configuration.first_token == "none" else configuration.first_token
     others = (one for one in range(first, text.vocabulary) if one not in text.special_tokens)
     return sorted(islice(chain(text.special_tokens, others), configuration.tokens))

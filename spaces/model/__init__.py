@@ -1,1 +1,1 @@
-"""Adaptable models as data: their linear layers, and what an adapter may cost."""
+"""Adaptable models as data: their linear layers, and counts of adapters against a budget."""

@@ -1,18 +1,54 @@
-"""The budget in numbers, and what it says of a configuration."""
+"""Exact counts of one configuration, and the budget that limits them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from spaces.count import Count
-from spaces.errors import RequestError
-from spaces.spec.sections import BudgetSection
+
+@dataclass(frozen=True)
+class LayerCount:
+    """Trainable parameters of one adapted tensor of the base."""
+
+    name: str
+    shape: tuple[int, ...]
+    trainable_parameters: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """The counts of one configuration, without the task head unless it is named.
+
+    Attributes:
+        trainable_parameters: scalars that the optimizer holds; of a method that reselects, the entries that may differ
+            from the base.
+        stored_parameters: values that must be shipped. Indices are not parameters; they count in `adapter_bytes`.
+        adapter_bytes: tensor bytes of the native adapter.
+        head_parameters: parameters of the task head.
+        base_parameters: parameters of the pretrained base.
+        peak_updated_parameters: entries that may be updated at once while training.
+        layers: the trainable parameters of each adapted tensor.
+    """
+
+    trainable_parameters: int
+    stored_parameters: int
+    adapter_bytes: int
+    head_parameters: int
+    base_parameters: int
+    peak_updated_parameters: int
+    layers: tuple[LayerCount, ...]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits in trainable parameters and, where given, bytes of the native adapter."""
+    """Limits on trainable parameters and, if given, on bytes of the native adapter.
+
+    Attributes:
+        parameters: the most trainable parameters.
+        at_least: the fewest trainable parameters of interest.
+        bytes: the most tensor bytes of the native adapter; None for any number.
+        count_head: the task head counts as well.
+    """
 
     parameters: int
     at_least: int
@@ -20,53 +56,17 @@ class Budget:
     count_head: bool = False
 
     def trainable(self, count: Count) -> int:
-        """The trainable parameters that are held against this budget, the head among them only if it counts."""
+        """Return the trainable parameters that count against the budget, with the head only if it counts."""
         return count.trainable_parameters + self.head(count)
 
     def head(self, count: Count) -> int:
-        """The parameters of the task head that count: all or none."""
+        """Return the parameters of the task head that count: all or none."""
         return count.head_parameters if self.count_head else 0
 
     def excess(self, count: Count) -> float:
-        """How far outside the budget a count lies, in powers of ten; 0 or less when it is within."""
+        """Return how far a count is outside the budget, in powers of ten; 0 or less when it is within."""
         trainable = max(1, self.trainable(count))
         over = math.log10(trainable / self.parameters)
         under = math.log10(self.at_least / trainable)
         heavy = math.log10(max(1, count.adapter_bytes) / self.bytes) if self.bytes is not None else -math.inf
         return max(over, under, heavy)
-
-
-def _amount(field: str, amount: int | str, base_parameters: int) -> int:
-    if isinstance(amount, int):
-        return amount
-    count = int(base_parameters * float(amount.rstrip("%")) / 100)
-    if count < 1:
-        raise RequestError(
-            f"budget.{field} = {amount}: rounds to 0 of {base_parameters:,} base parameters; allowed: at least one"
-        )
-    return count
-
-
-def resolve_budget(section: BudgetSection, base_parameters: int, head_parameters: int) -> Budget:
-    """Turn percentages into numbers.
-
-    Raises:
-        RequestError: when the budget exceeds the model, or lies under `at_least`.
-    """
-    parameters = _amount("parameters", section.parameters, base_parameters)
-    limit = base_parameters + (head_parameters if section.count_head else 0)
-    if parameters > limit:
-        raise RequestError(
-            f"budget.parameters = {section.parameters}: more than the model has; allowed: at most {limit:,}"
-        )
-    at_least = (
-        max(1, parameters // 1000)
-        if section.at_least is None
-        else _amount("at_least", section.at_least, base_parameters)
-    )
-    if at_least > parameters:
-        raise RequestError(
-            f"budget.at_least = {section.at_least}: {at_least:,} parameters; "
-            f"allowed: at most the budget of {parameters:,}"
-        )
-    return Budget(parameters, at_least, None if section.bytes is None else int(section.bytes), section.count_head)

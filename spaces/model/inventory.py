@@ -1,4 +1,4 @@
-"""The adaptable linear layers of a model, as data. `trainables.base_model.inventory` fills it from a model's config."""
+"""The inventory of a model: its adaptable layers and parameters as data, read by `trainables.base_model.inventory`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,13 @@ _KINDS: dict[Targets, frozenset[Kind]] = {
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """One adaptable weight of shape (`out_features`, `in_features`), whichever way the module stores it.
+    """One adaptable weight of shape (`out_features`, `in_features`), however the module stores it.
 
-    `transposed`: the module stores it as (in, out), as GPT-2's `Conv1D` does.
+    Attributes:
+        name: the full name of the module.
+        kind: its role in the block.
+        block: the number of its transformer block, from 0.
+        transposed: the module stores the weight as (in, out), like GPT-2's `Conv1D`.
     """
 
     name: str
@@ -47,10 +51,14 @@ class LinearLayer:
 
 @dataclass(frozen=True)
 class BaseParameter:
-    """One parameter of the pretrained base; tied ones once, under their first name.
+    """One parameter of the pretrained base; tied parameters are one, under their first name.
 
-    `role`: the weight of an adaptable linear layer, a bias, a parameter of a normalisation (its bias too), an
-    embedding, or something else. `block`: None outside the transformer blocks.
+    Attributes:
+        name: the full name of the parameter.
+        shape: the shape of its tensor.
+        role: the weight of an adaptable linear layer, a bias, a parameter of a normalisation (its bias too), an
+            embedding, or something else.
+        block: the number of its transformer block; None outside them.
     """
 
     name: str
@@ -60,19 +68,26 @@ class BaseParameter:
 
     @property
     def size(self) -> int:
-        """Entries."""
+        """Entries of the tensor."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class TextInput:
-    """How a text model takes its input, which is where learned tokens and prompts act.
+    """The input of a text model, where learned tokens and prompts act.
 
-    `embedding`: the module of the token embeddings, `vocabulary` × `width`, `tied` to the output's. `special_tokens`:
-    ids that the config names (begin, end, separation …) or that are known of BERT's uncased ones, padding left out.
-    `positions`: the longest input that the model has positions for; None where they are relative. `longest`: tokens
-    that a text of the data may have. `takes_embeddings`: embeddings may stand in the place of ids, and the head still
-    reads the right ones. `takes_cache`: the forward may start from keys and values of `key_value_heads` heads.
+    Attributes:
+        embedding: the module of the token embeddings.
+        vocabulary: rows of the embeddings.
+        width: columns of the embeddings.
+        tied: the output layer shares the embeddings.
+        special_tokens: ids that the config names (begin, end, separation …) or that BERT's uncased models are known to
+            have, without padding.
+        positions: the longest input that the model has positions for; None if they are relative.
+        key_value_heads: heads of the keys and values.
+        takes_embeddings: the forward accepts embeddings instead of ids, and the head still reads the right ones.
+        takes_cache: the forward may start from keys and values that were computed before.
+        longest: the most tokens of a text of the data.
     """
 
     embedding: str
@@ -88,13 +103,23 @@ class TextInput:
 
     @property
     def room(self) -> int | None:
-        """The most tokens that fit beside a text of the data; None where any number does."""
+        """The most tokens that fit beside a text of the data; None if any number does."""
         return None if self.positions is None else self.positions - self.longest
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a model offers to adapters: its linear layers in order, all parameters, and what budgets refer to."""
+    """The parts of a model that adapters may use.
+
+    Attributes:
+        model_type: the architecture, as transformers names it.
+        layers: the adaptable linear layers, in order.
+        base_parameters: number of parameters of the base, to which percentages of a budget refer.
+        head_parameters: number of parameters of the task head.
+        head_modules: names of the modules of the task head.
+        parameters: all parameters of the base.
+        text: the input of a text model; None for others.
+    """
 
     model_type: str
     layers: tuple[LinearLayer, ...]
@@ -106,21 +131,24 @@ class Inventory:
 
     @property
     def blocks(self) -> int:
-        """Number of transformer blocks; the encoder's come before the decoder's."""
+        """The number of transformer blocks; those of the encoder come before those of the decoder."""
         return 1 + max((layer.block for layer in self.layers), default=-1)
 
 
 def depth(layers: LayerRange | int, blocks: int) -> int:
-    """How many of the last of `blocks` blocks `layers` speaks of; `one` of the last."""
+    """Return how many of the last of `blocks` blocks the range `layers` names; `one` is within the last."""
     named = {"all": blocks, "last-half": (blocks + 1) // 2, "last": 1, "one": 1}
     return named[layers] if isinstance(layers, str) else layers
 
 
 def select(inventory: Inventory, targets: Targets, layers: LayerRange | int) -> tuple[LinearLayer, ...]:
-    """The layers that `targets` names within the range `layers`.
+    """Return the layers that `targets` names within the range `layers`; none when nothing matches.
 
-    `all`, `last-half` and `last` speak of transformer blocks; a number N means the last N blocks; `one` is the
-    single last matching weight, the smallest place an adapter can have. Empty when nothing matches.
+    Args:
+        inventory: the layers of the model.
+        targets: the kinds of layers.
+        layers: `all`, `last-half` and `last` are transformer blocks; a number N means the last N blocks; `one` is the
+            single last matching weight, the smallest place of an adapter.
     """
     matching = tuple(layer for layer in inventory.layers if layer.kind in _KINDS[targets])
     if layers == "one":

@@ -27,10 +27,15 @@ _LABELS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Written:
-    """What an export says of itself.
+    """Facts of the written export.
 
-    `rows`: further rows of the table, name and Markdown. `verification_rows`: rows of the validation split that it
-    holds. `versions`: of the libraries that wrote it. `license`: that of the base, where its own card names one.
+    Attributes:
+        form: peft, merged, lora or stock.
+        code: Python code that loads it and predicts.
+        rows: further rows of the table, name and Markdown.
+        verification_rows: rows of the validation split that it holds.
+        versions: versions of the libraries that wrote it, by name.
+        license: the licence of the base, if its own card names one.
     """
 
     form: str
@@ -43,7 +48,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Card:
-    """The facts of one exported trial. `split_rows`: how many rows each split has, as far as that is known."""
+    """The facts of one exported trial; `split_rows` has the number of rows of each split that is known."""
 
     spec: SearchSpec
     trial: str
@@ -65,7 +70,7 @@ class Card:
 
     @property
     def recipe(self) -> str:
-        """A spec with this one configuration: `paretune search recipe.yaml` trains it again."""
+        """The spec of this one configuration: `paretune search recipe.yaml` trains it again."""
         spec = portable(self.spec)
         budget = spec.budget.model_copy(
             update={"parameters": self.trainable_parameters, "at_least": None, "bytes": None}
@@ -75,7 +80,7 @@ class Card:
                 "name": f"{spec.name[:80]}-{self.trial}-again",
                 "budget": budget,
                 "methods": {self.method: self.config},
-                # What else a search begins with or ends at would add trials, or leave this one out.
+                # Other initial points would add trials, and limits might leave this one out.
                 "search": spec.search.model_copy(
                     update={
                         "trials": 1,
@@ -94,7 +99,7 @@ class Card:
 
     @property
     def _places(self) -> str:
-        """Where what the search read locally is expected, for paths of its machine are left out."""
+        """Comment lines that name the local paths of the search, which the recipe leaves out."""
         local = ["model.path"] if is_local(self.spec.model.path) else []
         local += [f"data.{split}" for split in SPLITS if _is_file(getattr(self.spec.data, split))]
         if not local:
@@ -103,7 +108,7 @@ class Card:
         return f"# in the folder where these lie, or with {options}\n"
 
     def markdown(self, written: Written) -> str:
-        """The model card of an export."""
+        """Return the model card of an export."""
         rows = [*self._facts(), *written.rows, *self._training(written)]
         table = "\n".join(f"| {name} | {value} |" for name, value in rows)
         held = written.verification_rows
@@ -170,7 +175,7 @@ class Card:
         return rows
 
     def _split(self, split: str) -> str:
-        """A split in words: its file or data set, and how many rows it has."""
+        """Return a split in words: its file or data set, and its number of rows."""
         source = getattr(self.spec.data, split)
         rows = f"{self.split_rows[split]:,} rows" if split in self.split_rows else ""
         if source is None:
@@ -182,7 +187,7 @@ class Card:
         return "" if self.confirmed_std is None else f" ± {self.confirmed_std:.4f}"
 
     def _metadata(self, written: Written) -> str:
-        """The front matter in YAML, as the Hugging Face Hub reads it; only what it can know of."""
+        """Return the front matter in YAML for the Hugging Face Hub, without local paths."""
         model, data = self.spec.model, self.spec.data
         hub = {one.hub for one in (data.train, data.validation, data.test) if _is_on_hub(one)}
         data_of_card = ModelCardData(

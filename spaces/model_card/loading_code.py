@@ -10,7 +10,7 @@ from spaces.spec.sections import Task
 FOLDER = "PATH/TO/THIS/FOLDER"
 
 NEW_TOKENS = 64
-"""Tokens that a language model writes at most; with its prompt never more than it was trained with."""
+"""The most tokens that a language model writes; with its prompt never more than in training."""
 
 CLASSES = {
     Task.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
@@ -22,13 +22,21 @@ CLASSES = {
 
 @dataclass(frozen=True)
 class LoadingCode:
-    """The facts that the code depends on.
+    """The code for one export; `str` of it is the source.
 
-    `form`: peft, merged, lora or stock. `base`: where the base is loaded from, a hub id or, with `is_folder`, a name
-    that its reader replaces by a folder. `dtype`: of the base's weights. `pair`: two texts are read as one.
-    `own_tuner`: PEFT must be told of the tuner. `tells_padding`: the base does not know what texts are padded with.
-    `begins`: prompts of a language model begin with the tokenizer's token for that. `chats`: its tokenizer leaves the
-    control tokens of chats alone, so that a prompt must say that those it names are text.
+    Attributes:
+        task: the task of the model.
+        form: peft, merged, lora or stock.
+        base: the base to load: a hub id or, with `is_folder`, a name that readers replace by a folder.
+        is_folder: the base is a local folder.
+        revision: branch, tag or commit of the base on the hub.
+        dtype: data type of the base's weights.
+        max_length: tokens after which inputs are cut.
+        pair: an example has two texts.
+        own_tuner: PEFT does not know the tuner until it is registered.
+        tells_padding: the config of the base has no padding token.
+        begins: prompts of a language model begin with the tokenizer's token for the beginning.
+        chats: the tokenizer recognises control tokens of chats in texts, so prompts must be marked as plain text.
     """
 
     task: Task
@@ -155,5 +163,5 @@ class LoadingCode:
 
 
 def _text(value: str) -> str:
-    """A literal of Python."""
+    """Return a text as a Python literal."""
     return json.dumps(value, ensure_ascii=False)

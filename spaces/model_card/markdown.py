@@ -1,4 +1,4 @@
-"""Text of any content in Markdown: what it holds is shown and never read as markup."""
+"""Any text in Markdown, shown as it is and never read as markup."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def code_span(text: str) -> str:
-    """The text as code within a line, or within a cell of a table; line breaks and control characters become spaces."""
+    """Return the text as code within a line or a table cell, with spaces for line breaks and control characters."""
     shown = " ".join(_plain(text).split()) or " "
     fence = "`" * (_longest_run(shown) + 1)
     room = " " if shown.startswith("`") or shown.endswith("`") else ""
@@ -14,7 +14,7 @@ def code_span(text: str) -> str:
 
 
 def code_block(text: str, language: str) -> str:
-    """The text as a block of code."""
+    """Return the text as a block of code."""
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 

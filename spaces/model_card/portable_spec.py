@@ -1,4 +1,4 @@
-"""A spec without the paths of the machine that it ran on, as it may be handed on."""
+"""A spec without the paths of the machine that it ran on, for use elsewhere."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ SPLITS = ("train", "validation", "test")
 
 
 def is_local(path: str) -> bool:
-    """Whether a path of a model names a folder of one machine; a search keeps such paths absolute."""
+    """Return whether a path of a model names a local folder; a search stores such paths as absolute ones."""
     return path.startswith(("/", "~", ".", "file:")) or PurePath(path).is_absolute()
 
 
 def model_name(model: ModelSection) -> str:
-    """The hub id of a model, or the last name of its folder."""
+    """Return the hub id of a model, or the last name of its folder."""
     return _last(model.path) if is_local(model.path) else model.path
 
 
 def portable(spec: SearchSpec) -> SearchSpec:
-    """The spec with the last names of local folders and files in place of their paths.
+    """Return the spec with the last names of local folders and files in place of their paths.
 
-    Files of different splits that have the same last name are told apart by the name of their split before it. Where
-    runs are kept and tracked is left to who uses it next.
+    Files of several splits with the same last name are preceded by the name of their split. Storage and tracking have
+    their defaults.
     """
     sources = {split: getattr(spec.data, split) for split in SPLITS}
     return spec.model_copy(
@@ -40,7 +40,7 @@ def portable(spec: SearchSpec) -> SearchSpec:
 
 
 def source_name(source: Source) -> str:
-    """A split as its reader knows it: the last name of a file, or the id of a data set on the hub."""
+    """Return the name of a split for readers: the last name of a file, or the id of a data set on the hub."""
     if isinstance(source, HubSource):
         where = _last(source.hub) if is_local(source.hub) else source.hub
         return ":".join(part for part in (where, source.name, source.split) if part)

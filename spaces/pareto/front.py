@@ -1,4 +1,7 @@
-"""Dominance, front, knee and hypervolume of quality against a count. Small, exact, two objectives."""
+"""Front, hypervolume and knee of quality against a count: exact, for two objectives.
+
+Optuna has the first two in private modules only. The hypervolume is tested against its own.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,20 @@ T = TypeVar("T")
 
 
 def front(items: Iterable[T], quality: Callable[[T], float], size: Callable[[T], float], mode: Mode) -> list[T]:
-    """The items that no other beats on both quality and size, ascending in size.
+    """Return the items that no other dominates in quality and size, ascending in size.
 
-    An item is beaten when another is at least as good on both and better on one. Of several with the same quality
-    and size the first given stays. Items whose quality is not finite are left out.
+    An item is dominated when another is at least as good in both and better in one. Of several with the same quality
+    and size the first given is kept. Items whose quality is not finite are left out.
+
+    Args:
+        items: in any order.
+        quality: reads the quality of an item.
+        size: reads the size of an item, of which less is better.
+        mode: direction of the quality.
+
+    Example:
+        >>> front([(0.7, 100), (0.6, 200), (0.8, 300)], lambda one: one[0], lambda one: one[1], "max")
+        [(0.7, 100), (0.8, 300)]
     """
     sign = 1.0 if mode == "max" else -1.0
     finite = [item for item in items if math.isfinite(quality(item))]
@@ -36,12 +49,18 @@ def hypervolume(
     reference: float,
     perfect: float,
 ) -> float:
-    """Area in [0, 1] that `points` (quality, size) dominate.
+    """Return the area in [0, 1] that points dominate.
 
-    The axes are log10 of the size from `at_least` to `budget`, and quality from `reference` (the head alone) to
-    `perfect`; both are scaled to [0, 1], so the direction of the metric follows from the last two. Points at or
-    below the reference, over the budget or without a finite quality add nothing; points under `at_least` count as
-    standing on it. Where `at_least` is the budget, the area is the limit of a narrow range: the best height.
+    The axes are log10 of the size from `at_least` to `budget`, and the quality from `reference` to `perfect`, both
+    scaled to [0, 1]. If `at_least` is the budget, the area is the limit of a narrow range: the best height.
+
+    Args:
+        points: (quality, size). Points at or below the reference, over the budget or without a finite quality add
+            nothing; points under `at_least` count as if they were on it.
+        at_least: the smallest size of interest.
+        budget: the largest size.
+        reference: the quality of the head alone.
+        perfect: the best possible quality; the direction of the metric follows from it and the reference.
 
     Raises:
         ValueError: when `at_least` is above `budget`, or not above 0.
@@ -67,10 +86,15 @@ def hypervolume(
 
 
 def knee(items: Sequence[T], quality: Callable[[T], float], size: Callable[[T], float], mode: Mode) -> T:
-    """The point of best trade of a front given ascending in size.
+    """Return the knee of a front: the point farthest above the straight line from its first point to its last.
 
-    It is the point farthest above the straight line from the first to the last, over log10 of the size; a front of
-    one or two points has its knee at the better end of quality per decade, which is its last.
+    The horizontal axis is log10 of the size. The knee of a front of one or two points is its last.
+
+    Args:
+        items: the front, ascending in size.
+        quality: reads the quality of an item.
+        size: reads the size of an item.
+        mode: direction of the quality.
 
     Raises:
         ValueError: when there are no items.

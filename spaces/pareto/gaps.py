@@ -1,4 +1,4 @@
-"""Where a front is thin: how much a further trial of a size could add."""
+"""Gaps of a front: between which sizes a further trial could add most to it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from itertools import pairwise
 import numpy as np
 
 ROOM = 0.25
-"""What any size may still gain in quality, as a share of what the front has gained over the reference."""
+"""Quality that any size may still gain, as a share of the quality that the front has gained over the reference."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Sizes between two neighbours; `area`: width in powers of ten times the quality that a trial may gain there."""
+    """The sizes between two neighbours; `area` is its width in powers of ten times the quality to be gained there."""
 
     low: float
     high: float
@@ -30,14 +30,17 @@ def gaps(
     budget: float,
     reference: float,
 ) -> list[Gap]:
-    """The gaps between the sizes of a front, of the trials that run, and the ends of the budget, ascending.
+    """Return the gaps between the sizes of a front, those of running trials, and the ends of the budget, ascending.
 
-    A trial within a gap of the front gains at least nothing over the left neighbour, at most the rise to the right one,
-    and what either of them leaves to gain: `ROOM` times the height of the front.
+    The quality to be gained in a gap of the front is the rise from its left neighbour to its right one, and beyond that
+    `ROOM` times the height of the front.
 
     Args:
-        front: (quality, size) ascending in size; at the left stands the `reference`, the head alone.
-        running: Sizes of trials without a quality; they divide the gap that they fall into.
+        front: (quality, size), ascending in size.
+        running: sizes of trials without a quality; they divide the gap that contains them.
+        at_least: the smallest size of interest, the left end.
+        budget: the largest size, the right end.
+        reference: the quality of the head alone, the left neighbour of the first gap.
     """
     inside = [(quality, min(max(size, at_least), budget)) for quality, size in front]
     heights = [reference, *(quality for quality, _ in inside)]
@@ -54,9 +57,9 @@ def gaps(
 
 
 def draw_size(among: Sequence[Gap], generator: np.random.Generator) -> float:
-    """A size within one of the gaps: each as often as its area says, and all sizes of one as often in its logarithm.
+    """Draw a size within one of the gaps: a gap in proportion to its area, then a size evenly in its logarithm.
 
-    Where no gap has an area, every size between the ends is as likely.
+    If no gap has an area, the size is drawn evenly, in its logarithm, between both ends.
     """
     areas = np.array([gap.area for gap in among])
     if not areas.sum() > 0:

@@ -1,4 +1,4 @@
-"""How many fresh seeds it takes to order points near the front, and which of them stay apart."""
+"""Significance: which points near the front differ, and which trainings on fresh seeds would settle their order."""
 
 from __future__ import annotations
 
@@ -8,43 +8,35 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from spaces.pareto.point import Point
 from spaces.spec.metrics import Mode
 from spaces.trials.row_values import RowValues, average, paired_error
 
 LEVEL = 0.95
-"""Probability with which two points that are said to be apart are."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trial that is trained again.
-
-    `quality`: what it came to in the search, on the seed by which it was found. `on_front`: it is there for its place
-    on the front, not for being near it.
-    """
-
-    trial: str
-    parameters: int
-    quality: float
-    on_front: bool
+"""Confidence with which two points that are told apart differ."""
 
 
 def near_front(
-    trials: Sequence[Candidate],
-    points: Sequence[Candidate],
+    trials: Sequence[Point],
+    points: Sequence[Point],
     most: int,
     *,
     mode: Mode,
-    noise: Callable[[Candidate, Candidate], float],
-) -> list[Candidate]:
-    """At most `most` of the `trials` that are no points but may be as good as one: the lucky are not always the best.
+    noise: Callable[[Point, Point], float],
+) -> list[Point]:
+    """Return trials beside the front that may be as good as a point on it, since the luckiest are not always the best.
 
-    `points`: the whole front. A trial is near when its quality is behind that of the best point of at most as many
-    parameters by no more than `noise`, the standard error of the difference of the two. The nearest come first.
+    Args:
+        trials: all finished trials.
+        points: the whole front.
+        most: the largest number to return, the nearest to the front first.
+        mode: direction of the quality.
+        noise: the standard error of the difference of two trials, which a trial may be behind the best point of at most
+            as many parameters.
     """
     sign = 1.0 if mode == "max" else -1.0
     taken = {point.trial for point in points}
-    behind: list[tuple[float, Candidate]] = []
+    behind: list[tuple[float, Point]] = []
     for one in trials:
         rivals = [point for point in points if point.parameters <= one.parameters]
         if one.trial in taken or not rivals:
@@ -58,7 +50,7 @@ def near_front(
 
 @dataclass(frozen=True)
 class Score:
-    """The quality of one training, and its values on the validation rows where they are known."""
+    """The quality of one training, and its values on the validation rows if they are known."""
 
     quality: float
     rows: RowValues | None = None
@@ -66,14 +58,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Spread:
-    """The variance between seeds that all trials are taken to share, and its degrees of freedom; 0: not known."""
+    """The variance between seeds, assumed equal for all trials, with its degrees of freedom; 0 if it is not known."""
 
     variance: float
     freedom: int
 
     @classmethod
     def of(cls, scores: Iterable[Sequence[float]]) -> Spread:
-        """Pooled over the qualities of several trials, each on several seeds."""
+        """Pool the variance over the qualities of several trials, each on several seeds."""
         known = [one for one in scores if len(one) > 1]
         freedom = sum(len(one) - 1 for one in known)
         pooled = sum(statistics.variance(one) * (len(one) - 1) for one in known)
@@ -81,11 +73,12 @@ class Spread:
 
 
 def told_apart(left: Sequence[Score], right: Sequence[Score], spread: Spread) -> bool:
-    """Whether the means of two trials differ, by both of their errors: that of the seeds and that of the rows.
+    """Return whether the means of two trials differ significantly, given the errors of seeds and rows.
 
-    The rows' error is that of the mean difference on the same rows, where the values of both are known, else that of
-    two means of their own. Both variances add, with degrees of freedom as Welch and Satterthwaite have them. Where no
-    trial has a second seed the rows alone decide, and the other way round; where neither is known, nothing differs.
+    If both trials have values on the same rows, the error of the rows is that of the mean difference, as in a paired
+    t-test; otherwise it is that of two separate means. The variances of seeds and rows add, with the degrees of freedom
+    of Welch and Satterthwaite. If no trial has a second seed the rows alone decide, and the other way round; if neither
+    is known, nothing differs.
     """
     if not left or not right:
         return False
@@ -94,19 +87,19 @@ def told_apart(left: Sequence[Score], right: Sequence[Score], spread: Spread) ->
 
 
 def error_of_difference(left: Sequence[Score], right: Sequence[Score], spread: Spread) -> float:
-    """Standard error of the difference of two means, by whichever of their errors are known; 0 where none is."""
+    """Return the standard error of the difference of two means, from the errors that are known; 0 if none is."""
     return math.sqrt(sum(variance for variance, _ in _variances(left, right, spread)))
 
 
 def _variances(left: Sequence[Score], right: Sequence[Score], spread: Spread) -> list[tuple[float, int]]:
-    """Of the difference of two means: by seeds and by rows, as far as they are known, with degrees of freedom."""
+    """Return the known variances of the difference of two means, of seeds and of rows, with degrees of freedom."""
     seeds = [(spread.variance * (1 / len(left) + 1 / len(right)), spread.freedom)] if spread.freedom else []
     rows = _row_variance(left, right)
     return seeds if rows is None else [*seeds, rows]
 
 
 def _margin(parts: Sequence[tuple[float, int]]) -> float:
-    """Half the interval that a difference lies in, from independent variances with their degrees of freedom."""
+    """Return half the confidence interval of a difference, from independent variances with degrees of freedom."""
     from scipy import special
 
     variance = sum(one for one, _ in parts)
@@ -117,7 +110,7 @@ def _margin(parts: Sequence[tuple[float, int]]) -> float:
 
 
 def _row_variance(left: Sequence[Score], right: Sequence[Score]) -> tuple[float, int] | None:
-    """Variance of the difference of two means that the rows bring, and its degrees of freedom; None if not known."""
+    """Return the variance of the difference of two means due to rows, with degrees of freedom; None if unknown."""
     known = [[one.rows for one in side if one.rows is not None] for side in (left, right)]
     if not all(known) or any(not one.fits(side[0]) for side in known for one in side):
         return None
@@ -133,11 +126,11 @@ def _mean(scores: Sequence[Score]) -> float:
 
 
 def ties(sizes: Mapping[str, int], scores: Mapping[str, Sequence[Score]]) -> list[tuple[str, str]]:
-    """Neighbours in size whose means over fresh seeds cannot be told apart.
+    """Return neighbours in size whose means over fresh seeds cannot be told apart.
 
     Args:
         sizes: trainable parameters by trial.
-        scores: of each trial the trainings on fresh seeds. The spread of seeds is taken to be the same for all.
+        scores: the trainings on fresh seeds by trial. The variance between seeds is assumed equal for all.
     """
     spread = Spread.of([one.quality for one in found] for found in scores.values())
     ordered = sorted(sizes, key=lambda trial: (sizes[trial], trial))
@@ -149,11 +142,15 @@ def ties(sizes: Mapping[str, int], scores: Mapping[str, Sequence[Score]]) -> lis
 
 
 def contested(sizes: Mapping[str, int], scores: Mapping[str, Sequence[float]], mode: Mode) -> list[tuple[str, str]]:
-    """Pairs that decide the front of the means and cannot be told apart.
+    """Return the pairs that decide the front of the means and cannot be told apart.
 
-    Each trial is paired with the best of those that have at most as many parameters: it is on the front when it beats
-    that one. By the error of the seeds alone, for more of them do nothing about that of the rows. `sizes` as for
-    `ties`, `scores` the qualities; trials without any take no part.
+    Each trial is paired with the best trial of at most as many parameters, which it must beat to be on the front. Only
+    the error of the seeds counts, since further seeds do not reduce that of the rows.
+
+    Args:
+        sizes: trainable parameters by trial.
+        scores: qualities on fresh seeds by trial; trials without any are left out.
+        mode: direction of the quality.
     """
     spread = Spread.of(scores.values())
     trainings = {trial: [Score(quality) for quality in found] for trial, found in scores.items()}
@@ -170,18 +167,24 @@ def contested(sizes: Mapping[str, int], scores: Mapping[str, Sequence[float]], m
 
 
 def next_round(
-    points: Sequence[Candidate],
-    near: Sequence[Candidate],
+    points: Sequence[Point],
+    near: Sequence[Point],
     scores: Mapping[str, Sequence[float]],
     left: int,
     *,
     mode: Mode,
 ) -> list[str]:
-    """The trials to train once more now, at most `left` of them; none when the order is settled.
+    """Return the trials to train once more now; none when the order is settled.
 
-    First every point of the front, then those near it, then those that have no spread yet, then both sides of
-    every contested place, those with the fewest seeds first. `scores`: qualities so far by trial, with a trial that
-    failed counted by its key alone.
+    First come the points of the front, then the trials near it, then those with a single seed, then both sides of every
+    contested pair, those with the fewest seeds first.
+
+    Args:
+        points: the points of the front.
+        near: trials near it.
+        scores: qualities so far by trial; a trial whose trainings all failed has an empty sequence.
+        left: the most trials to return.
+        mode: direction of the quality.
     """
     first = [one.trial for one in points if one.trial not in scores]
     if first:

@@ -1,45 +1,35 @@
-"""Which trials go on at a rung: those that are, or may become, part of the front."""
+"""The early-stopping rule: at a rung, trials go on that are, or may become, part of the front."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from spaces.pareto.front import front
+from spaces.pareto.point import SIZE_REGION, Point
 from spaces.spec.metrics import Mode
 
 CONFIDENCE = 1.0
 """Standard errors by which a trial must be behind to be stopped."""
 
 KNOWN = 5
-"""Trials that must have finished before one is stopped: until then nobody knows what a rung says of the end."""
-
-REGION = 0.5
-"""Width of a region of the budget, in powers of ten of trainable parameters."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A trial at a rung."""
-
-    trial: str
-    parameters: int
-    quality: float
+"""Trials that must have finished before one is stopped: until then nothing is known of what a rung says of the end."""
 
 
 class FrontRule:
     """Compares trials at equal steps, each with the best one that trains at most as many parameters.
 
-    A trial is stopped when that one is better by more than the noise of the two scores, and by more than the best one
-    of a size was ahead of any trial that ended on the front, unless it is the best that its region of the budget has
-    seen at that rung. So a rung at which what ends well looks weak stops few, the smallest trial and the best one are
-    never stopped, every region that was tried keeps a survivor, and nothing has to wait: each trial is judged by what
-    was seen before it. What that costs does not grow with the trials that were seen, but where one of the best is
-    forgotten.
+    A trial is stopped when its rival is ahead by more than the noise of the two scores, and by more than the largest
+    lead that any trial of the final front had against it at this rung. The best trial that its region of sizes has seen
+    at the rung always goes on. So a rung at which trials that end well look weak stops few; the smallest trial and the
+    best one are never stopped; every region that was tried keeps a survivor; and nothing waits, since each trial is
+    judged by the trials before it. The cost of a judgement does not grow with the number of trials, except when one of
+    the best is forgotten.
 
-    `noise`: standard error of a quality on the validation split.
+    Args:
+        mode: direction of the metric.
+        noise: the standard error of a quality on the validation split.
     """
 
     def __init__(self, mode: Mode, noise: Callable[[float], float]) -> None:
@@ -48,55 +38,55 @@ class FrontRule:
         self._rungs: dict[int, _Rung] = defaultdict(lambda: _Rung(mode))
         self._finished = _Rung(mode)
 
-    def record(self, step: int, seen: Seen) -> None:
-        """Remember a trial at a rung; a trial that comes there again takes its earlier place."""
-        self._rungs[step].add(seen)
+    def record(self, step: int, point: Point) -> None:
+        """Remember a trial at a rung; one that reaches the rung again replaces its earlier point."""
+        self._rungs[step].add(point)
 
-    def finish(self, seen: Seen) -> None:
-        """A trial came to its end, with this quality."""
-        self._finished.add(seen)
+    def finish(self, point: Point) -> None:
+        """Remember the final quality of a trial."""
+        self._finished.add(point)
 
     def forget(self, trial: str) -> None:
-        """A trial came to nothing: it is nobody's rival any more."""
+        """Drop a failed trial everywhere: no other is compared with it from now on."""
         for rung in (*self._rungs.values(), self._finished):
             rung.drop(trial)
 
-    def goes_on(self, step: int, seen: Seen) -> bool:
-        """Record a trial at a rung and judge it. A quality that is not finite does not go on."""
+    def goes_on(self, step: int, point: Point) -> bool:
+        """Record a trial at a rung and judge it. A trial whose quality is not finite is stopped."""
         rung = self._rungs[step]
-        rung.drop(seen.trial)
-        best, rival = rung.best_within(seen.parameters), rung.best_of_region(seen.parameters)
-        rung.add(seen)
-        if not math.isfinite(seen.quality):
+        rung.drop(point.trial)
+        best, rival = rung.best_within(point.parameters), rung.best_of_region(point.parameters)
+        rung.add(point)
+        if not math.isfinite(point.quality):
             return False
-        if len(self._finished) < KNOWN or best is None or not self._ahead(best, seen, rung):
+        if len(self._finished) < KNOWN or best is None or not self._ahead(best, point, rung):
             return True
-        return rival is None or self._sign * seen.quality > self._sign * rival.quality
+        return rival is None or self._sign * point.quality > self._sign * rival.quality
 
-    def _ahead(self, one: Seen, other: Seen, rung: _Rung) -> bool:
+    def _ahead(self, one: Point, other: Point, rung: _Rung) -> bool:
         margin = CONFIDENCE * math.hypot(self._noise(one.quality), self._noise(other.quality))
         behind = (rung.behind(member) for member in self._finished.front)
         return self._sign * (one.quality - other.quality) > max(margin, *behind)
 
 
 class _Rung:
-    """The trials that came to one rung, or to their end, the front of them, and the best of each region."""
+    """The trials that reached one rung, or their end, with their front and the best of each region of sizes."""
 
     def __init__(self, mode: Mode) -> None:
         self._mode = mode
         self._sign = 1.0 if mode == "max" else -1.0
-        self._seen: dict[str, Seen] = {}
-        self.front: list[Seen] = []
-        self._best: dict[int, Seen] = {}
+        self._seen: dict[str, Point] = {}
+        self.front: list[Point] = []
+        self._best: dict[int, Point] = {}
 
     def __len__(self) -> int:
         return len(self._seen)
 
-    def add(self, seen: Seen) -> None:
-        self.drop(seen.trial)
-        if math.isfinite(seen.quality):
-            self._seen[seen.trial] = seen
-            self._count(seen)
+    def add(self, point: Point) -> None:
+        self.drop(point.trial)
+        if math.isfinite(point.quality):
+            self._seen[point.trial] = point
+            self._count(point)
 
     def drop(self, trial: str) -> None:
         gone = self._seen.pop(trial, None)
@@ -105,26 +95,26 @@ class _Rung:
             for one in self._seen.values():
                 self._count(one)
 
-    def _count(self, seen: Seen) -> None:
-        known = [*self.front, seen]
+    def _count(self, point: Point) -> None:
+        known = [*self.front, point]
         self.front = front(known, lambda one: one.quality, lambda one: one.parameters, self._mode)
-        best = self.best_of_region(seen.parameters)
-        if best is None or self._sign * seen.quality > self._sign * best.quality:
-            self._best[_region(seen.parameters)] = seen
+        best = self.best_of_region(point.parameters)
+        if best is None or self._sign * point.quality > self._sign * best.quality:
+            self._best[_region(point.parameters)] = point
 
-    def best_within(self, parameters: int) -> Seen | None:
-        """The best with at most so many parameters."""
+    def best_within(self, parameters: int) -> Point | None:
+        """Return the best trial of at most `parameters` trainable parameters."""
         return next((one for one in reversed(self.front) if one.parameters <= parameters), None)
 
-    def behind(self, one: Seen) -> float:
-        """By how much the best with at most its parameters was better here than a trial; 0 where it was not seen."""
+    def behind(self, one: Point) -> float:
+        """Return the lead of the best trial of at most as many parameters at this rung; 0 if `one` never reached it."""
         seen, best = self._seen.get(one.trial), self.best_within(one.parameters)
         return self._sign * (best.quality - seen.quality) if seen and best else 0.0
 
-    def best_of_region(self, parameters: int) -> Seen | None:
-        """The best of about so many parameters."""
+    def best_of_region(self, parameters: int) -> Point | None:
+        """Return the best trial of about as many parameters."""
         return self._best.get(_region(parameters))
 
 
 def _region(parameters: int) -> int:
-    return math.floor(math.log10(max(1, parameters)) / REGION)
+    return math.floor(math.log10(max(1, parameters)) / SIZE_REGION)

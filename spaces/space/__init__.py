@@ -1,1 +1,1 @@
-"""The search space: which configurations fit the budget, and how one is drawn."""
+"""The search space: configurations within the budget, and sampling them."""

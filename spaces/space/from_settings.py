@@ -1,4 +1,4 @@
-"""Configurations that are given, by hand or by an earlier search, as if a sampler had proposed them."""
+"""Given configurations, by hand or from an earlier search, as if a sampler had suggested their knobs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from spaces.methods.base.method import Configuration, Unfit
 from spaces.methods.registry import method as method_named
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.error_messages import explain
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A configuration, exactly, and the knobs of the space that come nearest to it."""
+    """A given configuration, and the knobs of the space that come nearest to it."""
 
     proposal: Proposal
     knobs: Mapping[str, Any]
 
 
 def suggestion(space: Space, settings: Mapping[str, Any]) -> Suggestion:
-    """The configuration of `settings`: its `method`, and what differs from that method's defaults.
+    """Return the configuration of `settings`: a `method`, and the settings that differ from its defaults.
 
     Raises:
         RequestError: for a method that the space does not have, or a setting that the method refuses.
@@ -54,7 +54,7 @@ def suggestion(space: Space, settings: Mapping[str, Any]) -> Suggestion:
     if excess > 0:
         raise Rejected(f"{name} would train {space.budget.trainable(count):,} parameters: outside the budget", excess)
     proposal = Proposal(known.name, configuration, count)
-    return Suggestion(proposal, _knobs(space, proposal, known.learning_rate * space.rate_factor(known, count)))
+    return Suggestion(proposal, _knobs(space, proposal, known.learning_rate * space.sampler.rate_factor(known, count)))
 
 
 def _check_narrowed(space: Space, name: str, configuration: Configuration) -> None:
@@ -67,14 +67,14 @@ def _check_narrowed(space: Space, name: str, configuration: Configuration) -> No
 
 
 def _knobs(space: Space, proposal: Proposal, prior: float) -> dict[str, Any]:
-    """What a sampler would have set, as far as the space has a value for it."""
+    """Return the knobs that a sampler would have suggested, as far as the space has them."""
     settings = proposal.settings
     multiplier = settings["learning_rate"] / prior
-    draw = FixedDraw(
+    suggester = FixedSuggester(
         {
             "method": proposal.method,
             # Half a parameter more, so that rounding does not take the next smaller size.
-            "share": min(1.0, (proposal.count.trainable_parameters + 0.5) / space.allowance),
+            "share": min(1.0, (proposal.count.trainable_parameters + 0.5) / space.sampler.allowance),
             "learning_rate_multiplier": multiplier,
             **{knob: settings[knob] for knob in ("targets", "layers") if knob in settings},
             **{f"{proposal.method}.{knob}": value for knob, value in settings.items()},
@@ -82,5 +82,5 @@ def _knobs(space: Space, proposal: Proposal, prior: float) -> dict[str, Any]:
         }
     )
     with contextlib.suppress(Rejected):
-        space.propose(draw)
-    return draw.used
+        space.propose(suggester)
+    return suggester.used

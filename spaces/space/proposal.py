@@ -1,4 +1,4 @@
-"""What a search may train, with its count; and what it may not."""
+"""A configuration that a search may train, with its count, and the error of one that it may not."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spaces.count import Count
 from spaces.methods.base.method import Configuration
+from spaces.model.budget import Count
 
 
 def signature(method: str, settings: Mapping[str, Any]) -> str:
-    """Equal for equal configurations."""
+    """Return a text that is equal for equal configurations."""
     return json.dumps([method, settings], sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration that may be trained."""
+    """A configuration within the budget."""
 
     method: str
     configuration: Configuration
@@ -31,12 +31,12 @@ class Proposal:
 
     @property
     def signature(self) -> str:
-        """Equal for equal trainings."""
+        """A text that is equal for equal configurations."""
         return signature(self.method, self.settings)
 
 
 class Rejected(ValueError):
-    """A configuration outside the budget; `excess` says by how many powers of ten."""
+    """A configuration is outside the budget, by `excess` powers of ten, or cannot exist on the model."""
 
     def __init__(self, reason: str, excess: float) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""From normalised knobs to one method's configuration, its size fitted to a share of the budget."""
+"""Sampling: from suggested knobs to one method's configuration, its size fitted to a share of the budget."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spaces.count import Count
 from spaces.errors import RequestError
 from spaces.methods.base.knobs import Choice, Knob, Range, Suggester, parse_knob
 from spaces.methods.base.method import AnyMethod, Configuration, Unfit
 from spaces.methods.registry import method as method_named
-from spaces.model.budget import Budget
+from spaces.model.budget import Budget, Count
 from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory, depth
 from spaces.space.proposal import Proposal, Rejected
 from spaces.spec.error_messages import explain
@@ -28,8 +27,15 @@ PRIOR_SHARE = 0.003
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How the configurations of each method are drawn: with narrowed knobs, on one model, under one budget."""
+class ConfigurationSampler:
+    """Samples configurations of each method, on one model and under one budget.
+
+    Args:
+        methods: the searched methods, each with the knobs that the spec narrows, as written there.
+        inventory: the layers of the model.
+        budget: the limits on trainable parameters and bytes.
+        seed: the seed of methods that draw something themselves.
+    """
 
     methods: Mapping[str, Mapping[str, Any]]
     inventory: Inventory
@@ -38,27 +44,31 @@ class Drawing:
 
     @property
     def counted_head(self) -> int:
-        """Parameters of the task head that the budget holds."""
+        """Parameters of the task head that count against the budget."""
         return self.inventory.head_parameters if self.budget.count_head else 0
 
     @property
     def allowance(self) -> int:
-        """Trainable parameters left to the adapter."""
+        """Trainable parameters that the budget leaves to the adapter."""
         return self.budget.parameters - self.counted_head
 
     @cached_property
-    def share(self) -> Range:
-        """Shares of the allowance that are not under `at_least`."""
+    def shares(self) -> Range:
+        """The searched shares of the allowance: from `at_least` to all of it."""
         return Range(min(1.0, self.budget.at_least / max(1, self.allowance)), 1.0, log=True)
 
-    def propose_of(self, name: str, draw: Suggester) -> Proposal:
-        """Draw a configuration of one method.
+    def share_of(self, size: float) -> float:
+        """Return the share within `shares` nearest to `size` trainable parameters, a counted head included."""
+        return min(max((size - self.counted_head) / self.allowance, self.shares.low), self.shares.high)
+
+    def sample(self, name: str, suggester: Suggester) -> Proposal:
+        """Return a configuration of the method `name` with the suggested knobs.
 
         Raises:
             Rejected: when it lies outside the budget, or cannot exist on this model.
         """
         known = method_named(name)
-        configuration, share = self.draw(known, draw)
+        configuration, share = self.unfitted(known, suggester)
         try:
             if share is not None:
                 configuration = self.fit(known, configuration, max(1, int(share * self.allowance)))
@@ -78,10 +88,10 @@ class Drawing:
         return Proposal(name, configuration, count)
 
     def rate_factor(self, known: AnyMethod, count: Count) -> float:
-        """By how much a method's learning rate is raised for fewer parameters than its prior is stated for.
+        """Return the factor on a method's learning rate where it trains fewer parameters than its prior assumes.
 
-        Adam moves every trained number by about the learning rate, so a smaller adapter changes the weights as much
-        with a rate that grows with the root of the ratio. So it was measured: see the study in docs/results.md.
+        Adam moves every trained number by about the learning rate. So a smaller adapter changes the weights as much
+        when its rate grows with the square root of the ratio of sizes, as the study in docs/results.md measured.
         """
         return math.sqrt(max(1.0, self._stated_sizes[known.name] / max(1, count.trainable_parameters)))
 
@@ -98,49 +108,51 @@ class Drawing:
             return unfit.smallest
         return known.count(fitted, self.inventory).trainable_parameters
 
-    def draw(self, known: AnyMethod, draw: Suggester) -> tuple[Configuration, float | None]:
-        """Every setting but those that are fitted, and the share to fit them to; None where nothing is fitted."""
+    def unfitted(self, known: AnyMethod, suggester: Suggester) -> tuple[Configuration, float | None]:
+        """Return a configuration before its size is fitted, and the share to fit it to; None if its size is given."""
         name = known.name
         narrowed = {knob: parse_knob(value) for knob, value in self.methods[name].items()}
         settings: dict[str, Any] = {}
         if known.placed:
             for knob, domain in SHARED_PLACES.items():
                 own = narrowed.pop(knob, None)
-                settings[knob] = own.suggest(draw, f"{name}.{knob}") if own is not None else domain.suggest(draw, knob)
+                settings[knob] = (
+                    domain.suggest(suggester, knob) if own is None else own.suggest(suggester, f"{name}.{knob}")
+                )
         if "seed" in known.configuration.model_fields:
             settings["seed"] = self.seed
-        settings["learning_rate"] = self._learning_rate(known, narrowed, draw)
-        share = None if self.sized(known) else float(self.share.suggest(draw, "share"))
+        settings["learning_rate"] = self._learning_rate(known, narrowed, suggester)
+        share = None if self.is_sized(known) else float(self.shares.suggest(suggester, "share"))
         for knob, domain in {**known.knobs, **narrowed}.items():
-            settings[knob] = domain.suggest(draw, f"{name}.{knob}")
+            settings[knob] = domain.suggest(suggester, f"{name}.{knob}")
         try:
             configuration = known.configuration(**settings)
         except ValidationError as error:
             raise RequestError(f"methods.{name}.{explain(error, known.configuration)}") from None
         return configuration, share
 
-    def sized(self, known: AnyMethod) -> bool:
-        """Whether the spec narrows what sets the size of a method, be it only its place."""
+    def is_sized(self, known: AnyMethod) -> bool:
+        """Return whether the spec narrows the knob that sets the size of a method, which may be its place alone."""
         return (known.size_knob or "layers") in self.methods[known.name]
 
-    def _learning_rate(self, known: AnyMethod, narrowed: dict[str, Knob], draw: Suggester) -> float:
+    def _learning_rate(self, known: AnyMethod, narrowed: dict[str, Knob], suggester: Suggester) -> float:
         absolute, relative = (
             narrowed.pop("learning_rate", None),
             narrowed.pop("learning_rate_multiplier", None),
         )
         if absolute is not None:
-            return float(absolute.suggest(draw, f"{known.name}.learning_rate"))
+            return float(absolute.suggest(suggester, f"{known.name}.learning_rate"))
         if relative is not None:
-            multiplier = relative.suggest(draw, f"{known.name}.learning_rate_multiplier")
+            multiplier = relative.suggest(suggester, f"{known.name}.learning_rate_multiplier")
         else:
-            multiplier = MULTIPLIER.suggest(draw, "learning_rate_multiplier")
+            multiplier = MULTIPLIER.suggest(suggester, "learning_rate_multiplier")
         return float(f"{known.learning_rate * float(multiplier):.4g}")
 
     def fit(self, known: AnyMethod, configuration: Configuration, allowance: int) -> Configuration:
-        """The configuration as large as the allowance and the limit on bytes permit.
+        """Return the configuration as large as the allowance and the limit on bytes permit.
 
-        A size that the drawn place has not, for its smallest is larger, is had with fewer blocks; or else methods of
-        coarse sizes would be tried at few blocks only.
+        If even the smallest adapter at these layers is too large, fewer blocks are adapted, unless the spec narrows
+        `layers`. Otherwise methods of coarse sizes would only be tried on few blocks.
 
         Raises:
             Unfit: when not even the smallest fits.
@@ -168,6 +180,7 @@ class Drawing:
         return fitted
 
     def _fewer(self, configuration: Any) -> Iterator[int | str]:
+        """Yield ever fewer of the last blocks, then the single last weight."""
         if configuration.layers != "one":
             yield from range(depth(configuration.layers, self.inventory.blocks) - 1, 0, -1)
             yield "one"

@@ -1,30 +1,48 @@
-"""What a search may propose, and of which size: known before anything is trained."""
+"""The search space: the configurations that a search may propose, with sizes known before anything is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from spaces.errors import RequestError
 from spaces.methods.base.knobs import Suggester, Value, extremes, parse_knob
 from spaces.methods.base.method import AnyMethod, Configuration, Unfit, check_layers
 from spaces.methods.registry import method as method_named
-from spaces.model.inventory import LAYER_RANGES
-from spaces.space.feasibility import explain_emptiness, reachable
+from spaces.model.budget import Budget
+from spaces.model.inventory import LAYER_RANGES, Inventory
+from spaces.space.feasibility import explain_emptiness, is_feasible
 from spaces.space.proposal import Proposal, Rejected
-from spaces.space.sampling import SHARED_PLACES, Drawing
-from spaces.space.suggesters import FixedDraw
+from spaces.space.sampling import SHARED_PLACES, ConfigurationSampler
+from spaces.space.suggesters import FixedSuggester
 
 
 @dataclass(frozen=True)
-class Space(Drawing):
-    """What a search may propose: methods with narrowed knobs, on one model, under one budget.
+class Space:
+    """The methods of a search with their narrowed knobs, on one model, under one budget.
 
-    All methods share `share` (of the budget), `targets`, `layers` and `learning_rate_multiplier`; a knob that a
-    spec narrows for one method, and a method's own knobs, stand under `method.knob`. A knob that is narrowed is drawn
-    and never fitted: what the budget does not allow there is rejected.
+    All methods share the knobs `share` (of the budget), `targets`, `layers` and `learning_rate_multiplier`. A knob that
+    a spec narrows for one method, and a method's own knobs, are called `method.knob`. A narrowed knob is suggested and
+    never fitted: a configuration that the budget does not allow there is rejected.
+
+    Args:
+        methods: knobs by method, as written in the spec.
+        inventory: the layers of the model.
+        budget: the limits on trainable parameters and bytes.
+        seed: the seed of methods that draw something themselves.
     """
+
+    methods: Mapping[str, Mapping[str, Any]]
+    inventory: Inventory
+    budget: Budget
+    seed: int = 0
+
+    @cached_property
+    def sampler(self) -> ConfigurationSampler:
+        """The sampler of the configurations of each method."""
+        return ConfigurationSampler(self.methods, self.inventory, self.budget, self.seed)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -33,13 +51,13 @@ class Space(Drawing):
         Raises:
             RequestError: when no method has, with the smallest count or the fewest bytes that any can reach.
         """
-        fitting = tuple(name for name in self.methods if reachable(self, name))
+        fitting = tuple(name for name in self.methods if is_feasible(self.sampler, name))
         if not fitting:
-            raise explain_emptiness(self)
+            raise explain_emptiness(self.sampler)
         return fitting
 
     def check(self) -> None:
-        """See that the space is not empty.
+        """Check that the space is not empty.
 
         Raises:
             RequestError: when no method has a configuration within the budget, or a knob's value is refused.
@@ -52,27 +70,36 @@ class Space(Drawing):
                     raise RequestError(f"methods.{name}.{unfit}") from None
         _ = self.names
 
-    def propose(self, draw: Suggester) -> Proposal:
-        """Draw a configuration.
+    def propose(self, suggester: Suggester) -> Proposal:
+        """Return the configuration of the suggested method and knobs.
 
         Raises:
             Rejected: when it lies outside the budget, or cannot exist on this model.
         """
         names = self.names
-        name = names[0] if len(names) == 1 else draw.suggest_categorical("method", names)
-        return self.propose_of(name, draw)
+        name = names[0] if len(names) == 1 else suggester.suggest_categorical("method", names)
+        return self.sampler.sample(name, suggester)
+
+    def share_of(self, size: float) -> float:
+        """Return the value of the knob `share` nearest to `size` trainable parameters, a counted head included."""
+        return self.sampler.share_of(size)
 
     def published(self) -> Iterator[dict[str, Value]]:
-        """The published default of each method, as large as the budget allows and as widely placed as fits."""
+        """Yield the published default of each method, as large as the budget allows and as widely placed as fits."""
         for name in self.names:
             known = method_named(name)
-            share = min(1.0, self._default_size(known, known.configuration()) / self.allowance)
+            share = min(1.0, self._default_size(known, known.configuration()) / self.sampler.allowance)
             knobs = self.published_at(name, share)
             if knobs is not None:
                 yield knobs
 
     def published_at(self, name: str, share: float) -> dict[str, Value] | None:
-        """The published default of a method fitted to a share, as widely placed as fits; None where nothing does."""
+        """Return the published default of a method fitted to a share, as widely placed as fits; None if it never does.
+
+        Args:
+            name: the method.
+            share: the share of the budget that the adapter is fitted to.
+        """
         known = method_named(name)
         default = known.configuration()
         for layers in LAYER_RANGES:
@@ -85,12 +112,12 @@ class Space(Drawing):
                 "layers": layers,
                 f"{name}.layers": layers,
             }
-            draw = FixedDraw(values)
+            suggester = FixedSuggester(values)
             try:
-                self.propose(draw)
+                self.propose(suggester)
             except Rejected:
                 continue
-            return draw.used
+            return suggester.used
         return None
 
     def _default_size(self, known: AnyMethod, default: Configuration) -> int:

@@ -1,16 +1,16 @@
-"""Two sources of knob values beside Optuna: fixed ones, and a plain random generator."""
+"""A suggester beside Optuna's trials: one with fixed values."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 
+class FixedSuggester:
+    """Suggests given values, and the first choice or the upper end where a knob has none that it allows.
 
-class FixedDraw:
-    """Gives the values it was made with, and remembers which were asked for."""
+    `used` holds the values of the knobs that were asked for.
+    """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
@@ -30,32 +30,5 @@ class FixedDraw:
         return int(self._take(name, high, self._within(name, low, high)))
 
     def _within(self, name: str, low: float, high: float) -> bool:
-        value = self._values.get(name)  # a word where another spec has a number: layers, block_size
+        value = self._values.get(name)  # a text where another spec has a number: layers, block_size
         return isinstance(value, int | float) and low <= value <= high
-
-
-class RandomDraw:
-    """Draws every knob independently; `used` holds what was drawn."""
-
-    def __init__(self, generator: np.random.Generator) -> None:
-        self._generator = generator
-        self.used: dict[str, Any] = {}
-
-    def suggest_categorical(self, name: str, choices: tuple[Any, ...]) -> Any:
-        self.used[name] = choices[int(self._generator.integers(len(choices)))]
-        return self.used[name]
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        if log:
-            value = math.exp(self._generator.uniform(math.log(low), math.log(high)))
-        else:
-            value = self._generator.uniform(low, high)
-        self.used[name] = min(high, max(low, value))
-        return float(self.used[name])
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        if log:
-            self.used[name] = int(self.suggest_float(name, low, high + 0.999, log=True))
-        else:
-            self.used[name] = int(self._generator.integers(low, high + 1))
-        return int(self.used[name])

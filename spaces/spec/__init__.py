@@ -1,1 +1,1 @@
-"""The search specification: its fields, its checks, its messages, its JSON schema."""
+"""The spec of a search: fields, checks, error messages, JSON schema."""

@@ -1,4 +1,4 @@
-"""One clear line from a pydantic error: the field, the value, and what is allowed."""
+"""Validation errors of pydantic in one line: the field, the value, and the allowed values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 from spaces.methods.base.method import Configuration
 from spaces.spec.hints import fields_of, meant_field, meant_knob
 
-_NAMED = 5  # further problems of which the line names the fields
+_NAMED = 5  # further fields with problems that the line names
 
-# Where pydantic speaks of Python's types or does not say what is allowed.
+# In place of messages about Python's types, or without allowed values.
 _MESSAGES = {
     "model_type": "Input should be a mapping of fields",
     "dict_type": "Input should be a mapping",
@@ -22,15 +22,15 @@ _MESSAGES = {
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem in one line, an unknown field before all others, and the fields of the rest.
+    """Return the first problem in one line, and the fields of the others.
 
-    An unknown field comes first because it often is the field that is missed elsewhere.
+    An unknown field comes first, because it is often a misspelling of the field that is missing.
     """
     problems = [(_field(problem["loc"]), problem) for problem in error.errors(include_url=False)]
     problems.sort(key=lambda one: one[1]["type"] != "extra_forbidden")
     first = problems[0][0]
     here = [(field, problem) for field, problem in problems if field[: len(first)] == first]
-    # Every branch of a union complains; the one that came deepest is the one that was meant.
+    # Every branch of a union has an error; the deepest one belongs to the branch that was meant.
     depth = max(len(field) for field, _ in here)
     meant = next(field for field, _ in here if len(field) == depth)
     causes = [problem for field, problem in here if field == meant]
@@ -55,7 +55,7 @@ def _line(field: str, causes: list[Any], model: type[BaseModel], location: tuple
 
 
 def _hint(location: tuple[str, ...], model: type[BaseModel]) -> str:
-    """The field that may be meant by the one at the location."""
+    """Return a hint at the field that was probably meant at the location."""
     if issubclass(model, Configuration):
         return meant_knob(location[-1], model.model_fields)
     return meant_field(location[-1], location[:-1], model)
@@ -67,7 +67,7 @@ def _message(problem: Any) -> str:
 
 
 def _field(location: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The location without the branches of unions, which pydantic reports as its last parts."""
+    """Return the location without the branches of unions, which pydantic appends to it."""
     return tuple(str(part) for part in location if not _is_branch(str(part)))
 
 

@@ -1,4 +1,4 @@
-"""The values that a field takes, in words, from its JSON schema."""
+"""The allowed values of a field, in words, from its JSON schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusi
 
 
 def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """The values that a field takes, literal ones as code in Markdown."""
+    """Return the allowed values of a field, literal ones as code in Markdown."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return kind(definitions[name], definitions) if "enum" in definitions[name] else "mapping"

@@ -1,4 +1,4 @@
-"""Names that other tools give to what a spec has, and the field that is meant by an unknown one."""
+"""Hints at the field, knob or method that an unknown name probably means, with the names of other tools."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pydantic import BaseModel
 
 from spaces.methods.registry import methods
 
-_SHORT = 3  # the letters of names that are near to too many others
-_NEAR, _FAR = 0.75, 0.85  # how like a name must be to one of its own section, and to one of any
+_SHORT = 3  # letters of names that resemble too many others
+_NEAR, _FAR = 0.75, 0.85  # similarity to a name of the same section, and to one of any section
 
 
 @dataclass(frozen=True)
 class Meant:
-    """A field of the spec, or a knob of a method, and a word on how it differs from its namesake elsewhere."""
+    """A field of the spec, or a knob of a method, with a note on how it differs from the other tool's option."""
 
     field: str = ""
     knob: str = ""
@@ -36,7 +36,7 @@ def _knobs(knob: str, *names: str, note: str = "") -> dict[str, Meant]:
 _RATE = "the adapter's rate belongs to its method, the head's is training.head_learning_rate"
 _STEPS = "in optimizer steps; epochs are not built yet"
 
-# Of PEFT, transformers, TRL, Optuna, Ray Tune, MLflow and what training scripts usually call their options.
+# Names in PEFT, transformers, TRL, Optuna, Ray Tune and MLflow, and usual options of training scripts.
 FOREIGN: Mapping[str, Meant] = {
     **_fields("model.path", "model_name_or_path", "model_name", "pretrained_model_name_or_path", "base_model"),
     **_fields("model.path", "base_model_name_or_path", "model_id", "model_path", "checkpoint", "pretrained"),
@@ -124,8 +124,7 @@ FOREIGN_METHODS: Mapping[str, str] = {
 
 
 def meant_field(name: str, section: tuple[str, ...], spec: type[BaseModel]) -> str:
-    """The field of a spec that somebody means by an unknown `name` in a `section`, as a question; empty where none is
-    near."""
+    """Return a question after the field that an unknown `name` in a `section` probably means; empty if none is near."""
     known, everywhere = FOREIGN.get(_plain(name)), dict(_paths(spec))
     if known is not None:
         return _question(known.field or _setting(known.knob), known.note)
@@ -140,7 +139,7 @@ def meant_field(name: str, section: tuple[str, ...], spec: type[BaseModel]) -> s
 
 
 def _setting(knob: str) -> str:
-    """Where a knob of a method is written."""
+    """Return the place of a knob in a spec."""
     return f"methods: [{{METHOD: {{{knob}: …}}}}]"
 
 
@@ -149,7 +148,7 @@ def _all_knobs() -> set[str]:
 
 
 def meant_knob(name: str, knobs: Iterable[str]) -> str:
-    """The knob of a method that somebody means by an unknown `name`, as a question; empty where none is near."""
+    """Return a question after the knob that an unknown `name` probably means; empty if none is near."""
     allowed = list(knobs)
     known = FOREIGN.get(_plain(name))
     if known is not None and known.knob in allowed:
@@ -161,7 +160,7 @@ def meant_knob(name: str, knobs: Iterable[str]) -> str:
 
 
 def meant_method(name: str, known: Iterable[str]) -> str:
-    """The method that somebody means by an unknown `name`, as a question; empty where none is near."""
+    """Return a question after the method that an unknown `name` probably means; empty if none is near."""
     spelled = {_plain(one): one for one in known}
     meant = FOREIGN_METHODS.get(name.lower()) or spelled.get(_close(name, spelled), "")
     return _question(meant) if meant else ""
@@ -172,7 +171,7 @@ def _question(meant: str, note: str = "") -> str:
 
 
 def _plain(name: str) -> str:
-    """`maxSteps` and `max-steps` as `max_steps`."""
+    """Return `maxSteps` and `max-steps` as `max_steps`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
 
 
@@ -181,14 +180,14 @@ def _close(name: str, names: Iterable[str], cutoff: float = _NEAR) -> str:
 
 
 def _sections(model: type[BaseModel], name: str) -> list[type[BaseModel]]:
-    """The models that the values of a field may be."""
+    """Return the models that a field may hold."""
     field = model.model_fields.get(name)
     annotation: Any = field.annotation if field else None
     return [one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)]
 
 
 def fields_of(model: type[BaseModel], section: tuple[str, ...]) -> list[str]:
-    """Names of the fields of the section to which a location leads."""
+    """Return the names of the fields of the section at a location."""
     for part in section:
         found = _sections(model, part)
         if not found:
@@ -198,7 +197,7 @@ def fields_of(model: type[BaseModel], section: tuple[str, ...]) -> list[str]:
 
 
 def _paths(spec: type[BaseModel]) -> Iterator[tuple[str, list[str]]]:
-    """Every field by its last name, with its dotted paths."""
+    """Yield every last name of a field, with the dotted paths that end with it."""
     found: dict[str, list[str]] = {}
 
     def walk(model: type[BaseModel], before: str) -> None:

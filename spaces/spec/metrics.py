@@ -31,16 +31,16 @@ class Metric:
     score: Callable[[Any, Any], float] | None = field(default=None, compare=False)
 
     def better(self, left: float, right: float) -> bool:
-        """Whether `left` is strictly better than `right`."""
+        """Return whether `left` is strictly better than `right`."""
         return left > right if self.mode == "max" else left < right
 
 
 def standard_error(metric: Metric, quality: float, rows: int) -> float:
-    """How far a quality measured on `rows` examples lies from that on endlessly many, roughly: one standard error.
+    """Return the approximate standard error of a quality that was measured on `rows` examples.
 
-    √(q (1 − q) / n) for shares of examples, of a binomial; (1 − q²) / √n for correlations, of Fisher's
-    transformation; for a mean loss its own size over √n, as if examples' losses were exponentially distributed, and
-    for a perplexity that error of its logarithm times itself.
+    For shares of examples it is that of a binomial, √(q (1 − q) / n); for correlations that of Fisher's transformation,
+    (1 − q²) / √n. The error of a mean loss is its value over √n, as if the losses of examples were exponentially
+    distributed; that of a perplexity is the error of its logarithm times the perplexity.
     """
     if metric.name in ("pearson", "spearman", "matthews"):
         return (1 - min(1.0, quality * quality)) / math.sqrt(rows)

@@ -1,6 +1,6 @@
-"""The bounds of a spec before its fields are looked at: it is text, numbers, and lists and mappings of these.
+"""Plain values: a spec, before its fields are checked, is text, numbers, and lists and mappings of these.
 
-Specs come from files, from requests and out of MLflow; whatever is none of this can be neither kept nor sent as JSON.
+Specs come from files, requests and MLflow. Other values can neither be stored nor sent as JSON.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 from spaces.errors import RequestError
 
 DEPTH = 16
-"""Lists and mappings within each other; no field needs more than five."""
+"""Levels of nested lists and mappings; no field needs more than five."""
 
 ITEMS = 100_000
-"""Values of a spec, all together."""
+"""Values of a whole spec."""
 
 CHARACTERS = 10_000
-"""Of one text, and of one name."""
+"""Characters of one text, and of one name."""
 
 WHOLE = 2**63
-"""Whole numbers lie below it, as databases keep them."""
+"""Whole numbers are below it, as in databases."""
 
 
 def check_plain(values: Any) -> None:
-    """See that values can be kept as JSON by everyone, and are no larger than a spec has use for.
+    """Check that values can be stored as JSON, and are not larger than a spec can need.
 
     Raises:
         RequestError: naming the field and what is allowed.
@@ -39,13 +39,16 @@ def check_plain(values: Any) -> None:
 
 
 def shortened(message: str, most: int = 1_000) -> str:
-    """A message on one line, without most of a long value that it quotes; its end says what is allowed."""
+    """Return a message on one line, without most of a long value that it quotes.
+
+    Unlike `one_line` it keeps the end, which says what is allowed.
+    """
     line = " ".join(message.split())
     return line if len(line) <= most else f"{line[: most // 2]} … {line[-most // 4 :]}"
 
 
 def _within(values: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value with the names that lead to it, and every name as a value of its own."""
+    """Yield every value with the names that lead to it, and every name as a value as well."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), values)]
     while waiting:
         path, value = waiting.pop()
@@ -65,14 +68,14 @@ def _shown(name: object) -> str:
 
 
 def _wrong(value: Any) -> str | None:
-    """The fault of one value, apart from its parts."""
+    """Return the fault of one value, without its parts; None if it has none."""
     if isinstance(value, str):
         if len(value) > CHARACTERS:
             return f"a text of {len(value):,} characters; allowed: at most {CHARACTERS:,}"
         if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
-            return "holds what is no text; allowed: Unicode without NUL characters and halves of surrogate pairs"
+            return "holds characters that are not text; allowed: Unicode without NUL and halves of surrogate pairs"
     elif isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is no number; allowed: finite numbers"
+        return f"{value} is not a finite number; allowed: a finite one"
     elif isinstance(value, int) and abs(value) >= WHOLE:
         return "a whole number beyond 64 bits; allowed: a smaller one"
     return None

@@ -1,4 +1,4 @@
-"""The JSON schema of a spec, with every method, its knobs and every metric, for editors and other checkers."""
+"""The JSON schema of a spec, with all methods, knobs and metrics, for editors and other validators."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RANGE: Schema = {
 
 
 def spec_schema() -> Schema:
-    """The schema of a spec as it may be written; what it accepts, validation may refuse for what no schema says."""
+    """Return the JSON schema of a spec as users write it. Validation may refuse more than it can express."""
     schema = SearchSpec.model_json_schema()
     definitions = schema["$defs"]
     definitions["Range"] = _RANGE
@@ -46,7 +46,7 @@ def _definition(method: str) -> str:
 
 
 def _methods() -> Schema:
-    """A name, a mapping of names to knobs, or a list of both."""
+    """Return the schema of `methods`: a name, a mapping of names to knobs, or a list of both."""
     names: Schema = {"enum": sorted(methods())}
     mapping: Schema = {
         "type": "object",
@@ -60,10 +60,10 @@ def _methods() -> Schema:
 
 
 def _knobs(known: AnyMethod) -> Schema:
-    """The knobs of one method: each a value, a list of choices or a range."""
+    """Return the schema of the knobs of one method: each a value, a list of choices or a range."""
     fields = known.configuration.model_json_schema()
     found = {name: _knob(field, fields.get("$defs", {})) for name, field in fields["properties"].items()}
-    # Beside the learning rate itself stands what multiplies the prior.
+    # Beside the learning rate itself there is the multiplier of its prior.
     shared = SHARED_KNOBS if known.placed else SHARED_KNOBS[2:]
     found |= {name: _knob({"type": "number", "exclusiveMinimum": 0}, {}) for name in shared if name not in found}
     return {"type": "object", "description": known.summary, "properties": found, "additionalProperties": False}
@@ -83,7 +83,7 @@ def _knob(field: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _inlined(value: Schema, definitions: dict[str, Schema]) -> Schema:
-    """One kind of value, without what is said of the knob itself."""
+    """Return the schema of one kind of value, without title, description and default of the knob."""
     if "$ref" in value:
         value = definitions[value["$ref"].rpartition("/")[2]]
     return {name: one for name, one in value.items() if name not in ("title", "description", "default")}

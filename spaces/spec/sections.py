@@ -1,4 +1,4 @@
-"""The sections of a spec. Every field has a default where a sensible one exists, and a description."""
+"""The sections of a spec. Every field has a description, and a default if there is a sensible one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spaces.spec.plain_values import WHOLE
 
 
 class Task(StrEnum):
-    """What the adapted model is for."""
+    """The task of the adapted model."""
 
     SEQUENCE_CLASSIFICATION = "sequence-classification"
     REGRESSION = "regression"
@@ -40,7 +40,7 @@ class ModelSection(Section):
     path: str = Field(min_length=1, description="Hub id or local folder of a transformers model with safetensors.")
     task: Task = Field(
         default=Task.SEQUENCE_CLASSIFICATION,
-        description="What the adapted model is for; it decides the head.",
+        description="Task of the adapted model, which decides its head.",
     )
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
 
@@ -64,7 +64,7 @@ TwoAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
 
 
 class DataSection(Section):
-    """Where examples come from and which columns hold them."""
+    """The examples, and the columns that hold them."""
 
     train: Source = Field(description="Training split: a csv, jsonl or parquet file, or a hub data set.")
     validation: Source | None = Field(
@@ -95,7 +95,7 @@ class DataSection(Section):
 
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""Of a search."""
+"""The pattern of a search's name."""
 
 Scalar = str | int | float | bool | None
 Setting = Scalar | list[Scalar] | dict[str, Scalar | list[Scalar]]
@@ -103,7 +103,7 @@ Setting = Scalar | list[Scalar] | dict[str, Scalar | list[Scalar]]
 
 
 def _percent_or_count(value: Any) -> Any:
-    """`50_000` as a number, `0.3%` with a number that was checked."""
+    """Return `50_000` as a number, and `0.3%` as text with a checked number."""
     text = str(value).strip().replace("_", "")
     number = text.removesuffix("%").strip()
     try:
@@ -125,7 +125,7 @@ Amount = Annotated[
 ]
 
 
-# pydantic's own schema allows 0.
+# The schema of pydantic's ByteSize allows 0.
 Size = Annotated[
     ByteSize,
     Field(ge=1, lt=WHOLE),
@@ -143,12 +143,12 @@ class BudgetSection(Section):
         default=None,
         description="Fewest trainable parameters of interest. Default: a thousandth of the budget.",
     )
-    count_head: bool = Field(default=False, description="Whether the task head counts as well.")
+    count_head: bool = Field(default=False, description="Count the task head as well.")
     bytes: Size | None = Field(default=None, description="Most bytes of the native adapter, such as 200KB.")
 
 
 class TrainingSection(Section):
-    """How every trial is trained; names as in transformers' TrainingArguments."""
+    """The training of every trial; names as in transformers' TrainingArguments."""
 
     max_steps: int = Field(default=300, ge=1, le=10**9, description="Optimizer steps of a full trial.")
     per_device_train_batch_size: int = Field(
@@ -183,30 +183,30 @@ class TrainingSection(Section):
 
 
 class ObjectiveSection(Section):
-    """What quality means."""
+    """The measure of quality."""
 
     metric: str | None = Field(default=None, description="Metric on validation. Default: the task's usual one.")
     positive: str | StrictInt | None = Field(
         default=None,
-        description="Label whose F1 the metric f1 is. Default: of two labels the one with fewer training rows; "
-        "of more, f1 is f1-macro.",
+        description="Label that metric f1 is computed for. Default: of two labels the one with fewer training rows; "
+        "with more labels f1 is f1-macro.",
     )
 
 
 class SearchSection(Section):
-    """How configurations are chosen and trials are run."""
+    """The choice of configurations, and the running of trials."""
 
     trials: int = Field(
         default=40, ge=1, le=10**6, description="Trials to train; rejected configurations do not count."
     )
     sampler: Literal["tpe", "random", "gp", "nsga2", "qmc"] = Field(
         default="tpe",
-        description="Optuna's sampler. For tpe and gp the size is chosen where the front is thin, and they draw the "
+        description="Optuna's sampler. With tpe and gp the size is chosen in a gap of the front, and they suggest the "
         "other knobs.",
     )
     stopper: Literal["none", "asha", "front"] = Field(
         default="front",
-        description="What ends weak trials early at a rung: front compares each with those of at most as many "
+        description="Rule that ends weak trials early at a rung: front compares each with those of at most as many "
         "parameters, asha all with all.",
     )
     rungs: int = Field(
@@ -218,13 +218,13 @@ class SearchSection(Section):
     start_with: tuple[dict[str, Setting], ...] = Field(
         default=(),
         max_length=1_000,
-        description="Configurations to begin with: each a method and those of its settings that are not its defaults, "
+        description="Configurations to begin with: each a method and its settings that differ from the defaults, "
         "such as {method: lora, rank: 4}.",
     )
     start_from: tuple[Annotated[str, Field(pattern=NAME)], ...] = Field(
         default=(),
         max_length=100,
-        description="Earlier searches on the same base, whose fronts' settings are tried first.",
+        description="Earlier searches on the same base; the settings of their fronts are tried first.",
     )
     seed: int = Field(
         default=0, ge=0, lt=2**31, description="Seed of the sampler, of data order and of initial values."
@@ -255,9 +255,9 @@ class SearchSection(Section):
 
 
 class ConfirmSection(Section):
-    """The second look at the front, on fresh seeds."""
+    """Training points of the front again, on fresh seeds."""
 
-    top: int = Field(default=5, ge=0, le=10**6, description="Points of the front to train again; 0: no confirm.")
+    top: int = Field(default=5, ge=0, le=10**6, description="Points of the front to train again; 0: none.")
     seeds: int = Field(
         default=3,
         ge=1,
@@ -268,7 +268,7 @@ class ConfirmSection(Section):
 
 
 class ResourcesSection(Section):
-    """What one trial occupies."""
+    """The resources of one trial."""
 
     cpus: float = Field(default=1, gt=0, le=10**6, description="CPU cores of one trial.")
     gpus: Annotated[float, Field(ge=0, le=10**6)] | Literal["auto"] = Field(
@@ -284,7 +284,7 @@ class ResourcesSection(Section):
 
 
 class TrackingSection(Section):
-    """Where MLflow is."""
+    """The MLflow server and experiment."""
 
     uri: str | None = Field(default=None, description="MLflow tracking URI. Default: environment, else SQLite here.")
     experiment: str = Field(default="paretune", min_length=1, max_length=500, description="MLflow experiment.")

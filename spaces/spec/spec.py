@@ -1,4 +1,4 @@
-"""`SearchSpec`: one search as its user wrote it."""
+"""`SearchSpec`, the specification of one search, and reading it from YAML with overrides."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _knobs_by_method(value: Any) -> Any:
 
 
 def _check_knob(known: AnyMethod, knob: str, values: Knob) -> None:
-    """See that a method takes every value of one of its knobs, long before the sampler draws one that it refuses."""
+    """Check that a method accepts every value of one of its knobs, long before a sampler suggests a wrong one."""
     setting = "learning_rate" if knob == "learning_rate_multiplier" else knob
     if isinstance(values, Range):
         fractional = not (isinstance(values.low, int) and isinstance(values.high, int))
@@ -75,7 +75,7 @@ _KINDS: dict[type, str] = {list: "a list", str: "text"}
 
 
 def default_methods() -> dict[str, dict[str, Any]]:
-    """LoRA and the methods that this product is for; the others are searched when they are named."""
+    """Return LoRA and the methods that this product is for; the others are searched when they are named."""
     return {name: {} for name, known in methods().items() if known.usual}
 
 
@@ -101,7 +101,7 @@ class SearchSpec(Section):
 
     @property
     def metric(self) -> Metric:
-        """The metric that quality is measured in."""
+        """The metric that measures quality."""
         return known_metrics()[self.objective.metric or DEFAULT_METRIC[self.model.task]]
 
     @property
@@ -174,7 +174,11 @@ class SearchSpec(Section):
 
 
 def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
-    """A spec from plain values; `where` they stand.
+    """Return a spec from plain values.
+
+    Args:
+        values: fields by name.
+        where: the source of the values, for error messages.
 
     Raises:
         RequestError: naming field, value and what is allowed.
@@ -190,7 +194,7 @@ def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
 
 
 def load_spec(path: str | Path, overrides: list[str] | None = None) -> SearchSpec:
-    """The spec in a YAML file, with `a.b=value` overrides.
+    """Return the spec in a YAML file, with `a.b=value` overrides.
 
     Raises:
         RequestError: naming field, value and what is allowed.
@@ -202,9 +206,10 @@ def load_spec(path: str | Path, overrides: list[str] | None = None) -> SearchSpe
 
 
 def apply_override(values: Any, override: str) -> Any:
-    """`values` with one `a.b=value` set; the value is read as YAML.
+    """Return `values` with one `a.b=value` set; the value is read as YAML.
 
-    A file without content counts as one without fields; what is no spec stays as it is, for `parse_spec` to refuse.
+    An empty file counts as one without fields. Values that are not fields are returned unchanged, and `parse_spec`
+    refuses them.
 
     Raises:
         RequestError: when the override has no `=`, or its path leads through something that is not a mapping.
@@ -228,7 +233,7 @@ def apply_override(values: Any, override: str) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """A value as the command line has it: YAML, or the text itself where it is none."""
+    """Return a value of the command line: YAML, or the text itself if it is not YAML."""
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -236,5 +241,5 @@ def parse_value(text: str) -> Any:
 
 
 def dump_spec(spec: SearchSpec) -> str:
-    """The spec as YAML, every default written out."""
+    """Return the spec as YAML, with all defaults."""
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

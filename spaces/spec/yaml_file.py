@@ -1,4 +1,4 @@
-"""A file of YAML, refused in one line that says where it is wrong."""
+"""Reading a YAML file, with errors of one line that name the position."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from typing import Any
 
 import yaml
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 
 
 class _OnceEach(yaml.SafeLoader):
-    """PyYAML takes the last of several fields of one name, without a word."""
+    """Refuses a field that is given twice, of which PyYAML silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} stands there twice", key.start_mark
-                    )
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
                 seen.add(key.value)
         found: dict[Any, Any] = super().construct_mapping(node, deep)
         return found
 
 
 def read_yaml(path: Path) -> Any:
-    """The values in a file.
+    """Return the values in a file.
 
     Raises:
-        RequestError: when it cannot be read, is no YAML, or names a field twice.
+        RequestError: when it cannot be read, is not YAML, or names a field twice.
     """
     allowed = "allowed: a spec in YAML"
     try:
@@ -38,10 +36,10 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror}); allowed: a file with a spec in YAML") from None
     except UnicodeDecodeError:
-        raise RequestError(f"{path}: is no text in UTF-8; {allowed}") from None
+        raise RequestError(f"{path}: is not text in UTF-8; {allowed}") from None
     except yaml.MarkedYAMLError as error:
-        mark, problem = error.problem_mark, " ".join(str(error.problem).split())
+        mark, problem = error.problem_mark, one_line(error.problem)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         raise RequestError(f"{path}: not YAML ({where}{problem}); {allowed}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2026-99-99 is a ValueError
-        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())}); {allowed}") from None
+        raise RequestError(f"{path}: not YAML ({one_line(error)}); {allowed}") from None

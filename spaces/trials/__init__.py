@@ -1,1 +1,1 @@
-"""Trials as they are recorded: plan, rungs, result, and the ledger that keeps them."""
+"""The durable record of trials: plan, rungs, result, and the ledger of a search."""

@@ -1,17 +1,15 @@
-"""The durable record: one folder a trial, written so that a kill at any moment loses nothing finished.
+"""The ledger, the durable record of a search: one folder a trial, safe against a kill at any moment.
 
-`plan.json` stands before the training starts, `result.json` from its end on, and between them `rungs.jsonl` and
-`checkpoint.pt`. Which trials exist and how they ended follows from these files alone; `progress.json`, which says how
-far a training is, is there to be looked at.
+`plan.json` is written before the training starts, `result.json` at its end, and between them `rungs.jsonl` and
+`checkpoint.pt`. These files alone tell which trials exist and how they ended; `progress.json` is for displays only.
 
-`driver` beside the trials names the driver that writes. Workers of an earlier one may outlive it, for a minute when the
-Ray head was killed; what they still write is refused, so that they do not disturb the trials that were taken up.
+The file `driver` beside the trials names the driver that may write. Workers of an earlier driver may outlive it, for a
+minute if the Ray head was killed. Their writes are refused, so that they do not disturb trials that were resumed.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from spaces.errors import WorkError
+from spaces.files.atomic_file import replacing, write_durably
 from spaces.trials.records import Kind, Progress, Rung, TrialPlan, TrialResult
 
 R = TypeVar("R", bound=BaseModel)
@@ -28,43 +27,19 @@ DRIVER = "driver"
 
 
 class Superseded(RuntimeError):
-    """Another driver has taken the search up: what was to be written is its matter now."""
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one move that survives a crash of the machine.
-
-    The folder must be there: one that is made in the place of a storage that is away would take what is lost with it.
-
-    Raises:
-        OSError: naming `path`, when it cannot be written, as on a full disk; it is as it was then.
-    """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    """Another driver has resumed the search, so this one may not write any more."""
 
 
 @dataclass(frozen=True)
 class TrialFolder:
-    """The folder of one trial. `driver`: for whom it is written, where somebody watches over that.
+    """The folder of one trial.
+
+    Attributes:
+        path: the folder.
+        driver: the id of the driver that writes; None to write without a check.
 
     Raises:
-        Superseded: from every method that writes, when another driver has taken the search up.
+        Superseded: from every method that writes, when another driver has resumed the search.
     """
 
     path: Path
@@ -88,7 +63,7 @@ class TrialFolder:
         return self.path / "progress.json"
 
     def plan(self) -> TrialPlan:
-        """What was decided on.
+        """Return the plan.
 
         Raises:
             WorkError: when the file is damaged.
@@ -96,7 +71,7 @@ class TrialFolder:
         return _record(self.path / "plan.json", TrialPlan)
 
     def result(self) -> TrialResult | None:
-        """How the trial ended, or nothing while it has not.
+        """Return the result; None until the trial has ended.
 
         Raises:
             WorkError: when the file is damaged.
@@ -107,12 +82,13 @@ class TrialFolder:
             return None
 
     def write_plan(self, plan: TrialPlan) -> None:
+        """Record the plan, and make the folder."""
         self._check_driver()
         self.path.mkdir(parents=True, exist_ok=True)
         write_durably(self.path / "plan.json", plan.model_dump_json(indent=1))
 
     def write_result(self, result: TrialResult) -> TrialResult:
-        """Record the end once; a result that already stands wins."""
+        """Record the end once, and return the recorded result; one that exists already wins."""
         existing = self.result()
         if existing is not None:
             return existing
@@ -123,33 +99,32 @@ class TrialFolder:
         return result
 
     def begin_anew(self) -> None:
-        """Forget a failure, and what was trained until then: the training is to be tried again."""
+        """Remove a failure and everything trained until then, so that the training is tried again."""
         self._check_driver()
         for left in (self.path / "rungs.jsonl", self.checkpoint, self.error):
             left.unlink(missing_ok=True)
         self.forget_progress()
-        (self.path / "result.json").unlink()  # last: until then the failure is known
+        (self.path / "result.json").unlink()  # last: the failure is recorded until then
 
     def progress(self) -> Progress | None:
-        """How far the training is; nothing where that is not known at the moment."""
+        """Return the progress of the training; None if it is not known at the moment."""
         try:
             return Progress.model_validate_json(self._progress.read_bytes())
         except (OSError, ValidationError):
             return None
 
     def write_progress(self, progress: Progress) -> None:
-        """Replace what is known of how far the training is, without waiting for the disk."""
+        """Replace the progress of the training, without waiting for the disk."""
         self._check_driver()
-        temporary = self._progress.with_suffix(".tmp")
-        temporary.write_text(progress.model_dump_json(), encoding="utf-8")
-        os.replace(temporary, self._progress)
+        with replacing(self._progress, draft=self._progress.with_suffix(".tmp"), durable=False) as file:
+            file.write(progress.model_dump_json().encode())
 
     def forget_progress(self) -> None:
-        """Nothing is known of how far the training is."""
+        """Remove the progress of the training."""
         self._progress.unlink(missing_ok=True)
 
     def rungs(self) -> tuple[Rung, ...]:
-        """The evaluations so far, each step once; a line that a kill tore is passed over."""
+        """Return the evaluations so far, ascending, each step once; a line that a kill cut off is skipped."""
         try:
             lines = (self.path / "rungs.jsonl").read_bytes().splitlines()
         except FileNotFoundError:
@@ -158,9 +133,10 @@ class TrialFolder:
         return tuple(found[step] for step in sorted(found))
 
     def add_rung(self, rung: Rung) -> None:
+        """Record one more evaluation."""
         self._check_driver()
         with (self.path / "rungs.jsonl").open("a+b") as file:
-            # Behind a line that a kill tore this one would be lost with it.
+            # Appended to a line that a kill cut off, this one would be lost with it.
             end = b"" if _ends_whole(file) else b"\n"
             file.write(end + rung.model_dump_json().encode() + b"\n")
             file.flush()
@@ -181,7 +157,7 @@ def _record(path: Path, kind: type[R]) -> R:
 
 
 def _ends_whole(file: BinaryIO) -> bool:
-    """Whether the next line can be appended."""
+    """Return whether the file is empty or ends with a whole line."""
     if not file.seek(0, os.SEEK_END):
         return True
     file.seek(-1, os.SEEK_END)
@@ -197,22 +173,28 @@ def _rung(line: bytes) -> Rung | None:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All trials of one search. `driver`: for whom they are written; none for those who only read."""
+    """All trials of one search.
+
+    Attributes:
+        home: the folder of the search.
+        driver: the id of the driver that writes; None for readers.
+    """
 
     home: Path
     driver: str | None = None
 
     def taken_over(self) -> Ledger:
-        """The ledger for a new driver; from now on nobody writes for an earlier one."""
+        """Return the ledger for a new driver; from now on the writes of earlier ones are refused."""
         driver = uuid.uuid4().hex
         write_durably(self.home / DRIVER, driver)
         return Ledger(self.home, driver)
 
     def trial(self, name: str) -> TrialFolder:
+        """Return the folder of the trial with the id `name`."""
         return TrialFolder(self.home / "trials" / name, self.driver)
 
     def trials(self, kind: Kind | None = None) -> list[TrialFolder]:
-        """Folders of the planned trials, in order of their ids."""
+        """Return the folders of the planned trials, of one kind or of all, in order of their ids."""
         folders = [
             self.trial(path.name) for path in sorted((self.home / "trials").glob("*")) if (path / "plan.json").is_file()
         ]

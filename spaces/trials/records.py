@@ -1,4 +1,4 @@
-"""What is known of one trial: the durable record beside the run, and the row that tracking serves."""
+"""The records of one trial: its plan, evaluations, progress and result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 State = Literal["running", "finished", "stopped", "failed"]
 Kind = Literal["trial", "reference", "confirmation"]
+
+REDUCTION_FACTOR = 3
+"""Ratio of the steps of two neighbouring rungs."""
+
+
+def rung_steps(max_steps: int, rungs: int) -> tuple[int, ...]:
+    """Return the steps at which trials are evaluated and compared, each three times the one before.
+
+    Args:
+        max_steps: the last step.
+        rungs: the number of steps; fewer are returned when several round to the same.
+    """
+    steps = {max(1, round(max_steps / REDUCTION_FACTOR**power)) for power in range(rungs)}
+    return tuple(sorted(steps))
 
 
 class Rung(BaseModel):
@@ -25,11 +39,11 @@ class Progress(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     step: int
-    loss: float = Field(description="Of training: the mean over the steps since this was written last.")
+    loss: float = Field(description="Training loss: the mean over the steps since the last record.")
 
 
 class TrialPlan(BaseModel):
-    """A training that was decided on. It is written before the training starts."""
+    """A planned training, written before it starts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,7 +51,7 @@ class TrialPlan(BaseModel):
     kind: Kind
     method: str = Field(description="Name of the method; 'head' for the reference.")
     config: dict[str, Any] = Field(description="All settings of the method.")
-    suggested: dict[str, Any] = Field(default={}, description="Normalised knobs as the sampler set them.")
+    suggested: dict[str, Any] = Field(default={}, description="Normalised knobs as the sampler suggested them.")
     seed: int
     confirms: str | None = Field(default=None, description="For a confirmation: the trial that is trained again.")
     trainable_parameters: int
@@ -48,19 +62,19 @@ class TrialPlan(BaseModel):
 
 
 class TrialResult(BaseModel):
-    """How a training ended."""
+    """The end of a training."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: State
-    quality: float | None = Field(default=None, description="At the last step; none unless finished.")
-    test_quality: float | None = Field(default=None, description="Of a confirmation, where there is a test split.")
+    quality: float | None = Field(default=None, description="Quality at the last step; none unless finished.")
+    test_quality: float | None = Field(default=None, description="Quality on the test split; of a confirmation only.")
     steps: int = 0
     train_seconds: float = 0.0
     peak_memory_bytes: int = 0
     rungs: tuple[Rung, ...] = ()
     reason: str | None = Field(
-        default=None, description="Why it failed or was stopped, or what befell it, in one line."
+        default=None, description="Cause of a failure or a stop, or a note on the training, in one line."
     )
     row_values: str | None = Field(
         default=None, description="Its quality by validation row; see spaces.trials.row_values."

@@ -1,8 +1,8 @@
-"""A training's outcome on each validation row, in a form small enough to be kept beside its result.
+"""Values of a metric by validation row, packed small enough to be stored beside a result.
 
-The mean of the values of a metric is the metric, and the error of that mean is the metric's: they are outcomes of
-rows where the metric is a mean over rows, else influences of rows. So the difference of two trainings on the same rows
-is the mean of the differences of their values, and its error follows from these, whatever the metric.
+The mean of the values is the metric, and the error of that mean is the error of the metric. The values are outcomes of
+rows if the metric is a mean over rows, otherwise influences of rows. So the difference of two trainings on the same
+rows is the mean of the differences of their values, and has the error of that mean, whatever the metric.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 Values = npt.NDArray[np.float64]
 
 MOST_BYTES = 1_500
-"""Of a packed form, so that it fits into a tag of MLflow (8,000 characters) and ten thousand of them into a reading."""
+"""Bytes of packed values: they fit into a tag of MLflow (8,000 characters), and ten thousand may be read at once."""
 
 MOST_BITS = 8 * MOST_BYTES
 MOST_NUMBERS = MOST_BYTES // 2
@@ -29,7 +29,7 @@ MOST_NUMBERS = MOST_BYTES // 2
 
 @dataclass(frozen=True, eq=False)
 class RowValues:
-    """A metric's values on `rows` rows: means over groups of `group` of them, of which the last may be smaller."""
+    """The values of a metric on `rows` rows, as means over groups of `group` rows; the last group may be smaller."""
 
     values: Values
     rows: int
@@ -37,7 +37,7 @@ class RowValues:
 
     @property
     def error(self) -> float:
-        """Standard error of the metric: of the mean over the rows, as if they were drawn from endlessly many."""
+        """The standard error of the metric, for rows drawn from an infinite population."""
         return _error(self.values, self._weights())
 
     @property
@@ -46,7 +46,7 @@ class RowValues:
         return float(np.average(self.values, weights=self._weights()))
 
     def fits(self, other: RowValues) -> bool:
-        """Whether both are of the same rows, in the same groups."""
+        """Return whether both are values on the same rows, in the same groups."""
         return (self.rows, self.group) == (other.rows, other.group)
 
     def _weights(self) -> Values:
@@ -56,32 +56,35 @@ class RowValues:
 
 
 def average(several: Sequence[RowValues]) -> RowValues:
-    """The values of several trainings on the same rows, each the mean over them."""
+    """Return the mean of the values of several trainings on the same rows."""
     first = several[0]
     return RowValues(np.mean([one.values for one in several], axis=0), first.rows, first.group)
 
 
 def paired_error(left: RowValues, right: RowValues) -> float:
-    """Standard error of the difference of two metrics on the same rows."""
+    """Return the standard error of the difference of two metrics on the same rows."""
     return _error(left.values - right.values, left._weights())
 
 
 def _error(values: Values, weights: Values) -> float:
-    """Standard error of a weighted mean of independent values."""
+    """Return the standard error of a weighted mean of independent values."""
     count = len(values)
     if count < 2:
-        return math.inf  # of a single value nothing is known
+        return math.inf  # a single value has no known spread
     apart = weights * (values - np.average(values, weights=weights))
     return math.sqrt(float(np.sum(apart**2)) * count / (count - 1)) / float(weights.sum())
 
 
 def pack(values: npt.NDArray[Any]) -> str | None:
-    """The values of all rows, shape (rows,), as text of at most 2,100 characters; None where one is not finite.
+    """Return the values of all rows as text of at most 2,100 characters; None if one is not finite.
 
-    Outcomes of 0 or 1 are kept bit by bit, up to 12,000 rows; other numbers in half precision about their mean, up to
-    750 rows. Of more rows the means of groups are kept, the same groups for every training. They are drawn at
-    random, for rows that come sorted by something would make neighbours alike. So a comparison loses nothing but
-    degrees of freedom, of which 750 are plenty.
+    Outcomes of 0 or 1 are stored as bits, up to 12,000 rows; other numbers in half precision about their mean, up to
+    750 rows. For more rows the means of groups are stored, with the same groups for every training. Groups are drawn at
+    random, because neighbours may be alike in sorted data. A comparison then only loses degrees of freedom, and 750 are
+    plenty.
+
+    Args:
+        values: one value for each row, shape (rows,).
     """
     rows = len(values)
     if not rows or not np.isfinite(values).all():
@@ -99,7 +102,7 @@ def pack(values: npt.NDArray[Any]) -> str | None:
 
 
 def _shuffled(count: int) -> npt.NDArray[np.int64]:
-    """Positions in an order that only their number decides, in every version of NumPy: by a hash (SplitMix64)."""
+    """Return positions in a random order that depends on `count` alone, in every version of NumPy: by SplitMix64."""
     mixed = (np.arange(count, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
@@ -107,7 +110,7 @@ def _shuffled(count: int) -> npt.NDArray[np.int64]:
 
 
 def unpack(text: str | None) -> RowValues | None:
-    """What `pack` gave; None where there is nothing, or nothing that can be read."""
+    """Return the values that `pack` stored; None if there is no text, or it cannot be read."""
     try:
         kind, rows, *more = (text or "").split(" ")
         if kind == "bits":

@@ -32,8 +32,9 @@ from spaces.methods.registry import configuration, method
 from spaces.model.inventory import Inventory
 from spaces.spec.sections import ModelSection
 from trainables.adapters.attach import attach, head_only
+from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import build, load_config, load_weights
+from trainables.base_model.weights import build, load_weights
 from trainables.methods.registry import adapters
 from trainables.tuners.adapter import StepHooks
 from trainables.tuners.sparse.module import SparseModule

@@ -34,17 +34,16 @@ from search.driver.recorder import Recorder
 from search.ray_cluster.connect import start_here
 from search.suggest.searcher import PlannedSearch
 from search.suggest.study import open_study
-from spaces.model.budget import resolve_budget
-from spaces.rungs import rung_steps
 from spaces.space.proposal import signature
 from spaces.space.search_space import Space
+from spaces.spec.budget import resolve_budget
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
-from spaces.trials.records import Rung, TrialResult
+from spaces.trials.records import Rung, TrialResult, rung_steps
 from tracking.queries import front_document
 from tracking.writing.search_writer import SearchWriter
 from trainables.data.encoded_split import EncodedSplit
-from trainables.trial import SharedSearch, TrialTrainable
+from trainables.trial import TrialTrainable, WorkerInputs
 
 BLOCK = 500
 ROWS = 1_000
@@ -53,14 +52,14 @@ ROWS = 1_000
 class NoopTrainable(TrialTrainable):
     """Reaches its rungs at once; what it comes to follows from its size, its learning rate and its name."""
 
-    def _load(self, shared: SharedSearch) -> None:
+    def _load(self, inputs: WorkerInputs) -> None:
         """Nothing but what a report reads."""
         self._accelerator = Accelerator(cpu=True)
         self._cache = SimpleNamespace(computed_bytes=0)
 
     def _advance(self) -> TrialResult | None:
         done = len(self._folder.rungs())
-        steps = rung_steps(self._shared.spec.training.max_steps, self._shared.spec.search.rungs)
+        steps = rung_steps(self._inputs.spec.training.max_steps, self._inputs.spec.search.rungs)
         if self._plan.kind == "reference":
             steps, done = steps[-1:], 0
         luck = zlib.crc32(signature(self._plan.method, self._plan.config).encode()) / 2**32
@@ -191,7 +190,7 @@ def main() -> None:
             setattr(of, name, recorder.clocks[clock].timing(getattr(of, name)))
         run = Run(ready, ledger, study, writer, recorder, Console(quiet=True), 0.0, Interruption())
         nothing = ray.put(None)
-        search_phase(run, SharedSearch(spec, inventory, ledger, nothing, nothing, nothing))
+        search_phase(run, WorkerInputs(spec, inventory, ledger, nothing, nothing, nothing))
         began = time.perf_counter()
         behind = writer.close(3_600)
         drained = time.perf_counter() - began

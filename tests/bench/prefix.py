@@ -25,11 +25,12 @@ from rich.table import Table
 from spaces.methods.registry import configuration
 from spaces.model.inventory import Inventory, LayerRange
 from spaces.spec.sections import ModelSection, Task, TrainingSection
+from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import build, copy_of, initialise_fresh, load_config, load_weights
+from trainables.base_model.weights import build, copy_of, initialise_fresh, load_weights
 from trainables.data.batches import Indices
 from trainables.data.encoded_split import EncodedTokens
-from trainables.training.activation_cache import PrefixCache
+from trainables.training.activation_cache import ActivationCache
 from trainables.training.loop import Training
 from trainables.training.setup import assemble
 
@@ -64,7 +65,7 @@ class Actor:
         self.accelerator = Accelerator(cpu=True)
         self.train, self.validation = rows_of(TRAIN), rows_of(VALIDATION)
 
-    def training(self, layers: LayerRange, cache: PrefixCache | None) -> Training:
+    def training(self, layers: LayerRange, cache: ActivationCache | None) -> Training:
         return assemble(
             copy_of(self.base),
             "lora",
@@ -87,7 +88,7 @@ def seconds(work: Callable[..., object], *given: object) -> float:
 
 def compared(actor: Actor, layers: LayerRange) -> dict[str, dict[str, float]]:
     """Seconds of an evaluation and of a step, with what is kept and without; `first`: their ratio while it is made."""
-    cache = PrefixCache(actor.base, actor.inventory, actor.accelerator, actor.validation, LIMIT)
+    cache = ActivationCache(actor.base, actor.inventory, actor.accelerator, actor.validation, LIMIT)
     ways = {"kept": actor.training(layers, cache), "without": actor.training(layers, None)}
     works: dict[str, Callable[[Training], object]] = {
         "evaluation": lambda training: training.evaluate(actor.validation),

@@ -21,6 +21,7 @@ from rich.table import Table
 
 import search.driver.phases
 import search.suggest.study
+from search.driver.preflight import check
 from search.driver.run import resume, start
 from search.storage import search_folder
 from search.suggest.samplers import tpe
@@ -86,9 +87,10 @@ def measure(folder: Path, policy: str, seed: int) -> dict[str, Any]:
     spec, uri = spec_of(folder, policy, seed), f"sqlite:///{folder}/mlflow.db"
     POLICIES[policy][1]()
     console = Console(stderr=True)
-    summary = (
-        resume(spec.home, uri, None, console) if search_folder.exists(spec.home) else start(spec, uri, None, console)
-    )
+    if search_folder.exists(spec.home):
+        summary = resume(spec.home, uri, None, console)
+    else:
+        summary = start(*check(spec, uri, None, console), None, console)
     assert not summary.waiting, "MLflow lacks a part of the search"
     document = front_document(uri, spec.name)
     trials = trials_document(uri, spec.name)

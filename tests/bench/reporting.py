@@ -34,11 +34,11 @@ from requests.adapters import HTTPAdapter
 from rich.console import Console
 from rich.table import Table
 
-from search.bridge import Bridge
 from search.driver import phases, tune_run
 from search.driver.interruption import Interruption
 from search.driver.phases import Run, search_phase
 from search.driver.recorder import Recorder
+from search.driver.tune_run import RecordingCallback
 from search.ray_cluster.connect import start_here
 from search.suggest.study import open_study
 from spaces.trials.ledger import Ledger
@@ -48,7 +48,7 @@ from tests.bench.noop import NoopTrainable, prepared, spec_of
 from tests.tracking.examples import Server
 from tracking.writing.outbox import Outbox
 from tracking.writing.search_writer import SearchWriter
-from trainables.trial import SharedSearch
+from trainables.trial import WorkerInputs
 
 OURS, RAYS, NOBODY = "paretune", "MLflowLoggerCallback", "nobody is told"
 CONCURRENT, PAUSE = 2, 0.5
@@ -76,7 +76,7 @@ class PausingTrainable(NoopTrainable):
     """Takes its time."""
 
     def _advance(self) -> TrialResult | None:
-        time.sleep(self._shared.spec.training.weight_decay)  # a field that nothing else reads here
+        time.sleep(self._inputs.spec.training.weight_decay)  # a field that nothing else reads here
         return super()._advance()
 
 
@@ -176,7 +176,7 @@ def public_methods(of: type) -> list[str]:
     return [name for name, value in vars(of).items() if not name.startswith("_") and isfunction(value)]
 
 
-class Told(Bridge):
+class Told(RecordingCallback):
     """Tells Ray's callback what our recorder hears."""
 
     def __init__(self, logger: MLflowLoggerCallback, *given: Any) -> None:
@@ -212,7 +212,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
     server = Server(folder) if case.server else None
     counts = Counts()
     places: list[tuple[Any, str, Callable[[Any], Any]]] = [
-        (Bridge, "on_trial_result", counts.reported),
+        (RecordingCallback, "on_trial_result", counts.reported),
         *((of, name, counts.waited) for of, name in TELLING if case.who == OURS),
         *((MLflowLoggerCallback, f"log_trial_{event}", counts.waited) for event in ("start", "result", "end")),
     ]
@@ -236,13 +236,13 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
         if case.who == RAYS:
             logger = MLflowLoggerCallback(uri, experiment_name="bench")
             logger.setup()
-            places.append((phases, "Bridge", lambda of: partial(Told, logger)))
+            places.append((phases, "RecordingCallback", lambda of: partial(Told, logger)))
         with exchanged(places):
             recorder = Recorder(ledger, writer, ready.budget, spec.metric)
             run = Run(ready, ledger, open_study(spec, "bench", spec.home), writer, recorder, QUIET, 0.0, Interruption())
             nothing = ray.put(None)
             began = time.perf_counter()
-            search_phase(run, SharedSearch(spec, ready.inventory, ledger, nothing, nothing, nothing))
+            search_phase(run, WorkerInputs(spec, ready.inventory, ledger, nothing, nothing, nothing))
             seconds = time.perf_counter() - began
             left = writer.drain(120)
         assert left == 0, f"{left} events were not taken"

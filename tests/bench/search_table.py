@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 
 from spaces.methods.registry import method, methods
-from spaces.model.budget import resolve_budget
-from spaces.rungs import rung_steps
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.space.suggesters import FixedSuggester
+from spaces.spec.budget import resolve_budget
 from spaces.spec.sections import BudgetSection
+from spaces.trials.records import rung_steps
 from tests.bench.replay.table import HEAD, TABLE
 from tests.bench.trainings import TASKS, Line, Run, parts, run_of, work, write_data
+from tests.spaces.random_suggester import RandomSuggester
 
 RUNS = Path(__file__).with_name("search_runs.jsonl")
 """Every training so far: the table takes an hour or more, and need not be recorded at one go."""
@@ -54,7 +55,7 @@ def drawn(space: Space, draws: int, seed: int) -> Iterator[tuple[Proposal, dict[
     """Distinct configurations with the knobs that gave them: the published ones, then random ones of each method."""
     known = set()
     for values in space.published():
-        proposal = space.propose(FixedDraw(values))
+        proposal = space.propose(FixedSuggester(values))
         known.add(proposal.signature)
         yield proposal, values
     for position, name in enumerate(space.names):
@@ -67,7 +68,7 @@ def _accepted(
     space: Space, generator: np.random.Generator, known: set[str]
 ) -> Iterator[tuple[Proposal, dict[str, Any]]]:
     for _ in range(1_000):
-        draw = RandomDraw(generator)
+        draw = RandomSuggester(generator)
         try:
             proposal = space.propose(draw)
         except Rejected:

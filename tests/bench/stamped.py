@@ -18,7 +18,7 @@ import psutil
 
 from spaces.trials.records import TrialResult
 from trainables.training.loop import Training
-from trainables.trial import SharedSearch, TrialTrainable
+from trainables.trial import TrialTrainable, WorkerInputs
 
 IMPORTED = perf_counter()
 
@@ -34,10 +34,10 @@ class StampedTrial(TrialTrainable):
     and `loading`, where the base is fetched.
     """
 
-    def setup(self, config: dict[str, Any], shared: SharedSearch) -> None:
+    def setup(self, config: dict[str, Any], inputs: WorkerInputs) -> None:
         self.stamps: dict[str, Any] = {}
         began = perf_counter()
-        super().setup(config, shared)
+        super().setup(config, inputs)
         self._actor = began
         self.stamps |= _fresh() | {"reset": perf_counter()}
 
@@ -75,9 +75,9 @@ class StampedTrial(TrialTrainable):
         training.evaluate = stamped_evaluate  # type: ignore[method-assign]
         return training
 
-    def _load(self, shared: SharedSearch) -> None:
+    def _load(self, inputs: WorkerInputs) -> None:
         self._stamp("loading")
-        super()._load(shared)
+        super()._load(inputs)
 
     def _stamp(self, name: str) -> None:
         """The first time that a point is reached counts."""

@@ -28,9 +28,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from search.bridge import Bridge
 from search.driver import tune_run
+from search.driver.preflight import check
 from search.driver.run import start
+from search.driver.tune_run import RecordingCallback
 from search.ray_cluster.connect import start_here
 from search.suggest.searcher import PlannedSearch
 from spaces.spec.spec import SearchSpec
@@ -93,7 +94,7 @@ class Driver:
         for of, method, name in (
             (PlannedSearch, "suggest", "asking"),
             (PlannedSearch, "on_trial_complete", "recording"),
-            *((Bridge, f"on_trial_{event}", "tracking") for event in ("start", "result", "complete")),
+            *((RecordingCallback, f"on_trial_{event}", "tracking") for event in ("start", "result", "complete")),
         ):
             setattr(of, method, self._noting(getattr(of, method), name))
 
@@ -134,7 +135,8 @@ def short_search(folder: Path, concurrent: int | Literal["auto"], trials: int, d
         }
     )
     driver.intervals.clear()
-    start(spec, f"sqlite:///{folder}/mlflow.db", None, Console(quiet=True))
+    console = Console(quiet=True)
+    start(*check(spec, f"sqlite:///{folder}/mlflow.db", None, console), None, console)
     actors: dict[float, list[tuple[str, Stamps]]] = defaultdict(list)
     for one in Ledger(spec.home).trials():
         stamps = read_stamps(one.path)

@@ -23,11 +23,12 @@ from search.demo.word_order import write_word_order
 from spaces.methods.base.method import Configuration
 from spaces.methods.registry import configuration, method
 from spaces.model.inventory import Inventory
-from spaces.rungs import rung_steps
 from spaces.spec.spec import SearchSpec
+from spaces.trials.records import rung_steps
 from tests.bench.replay.table import HEAD
+from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of, meta_model
-from trainables.base_model.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
+from trainables.base_model.weights import BaseWeights, build, initialise_fresh, load_weights
 from trainables.data.encoded_split import EncodedSplit
 from trainables.data.splits import Splits, load_splits, load_test
 from trainables.training.loop import TrainingFailed
@@ -120,7 +121,7 @@ class Parts:
     spec: SearchSpec
     splits: Splits
     test: EncodedSplit
-    weights: SharedWeights
+    weights: BaseWeights
     inventory: Inventory
 
 

@@ -10,7 +10,7 @@ from search.exporting import Choice, choice_note
 from search.service.jobs.exports import PATTERN, Export
 from spaces.errors import NoAnswer, RequestError
 from tests.tracking.examples import REFERENCE, search_row, trial_row
-from tracking.mlflow_store.runs import TrialRow
+from tracking.mlflow_store.run_records import TrialRun
 
 SMALL = trial_row("0000", 0.6, 10)
 MIDDLE = trial_row("0001", 0.8, 100, confirmed_quality=0.79)
@@ -61,7 +61,7 @@ def test_a_limit_is_kept_and_a_confirmed_point_below_the_head_is_not_taken() -> 
     ],
 )
 @pytest.mark.parametrize("choice", [BEST, KNEE, within(100)])
-def test_nothing_is_exported_unasked_where_no_trial_beats_the_head(trials: list[TrialRow], choice: Choice) -> None:
+def test_nothing_is_exported_unasked_where_no_trial_beats_the_head(trials: list[TrialRun], choice: Choice) -> None:
     with pytest.raises(NoAnswer, match="export demo: no trial is known to beat the head alone"):
         choice.of(SEARCH, trials)
 
@@ -87,4 +87,4 @@ def test_it_is_said_of_which_front_the_choice_is() -> None:
 )
 def test_an_export_of_the_service_is_known_by_its_identity(export: Export) -> None:
     assert re.fullmatch(PATTERN, export.identity)
-    assert Export.of(export.identity) == export
+    assert Export.parse(export.identity) == export

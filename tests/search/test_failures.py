@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.conftest import Workplace
-from tests.search.driver.test_interruption import wait_for, workers
+from tests.search.processes import wait_for, workers
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Workplace
 from tests.search.databases import PostgreSQL, postgresql
-from tests.search.driver.test_interruption import results, wait_for
+from tests.search.processes import results, wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,6 @@ from spaces.model.inventory import Inventory
 from spaces.pareto.front import hypervolume
 from spaces.space.proposal import Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import RandomDraw
 from spaces.spec.spec import default_methods
 from spaces.trials.records import Rung, TrialPlan, TrialResult
 from tests.bench.replay.policies import POLICIES, planned
@@ -25,6 +24,7 @@ from tests.bench.replay.surrogate import fit, fit_surrogate
 from tests.bench.replay.table import TabledTask, Training
 from tests.bench.replay.world import World, noise_of
 from tests.spaces.conftest import inventory as inventory
+from tests.spaces.random_suggester import RandomSuggester
 
 STEPS = (3, 9, 27)
 BUDGET = Budget(10_000, 100)
@@ -189,7 +189,7 @@ def tabled(inventory: Inventory) -> TabledTask:
     space, trainings = Space(methods, inventory, Budget(68_000, 100)), list[Training]()
     while len(trainings) < 40:
         try:
-            one = space.propose(RandomDraw(generator))
+            one = space.propose(RandomSuggester(generator))
         except Rejected:
             continue
         final = 0.5 + 0.05 * math.log10(one.count.trainable_parameters)

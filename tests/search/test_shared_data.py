@@ -24,7 +24,7 @@ from tests.conftest import Workplace
 from trainables.data.encoded_split import Array, EncodedTokens, fingerprint
 from trainables.data.tables import Table
 from trainables.data.texts import TextEncoder
-from trainables.trial import SharedSearch, TrialTrainable
+from trainables.trial import TrialTrainable, WorkerInputs
 
 pytestmark = pytest.mark.integration
 
@@ -49,12 +49,12 @@ def mapped_from(array: Array) -> tuple[str, int]:
 
 
 @ray.remote(max_calls=1)
-def look(shared: SharedSearch, plan: dict[str, Any]) -> dict[str, Any]:
+def look(shared: WorkerInputs, plan: dict[str, Any]) -> dict[str, Any]:
     """Be a worker for one training, and say what it opened and how it holds the data."""
     opened: list[str] = []
     sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
     trainable = TrialTrainable.__new__(TrialTrainable)
-    trainable.setup({"plan": plan}, shared=shared)
+    trainable.setup({"plan": plan}, inputs=shared)
     report = trainable.step()
     arrays = {
         f"{name}.{key}": array

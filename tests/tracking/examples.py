@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from spaces.model.budget import Budget
 from spaces.spec.metrics import METRICS
 from spaces.spec.spec import SearchSpec, parse_spec
 from spaces.trials.records import Kind, Rung, State, TrialPlan, TrialResult
-from tracking.mlflow_store.runs import SearchRow, TrialRow
+from tracking.documents.building import build_front
+from tracking.documents.schemas import FrontDocument
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
 from tracking.mlflow_store.tags import SearchFacts
 
 
@@ -66,7 +69,7 @@ def make_spec(storage: Path, name: str = "demo", experiment: str = "paretune") -
     )
 
 
-def search_row(metric: str = "accuracy") -> SearchRow:
+def search_row(metric: str = "accuracy") -> SearchRun:
     measure = METRICS[metric]
     facts = SearchFacts(
         base_model="some/model",
@@ -78,7 +81,7 @@ def search_row(metric: str = "accuracy") -> SearchRow:
         perfect=measure.perfect,
     )
     counts = {"finished": 12.0, "stopped": 7.0, "failed": 2.0, "rejected": 3.0}
-    return SearchRow("parent", "1", 1_700_000_000_000, "running", counts, "demo", "id", facts)
+    return SearchRun("parent", "1", 1_700_000_000_000, "running", counts, "demo", "id", facts)
 
 
 def trial_row(
@@ -89,15 +92,24 @@ def trial_row(
     state: State = "finished",
     kind: Kind = "trial",
     **more: float,
-) -> TrialRow:
+) -> TrialRun:
     metrics = {} if quality is None else {"quality": quality}
     ended = {"steps": 30.0, "train_seconds": 1.5, "peak_memory_bytes": 2.0**33}
     confirms = trial.partition("-")[0] if kind == "confirmation" else None
     one = plan(trial, kind=kind, parameters=parameters, confirms=confirms)
-    return TrialRow(f"run-{trial}", state, metrics | ended | more, one, None)
+    return TrialRun(f"run-{trial}", state, metrics | ended | more, one, None)
 
 
 REFERENCE = trial_row("reference", 0.5, 0, kind="reference")
+
+
+def front_of(
+    name: str, trials: Sequence[TrialRun], metric: str = "accuracy", *, confirmed: bool = False
+) -> FrontDocument:
+    """The front of a search of this name, with the usual reference."""
+    built = build_front(search_row(metric), [REFERENCE, *trials], confirmed=confirmed, axis="trainable")
+    return built.model_copy(update={"search": name})
+
 
 STATES: list[State] = ["finished", "finished", "finished", "stopped", "failed", "running"]
 KINDS: list[Kind] = ["trial", "trial", "trial", "confirmation"]

@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError
 from spaces.model.budget import Budget
 from spaces.spec.spec import SearchSpec
 from spaces.trials.records import Rung, TrialResult
@@ -22,7 +22,7 @@ from tracking.documents.schemas import Axis, SearchesDocument, Ties
 from tracking.mlflow_store import runs
 from tracking.mlflow_store.client import connect
 from tracking.mlflow_store.runs import deleted_trials, find_search, list_searches, read_confirmations, read_trials
-from tracking.mlflow_store.tags import ROW_VALUES
+from tracking.mlflow_store.tags import PLAN, ROW_VALUES
 from tracking.queries import front_document, searches_document, trials_document
 from tracking.writing.search_writer import SearchWriter
 
@@ -144,20 +144,66 @@ def test_reading_where_nothing_is_makes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("tag", "value", "problem"),
-    [
-        ("paretune.plan", '{"trial": "0000"', "tag paretune.plan is not a TrialPlan"),
-        ("paretune.state", "asleep", "tag paretune.state = 'asleep' is none of"),
-    ],
-)
-def test_a_tag_that_somebody_spoiled_is_named(uri: str, spec: SearchSpec, tag: str, value: str, problem: str) -> None:
-    write(uri, spec, "id", [0.6])
-    run_id = front_document(uri, "demo").front[0].run_id
+SPOILED = [
+    ("paretune.plan", '{"trial": "0000"', "tag paretune.plan is not a TrialPlan"),
+    ("paretune.state", "asleep", "tag paretune.state = 'asleep' is none of"),
+]
+
+
+@pytest.mark.parametrize(("tag", "value", "problem"), SPOILED)
+def test_a_trial_with_a_spoiled_record_is_left_out_and_named(
+    uri: str, spec: SearchSpec, caplog: pytest.LogCaptureFixture, tag: str, value: str, problem: str
+) -> None:
+    write(uri, spec, "id", [0.6, 0.7, 0.8])
+    run_id = front_document(uri, "demo").front[1].run_id
     connect(uri).set_tag(run_id, tag, value)
-    for read in (front_document, trials_document):
-        with pytest.raises(WorkError, match=f"MLflow run {run_id}: {problem}"):
-            read(uri, "demo")
+    named = f"trial 0001 counts as failed, its record cannot be read: MLflow run {run_id}: {problem}"
+    assert [point.trial for point in front_document(uri, "demo").front] == ["0000", "0002"]
+    assert [one.startswith(named) for one in caplog.messages] == [True]
+    caplog.clear()
+    trials = trials_document(uri, "demo").trials
+    assert [(one.trial, one.state, one.quality) for one in trials] == [
+        ("0000", "finished", 0.6),
+        ("0001", "failed", None),
+        ("0002", "finished", 0.8),
+    ]
+    assert (trials[1].reason or "").startswith(f"MLflow run {run_id}: {problem}")
+    assert [one.startswith(named) for one in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize(("tag", "value", "problem"), SPOILED)
+def test_a_reference_with_a_spoiled_record_leaves_the_front_without_one(
+    uri: str, spec: SearchSpec, caplog: pytest.LogCaptureFixture, tag: str, value: str, problem: str
+) -> None:
+    write(uri, spec, "id", [0.6, 0.7])
+    found = trials_document(uri, "demo").reference
+    assert found is not None
+    connect(uri).set_tag(found.run_id, tag, value)
+    document = front_document(uri, "demo")
+    assert [point.trial for point in document.front] == ["0000", "0001"]
+    assert (document.reference.quality, document.best) == (None, None)
+    assert [
+        f"trial reference counts as failed, its record cannot be read: MLflow run {found.run_id}: {problem}" in one
+        for one in caplog.messages
+    ] == [True]
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_spoiled_records_that_fill_pages_hide_no_trial_behind_them(
+    uri: str, spec: SearchSpec, confirmed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(uri, spec, "id", [0.99, 0.98, 0.97, 0.96, 0.5, 0.6])
+    writer = SearchWriter(uri, spec, "id", spec.home / "id")
+    for number in range(6):
+        writer.set_confirmed(f"{number:04d}", 0.9 - number / 10, None, None)
+    assert writer.close(60) == 0
+    client = connect(uri)
+    for row in read_trials(client, find_search(client, "demo")):
+        if row.plan.trial in {"0000", "0001", "0002", "0003"}:
+            client.delete_tag(row.run_id, PLAN)
+    monkeypatch.setattr(runs, "_FRONT_PAGE", 2)
+    front = front_document(uri, "demo", confirmed=confirmed).front
+    assert [point.trial for point in front] == (["0004"] if confirmed else ["0004", "0005"])
 
 
 @pytest.mark.parametrize("axis", get_args(Axis))

@@ -22,7 +22,7 @@ from torch import nn
 from spaces.errors import RequestError
 from spaces.methods.base.method import Configuration, Unfit
 from spaces.methods.registry import method
-from tests.trainables.methods.test_counts import OURS, configurations, fits
+from tests.trainables.cases import OURS, configurations, fits
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.short_trainings import attached, close, home, loss, moved, train, usual
 from tests.trainables.tiny_models import ALL, BERT, CAUSAL_GPT2, GPT2, LLAMA, ROBERTA, Tiny

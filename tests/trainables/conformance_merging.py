@@ -11,8 +11,8 @@ from peft import PeftModel
 
 from spaces.errors import RequestError
 from spaces.methods.base.method import Configuration
+from tests.trainables.cases import OURS
 from tests.trainables.conformance import Conformance, on
-from tests.trainables.methods.test_counts import OURS
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.short_trainings import close, moved
 from tests.trainables.tiny_models import BERT, GPT2, Tiny

@@ -23,7 +23,7 @@ from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec, parse_spec
 from tests.conftest import WORDS
 from tests.trainables.tiny_models import VOCABULARY, Tiny
-from trainables.base_model.weights import task_class
+from trainables.base_model.config import task_class
 
 PAD, END, UNKNOWN = "[PAD]", "</s>", "[UNK]"
 _WORDS = " ".join([*WORDS.values(), "the film was and so"]).split()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spaces.methods.base.method import Configuration
 from spaces.methods.registry import configuration, method
-from tests.trainables.methods.test_counts import fits
+from tests.trainables.cases import fits
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from trainables.adapters.attach import attach

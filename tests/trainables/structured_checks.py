@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -43,3 +44,11 @@ def check_projection(near: Tensor, basis: Sequence[Tensor], matrix: Tensor) -> N
     columns = torch.stack([one.flatten() for one in basis], dim=1)
     solution = torch.linalg.lstsq(columns, matrix.flatten(), driver="gelsd").solution
     torch.testing.assert_close(near, (columns @ solution).reshape(matrix.shape), atol=1e-9, rtol=1e-9)
+
+
+def f_circulant(column: np.ndarray, f: float) -> np.ndarray:
+    """Σₖ vₖ Z_fᵏ, Z_f being the shift down that multiplies by f what it wraps around."""
+    order = len(column)
+    shift = np.eye(order, k=-1)
+    shift[0, -1] += f
+    return sum(v * np.linalg.matrix_power(shift, k) for k, v in enumerate(column))

@@ -31,8 +31,9 @@ from transformers import (
 
 from spaces.model.inventory import Inventory
 from spaces.spec.sections import Task
+from trainables.base_model.config import task_class
 from trainables.base_model.inventory import inventory_of, meta_model
-from trainables.base_model.weights import copy_of, task_class
+from trainables.base_model.weights import copy_of
 
 VOCABULARY, LABELS, ROWS, TOKENS = 40, 3, 3, 7
 _TEXT = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "num_labels": LABELS}

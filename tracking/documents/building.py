@@ -1,4 +1,4 @@
-"""Rows of MLflow become documents; no MLflow here."""
+"""Build documents from runs that were read; no MLflow here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from spaces.pareto.answers import Answer, Point, above, head_level, trusted_answer
+from spaces.pareto.answers import Answer, ConfirmablePoint, above, head_level, trusted_answer
 from spaces.pareto.front import front, hypervolume
 from spaces.pareto.significance import Score, Spread, error_of_difference, ties, told_apart
 from spaces.spec.metrics import Mode
@@ -26,7 +26,7 @@ from tracking.documents.schemas import (
     TrialEntry,
     TrialsDocument,
 )
-from tracking.mlflow_store.runs import SearchRow, TrialRow
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
 from tracking.mlflow_store.tags import SearchFacts
 
 _PLANNED = {
@@ -41,11 +41,17 @@ _PLANNED = {
 
 
 CONFIRMED = "confirmed_quality"
-"""The metric of a trial by which a front compares confirmed ones."""
+"""The metric by which confirmed trials are compared."""
 
 
-def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool, axis: Axis) -> FrontDocument:
-    """The document of a search, from all trials that its front can hold and the reference."""
+def build_front(search: SearchRun, rows: Sequence[TrialRun], *, confirmed: bool, axis: Axis) -> FrontDocument:
+    """Return the front of a search.
+
+    Args:
+        rows: the reference, and at least all trials that can be on the front; see `build_answer`.
+        confirmed: only confirmed points, by their confirmed quality.
+        axis: the count that quality is traded for, and over which the hypervolume is taken.
+    """
     facts, trials = search.facts, _trials(rows)
     reference = next((row.quality for row in rows if row.plan.kind == "reference"), None)
     found = build_answer(search, rows, confirmed=confirmed, axis=axis)
@@ -81,7 +87,7 @@ def build_front(search: SearchRow, rows: Sequence[TrialRow], *, confirmed: bool,
     )
 
 
-def best_within(search: SearchRow, rows: Sequence[TrialRow], parameters: int) -> FrontPoint | None:
+def best_within(search: SearchRun, rows: Sequence[TrialRun], parameters: int) -> FrontPoint | None:
     """Return the best trial with at most so many trainable parameters; None where none so small beats the head alone.
 
     Args:
@@ -91,7 +97,7 @@ def best_within(search: SearchRow, rows: Sequence[TrialRow], parameters: int) ->
     return None if best is None else _point(best)
 
 
-def _ties(points: Sequence[TrialRow], rows: Sequence[TrialRow]) -> Ties:
+def _ties(points: Sequence[TrialRun], rows: Sequence[TrialRun]) -> Ties:
     scores = _fresh_scores(rows)
     mine = [scores.get(row.plan.trial, []) for row in points]
     known = {score.rows.rows if score.rows is not None else None for found in mine for score in found}
@@ -104,20 +110,21 @@ def _ties(points: Sequence[TrialRow], rows: Sequence[TrialRow]) -> Ties:
 
 
 def build_answer(
-    search: SearchRow,
-    rows: Sequence[TrialRow],
+    search: SearchRun,
+    rows: Sequence[TrialRun],
     *,
     confirmed: bool = False,
     axis: Axis = "trainable",
     at_most: int | None = None,
-) -> Answer[TrialRow]:
-    """The best trial of a search and its knee.
+) -> Answer[TrialRun]:
+    """Return the best trial of a search and its knee.
 
     Args:
-        rows: the reference, and all trials that the front, the confirmed front, or the front of those that were not
-            confirmed can hold.
-        confirmed: by confirmed points alone.
-        at_most: the largest size that is wanted.
+        rows: the reference, and all trials that can be on the front, on the confirmed front, or on the front of the
+            trials that were not confirmed.
+        confirmed: consider confirmed points only.
+        axis: the count that quality is traded for.
+        at_most: the largest size to consider.
     """
     finished = {row.plan.trial: row for row in _trials(rows) if row.quality is not None}
     points = [_contender(row, axis) for row in finished.values() if not confirmed or CONFIRMED in row.metrics]
@@ -133,7 +140,7 @@ def build_answer(
     return Answer(finished[best.trial] if best else None, finished[bend.trial] if bend else None)
 
 
-def _fresh_scores(rows: Iterable[TrialRow]) -> dict[str, list[Score]]:
+def _fresh_scores(rows: Iterable[TrialRun]) -> dict[str, list[Score]]:
     """Of each trial that was confirmed its trainings on fresh seeds."""
     scores: dict[str, list[Score]] = {}
     for row in rows:
@@ -142,8 +149,8 @@ def _fresh_scores(rows: Iterable[TrialRow]) -> dict[str, list[Score]]:
     return scores
 
 
-def is_near_head(search: SearchRow, rows: Sequence[TrialRow]) -> bool:
-    """Whether the best trial beats the head alone by no more than their errors, as far as these are known."""
+def is_near_head(search: SearchRun, rows: Sequence[TrialRun]) -> bool:
+    """Tell whether the best trial beats the head alone by no more than their errors, as far as these are known."""
     best = build_answer(search, rows).best
     head = next((row for row in rows if row.plan.kind == "reference"), None)
     if best is None or head is None or head.quality is None or (on_rows := unpack(head.row_values)) is None:
@@ -153,22 +160,22 @@ def is_near_head(search: SearchRow, rows: Sequence[TrialRow]) -> bool:
     return not told_apart(fresh, [Score(head.quality, on_rows)], _spread(rows))
 
 
-def smallest_answer(search: SearchRow, rows: Sequence[TrialRow]) -> int | None:
+def smallest_answer(search: SearchRun, rows: Sequence[TrialRun]) -> int | None:
     """The fewest parameters within which there is a best trial; None where no trial beats the head alone."""
     points = [_contender(row, "trainable") for row in _trials(rows) if row.quality is not None]
     able = above(points, lambda point: point.known, _level_of_the_head(search, rows), search.facts.mode)
-    return min((point.size for point in able), default=None)
+    return min((point.parameters for point in able), default=None)
 
 
-def _contender(row: TrialRow, axis: Axis) -> Point:
-    return Point(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
+def _contender(row: TrialRun, axis: Axis) -> ConfirmablePoint:
+    return ConfirmablePoint(row.plan.trial, _size(row, axis), row.metrics["quality"], row.metrics.get(CONFIRMED))
 
 
-def _clearly_better(once: TrialRow, confirmed: TrialRow, mode: Mode) -> bool:
-    """Whether a trial that was trained once is better than a confirmed one by two standard errors.
+def _clearly_better(once: TrialRun, confirmed: TrialRun, mode: Mode) -> bool:
+    """Tell whether a trial that was trained once is better than a confirmed one by two standard errors.
 
-    Nothing but the two runs is looked at, so that whoever read more of the search comes to the same: the spread of the
-    seeds is that of the confirmed one, and of both the outcomes by row are those of the search.
+    Only the two runs are used, so that the answer does not depend on how much of the search was read: the spread
+    between seeds is that of the confirmed trial, and both trials' outcomes by row are those of the search itself.
     """
     mine = [Score(once.metrics["quality"], unpack(once.row_values))]
     theirs = [Score(confirmed.metrics[CONFIRMED], unpack(confirmed.row_values))] * _seeds(confirmed)
@@ -176,28 +183,29 @@ def _clearly_better(once: TrialRow, confirmed: TrialRow, mode: Mode) -> bool:
     return (ahead if mode == "max" else -ahead) > 2 * error_of_difference(mine, theirs, _spread([confirmed]))
 
 
-def _spread(rows: Iterable[TrialRow]) -> Spread:
-    """Between seeds, pooled over the trials that were confirmed on several."""
+def _spread(rows: Iterable[TrialRun]) -> Spread:
+    """Return the spread between seeds, pooled over the trials that were confirmed on several."""
     known = [(row.metrics["confirmed_std"] ** 2, _seeds(row) - 1) for row in rows if "confirmed_std" in row.metrics]
     freedom = sum(degrees for _, degrees in known)
     return Spread(sum(variance * degrees for variance, degrees in known) / freedom if freedom else 0.0, freedom)
 
 
-def _seeds(row: TrialRow) -> int:
-    """Trainings by which a trial was confirmed; where an earlier version did not say, two if they have a spread."""
+def _seeds(row: TrialRun) -> int:
+    """Return the number of trainings that confirm a trial; an earlier version did not record it: two if it has a
+    standard deviation, else one."""
     return max(int(row.metrics.get("confirmed_seeds", 1)), 2 if "confirmed_std" in row.metrics else 1)
 
 
-def _level_of_the_head(search: SearchRow, rows: Sequence[TrialRow]) -> float | None:
-    """The quality of the reference; infinitely bad where it finished without a finite one, None until it finished."""
+def _level_of_the_head(search: SearchRun, rows: Sequence[TrialRun]) -> float | None:
+    """Return the quality of the reference: infinitely bad where its quality is not finite, None until it finished."""
     row = next((row for row in rows if row.plan.kind == "reference"), None)
     if row is None or row.state != "finished":
         return None
     return head_level(row.quality, search.facts.mode)
 
 
-def build_trials(search: SearchRow, rows: Sequence[TrialRow]) -> TrialsDocument:
-    """Everything that a search trained, with ids in order within each kind."""
+def build_trials(search: SearchRun, rows: Sequence[TrialRun]) -> TrialsDocument:
+    """Return every training of a search, in the order of `rows` within each kind."""
     by_kind = {kind: [row for row in rows if row.plan.kind == kind] for kind in get_args(Kind)}
     return TrialsDocument(
         search=search.name,
@@ -209,8 +217,8 @@ def build_trials(search: SearchRow, rows: Sequence[TrialRow]) -> TrialsDocument:
     )
 
 
-def build_search(row: SearchRow, experiment: str) -> SearchEntry:
-    """One search, with the numbers that it last logged of itself."""
+def build_search(row: SearchRun, experiment: str) -> SearchEntry:
+    """Return one search, with the numbers that it logged last."""
     logged = row.metrics
     return SearchEntry(
         search=row.name,
@@ -226,15 +234,15 @@ def build_search(row: SearchRow, experiment: str) -> SearchEntry:
     )
 
 
-def _trials(rows: Sequence[TrialRow]) -> list[TrialRow]:
-    """In the order of ids, for of several with the same quality and count the earliest counts."""
+def _trials(rows: Sequence[TrialRun]) -> list[TrialRun]:
+    """Return the trials in the order of ids, because of equal ones the front takes the first."""
     return sorted(
         (row for row in rows if row.plan.kind == "trial"), key=lambda row: (len(row.plan.trial), row.plan.trial)
     )
 
 
-def _size(row: TrialRow, axis: Axis) -> int:
-    """The count on the axis; where the budget counts the head, the plan's counts hold it."""
+def _size(row: TrialRun, axis: Axis) -> int:
+    """Return the count on the axis; it includes the head where the budget does."""
     return row.plan.trainable_parameters if axis == "trainable" else row.plan.stored_parameters
 
 
@@ -244,11 +252,11 @@ def _budget(facts: SearchFacts) -> BudgetNumbers:
 
 
 def _counts(logged: Mapping[str, float]) -> TrialCounts:
-    """As the search logs them; of configurations that were rejected there are no runs that could be counted."""
+    """Return the counts that the search logged: rejected configurations have no runs that could be counted."""
     return TrialCounts(**{name: int(logged.get(name, 0)) for name in TrialCounts.model_fields})
 
 
-def _point(row: TrialRow) -> FrontPoint:
+def _point(row: TrialRun) -> FrontPoint:
     return FrontPoint(
         **row.plan.model_dump(include=_PLANNED),
         run_id=row.run_id,
@@ -262,7 +270,7 @@ def _point(row: TrialRow) -> FrontPoint:
     )
 
 
-def _entry(row: TrialRow) -> dict[str, Any]:
+def _entry(row: TrialRun) -> dict[str, Any]:
     steps = row.metrics.get("steps")
     return {
         **row.plan.model_dump(include={"trial", "method", "config", "trainable_parameters", "adapter_bytes"}),

@@ -1,4 +1,4 @@
-"""Examples of documents, for their schemas; the numbers are made up."""
+"""Examples in the schemas of documents; the numbers are invented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reading commands print with `--json`."""
+"""Schemas of the documents that `front`, `trials`, `searches` and `compare` print with `--json`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Document(BaseModel):
 
 
 class BudgetNumbers(_Document):
-    """The budget in numbers."""
+    """A budget in numbers."""
 
     parameters: int = Field(description="Most trainable parameters.")
     at_least: int = Field(description="Fewest trainable parameters.")
@@ -30,20 +30,20 @@ class BudgetNumbers(_Document):
 
 
 class ObjectiveName(_Document):
-    """What quality is."""
+    """The metric of quality, and whether more of it is better."""
 
     metric: str
     mode: Mode
 
 
 class ReferenceQuality(_Document):
-    """What the task head reaches alone."""
+    """The quality of the task head alone, on the frozen base."""
 
     quality: float | None = Field(description="None until the reference is finished.")
 
 
 class TrialCounts(_Document):
-    """Trials by their state, and configurations that were turned away untrained."""
+    """Numbers of trials by state, and of configurations that were rejected untrained."""
 
     finished: int
     stopped: int
@@ -52,7 +52,7 @@ class TrialCounts(_Document):
 
 
 class FrontPoint(_Document):
-    """A trial that no other beats."""
+    """A trial on the front: no other one is better and at most as large."""
 
     trial: str
     run_id: str = Field(description="Its MLflow run.")
@@ -71,7 +71,7 @@ class FrontPoint(_Document):
     peak_memory_bytes: int
 
     def score(self, *, confirmed: bool) -> float:
-        """What the point is compared by."""
+        """The quality by which the point is compared."""
         return self.confirmed_quality if confirmed and self.confirmed_quality is not None else self.quality
 
     def size(self, axis: Axis) -> int:
@@ -80,7 +80,7 @@ class FrontPoint(_Document):
 
 
 class Ties(_Document):
-    """Neighbours on a confirmed front that are not told apart, and the trainings and rows by which that was asked."""
+    """Neighbours on a confirmed front that a test does not tell apart, and the trainings and rows behind the test."""
 
     pairs: tuple[tuple[str, str], ...]
     fewest: int = Field(description="Fresh trainings of the point that has the fewest.")
@@ -109,11 +109,13 @@ class FrontDocument(_Document):
         description="The best point that beats the head alone: of the confirmed front, unless one that was trained "
         "once is clearly better. None where no point does.",
     )
-    knee: FrontPoint | None = Field(default=None, description="The point of best trade among those, likewise.")
+    knee: FrontPoint | None = Field(
+        default=None, description="The knee of the same points; None where no point beats the head alone."
+    )
     ties: Ties | None = Field(
         default=None,
         exclude_if=lambda ties: ties is None,
-        description="Of a confirmed front of several points alone.",
+        description="Only of a confirmed front of several points.",
     )
 
     def to_pandas(self) -> DataFrame:
@@ -144,7 +146,7 @@ class ConfirmationEntry(TrialEntry):
 
 
 class TrialsDocument(_Document):
-    """Everything that a search trained, in order."""
+    """Every training of a search, in the order of ids."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [schema_examples.TRIALS]})
 
@@ -174,7 +176,7 @@ class SearchEntry(_Document):
 
 
 class UnreadableSearch(_Document):
-    """A search whose record in MLflow somebody spoiled."""
+    """A search whose record in MLflow cannot be read."""
 
     search: str
     run_id: str = Field(description="Its MLflow run.")
@@ -193,7 +195,7 @@ class Compared(_Document):
 
     search: str
     base_model: str
-    reference: float | None = Field(description="What its task head reaches alone.")
+    reference: float | None = Field(description="Quality of its task head alone.")
     points: int = Field(description="Points of its front.")
     leading: int = Field(description="Those of them that no point of another front beats.")
     hypervolume: float | None = Field(description="Over the common range, above the common reference.")
@@ -223,7 +225,7 @@ class ComparisonDocument(_Document):
     searches: tuple[Compared, ...]
     front: tuple[LeadingPoint, ...]
     differences: tuple[str, ...] = Field(
-        description="What else differs between the searches, so that their qualities do not compare as they stand."
+        description="Other differences between the searches, with which their qualities do not compare directly."
     )
 
     def to_pandas(self) -> DataFrame:

@@ -1,4 +1,4 @@
-"""What a search keeps in MLflow beside numbers: adapters, and its spec."""
+"""Artifacts of a search in MLflow: adapters and the spec."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError, WorkError, one_line
 from spaces.spec.spec import SearchSpec, parse_spec
-from tracking.mlflow_store.client import one_line, reading
+from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.tags import ADAPTER_FOLDER, PARENT, SPEC_FILE
 
 _SPEC_BYTES = 10_000_000
 
 
 def fetch_adapter(uri: str, run_id: str, destination: Path) -> Path:
-    """Copy the adapter of a run into the folder `destination`; gives the folder of the adapter in it.
+    """Copy the adapter of a run into the folder `destination`, and return the folder of the adapter in it.
 
     Raises:
         RequestError: when the run has none, as only members of the front do.
@@ -30,7 +30,7 @@ def fetch_adapter(uri: str, run_id: str, destination: Path) -> Path:
 
 
 def fetch_spec(uri: str, run_id: str) -> SearchSpec:
-    """The spec of the search that a run, the search's own or one of its children, belongs to.
+    """Return the spec of the search to which a run belongs: the search's own run, or one of its children.
 
     Raises:
         RequestError: when the run belongs to no search that kept its spec.

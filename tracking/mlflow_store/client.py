@@ -1,4 +1,4 @@
-"""Connections to MLflow, quiet and quick to give up; every failure becomes one line."""
+"""Clients of MLflow that print nothing and give up soon; every failure becomes one line."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from spaces.errors import Away, RequestError, Unreachable
+from spaces.errors import Away, RequestError, Unreachable, one_line
 from tracking.mlflow_store.uri import probe, redact, sqlite_file
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient as MlflowClient  # for whoever takes one
+    from mlflow import (
+        MlflowClient as MlflowClient,  # re-exported for annotations in `search`, which may not import mlflow
+    )
     from mlflow.entities import Experiment
 
 _ANSWER_SECONDS = 5
 _ANY_REQUEST = "/api/2.0/mlflow/experiments/search"
 
-# MLflow prints links to stdout and progress bars to stderr, calls home, and repeats a failed request for minutes.
+# By default MLflow prints links to stdout and progress bars to stderr, sends telemetry, and retries for minutes.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -37,12 +39,12 @@ _ENVIRONMENT = {
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of the MLflow at `uri`. A SQLite file is made where there is none: `probe` before reading."""
+    """Return a client of the MLflow at `uri`. A missing SQLite file is made, so call `probe` before reading."""
     _settle()
-    from mlflow import MlflowClient as MlflowClient  # for whoever takes one
+    from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # It writes whole tracebacks of errors that it raises as well; those are reported where they are caught.
+    # It logs whole tracebacks of errors that it also raises; they are reported where they are caught.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     file = sqlite_file(uri)
     if file is not None and not file.exists():
@@ -51,9 +53,9 @@ def connect(uri: str) -> MlflowClient:
 
 
 def _make_database(file: Path) -> None:
-    """A database of MLflow's at `file`, whole or not at all, whoever else makes it at the same time.
+    """Make a database of MLflow at `file`, whole or not at all, also where another process makes it at the same time.
 
-    MLflow makes its tables in many steps, and cannot open a file again in which it was killed between two of them.
+    MLflow makes its tables in many steps, and cannot open a file in which it was killed between two of them.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -66,18 +68,19 @@ def _make_database(file: Path) -> None:
 
 
 def _settle() -> None:
-    """Settings that MLflow reads when it is imported, unless the user has made them."""
+    """Set the environment variables that MLflow reads when it is imported, unless the user has set them."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 @contextmanager
 def reading(uri: str) -> Iterator[MlflowClient]:
-    """A client for a reading command.
+    """Yield a client to read with; nothing is created.
 
     Raises:
-        RequestError: when no MLflow answers at `uri`.
-        Away: when MLflow fails while it is read, in one line.
+        RequestError: when `uri` cannot be an MLflow.
+        Unreachable: when no MLflow answers at `uri`.
+        Away: when MLflow fails within the block.
     """
     probe(uri, write=False)
     _settle()
@@ -99,7 +102,7 @@ def reading(uri: str) -> Iterator[MlflowClient]:
 
 
 def _ask(uri: str) -> None:
-    """See that what listens answers as a server of MLflow, or as a database; MLflow itself would try for minutes."""
+    """Check that a server answers as MLflow does, or a database at all; MLflow's client would retry for minutes."""
     if uri.startswith(("http:", "https:")):
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.rest_utils import http_request, verify_rest_response
@@ -118,7 +121,7 @@ def _ask(uri: str) -> None:
 
 
 def check_experiment(client: MlflowClient, name: str) -> None:
-    """See that runs can be written into the experiment called `name`, which may be yet to be made.
+    """Check that runs can be written into the experiment called `name`, which need not exist.
 
     Raises:
         RequestError: when it was deleted.
@@ -137,10 +140,10 @@ def _check_active(found: Experiment | None, name: str) -> Experiment:
 
 
 def ensure_experiment(client: MlflowClient, name: str, artifact_root: str | None) -> str:
-    """The id of the experiment called `name`, which is made where there is none.
+    """Return the id of the experiment called `name`, which is made where there is none.
 
     Raises:
-        RequestError: when it was deleted; MLflow keeps its name taken until it is removed for good.
+        RequestError: when it was deleted; its name stays taken until MLflow removes it for good.
     """
     from mlflow.exceptions import MlflowException
 
@@ -151,21 +154,18 @@ def ensure_experiment(client: MlflowClient, name: str, artifact_root: str | None
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            # Another search made it in between, or it is a deleted one that the look-up did not show.
+            # Another search made it in between, or it was deleted and the first look-up did not return it.
             found = client.get_experiment_by_name(name)
     return str(_check_active(found, name).experiment_id)
 
 
 def artifact_root(uri: str, storage: Path) -> str | None:
-    """Where a new experiment keeps artifacts: a server decides itself; a database has them beside its file, or in
-    `storage`, and never in the current folder, which is MLflow's default."""
+    """Return the place of a new experiment's artifacts, as a URI.
+
+    A server decides itself (None). With a database they are beside its file, or in `storage`; MLflow's default would be
+    the current folder.
+    """
     if uri.startswith(("http:", "https:")):
         return None
     file = sqlite_file(uri)
     return ((file.parent if file else storage.expanduser().resolve()) / "mlartifacts").as_uri()
-
-
-def one_line(error: BaseException | str) -> str:
-    """The message of an error, or any text, without line breaks and a query of SQL, cut at 300 characters."""
-    said = str(error).partition("[SQL:")[0]
-    return " ".join(said.split())[:300] or type(error).__name__

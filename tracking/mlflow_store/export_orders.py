@@ -1,4 +1,4 @@
-"""Exports that somebody asked a service for, kept in MLflow while they wait or are made."""
+"""Orders of exports from a service, kept in MLflow while they wait or are made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tracking.mlflow_store import tags
 from tracking.mlflow_store.client import ensure_experiment
 from tracking.mlflow_store.launch_requests import EXPERIMENT
-from tracking.mlflow_store.runs import SEARCH_NAME, runs, started_of
+from tracking.mlflow_store.run_records import SEARCH_NAME, started_of
+from tracking.mlflow_store.runs import runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,24 +22,31 @@ ATTEMPT = "paretune.attempt"
 
 @dataclass(frozen=True)
 class ExportOrder:
-    """An export that is to be made: `identity` of the search `name`, by its job of the number `attempt`."""
+    """An export that is to be made.
+
+    Attributes:
+        name: the search.
+        identity: the export among those of the search.
+        attempt: the number of the job that makes it.
+        submitted: milliseconds since the epoch.
+    """
 
     run_id: str
     name: str
     identity: str
     attempt: int
-    submitted: int  # milliseconds since the epoch
+    submitted: int
 
 
 def add_order(client: MlflowClient, name: str, identity: str, attempt: int) -> None:
-    """Ask for an export; asked for twice, it is made once."""
+    """Order an export; ordered twice, it is made once."""
     experiment = ensure_experiment(client, EXPERIMENT, None)
     named = {tags.KIND: KIND, tags.SEARCH: name, IDENTITY: identity, ATTEMPT: str(attempt)}
     client.create_run(experiment, run_name=f"{name} {identity}", tags=named)
 
 
 def find_orders(client: MlflowClient) -> list[ExportOrder]:
-    """Every order, in the order in which they were made; what somebody spoiled is none."""
+    """Return every order, the earliest first; spoiled records are passed over."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     experiments = [] if experiment is None else [experiment.experiment_id]
     found = [_order(run) for run in runs(client, experiments, f"tags.`{tags.KIND}` = '{KIND}'")]
@@ -46,7 +54,7 @@ def find_orders(client: MlflowClient) -> list[ExportOrder]:
 
 
 def drop_order(client: MlflowClient, order: ExportOrder) -> None:
-    """It was made, or failed; told twice, it is the same."""
+    """Drop an order whose export was made or failed; may be repeated."""
     client.delete_run(order.run_id)
 
 

@@ -1,4 +1,4 @@
-"""Searches that somebody asked a service for, kept in MLflow: what is to run, and what is to stop."""
+"""Requests for searches to a service, kept in MLflow: the spec, whether it is to run or stop, and its jobs so far."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 from cachetools import LRUCache, cached
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError, WorkError, one_line
 from spaces.spec.spec import SearchSpec, parse_spec
 from tracking.mlflow_store import tags
-from tracking.mlflow_store.client import ensure_experiment, one_line
-from tracking.mlflow_store.runs import SEARCH_NAME, name_of, runs, started_of
+from tracking.mlflow_store.client import ensure_experiment
+from tracking.mlflow_store.run_records import SEARCH_NAME, name_of, started_of
+from tracking.mlflow_store.runs import runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,19 +33,19 @@ ATTEMPTS = "paretune.attempts"
 SINCE = "paretune.since"
 ENDED = "paretune.ended"
 
-# A tag holds 8,000 characters at most, so that a long spec stands in several.
+# A tag of MLflow holds at most 8,000 characters, so a long spec is split into several.
 _CHARACTERS = 4_000
 
 MAX_CHARACTERS = 200_000
-"""Of a spec as JSON: every listing reads those of all requests, for as long as MLflow keeps them."""
+"""Limit of a spec as JSON: every listing reads the specs of all requests that MLflow ever had."""
 
 _MANY = 10**9
 _PARSED = 256
 
 
 @dataclass(frozen=True)
-class End:
-    """How the job `attempt` left a search that is not finished: stopped by a limit of its own, or failed for good."""
+class JobEnd:
+    """The final end of an unfinished search by its job `attempt`: stopped by a limit of its own, or failed for good."""
 
     attempt: int
     state: Literal["stopped", "failed"]
@@ -52,13 +53,16 @@ class End:
 
 
 @dataclass(frozen=True)
-class Request:
-    """A search that was asked for.
+class LaunchRequest:
+    """A request for a search.
 
-    `spec`: none where it cannot be read, and `flaw` says why. `submitted`: milliseconds since the epoch. `wanted`:
-    whether it is to run or to stop. `attempts`: jobs that were submitted for it so far; `since`: how many of them
-    before it was last asked for. `ended`: what Ray may have forgotten; it says nothing once the search was asked for
-    again.
+    Attributes:
+        spec: None where it cannot be read; `flaw` then says why.
+        submitted: milliseconds since the epoch.
+        wanted: whether the search is to run or to stop.
+        attempts: jobs that were submitted for it so far.
+        since: the jobs of those that were submitted before the last request to run.
+        ended: the recorded end, which Ray may have forgotten; obsolete once the search was asked for again.
     """
 
     run_id: str
@@ -68,11 +72,11 @@ class Request:
     wanted: Wanted = "run"
     attempts: int = 0
     since: int = 0
-    ended: End | None = None
+    ended: JobEnd | None = None
     flaw: str = ""
 
-    def readable(self) -> SearchSpec:
-        """Its spec.
+    def readable_spec(self) -> SearchSpec:
+        """Return the spec.
 
         Raises:
             RequestError: when it cannot be read.
@@ -82,11 +86,13 @@ class Request:
         return self.spec
 
 
-def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[Request, bool]:
-    """Ask for a search, and give the request that stands under its name: of several at once the first, for all who ask.
+def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[LaunchRequest, bool]:
+    """Record a request for a search, unless there is one of its name.
 
-    The second value: whether it is the one that was made here. Whether another one asks for the same is for the caller
-    to see.
+    Of several concurrent requests the first one stays, for all callers.
+
+    Returns:
+        The request under the name, whose spec the caller has to compare with its own, and whether it was made here.
 
     Raises:
         RequestError: when the spec is too long to be kept.
@@ -106,8 +112,8 @@ def add_request(client: MlflowClient, spec: SearchSpec) -> tuple[Request, bool]:
     return first, is_own
 
 
-def find_requests(client: MlflowClient, name: str | None = None) -> list[Request]:
-    """Every request, or those under one name, in the order in which they were made; those with a flaw come last.
+def find_requests(client: MlflowClient, name: str | None = None) -> list[LaunchRequest]:
+    """Return every request, or those of one name, the earliest first; those with a flaw come last.
 
     Raises:
         WorkError: when their experiment was deleted.
@@ -124,40 +130,40 @@ def find_requests(client: MlflowClient, name: str | None = None) -> list[Request
     return sorted(found, key=lambda one: (one.flaw != "", one.submitted, one.run_id))
 
 
-def want_stop(client: MlflowClient, request: Request) -> None:
-    """Say that a search is to stop."""
+def want_stop(client: MlflowClient, request: LaunchRequest) -> None:
+    """Record that a search is to stop."""
     client.set_tag(request.run_id, WANTED, "stop")
 
 
-def want_run(client: MlflowClient, request: Request, since: int) -> None:
-    """Say that a search is to run, as if it were asked for anew after so many attempts."""
+def want_run(client: MlflowClient, request: LaunchRequest, since: int) -> None:
+    """Record that a search is to run, as if it were requested anew after `since` jobs."""
     client.set_tag(request.run_id, SINCE, str(since))
     client.set_tag(request.run_id, WANTED, "run")
 
 
-def count_attempt(client: MlflowClient, request: Request, attempt: int) -> None:
-    """A job was submitted; told twice, by two services, it is the same."""
+def record_attempt(client: MlflowClient, request: LaunchRequest, attempt: int) -> None:
+    """Record that the job `attempt` was submitted; may be repeated, also by another service."""
     client.set_tag(request.run_id, ATTEMPTS, str(attempt))
 
 
-def keep_end(client: MlflowClient, request: Request, end: End) -> None:
-    """Its last job ended, and there is to be no other one; told twice, it is the same."""
+def record_end(client: MlflowClient, request: LaunchRequest, end: JobEnd) -> None:
+    """Record how the last job ended, so that no other one follows; may be repeated."""
     client.set_tag(request.run_id, ENDED, json.dumps(asdict(end)))
 
 
-class _Held(BaseModel):
-    """What the tags of a request say beside its spec. Those that a later version adds are passed over."""
+class _RequestTags(BaseModel):
+    """The tags of a request, without its spec and without those that only a later version knows."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     wanted: Wanted = Field(default="run", alias=WANTED)
     attempts: int = Field(default=0, ge=0, le=_MANY, alias=ATTEMPTS)
     since: int = Field(default=0, ge=0, le=_MANY, alias=SINCE)
-    ended: Json[End] | None = Field(default=None, alias=ENDED)
+    ended: Json[JobEnd] | None = Field(default=None, alias=ENDED)
 
 
-def _request(run: Run) -> Request:
-    """What a run asks for; one that somebody spoiled has a flaw, and is of no consequence for others."""
+def _request(run: Run) -> LaunchRequest:
+    """Return the request that a run records; a spoiled one has a flaw and affects no other."""
     tagged, name = run.data.tags, name_of(run)
     held, flaw = _held(tagged)
     spec, unread = _spec(tagged)
@@ -165,7 +171,7 @@ def _request(run: Run) -> Request:
         flaw = f"its record in MLflow cannot be read (tag {tags.SEARCH}: is no name)"
     elif spec is not None and spec.name != name:
         flaw = f"its record in MLflow cannot be read (its spec is that of {spec.name})"
-    return Request(
+    return LaunchRequest(
         run_id=run.info.run_id,
         name=name,
         spec=None if flaw else spec,
@@ -178,20 +184,20 @@ def _request(run: Run) -> Request:
     )
 
 
-def _held(tagged: Mapping[str, str]) -> tuple[_Held, str]:
-    """What can be read, and what is wrong with the rest."""
+def _held(tagged: Mapping[str, str]) -> tuple[_RequestTags, str]:
+    """Return the tags that can be read, and the flaw of the others."""
     missing = next((f"tag {tag}: is missing" for tag in (WANTED, ATTEMPTS, SINCE) if tag not in tagged), "")
     try:
-        held, reason = _Held.model_validate(tagged), missing
+        held, reason = _RequestTags.model_validate(tagged), missing
     except ValidationError as error:
         bad = {problem["loc"][0]: problem["msg"] for problem in error.errors()}
-        held = _Held.model_validate({tag: value for tag, value in tagged.items() if tag not in bad})
+        held = _RequestTags.model_validate({tag: value for tag, value in tagged.items() if tag not in bad})
         reason = next(f"tag {tag}: {said}" for tag, said in bad.items())
     return held, f"its record in MLflow cannot be read ({reason})" if reason else ""
 
 
 def _spec(held: Mapping[str, str]) -> tuple[SearchSpec | None, str]:
-    """The spec, or what is wrong with it: an earlier version may have taken what this one does not."""
+    """Return the spec, or its flaw: an earlier version may have accepted what this one refuses."""
     try:
         parts = sorted((int(key.rpartition(".")[2]), text) for key, text in held.items() if key.startswith(f"{SPEC}."))
         return _parsed("".join(text for _, text in parts)), ""
@@ -201,5 +207,5 @@ def _spec(held: Mapping[str, str]) -> tuple[SearchSpec | None, str]:
 
 @cached(LRUCache(_PARSED), key=lambda text: sha256(text.encode()).digest(), lock=Lock())
 def _parsed(text: str) -> SearchSpec:
-    """The spec in a text; the same few are read every few seconds, those of searches that ended long ago as well."""
+    """Parse a spec; cached, because the dispatcher reads all requests every few seconds, also those that ended."""
     return parse_spec(json.loads(text))

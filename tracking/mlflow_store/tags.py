@@ -1,4 +1,4 @@
-"""The names under which a search stands in MLflow, shared by its writer and its reader."""
+"""Names of tags and artifacts of a search in MLflow, shared by writer and reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATE = "paretune.state"
 REASON = "paretune.reason"
 ON_FRONT = "paretune.on_front"
 CONFIRMS = "paretune.confirms"
-# MLflow keeps params as strings and metrics as floats; these two hold a record as JSON, so its types survive.
+# MLflow keeps params as strings and metrics as floats; these two tags hold a record as JSON, which keeps its types.
 FACTS = "paretune.facts"
 PLAN = "paretune.plan"
 ROW_VALUES = "paretune.row_values"
@@ -31,7 +31,7 @@ ADAPTER_FOLDER = "adapter"
 
 
 class SearchFacts(BaseModel):
-    """What is fixed when a search starts and its readers need."""
+    """Facts of a search that are fixed when it starts, and that its readers need."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,7 +43,7 @@ class SearchFacts(BaseModel):
     mode: Mode
     perfect: float
     rows: dict[str, int] = {}
-    """Of each split; an earlier version did not say."""
+    """Rows of each split; empty of an earlier version."""
 
     @classmethod
     def of(
@@ -54,7 +54,7 @@ class SearchFacts(BaseModel):
         head_parameters: int,
         rows: Mapping[str, int] | None = None,
     ) -> Self:
-        """The facts of a search with `spec` on a model of these counts, and data of so many rows."""
+        """Return the facts of a search with `spec`, on a model with these counts of parameters and data of `rows`."""
         metric = spec.metric
         return cls(
             base_model=spec.model.path,
@@ -68,7 +68,7 @@ class SearchFacts(BaseModel):
         )
 
     def numbers(self) -> dict[str, float | None]:
-        """What a user of MLflow may want to filter by."""
+        """Return the numbers that are logged as metrics too, so that users of MLflow can filter by them."""
         return {
             "base_parameters": self.base_parameters,
             "head_parameters": self.head_parameters,

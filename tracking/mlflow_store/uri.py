@@ -1,9 +1,8 @@
-"""Which MLflow a command speaks to, and whether anything answers there."""
+"""Tracking URIs: choose the one of a command, check that something answers there, and hide its password."""
 
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,15 +11,15 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from spaces.errors import RequestError, Unreachable
+from spaces.tcp import try_connecting
 
 ALLOWED = "http://HOST:PORT, https://HOST, sqlite:///FILE or postgresql+psycopg://HOST/DATABASE"
 _ENVIRONMENT = ("PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI")
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432}
-_PROBE_SECONDS = 2.0
 
 
 def resolve_uri(explicit: str | None, spec_uri: str | None, storage: Path) -> str:
-    """The tracking URI: as asked for, else the spec's, else the environment's, else SQLite in `storage`.
+    """Return the tracking URI: the explicit one, else the spec's, else the environment's, else SQLite in `storage`.
 
     Raises:
         RequestError: when the path of `storage` cannot be written in a URI.
@@ -47,7 +46,7 @@ def reading_uri(explicit: str | None, storage: Path) -> str:
 
 
 def absolute_file(uri: str) -> str:
-    """The URI with the file that it names, if it names one, made absolute: it then means the same in every folder."""
+    """Return the URI with the path of its file, if any, made absolute, so that it is the same in every folder."""
     scheme, slashes, file = uri.partition(":///")
     if not scheme.startswith("sqlite") or not file or file.startswith(":"):
         return uri
@@ -55,10 +54,10 @@ def absolute_file(uri: str) -> str:
 
 
 def probe(uri: str, *, write: bool) -> None:
-    """Refuse an address that cannot work before anything waits for it. Creates nothing.
+    """Refuse a URI that cannot work, before anything waits for it. Creates nothing.
 
     Args:
-        write: whether runs will be written, so that a SQLite file may come into being.
+        write: whether runs will be written, so that a SQLite file need not exist.
 
     Raises:
         Unreachable: for a server that does not accept a TCP connection within 2 s, or a SQLite file that is not there
@@ -77,7 +76,7 @@ def probe(uri: str, *, write: bool) -> None:
 
 
 def redact(uri: str) -> str:
-    """The URI without its password, for messages and records."""
+    """Return the URI without its password, for messages and records."""
     try:
         return make_url(uri).render_as_string(hide_password=True) if "@" in uri else uri
     except (ArgumentError, ValueError):
@@ -85,7 +84,7 @@ def redact(uri: str) -> str:
 
 
 def has_password(uri: str) -> bool:
-    """Whether the URI holds a password, be it in its query; an empty one, as between `:` and `@`, is none."""
+    """Tell whether the URI holds a password, also in its query; an empty one, as in `user:@host`, is none."""
     try:
         url = make_url(uri)
     except (ArgumentError, ValueError):
@@ -94,7 +93,11 @@ def has_password(uri: str) -> bool:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The absolute path of the file that a SQLite URI names; none for any other URI."""
+    """Return the absolute path of the file of a SQLite URI; None for any other URI.
+
+    Raises:
+        RequestError: for a SQLite database in memory.
+    """
     if not uri.startswith("sqlite:"):
         return None
     database = make_url(uri).database
@@ -121,8 +124,8 @@ def _parse(uri: str) -> URL:
 
 def _probe_tcp(uri: str, host: str, port: int) -> None:
     try:
-        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
-    except (OSError, UnicodeError):  # an impossible host name fails in its encoding
+        try_connecting(host, port)
+    except OSError:
         raise Unreachable(
             f"tracking.uri = {redact(uri)}: nothing answers at {host}:{port}; allowed: a reachable MLflow tracking URI"
         ) from None
@@ -161,7 +164,7 @@ def _probe_sqlite(uri: str, file: Path | None, *, write: bool) -> None:
 
 
 def _tables(file: Path) -> set[str] | None:
-    """Names of the tables of a SQLite file, or none where it cannot be opened or is busy, which MLflow will say.
+    """Return the names of the tables of a SQLite file; None where it cannot be opened or is busy, which MLflow reports.
 
     Raises:
         sqlite3.DatabaseError: when it is a file of something else.

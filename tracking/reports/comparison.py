@@ -1,8 +1,7 @@
-"""Fronts of several searches under one common reference."""
+"""Fronts of several searches compared under one common budget and reference."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from spaces.errors import RequestError
@@ -16,88 +15,110 @@ from tracking.documents.schemas import (
     FrontDocument,
     FrontPoint,
     LeadingPoint,
+    ObjectiveName,
     ReferenceQuality,
-    TrialEntry,
-    TrialsDocument,
 )
-from tracking.reports.figure import Picture, compose
 
-Owned = tuple[str, FrontPoint]
-
+OwnedPoint = tuple[str, FrontPoint]
+"""A point with the name of its search; its `quality` is the one that it is compared by."""
 
 _COMPARABLE = ("model", "data", "training")
-"""Sections of a spec that decide what a quality means."""
+"""Sections of a spec that decide the meaning of a quality."""
 
 
 def compare(
-    documents: Sequence[FrontDocument], *, confirmed: bool, specs: Mapping[str, SearchSpec] | None = None
-) -> tuple[ComparisonDocument, Picture]:
-    """Put fronts side by side; the picture shows every point, by search, and the front of them all.
+    fronts: Sequence[FrontDocument], *, confirmed: bool, specs: Mapping[str, SearchSpec] | None = None
+) -> ComparisonDocument:
+    """Compare fronts, and find the front of all their points together.
 
     Args:
         confirmed: compare points by their confirmed quality.
-        specs: by search, where they are known: in what they differ is said in the document.
+        specs: by search, as far as they are known; the document lists in what they differ.
 
     Raises:
-        RequestError: when their metrics differ.
+        RequestError: when the metrics of the searches differ.
     """
-    first = documents[0]
-    names = [document.search for document in documents]
-    metrics = [document.objective.metric for document in documents]
-    if len(set(metrics)) > 1:
-        raise RequestError(f"compare {' '.join(names)}: by {', '.join(metrics)}; allowed: searches by one metric")
-    objective = first.objective
-    worst = min if objective.mode == "max" else max
-    references = [one.reference.quality for one in documents if one.reference.quality is not None]
-    reference = worst(references) if references else None
-    budget = BudgetNumbers(
-        parameters=max(one.budget.parameters for one in documents),
-        at_least=min(one.budget.at_least for one in documents),
-        bytes=None,
-    )
-    owned = [(one.search, _scored(point, confirmed)) for one in documents for point in one.front]
+    objective = _common_objective(fronts)
+    budget, reference = _common_budget(fronts), _common_reference(fronts, objective.mode)
+    owned = owned_points(fronts, confirmed=confirmed)
     leading = front(
         owned,
         quality=lambda one: one[1].quality,
         size=lambda one: one[1].trainable_parameters,
         mode=objective.mode,
     )
+    return ComparisonDocument(
+        objective=objective,
+        budget=budget,
+        reference=ReferenceQuality(quality=reference),
+        searches=tuple(_compared(one, owned, leading, objective, budget, reference) for one in fronts),
+        front=tuple(_leading_point(*one) for one in leading),
+        differences=tuple(_differences(fronts, specs or {})),
+    )
 
-    def area(document: FrontDocument) -> float | None:
-        if reference is None:
-            return None
-        return hypervolume(
-            ((point.quality, point.trainable_parameters) for search, point in owned if search == document.search),
+
+def owned_points(fronts: Sequence[FrontDocument], *, confirmed: bool) -> list[OwnedPoint]:
+    """Return every point of every front, with the quality that it is compared by."""
+    return [
+        (document.search, point.model_copy(update={"quality": point.score(confirmed=confirmed)}))
+        for document in fronts
+        for point in document.front
+    ]
+
+
+def _common_objective(fronts: Sequence[FrontDocument]) -> ObjectiveName:
+    metrics = [document.objective.metric for document in fronts]
+    if len(set(metrics)) > 1:
+        names = " ".join(document.search for document in fronts)
+        raise RequestError(f"compare {names}: by {', '.join(metrics)}; allowed: searches by one metric")
+    return fronts[0].objective
+
+
+def _common_budget(fronts: Sequence[FrontDocument]) -> BudgetNumbers:
+    return BudgetNumbers(
+        parameters=max(one.budget.parameters for one in fronts),
+        at_least=min(one.budget.at_least for one in fronts),
+        bytes=None,
+    )
+
+
+def _common_reference(fronts: Sequence[FrontDocument], mode: Mode) -> float | None:
+    """Return the worst of the references, above which every front has an area; None where there are none."""
+    worst = min if mode == "max" else max
+    return worst((one.reference.quality for one in fronts if one.reference.quality is not None), default=None)
+
+
+def _compared(
+    document: FrontDocument,
+    owned: Sequence[OwnedPoint],
+    leading: Sequence[OwnedPoint],
+    objective: ObjectiveName,
+    budget: BudgetNumbers,
+    reference: float | None,
+) -> Compared:
+    mine = [(search, point) for search, point in owned if search == document.search]
+    area = None
+    if reference is not None:
+        area = hypervolume(
+            ((point.quality, point.trainable_parameters) for _, point in mine),
             at_least=budget.at_least,
             budget=budget.parameters,
             reference=reference,
             perfect=known_metrics()[objective.metric].perfect,
         )
-
-    document = ComparisonDocument(
-        objective=objective,
-        budget=budget,
-        reference=ReferenceQuality(quality=reference),
-        searches=tuple(
-            Compared(
-                search=one.search,
-                base_model=one.base_model,
-                reference=one.reference.quality,
-                points=len(one.front),
-                leading=sum(search == one.search for search, _ in leading),
-                hypervolume=area(one),
-                best=_best([_leading(*point) for point in owned if point[0] == one.search], objective.mode),
-                steps=tuple(sorted({point.steps for point in one.front})),
-            )
-            for one in documents
-        ),
-        front=tuple(_leading(*one) for one in leading),
-        differences=tuple(_differences(documents, specs or {})),
+    return Compared(
+        search=document.search,
+        base_model=document.base_model,
+        reference=document.reference.quality,
+        points=len(document.front),
+        leading=sum(search == document.search for search, _ in leading),
+        hypervolume=area,
+        best=_best([_leading_point(*one) for one in mine], objective.mode),
+        steps=_steps(document),
     )
-    return document, _picture(document, first, owned, leading)
 
 
-def _leading(search: str, point: FrontPoint) -> LeadingPoint:
+def _leading_point(search: str, point: FrontPoint) -> LeadingPoint:
     return LeadingPoint(search=search, **point.model_dump(include=set(LeadingPoint.model_fields)))
 
 
@@ -106,78 +127,33 @@ def _best(points: Sequence[LeadingPoint], mode: Mode) -> LeadingPoint | None:
     return best(points, key=lambda point: point.quality, default=None)
 
 
-def _differences(documents: Sequence[FrontDocument], specs: Mapping[str, SearchSpec]) -> Iterator[str]:
-    """What the searches do not have in common, by field of their specs, or as their fronts show it."""
-    names = [document.search for document in documents]
-    bases = [f"{document.base_model} of {document.base_parameters:,} parameters" for document in documents]
-    yield from _told("base", names, bases)
+def _steps(document: FrontDocument) -> tuple[int, ...]:
+    return tuple(sorted({point.steps for point in document.front}))
+
+
+def _differences(fronts: Sequence[FrontDocument], specs: Mapping[str, SearchSpec]) -> Iterator[str]:
+    """Yield what differs between the searches, by field of their specs; without all specs, what the fronts show."""
+    names = [document.search for document in fronts]
+    bases = [f"{document.base_model} of {document.base_parameters:,} parameters" for document in fronts]
+    yield from _difference("base", names, bases)
     if not all(name in specs for name in names):
-        yield from _told("steps", names, [_steps(document) for document in documents])
+        steps = [", ".join(map(str, _steps(document))) or "none" for document in fronts]
+        yield from _difference("steps", names, steps)
         return
-    flat = [dict(_settings(specs[name])) for name in names]
-    for field in dict.fromkeys(field for one in flat for field in one):
-        yield from _told(field, names, [str(one.get(field)) for one in flat])
-
-
-def _steps(document: FrontDocument) -> str:
-    return ", ".join(map(str, sorted({point.steps for point in document.front}))) or "none"
+    settings = [dict(_settings(specs[name])) for name in names]
+    for field in dict.fromkeys(field for one in settings for field in one):
+        yield from _difference(field, names, [str(one.get(field)) for one in settings])
 
 
 def _settings(spec: SearchSpec) -> Iterator[tuple[str, object]]:
-    """What decides the meaning of a quality; the base itself is told by its name and its size."""
+    """Yield the settings that decide the meaning of a quality, but for the base, which is compared by name and size."""
     values = spec.model_dump(mode="json")
     for section in _COMPARABLE:
         yield from ((f"{section}.{field}", value) for field, value in values[section].items() if field != "path")
     yield "search.seed", spec.search.seed
 
 
-def _told(field: str, names: Sequence[str], values: Sequence[str]) -> Iterator[str]:
+def _difference(field: str, names: Sequence[str], values: Sequence[str]) -> Iterator[str]:
     if len(set(values)) > 1:
         pairs = ", ".join(f"{value} in {name}" for name, value in zip(names, values, strict=True))
         yield f"{field}: {pairs}"
-
-
-def _picture(
-    document: ComparisonDocument,
-    first: FrontDocument,
-    owned: Sequence[Owned],
-    leading: Sequence[Owned],
-) -> Picture:
-    """As of one search, with the name of the search in the place of the method's."""
-    together = first.model_copy(
-        update={
-            "budget": document.budget,
-            "reference": document.reference,
-            "front": tuple(_renamed(*one) for one in leading),
-        }
-    )
-    beside = TrialsDocument(
-        search=first.search,
-        trials=tuple(
-            TrialEntry(
-                **_renamed(search, point).model_dump(include=set(TrialEntry.model_fields)),
-                state="finished",
-                reason=None,
-            )
-            for search, point in owned
-        ),
-        reference=None,
-        confirmations=(),
-    )
-    picture = compose(together, beside, confirmed=False, axis="trainable")
-    areas = (f"{one.search} {one.hypervolume:.3f}" for one in document.searches if one.hypervolume is not None)
-    return dataclasses.replace(
-        picture,
-        title=" and ".join(one.search for one in document.searches),
-        subtitle=f"hypervolume over the common range: {', '.join(areas)}",
-        legend="search",
-        knee=None,
-    )
-
-
-def _scored(point: FrontPoint, confirmed: bool) -> FrontPoint:
-    return point.model_copy(update={"quality": point.score(confirmed=confirmed)})
-
-
-def _renamed(search: str, point: FrontPoint) -> FrontPoint:
-    return point.model_copy(update={"method": search, "trial": f"{point.trial} {point.method},"})

@@ -1,4 +1,4 @@
-"""What a picture of a front shows, before anyone draws it."""
+"""The model of a picture of a front: dots, lines, styles and notes, which Plotly and Matplotlib draw alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tracking.documents.schemas import Axis, FrontDocument, FrontPoint, TrialsDocument
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers, without yellow; shapes tell the rest apart.
+# The palette of Okabe and Ito for colour-blind readers, without yellow; shapes distinguish methods of one colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#8C564B")
 _SHAPES = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("v", "triangle-down"))
 SHARES = frozenset({"accuracy", "f1", "f1-macro", "f1-micro", "exact-match"})
@@ -17,7 +17,7 @@ SHARES = frozenset({"accuracy", "f1", "f1-macro", "f1-micro", "exact-match"})
 
 @dataclass(frozen=True)
 class Style:
-    """How a method looks: a colour, and the names of one shape in Matplotlib and in Plotly."""
+    """The look of a method: a colour, and one shape by its names in Matplotlib (`marker`) and Plotly (`symbol`)."""
 
     colour: str
     marker: str
@@ -26,7 +26,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Dot:
-    """One training: its count and quality, and what is said of it."""
+    """A dot for one training. `label`: its text in HTML; `spread`: the standard deviation of its quality."""
 
     size: int
     quality: float
@@ -37,7 +37,13 @@ class Dot:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a note begins, or ends, along a line: how far to the right, as a part of the width; above it or below."""
+    """The place of a note along a horizontal line.
+
+    Attributes:
+        across: the position of its anchor, as a part of the width.
+        anchor: the side of the note that is at this position.
+        above: above the line, or below.
+    """
 
     across: float
     anchor: Literal["left", "right"]
@@ -58,7 +64,18 @@ _DOT = 0.012
 
 @dataclass(frozen=True)
 class Picture:
-    """Dots and lines over a logarithmic count and a quality. `low` and `high` bound what is shown of each."""
+    """Dots and lines over a logarithmic count and a quality.
+
+    Attributes:
+        across, up: titles of the axes.
+        percent: write qualities as percentages.
+        upward: more quality is better.
+        budget: the count of the vertical line.
+        reference: the quality of the horizontal line.
+        trials, front: dots beside the front, and those on it.
+        low, high: the smallest and largest count and quality that are shown.
+        legend: the title of the legend.
+    """
 
     title: str
     subtitle: str
@@ -86,12 +103,12 @@ class Picture:
 
     @property
     def wide(self) -> bool:
-        """Whether powers of ten are marks enough for the axis of counts."""
+        """True if ticks at powers of ten are enough for the axis of counts."""
         return self.high[0] / self.low[0] > 20_000
 
     @property
     def reference_place(self) -> Place:
-        """Where the note at the line of the reference hides the fewest dots."""
+        """The place of the reference's note at which it hides the fewest dots."""
         if self.reference is None:
             return _PLACES[0]
         dots = [(self._across(dot.size), self._up(dot.quality)) for dot in (*self.trials, *self.front)]
@@ -113,17 +130,17 @@ class Picture:
         return (quality - self.low[1]) / (self.high[1] - self.low[1])
 
     def line(self) -> tuple[list[float], list[float]]:
-        """The corners of the front, which goes on to the budget: with more allowed its last point is still best."""
+        """Return the corners of the front's line, which extends to the budget, up to which the last point is best."""
         ends = (self.budget, self.front[-1].quality)
         corners = [(dot.size, dot.quality) for dot in self.front] + [ends]
         return [float(size) for size, _ in corners], [quality for _, quality in corners]
 
 
 def compose(document: FrontDocument, trials: TrialsDocument, *, confirmed: bool, axis: Axis) -> Picture:
-    """The picture of a front among the finished trials of its search.
+    """Return the picture of a front among the finished trials of its search.
 
-    The trials beside the front are shown by the quality of their one training, also beside confirmed points, and not
-    over stored parameters, of which their documents tell nothing.
+    Trials beside the front have the quality of their one training, also beside confirmed points. Over stored
+    parameters they are left out, because their documents do not hold that count.
     """
     metric, counts = document.objective.metric, document.trials
     beside = trials.trials if axis == "trainable" else ()
@@ -157,9 +174,10 @@ def compose(document: FrontDocument, trials: TrialsDocument, *, confirmed: bool,
 
 
 def _bounds(document: FrontDocument, dots: tuple[Dot, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """From a little below the smallest count and the reference to a little above the budget and the best quality.
+    """Return the lowest and highest count and quality to show, with a margin.
 
-    Trials much worse than the head alone stay outside: one that diverged would flatten all others.
+    Counts reach to the budget; qualities begin at the reference, so that a trial that diverged does not flatten the
+    others.
     """
     reference, best = document.reference.quality, 1 if document.objective.mode == "max" else -1
     sizes = [dot.size for dot in dots] or [document.budget.at_least]
@@ -173,7 +191,7 @@ def _bounds(document: FrontDocument, dots: tuple[Dot, ...]) -> tuple[tuple[float
 
 
 def number(value: float, percent: bool) -> str:
-    """A quality for people: 87.3% where it is a share of 1, else four digits."""
+    """Return a quality as text: as a percentage such as 87.3%, else with four digits."""
     return f"{value:.1%}" if percent else f"{value:.4g}"
 
 
@@ -197,5 +215,5 @@ def _style(position: int) -> Style:
 
 
 def _short(model: str) -> str:
-    """A hub id as it is; of a folder the last two names, which say enough on a picture."""
+    """Return a hub id as it is, and of a folder the last two names."""
     return "/".join(Path(model).parts[-2:]) if Path(model).is_absolute() else model

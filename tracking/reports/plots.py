@@ -1,4 +1,4 @@
-"""Pictures of a front: a page that answers to the mouse, and an image for a page of paper."""
+"""Draw a picture of a front: an interactive page with Plotly, and an image with Matplotlib."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 _INK, _FAINT, _GRID = "#222222", "#6E6E6E", "#EAEAEA"
 
-# Named one by one: among Plotly's own choice is a button that sends the picture to another company.
+# Only these buttons: one of Plotly's default ones sends the picture to Plotly's servers.
 _CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
 
-# Without it a phone lays the page out for a large screen.
+# Without it phones lay the page out for a large screen.
 _VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 
 
 def front_html(
     document: FrontDocument, trials: TrialsDocument, path: Path, *, confirmed: bool = False, axis: Axis = "trainable"
 ) -> None:
-    """Write a page that stands alone, with Plotly's script inside."""
+    """Write a front as an HTML page that holds Plotly's script and loads nothing."""
     draw_html(compose(document, trials, confirmed=confirmed, axis=axis), path)
 
 
@@ -38,7 +38,7 @@ def front_figure(
 
 
 def draw_html(picture: Picture, path: Path) -> None:
-    """Write a picture as a page."""
+    """Write a picture as an HTML page."""
     page = plotly_figure(picture).to_html(include_plotlyjs=True, config=_CONFIG)
     path.write_text(page.replace("<head>", f"<head>{_VIEWPORT}", 1), encoding="utf-8")
 
@@ -47,10 +47,10 @@ def plotly_figure(picture: Picture) -> Figure:
     """Return a picture as a Plotly figure."""
     import plotly.graph_objects as go
 
-    # Below the picture, for beside it there is no room on a phone.
+    # Below the picture, because a phone has no room beside it.
     legend = {"title": f"{picture.legend}  ", "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
     figure = go.Figure(layout={"template": "plotly_white", "hovermode": "closest", "legend": legend})
-    subtitle = picture.subtitle.replace(" · ", "<br>")  # of which each part is short enough for a phone
+    subtitle = picture.subtitle.replace(" · ", "<br>")  # each part is short enough for a phone
     figure.update_layout(title={"text": picture.title, "subtitle": {"text": subtitle}, "yref": "container", "y": 0.97})
     figure.update_layout(title_yanchor="top", margin={"l": 16, "r": 16, "b": 16, "t": 130})
     for method, style in picture.styles.items():
@@ -64,7 +64,7 @@ def plotly_figure(picture: Picture) -> Figure:
         edge = {"color": "white", "width": 1.5}
         marker = {"color": style.colour, "symbol": style.symbol, "size": 13, "line": edge}
         figure.add_scatter(**_scatter(picture, picture.front, method), marker=marker, showlegend=True)
-    # On a logarithmic axis a line stands at its value, and an annotation at the value's logarithm.
+    # On a logarithmic axis Plotly takes the value for a line, but its logarithm for an annotation.
     figure.add_vline(picture.budget, line={"color": _FAINT, "dash": "dash", "width": 1.2})
     note = {"showarrow": False, "font": {"color": _FAINT}}
     budget = {"text": picture.budget_note, "textangle": -90, "xanchor": "left", "yanchor": "middle"}
@@ -96,7 +96,7 @@ def _scatter(picture: Picture, dots: Sequence[Dot], method: str) -> dict[str, An
         "name": method,
         "legendgroup": method,
         "mode": "markers",
-        # Plotly leaves a method without dots out of the legend; a dot that is nowhere keeps it there.
+        # Plotly leaves a method without dots out of the legend; a dot without a place keeps it there.
         "x": [dot.size for dot in mine] or [None],
         "y": [dot.quality for dot in mine] or [None],
         "error_y": {"array": [dot.spread for dot in mine], "visible": any(dot.spread for dot in mine)},
@@ -108,12 +108,12 @@ def _scatter(picture: Picture, dots: Sequence[Dot], method: str) -> dict[str, An
 def front_png(
     document: FrontDocument, trials: TrialsDocument, path: Path, *, confirmed: bool = False, axis: Axis = "trainable"
 ) -> None:
-    """Write an image of 1,500 by 900 pixels."""
+    """Write a front as a PNG image of 1,500 by 900 pixels."""
     draw_png(compose(document, trials, confirmed=confirmed, axis=axis), path)
 
 
 def draw_png(picture: Picture, path: Path) -> None:
-    """Write a picture as an image."""
+    """Write a picture as a PNG image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -139,7 +139,7 @@ def draw_png(picture: Picture, path: Path) -> None:
     if picture.styles:
         legend = axes.legend(title=picture.legend, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         legend.set_alignment("left")
-    figure.savefig(path, format="png")  # whatever its suffix
+    figure.savefig(path, format="png")  # also where the path has another suffix
 
 
 def _places(dots: Sequence[Dot]) -> tuple[list[int], list[float]]:
@@ -147,7 +147,7 @@ def _places(dots: Sequence[Dot]) -> tuple[list[int], list[float]]:
 
 
 def _frame(axes: Axes, picture: Picture) -> None:
-    """Axes, grid, budget and reference."""
+    """Draw axes, grid, and the lines of budget and reference with their notes."""
     from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
@@ -166,7 +166,7 @@ def _frame(axes: Axes, picture: Picture) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.axvline(picture.budget, color=_FAINT, linestyle="--", linewidth=1.1, zorder=1)
     quiet: dict[str, Any] = {"color": _FAINT, "fontsize": 9.5}
-    # Nothing is ever to the right of the budget, so its note stands in nobody's way.
+    # No dot is to the right of the budget, so its note hides none.
     at, upright = (picture.budget, 0.5), axes.get_xaxis_transform()
     axes.annotate(picture.budget_note, at, (4, 0), upright, "offset points", rotation=90, va="center", **quiet)
     if picture.reference is not None:
@@ -179,7 +179,7 @@ def _frame(axes: Axes, picture: Picture) -> None:
 
 
 def _halo() -> Any:
-    """White around letters, which keeps them legible on dots."""
+    """Return a path effect that draws white around letters, so that they are legible on dots."""
     from matplotlib.patheffects import withStroke
 
     return withStroke(linewidth=3, foreground="white")

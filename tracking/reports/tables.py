@@ -1,4 +1,4 @@
-"""A front as a table: for the terminal, and for a spreadsheet."""
+"""Tables and notes of fronts, trials and comparisons for the terminal, and a front as CSV."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import csv
 import json
 from pathlib import Path
 
+from rich.filesize import decimal
 from rich.table import Table
 
-from spaces.methods.settings import shown_settings
 from spaces.pareto.significance import LEVEL
+from spaces.space.settings_text import shown_settings
 from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, FrontPoint, TrialsDocument
 from tracking.reports.figure import SHARES, number
-from tracking.reports.widths import Fitting
+from tracking.reports.table_layout import FittingTable, plain_table, titled_table
 
 PLACE, SETTINGS = "targets, layers", "settings"
-_SETTINGS_WIDTH = 24  # below it a line of settings is broken so often that it is left out
+_SETTINGS_WIDTH = 24  # in a narrower column settings would break into too many lines
 
 
-def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis = "trainable") -> Fitting:
-    """The front for people, with its best point and its knee marked, and settings where there is room for them."""
+def front_table(document: FrontDocument, *, confirmed: bool = False, axis: Axis = "trainable") -> FittingTable:
+    """Return the table of a front, with its best point and its knee marked, and settings where there is room."""
     full, short = (_front_table(document, confirmed, axis, settings=settings) for settings in (True, False))
-    return Fitting(full, short)
+    return FittingTable(full, short)
 
 
 def _front_table(document: FrontDocument, confirmed: bool, axis: Axis, *, settings: bool) -> Table:
     percent = document.objective.metric in SHARES
     tested = any(point.confirmed_quality is not None for point in document.front)
     marks = _marks(document)
-    table = Table(title=_title(document), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = titled_table(_title(document))
     for heading in ("trial", "method", *((PLACE,) if settings else ())):
         table.add_column(heading, no_wrap=settings)
     for heading in (f"{axis} parameters", "of base", document.objective.metric):
@@ -51,13 +52,13 @@ def _front_table(document: FrontDocument, confirmed: bool, axis: Axis, *, settin
     return table
 
 
-def trials_table(document: TrialsDocument) -> Fitting:
-    """Everything that a search trained for people, with settings where there is room for them."""
-    return Fitting(_trials_table(document, settings=True), _trials_table(document, settings=False))
+def trials_table(document: TrialsDocument) -> FittingTable:
+    """Return the table of every training of a search, with settings where there is room."""
+    return FittingTable(_trials_table(document, settings=True), _trials_table(document, settings=False))
 
 
 def _trials_table(document: TrialsDocument, *, settings: bool) -> Table:
-    table = Table(box=None, padding=(0, 2))
+    table = plain_table()
     for heading in ("trial", "state", "method", *((PLACE,) if settings else ())):
         table.add_column(heading, no_wrap=settings)
     for heading in ("trainable", "quality", "steps", "seconds"):
@@ -84,13 +85,13 @@ def _trials_table(document: TrialsDocument, *, settings: bool) -> Table:
 
 
 def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
-    """The searches, and the front of all of them together."""
+    """Return a table of the compared searches, and one of the front of all of them together."""
     percent = document.objective.metric in SHARES
     head = _number(document.reference.quality, percent)
     budget, metric = document.budget, document.objective.metric
     names = " and ".join(one.search for one in document.searches)
     title = f"{names} by {metric}, from {budget.at_least:,} to {budget.parameters:,} parameters (head alone {head})"
-    searches = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    searches = titled_table(title)
     numbers = (f"best {metric}", "parameters", "hypervolume", "points", "leading", "steps")
     for heading in ("search", *numbers, "base model"):
         searches.add_column(heading, justify="right" if heading in numbers else "left")
@@ -101,7 +102,7 @@ def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
             best = (number(one.best.quality, percent), f"{one.best.trainable_parameters:,}")
         counts = (str(one.points), str(one.leading), ", ".join(map(str, one.steps)) or "–")
         searches.add_row(one.search, *best, area, *counts, one.base_model)
-    together = Table(title="The front of them all", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    together = titled_table("The front of them all")
     for heading in ("search", "trial", "method", "trainable parameters", document.objective.metric):
         together.add_column(heading, justify="left" if heading in {"search", "trial", "method"} else "right")
     for point in document.front:
@@ -111,13 +112,13 @@ def comparison_tables(document: ComparisonDocument) -> tuple[Table, Table]:
 
 
 def differences_note(document: ComparisonDocument) -> str:
-    """A warning of what else differs between the searches; empty where nothing does."""
+    """Return a warning with the differences between the searches; empty where there are none."""
     told = "; ".join(document.differences)
     return f"Not only their methods differ, so compare with care: {told}." if told else ""
 
 
 def answer_note(document: FrontDocument) -> str:
-    """A line on the best point and the knee: that there is none, or that they are not where the table has its marks."""
+    """Return a line that says there is no best point and no knee, or that they are not on this front; else empty."""
     if not document.front:
         return ""
     if document.best is None or document.knee is None:
@@ -135,7 +136,7 @@ def answer_note(document: FrontDocument) -> str:
 
 
 def ties_note(document: FrontDocument) -> str:
-    """Which neighbours on a confirmed front may well be in another order, and what that rests on."""
+    """Return a line on the neighbours of a confirmed front that the test does not tell apart; empty where unknown."""
     if (found := document.ties) is None:
         return ""
     pairs = ", ".join(f"{left} and {right}" for left, right in found.pairs)
@@ -153,7 +154,7 @@ def ties_note(document: FrontDocument) -> str:
 
 
 def front_csv(document: FrontDocument, path: Path) -> None:
-    """Write the front with the columns of the JSON form, in which `config` stays JSON, and those of the settings."""
+    """Write a front as CSV: the fields of its points, of which `config` as JSON, and columns of the settings."""
     columns = [*FrontPoint.model_fields, "of_base", "targets", "layers", "size", "learning_rate", "other_settings"]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns)
@@ -182,7 +183,7 @@ def _title(document: FrontDocument) -> str:
 
 
 def _marks(document: FrontDocument) -> dict[str, str]:
-    """Marks of the best trial and of the knee, by trial."""
+    """Return the marks "best" and "knee" by trial."""
     marks: dict[str, str] = {}
     for mark, point in (("best", document.best), ("knee", document.knee)):
         if point is not None:
@@ -202,7 +203,4 @@ def _number(value: float | None, percent: bool) -> str:
 
 
 def _bytes(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} B"
+    return f"{count} B" if count < 1000 else decimal(count)  # which writes "bytes" in full

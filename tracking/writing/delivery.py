@@ -1,4 +1,4 @@
-"""Events become calls of MLflow, each safe to repeat."""
+"""Delivery of events to MLflow, by calls that may be repeated."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracking.mlflow_store.client import artifact_root, connect, ensure_experiment, one_line
+from spaces.errors import one_line
+from tracking.mlflow_store.client import artifact_root, connect, ensure_experiment
 from tracking.mlflow_store.tags import KIND, PARENT, SEARCH_ID, TRIAL
-from tracking.writing.events import End, Event, Log, Start, Text, Upload, requests
+from tracking.writing.events import End, Event, Log, Start, Text, Upload, merge_logs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,13 +22,18 @@ _STORE_PATIENCE = 60.0  # seconds
 
 
 class Refused(Exception):
-    """MLflow will never take this event."""
+    """MLflow will never accept this event."""
 
 
 class Delivery:
-    """Sends the events of one search to the experiment `experiment` at `uri`; connects when first used.
+    """Sends the events of one search to an experiment at `uri`; connects at the first event.
 
-    Before a run is made it is looked for, unless nobody can have made it: see `take_over`.
+    Before a run is created it is looked up, unless no other process can have created it: see `take_over`.
+
+    Args:
+        experiment: the name of the experiment.
+        search_id: the identity of the search, by which its runs are found.
+        storage: the folder of searches, which holds artifacts where MLflow has no place of its own.
     """
 
     def __init__(self, uri: str, experiment: str, search_id: str, storage: Path) -> None:
@@ -41,16 +47,16 @@ class Delivery:
         self._perhaps_made: set[str | None] = set()
 
     def take_over(self, started: AbstractSet[str | None]) -> None:
-        """Nobody else sends from now on, so a run that is not among those started is made without looking for it."""
+        """Note that no other process sends from now on, so that only the runs of `started` need be looked up."""
         self._alone = True
         self._perhaps_made |= started
 
     def send(self, events: Sequence[Event]) -> None:
-        """Send a stretch of events: starts first, then what is logged, in as few requests as that takes, then ends.
+        """Send a batch of events: starts, then logs in as few requests as possible, then artifacts and ends.
 
         Raises:
-            Refused: when MLflow answers that one of them can never be right.
-            Exception: whatever else went wrong; the stretch may be sent again.
+            Refused: when MLflow answers that one of them is invalid.
+            Exception: any other failure, after which the batch may be sent again.
         """
         client = self._client or self._open()
         from mlflow.exceptions import MlflowException
@@ -59,7 +65,7 @@ class Delivery:
             for event in events:
                 if isinstance(event, Start):
                     self._start(client, event)
-            for request in requests([event for event in events if isinstance(event, Log)]):
+            for request in merge_logs([event for event in events if isinstance(event, Log)]):
                 self._log(client, request)
             for event in events:
                 if isinstance(event, Text | Upload):
@@ -68,7 +74,7 @@ class Delivery:
                     client.set_terminated(self._run_id(client, event.trial), event.status, event.time)
         except MlflowException as error:
             if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
-                # The run, or with it the experiment, may have been removed while its id was kept here.
+                # The run, or the whole experiment, may have been deleted while its id was cached here.
                 self._run_ids.clear()
                 self._client = None
                 raise Refused(str(error)) from error
@@ -76,7 +82,7 @@ class Delivery:
 
     def _open(self) -> MlflowClient:
         client = connect(self._uri)
-        # urllib3 would repeat a request whose answer was lost and so make a run twice; the outbox looks first.
+        # urllib3 would repeat a request whose answer was lost, and create a run twice; here runs are looked up first.
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         self._experiment_id = ensure_experiment(client, self._experiment, artifact_root(self._uri, self._storage))
         self._client = client
@@ -84,7 +90,7 @@ class Delivery:
 
     def _start(self, client: MlflowClient, event: Start) -> None:
         looking = not self._alone or event.trial in self._perhaps_made
-        self._perhaps_made.add(event.trial)  # from here on, even where no answer comes
+        self._perhaps_made.add(event.trial)  # before the request, whose answer may be lost
         run_id = self._find(client, event.trial) if looking else None
         if run_id is None:
             tags = dict(event.tags)
@@ -108,14 +114,14 @@ class Delivery:
         )
 
     def _store(self, client: MlflowClient, event: Text | Upload) -> None:
-        """Keep an artifact. A store that fails for long while MLflow answers must not hold back everything else."""
+        """Store an artifact. A store that fails for long while MLflow answers must not hold back all other events."""
         run_id = self._run_id(client, event.trial)
         try:
             _log_artifact(client, run_id, event)
         except Refused:
             raise
         except Exception as error:
-            client.get_run(run_id)  # fails in its own way when it is MLflow that is away
+            client.get_run(run_id)  # raises an error of its own when MLflow is away, and not only the store
             self._store_fails_since = self._store_fails_since or time.monotonic()
             if time.monotonic() - self._store_fails_since < _STORE_PATIENCE:
                 raise
@@ -130,7 +136,7 @@ class Delivery:
         return run_id
 
     def _find(self, client: MlflowClient, trial: str | None) -> str | None:
-        """The run of a trial, or of the search itself, by its tags: the only identity that outlives this process."""
+        """Return the run of a trial, or of the search, by its tags, the only identity that outlives this process."""
         one = f"tags.`{KIND}` = 'search'" if trial is None else f"tags.`{TRIAL}` = '{trial}'"
         found = client.search_runs(
             [self._experiment_id],

@@ -1,4 +1,4 @@
-"""Settings and numbers in the forms that MLflow keeps: strings as params, numbers as metrics."""
+"""Encode settings as params (strings) and numbers as metrics, the forms that MLflow keeps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from tracking.writing.events import Log, Metric
 
 
 def now() -> int:
-    """Milliseconds since the epoch."""
+    """Return the time in milliseconds since the epoch."""
     return int(time.time() * 1000)
 
 
 def metrics(trial: str | None, values: Mapping[str, float | None], step: int = 0) -> Log:
-    """Values as metrics of one moment; what is none is left out."""
+    """Return an event that logs values as metrics of this moment; those that are None are left out.
+
+    Args:
+        trial: the trial of the run; None for that of the search.
+        step: of the metrics.
+    """
     time = now()
     found = (
         Metric(name=name, value=value, time=time, step=step) for name, value in values.items() if value is not None
@@ -26,24 +31,29 @@ def metrics(trial: str | None, values: Mapping[str, float | None], step: int = 0
     return Log(trial=trial, time=time, metrics=tuple(found))
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as params with dotted names; what is not a string is written as JSON."""
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as params with dotted names; values that are not strings are written as JSON.
+
+    Example:
+        >>> flatten({"training": {"max_steps": 300}, "method": "lora"})
+        {'training.max_steps': '300', 'method': 'lora'}
+    """
     found: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
+            found |= flatten(value, f"{prefix}{key}.")
         else:
             found[prefix + key] = clean(value) if isinstance(value, str) else json.dumps(value)
     return found
 
 
 def clean(text: str) -> str:
-    """The text without what a database refuses: NUL characters and halves of surrogate pairs."""
+    """Return the text without characters that a database refuses: NUL, and halves of surrogate pairs."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def without_passwords(spec: SearchSpec) -> SearchSpec:
-    """The spec as it may be shown to everyone who reads the tracking server."""
+    """Return the spec without the passwords of its addresses, for everyone who reads the tracking server."""
     uri, storage = spec.tracking.uri, spec.search.study_storage
     return spec.model_copy(
         update={

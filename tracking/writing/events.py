@@ -1,7 +1,7 @@
-"""What a search tells MLflow, as lines of its outbox, and how log events become few requests.
+"""Events of a search for MLflow, one a line of the outbox, and how they are batched into few requests.
 
-An event names its run by the trial's id, or by none for the search itself; MLflow's run ids are found again by tag.
-Every event may be sent twice without harm.
+An event names its run by the trial's id, None for the run of the search; MLflow's run ids are looked up by tags. Every
+event may be sent twice without harm.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-# Fewer of each than MLflow's limits (1,000 metrics, 100 params, 100 tags, 1,000 together, 1 MB a request), for params
-# hold up to 6,000 characters and tags up to 8,000.
+# Below MLflow's limits (1,000 metrics, 100 params, 100 tags, 1,000 together, 1 MB a request), because params hold up to
+# 6,000 characters and tags up to 8,000.
 _METRICS_A_REQUEST = 800
 _TEXTS_A_REQUEST = 50
 
@@ -25,7 +25,7 @@ class _Event(BaseModel):
 
 
 class Start(_Event):
-    """A run exists and is running. Its tags are set as it is created, so no reader sees it without them."""
+    """A run starts. Its tags are set as it is created, so that no reader sees it without them."""
 
     event: Literal["start"] = "start"
     name: str
@@ -53,7 +53,7 @@ class Log(_Event):
 
 
 class Upload(_Event):
-    """A file, or all files of a folder, become artifacts; they stay where they are until then."""
+    """A file, or all files of a folder, become artifacts; they must exist until the event is sent."""
 
     event: Literal["upload"] = "upload"
     path: str
@@ -69,7 +69,7 @@ class Text(_Event):
 
 
 class End(_Event):
-    """A run is over."""
+    """A run ends."""
 
     event: Literal["end"] = "end"
     status: Literal["FINISHED", "FAILED", "KILLED"]
@@ -80,18 +80,21 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def parse(line: bytes) -> Event | None:
-    """The event that a line of the outbox holds; none when it cannot be read."""
+    """Return the event in a line of the outbox; None when it cannot be read."""
     try:
         return _ADAPTER.validate_json(line)
     except ValidationError:
         return None
 
 
-def stretch(lines: Sequence[bytes]) -> list[Event]:
-    """The events of the longest start of `lines` that may be sent together: starts, log events and ends of any runs, of
-    which none starts again, so that their kinds can be sorted; or else one event alone.
+def next_batch(lines: Sequence[bytes]) -> list[Event]:
+    """Return the events of the longest prefix of `lines` that may be sent together.
 
-    Empty when the first line cannot be read.
+    Starts, log events and ends of any runs go together as long as no run starts twice, so that all starts can be sent
+    before all logs, and these before all ends. An upload or a text is sent alone.
+
+    Returns:
+        The events; empty when the first line cannot be read.
     """
     events: list[Event] = []
     for event in map(parse, lines):
@@ -106,13 +109,16 @@ def stretch(lines: Sequence[bytes]) -> list[Event]:
 
 
 def started(lines: Sequence[bytes]) -> set[str | None]:
-    """The trials of which `lines` hold a start; None for the search itself."""
-    starts = (parse(line) for line in lines if b'"start"' in line)  # most lines need not be read for that
+    """Return the trials of the start events in `lines`; None for the search itself."""
+    starts = (parse(line) for line in lines if b'"start"' in line)  # parsing all lines would take too long
     return {event.trial for event in starts if isinstance(event, Start)}
 
 
-def requests(events: Sequence[Log]) -> Iterator[Log]:
-    """The same metrics, params and tags in as few events as MLflow takes, run by run; later tags win."""
+def merge_logs(events: Sequence[Log]) -> Iterator[Log]:
+    """Yield the metrics, params and tags of log events in as few events as MLflow's limits allow, run by run.
+
+    Of two values of a tag the later one is kept.
+    """
     for trial in dict.fromkeys(event.trial for event in events):
         mine = [event for event in events if event.trial == trial]
         metrics = [metric for event in mine for metric in event.metrics]

@@ -1,4 +1,4 @@
-"""Events leave through an outbox: written to the disk first, sent to MLflow by a thread, never waited for."""
+"""The outbox: events are written to the disk first and sent to MLflow by a thread, so that a search never waits."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from typing import Protocol
 
 from filelock import Timeout
 
-from tracking.mlflow_store.client import one_line
+from spaces.errors import one_line
 from tracking.writing.delivery import Refused
-from tracking.writing.events import Event, parse, started, stretch
-from tracking.writing.outbox_file import Entry, Spool
+from tracking.writing.events import Event, next_batch, parse, started
+from tracking.writing.outbox_file import Entry, OutboxFile
 
 _logger = logging.getLogger(__name__)
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
 _WINDOW = 500
 
-# Events come in clusters, as where one trial ends and the next one starts: what is sent together takes fewer requests.
+# Events come in clusters, such as the end of one trial and the start of the next; sent together they take fewer
+# requests.
 _GATHERING = 0.5  # seconds
 
 
 class Sender(Protocol):
-    """Sends a stretch of events; raises `Refused` for what can never be sent, anything else for what may be.
+    """Sends batches of events; `tracking.writing.delivery.Delivery` is the one for MLflow.
 
-    `take_over` comes first: from now on nobody else sends; the runs of these trials others may have started.
+    `take_over` is called first, once no other outbox sends, with the trials whose runs an earlier one may have started.
+    `send` raises `Refused` for events that can never be sent, and anything else for those that may be sent later.
     """
 
     def take_over(self, started: AbstractSet[str | None]) -> None: ...
@@ -38,13 +40,13 @@ class Sender(Protocol):
 
 
 class Outbox:
-    """The outbox in the folder `home`; it first sends what an earlier one left there.
+    """The outbox in the folder `home`; it first sends the events that an earlier one left there.
 
-    Only one outbox of a folder sends at a time, also across processes; the others wait for their turn.
+    Only one outbox of a folder sends at a time, also across processes; the others wait.
     """
 
     def __init__(self, home: Path, sender: Sender) -> None:
-        self._spool = Spool(home)
+        self._file = OutboxFile(home)
         self._sender = sender
         self._changed = threading.Condition()
         self._closed = False
@@ -55,46 +57,46 @@ class Outbox:
         self._thread.start()
 
     def append(self, *events: Event) -> None:
-        """Record events durably and return; they are sent later.
+        """Write events to the disk and return; they are sent later.
 
         Raises:
             OSError: when the disk does not take them.
         """
         with self._changed:
-            self._spool.append(*(event.model_dump_json().encode() for event in events))
+            self._file.append(*(event.model_dump_json().encode() for event in events))
             self._changed.notify_all()
 
     def history(self) -> list[Event]:
-        """Every readable event that was ever recorded here."""
-        return [event for entry in self._spool.entries() if (event := parse(entry.line))]
+        """Return every readable event that was ever appended here."""
+        return [event for entry in self._file.entries() if (event := parse(entry.line))]
 
     def drain(self, timeout: float) -> int:
-        """Wait up to `timeout` seconds until all is sent; gives the number of events that are not."""
+        """Wait up to `timeout` seconds until all events are sent; return the number of those that are not."""
         end = time.monotonic() + timeout
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
-            while self._spool.waits and (left := end - time.monotonic()) > 0:
+            while self._file.waits and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
             self._hurried = False
-            return self._spool.unsent
+            return self._file.unsent
 
     def close(self, timeout: float) -> int:
-        """Drain, stop sending, and give the number of events that the next outbox of this folder will send."""
+        """Drain, stop sending, and return the number of events that the next outbox of this folder will send."""
         self.drain(timeout)
         with self._changed:
             self._closed = True
-            self._spool.close()
+            self._file.close()
             self._changed.notify_all()
-        # A request under way ends by itself; until then no other outbox sends, so nothing goes out twice at once.
+        # A request under way ends by itself. Until then no other outbox sends, so no event is sent by two at once.
         self._thread.join(timeout=1.0)
-        return self._spool.unsent
+        return self._file.unsent
 
     def _run(self) -> None:
         while not self._closed:
             try:
-                with self._spool.sending:
-                    self._sender.take_over(started([entry.line for entry in self._spool.entries()]))
+                with self._file.sending:
+                    self._sender.take_over(started([entry.line for entry in self._file.entries()]))
                     self._send_until_closed()
             except Timeout:
                 self._pause(_FIRST_DELAY)
@@ -105,35 +107,35 @@ class Outbox:
     def _send_until_closed(self) -> None:
         gathered = 0
         while not self._closed:
-            offset = self._spool.offset
+            offset = self._file.offset
             if offset >= gathered:
                 gathered = self._gathered()
-            entries = self._spool.entries(offset, limit=1 if self._one_by_one else _WINDOW)
+            entries = self._file.entries(offset, limit=1 if self._one_by_one else _WINDOW)
             if entries:
                 self._send(entries)
 
     def _gathered(self) -> int:
-        """Wait for events, and a moment more for those that come with them; gives the offset behind them."""
+        """Wait for events, and a moment more for those that follow them; return the offset behind them."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._spool.waits)
+            self._changed.wait_for(lambda: self._closed or self._file.waits)
             self._changed.wait_for(lambda: self._closed or self._hurried, timeout=_GATHERING)
-            return self._spool.size
+            return self._file.size
 
     def _send(self, entries: list[Entry]) -> None:
-        """Send the first stretch of the entries, or set it aside, or wait before the next attempt."""
-        events = stretch([entry.line for entry in entries])
+        """Send the first batch of the entries; drop an event that is refused, wait after any other failure."""
+        events = next_batch([entry.line for entry in entries])
         try:
             if not events:
                 raise Refused("not an event")
             self._sender.send(events)
         except Refused as refusal:
             if len(events) > 1:
-                self._one_by_one = len(events)  # one of them is bad: find it, and send the others
+                self._one_by_one = len(events)  # one of them is refused: find it, and send the others
             else:
                 line = entries[0].line[:300].decode(errors="replace").strip()
                 _logger.warning("MLflow refused an event, which is dropped (%s): %s", one_line(refusal), line)
                 self._acknowledge(entries[0])
-        except Exception as error:  # whatever MLflow and the network come up with, the events are still here
+        except Exception as error:  # of MLflow or the network; the events are still on the disk
             self._attempts += 1
             if self._attempts == 1:
                 _logger.warning("MLflow takes no events; they are kept and tried again: %s", one_line(error))
@@ -147,7 +149,7 @@ class Outbox:
         self._attempts = 0
         self._one_by_one = max(0, self._one_by_one - 1)
         with self._changed:
-            self._spool.acknowledge(entry.end)
+            self._file.acknowledge(entry.end)
             self._changed.notify_all()
 
     def _pause(self, delay: float) -> None:

@@ -1,4 +1,4 @@
-"""The file behind the outbox: one event a line, and how far MLflow has taken them."""
+"""The file of the outbox: one event a line, and the offset up to which they were sent."""
 
 from __future__ import annotations
 
@@ -6,35 +6,36 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from spaces.files.atomic_file import replacing
 from spaces.files.locks import FolderLock
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the spool; `end` is the offset behind it, in bytes."""
+    """A line of the file; `end` is the offset behind it, in bytes."""
 
     line: bytes
     end: int
 
 
-class Spool:
+class OutboxFile:
     """`outbox.jsonl` and `outbox.offset` in the folder of a search.
 
-    A line is on the disk before `append` returns. What stands before the offset was sent; it is kept, so a tracking
-    server that was lost can be filled again by deleting the offset.
+    A line is on the disk before `append` returns. Lines before the offset were sent; they are kept, so that deleting
+    the offset sends everything again to a tracking server that was lost.
     """
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._events = home / "outbox.jsonl"
         self._offset = home / "outbox.offset"
-        # Held by whoever sends. `filelock.Timeout` says at once that another sender, perhaps a dying one, has it.
+        # Held by the sender; `filelock.Timeout` is raised at once where another one, perhaps a dying one, holds it.
         self.sending = FolderLock(home / "outbox.lock", blocking=False)
         self._file = self._events.open("ab", buffering=0)
         self._cut_torn_line()
 
     def _cut_torn_line(self) -> None:
-        """A writer that was killed may have left half a line; its event was never promised to anyone."""
+        """Remove half a line that a killed writer left; `append` never returned for it."""
         content = self._events.read_bytes()
         self._file.truncate(content.rfind(b"\n") + 1)
 
@@ -55,7 +56,7 @@ class Spool:
             raise
 
     def entries(self, start: int = 0, limit: int | None = None) -> list[Entry]:
-        """Up to `limit` whole lines from the offset `start` on."""
+        """Return whole lines from the offset `start` on, at most `limit`."""
         found: list[Entry] = []
         with self._events.open("rb") as file:
             file.seek(start)
@@ -71,7 +72,7 @@ class Spool:
 
     @property
     def offset(self) -> int:
-        """The offset behind the last event that was sent; 0 when that is unknown."""
+        """The offset behind the last event that was sent; 0 when it is unknown."""
         try:
             offset = int(self._offset.read_text())
         except (FileNotFoundError, ValueError):
@@ -79,21 +80,20 @@ class Spool:
         return offset if offset <= self.size else 0
 
     def acknowledge(self, offset: int) -> None:
-        """Remember that everything before `offset` was sent."""
-        draft = self._offset.with_suffix(".offset.draft")
-        draft.write_text(str(offset))
-        draft.replace(self._offset)
+        """Record that everything before `offset` was sent."""
+        with replacing(self._offset, draft=self._offset.with_suffix(".offset.draft"), durable=False) as file:
+            file.write(str(offset).encode())
 
     @property
     def unsent(self) -> int:
-        """How many events wait."""
+        """The number of events that wait."""
         return len(self.entries(self.offset))
 
     @property
     def waits(self) -> bool:
-        """Whether any does, which is told without reading them all."""
+        """True if any event waits; cheaper than `unsent`."""
         return bool(self.entries(self.offset, limit=1))
 
     def close(self) -> None:
-        """Take no more events."""
+        """Close the file for appending."""
         self._file.close()

@@ -1,4 +1,4 @@
-"""A search as it goes, told to MLflow. Every method records and returns at once; see `tracking.writing.outbox`."""
+"""The writer of a search to MLflow. Its methods write to the outbox and return at once (`tracking.writing.outbox`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spaces.spec.spec import SearchSpec, dump_spec
 from spaces.trials.records import Rung, State, TrialPlan, TrialResult
 from tracking.mlflow_store import tags
 from tracking.writing.delivery import Delivery
-from tracking.writing.encoding import clean, flat, metrics, now, without_passwords
+from tracking.writing.encoding import clean, flatten, metrics, now, without_passwords
 from tracking.writing.events import End, Event, Log, Start, Text, Upload
 from tracking.writing.outbox import Outbox
 
@@ -27,12 +27,12 @@ _PARAMETERS = {"trainable_parameters", "stored_parameters", "head_parameters", "
 
 
 class SearchWriter:
-    """The MLflow side of one search: a parent run, and a child run for every training.
+    """Writes one search to MLflow: a parent run, and a child run for every training.
 
     Args:
         uri: MLflow tracking URI.
-        search_id: what tells this search from any other, for ever; events that an earlier writer left in `home`
-            belong to it as well and are sent first.
+        search_id: the unique identity of the search. Events that an earlier writer left in `home` belong to the same
+            search and are sent first.
         home: folder of the search, which holds the outbox.
     """
 
@@ -51,10 +51,10 @@ class SearchWriter:
     def start_search(
         self, budget: Budget, base_parameters: int, head_parameters: int, rows: Mapping[str, int] | None = None
     ) -> None:
-        """The search runs, for the first time or again. `rows`: of each split."""
+        """Record that the search starts, or goes on. `rows`: the number of rows of each split."""
         facts = tags.SearchFacts.of(self._spec, budget, base_parameters, head_parameters, rows)
         named = self._tags("search") | {tags.FACTS: facts.model_dump_json()}
-        settings = flat(self._spec.model_dump(mode="json", exclude={"name"}))
+        settings = flatten(self._spec.model_dump(mode="json", exclude={"name"}))
         self._record(
             Start(trial=None, time=now(), name=self._spec.name, tags=named),
             Log(trial=None, time=now(), params=settings),
@@ -63,7 +63,7 @@ class SearchWriter:
         )
 
     def start_trial(self, plan: TrialPlan) -> None:
-        """A training starts, for the first time or again."""
+        """Record that a training starts, for the first time or again."""
         named = self._tags(plan.kind) | {
             tags.TRIAL: plan.trial,
             tags.METHOD: plan.method,
@@ -77,20 +77,20 @@ class SearchWriter:
             settings["suggested"] = plan.suggested
         self._record(
             Start(trial=plan.trial, time=now(), name=f"{plan.trial} {plan.method}", tags=named),
-            Log(trial=plan.trial, time=now(), params=flat(settings)),
+            Log(trial=plan.trial, time=now(), params=flatten(settings)),
             metrics(plan.trial, plan.model_dump(include=_PARAMETERS | {"adapter_bytes"})),
         )
 
     def report(self, trial: str, rung: Rung) -> None:
-        """An evaluation of a trial; the same one reported again adds nothing."""
+        """Record an evaluation of a trial; one that was recorded before adds nothing."""
         self._record(*self._reports(trial, [rung]))
 
     def has_ended(self, trial: str | None) -> bool:
-        """Whether the end of a trial, or of the search, was recorded since its last start, by whichever writer."""
+        """Tell whether any writer recorded the end of a trial, or of the search (None), since its last start."""
         return trial in self._ended
 
     def end_trial(self, plan: TrialPlan, result: TrialResult) -> None:
-        """A training is over."""
+        """Record the result of a training."""
         last = [] if result.quality is None else [Rung(step=result.steps, quality=result.quality)]
         numbers = result.model_dump(include={"train_seconds", "peak_memory_bytes", "steps", "test_quality"})
         named = {tags.STATE: result.state, tags.REASON: clean(result.reason or "")}
@@ -104,54 +104,58 @@ class SearchWriter:
         )
 
     def set_on_front(self, trial: str, on_front: bool) -> None:
-        """Whether a trial stands on the front now; what is known already is not told again."""
+        """Record that a trial entered or left the front; a repeated value adds nothing."""
         value = "true" if on_front else "false"
         if self._on_front.get(trial) != value:
             self._record(Log(trial=trial, time=now(), tags={tags.ON_FRONT: value}))
 
     def set_confirmed(self, trial: str, mean: float, std: float | None, test: float | None, seeds: int = 1) -> None:
-        """What its confirmations say of a trial: mean and standard deviation on validation, mean on test."""
+        """Record the confirmations of a trial: mean and standard deviation on validation, mean on test.
+
+        Args:
+            seeds: the number of trainings behind them.
+        """
         numbers = {"confirmed_quality": mean, "confirmed_std": std, "test_quality": test, "confirmed_seeds": seeds}
         self._record(metrics(trial, numbers))
 
     def upload(self, path: Path) -> None:
-        """A file becomes an artifact of the search; it must stay until sent."""
+        """Upload a file as an artifact of the search; it must exist until it is sent."""
         self._record(Upload(trial=None, time=now(), path=str(path.absolute()), artifact_path=None))
 
     def upload_adapter(self, trial: str, folder: Path) -> None:
-        """What is in a folder becomes the adapter of a trial, once; it must stay until sent."""
+        """Upload a folder as the adapter of a trial, once; it must exist until it is sent."""
         if trial not in self._adapters:
             path = str(folder.absolute())
             self._record(Upload(trial=trial, time=now(), path=path, artifact_path=tags.ADAPTER_FOLDER))
 
     def log_counts(self, *, finished: int, stopped: int, failed: int, rejected: int, hypervolume: float | None) -> None:
-        """How the search stands."""
+        """Record the numbers of trials by state, of rejected configurations, and the hypervolume."""
         counts = {"finished": finished, "stopped": stopped, "failed": failed, "rejected": rejected}
         self._record(metrics(None, counts | {"hypervolume": hypervolume}))
 
     def end_search(self, state: SearchState, reason: str = "") -> None:
-        """The search is over, until it is resumed. `reason`: why it failed."""
+        """Record that the search ended; it may be resumed. `reason`: why it failed."""
         self._record(
             Log(trial=None, time=now(), tags={tags.STATE: state, tags.REASON: clean(reason)}),
             End(trial=None, time=now(), status=_STATUS[state]),
         )
 
     def drain(self, timeout: float) -> int:
-        """Wait up to `timeout` seconds until MLflow has everything; gives the number of events that it has not."""
+        """Wait up to `timeout` seconds until MLflow has every event; return the number of events that it lacks."""
         return self._outbox.drain(timeout)
 
     def close(self, timeout: float) -> int:
-        """Drain and stop; gives the number of events that the next writer on this folder will send."""
+        """Drain and stop; return the number of events that the next writer of this folder will send."""
         return self._outbox.close(timeout)
 
     def _reports(self, trial: str, rungs: Sequence[Rung]) -> list[Event]:
-        """Those of the evaluations that were not recorded yet, each once."""
+        """Return events for the evaluations that were not recorded yet, each once."""
         fresh = [one for one in dict.fromkeys(rungs) if (trial, one.step, one.quality) not in self._reported]
         return [metrics(trial, {"quality": one.quality}, one.step) for one in fresh]
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is told meanwhile is recorded at its end, all in one write to the disk."""
+        """Hold all events of the block, and write them at its end in one write to the disk."""
         held: list[Event] = []
         self._held = held
         try:
@@ -170,7 +174,7 @@ class SearchWriter:
             self._remember(event)
 
     def _remember(self, event: Event) -> None:
-        """What was recorded, by this writer or an earlier one, decides what need not be recorded again."""
+        """Note an event of this writer or an earlier one, so that its content is not recorded again."""
         if isinstance(event, Start):
             self._ended.discard(event.trial)
             self._on_front[event.trial] = "false"

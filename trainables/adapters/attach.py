@@ -1,4 +1,4 @@
-"""Puts an adapter on a task model, and counts what then trains and what it weighs."""
+"""Puts an adapter on a task model, and names the parameters that train."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainables.methods.registry import adapters
 
 
 def base_name(model: nn.Module, name: str) -> str:
-    """What the base calls the module or parameter `name` of `model`; prompts have no tuner between the two."""
+    """Return the base's name of the module or parameter `name` of `model`. A prompt adapter has no tuner in between."""
     if not isinstance(model, PeftModel):
         return name
     return name.removeprefix("base_model." if model.active_peft_config.is_prompt_learning else "base_model.model.")
@@ -32,11 +32,12 @@ def base_name(model: nn.Module, name: str) -> str:
 def attach(
     model: PreTrainedModel, method: str, configuration: Configuration, inventory: Inventory, seed: int
 ) -> PeftModel:
-    """Wrap `model`, in place, with the adapter of `configuration`; afterwards the adapter and the head train.
+    """Wrap `model` in place with the adapter of `configuration`; then the adapter and the head train.
 
     The model's tensors may be shared between processes and are never written, neither by training, evaluation and
-    saving nor by `merged`: what trains, the head too, is a private copy, and a tuner that writes into weights makes
-    them private first. The adapter is float32; the head keeps its type. The same `seed` gives the same adapter.
+    saving nor by `merged`: parameters that train, the head's included, are private copies, and a tuner that writes into
+    weights makes them private first. The adapter is float32; the head keeps its type. The same `seed` gives the same
+    adapter.
     """
     config = adapters()[method].peft_config(configuration, inventory, seed)
     config.task_type = _task_type(model)
@@ -48,7 +49,7 @@ def attach(
 
 
 def head_only(model: PreTrainedModel, inventory: Inventory) -> PreTrainedModel:
-    """Let the task head of `model` alone train, as a private copy, in place. A language model has none."""
+    """Make only the task head of `model` train, as a private copy, in place. A language model has none."""
     model.requires_grad_(False)
     for name in inventory.head_modules:
         parent, _, child = name.rpartition(".")
@@ -58,12 +59,12 @@ def head_only(model: PreTrainedModel, inventory: Inventory) -> PreTrainedModel:
 
 
 def merged(model: PeftModel) -> PreTrainedModel:
-    """The plain model with the adapter in its weights; `model` is used up.
+    """Return the plain model with the adapter in its weights; `model` is used up.
 
-    PEFT's own tuners merge in place, so the tensors that they merge into are made private first; tied ones stay tied.
+    PEFT's own tuners merge in place, so the tensors that they merge into are made private first. Tied ones stay tied.
 
     Raises:
-        RequestError: when the adapter is no change of weights.
+        RequestError: when the adapter does not change weights.
     """
     if model.active_peft_config.is_prompt_learning:
         kind = model.active_peft_config.peft_type.value.lower().replace("_", "-")
@@ -90,7 +91,7 @@ Parameters = dict[str, nn.Parameter]
 
 
 def trained_parameters(model: nn.Module, inventory: Inventory) -> tuple[Parameters, Parameters]:
-    """What trains in a model from `attach` or `head_only`, by name: the adapter's parameters and the head's."""
+    """Return the parameters that train after `attach` or `head_only`, by name: the adapter's and the head's."""
     adapter: Parameters = {}
     head: Parameters = {}
     for name, parameter in model.named_parameters():
@@ -106,4 +107,4 @@ def _task_type(model: PreTrainedModel) -> TaskType | None:
         return TaskType.CAUSAL_LM
     if name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values():
         return TaskType.SEQ_CLS
-    return None  # PEFT knows no image classification
+    return None  # PEFT has no type for image classification

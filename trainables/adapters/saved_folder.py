@@ -1,4 +1,4 @@
-"""Loading an export as its user would: the base by transformers, the adapter by PEFT."""
+"""Saved adapters and merged models, loaded as their users would: the base by transformers, the adapter by PEFT."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from transformers.utils import logging as transformers_logging
 
 from spaces.errors import RequestError
 from spaces.spec.sections import ModelSection, Task
+from trainables.base_model.config import load_config, read_config, task_class
 from trainables.base_model.identity import base_identity, check_base
 from trainables.base_model.inventory import meta_model
-from trainables.base_model.model_files import read_tokenizer, reading, source_of
-from trainables.base_model.weights import load_config, read_config, task_class
+from trainables.base_model.model_files import read_tokenizer
+from trainables.base_model.weights import pretrained
 from trainables.methods.registry import adapters
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -26,7 +27,7 @@ BASE = "base.json"
 
 
 def load_export(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
-    """The adapted model in an export: an adapter on its base, or a merged model that needs none.
+    """Load the adapted model of an export: an adapter on its base, or a merged model that needs none.
 
     Raises:
         RequestError: when the model is not the base of the adapter.
@@ -42,23 +43,13 @@ def load_export(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTra
 
 
 def load_base(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrainedModel:
-    """The base with the head that the adapter in `folder` was trained with."""
-    config = load_config(model, read_labels(folder))
-    with reading(model, "weights cannot be read", "a model with whole safetensors"):
-        base: PreTrainedModel = task_class(model.task).from_pretrained(
-            source_of(model),
-            config=config,
-            revision=model.revision,
-            dtype=dtype,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            trust_remote_code=False,
-        )
+    """Load the base with a head for the labels of the adapter in `folder`."""
+    base: PreTrainedModel = pretrained(model, load_config(model, read_labels(folder)), dtype=dtype)
     return base
 
 
 def loading_settings(model: ModelSection, labels: tuple[str, ...]) -> dict[str, Any]:
-    """Arguments, beside the path, with which transformers loads the base of an adapter: its head and its padding."""
+    """Return the settings, beside the path, with which transformers loads an adapter's base: head and padding."""
     settings: dict[str, Any] = {}
     if model.task is Task.REGRESSION:
         settings["num_labels"] = 1
@@ -71,7 +62,7 @@ def loading_settings(model: ModelSection, labels: tuple[str, ...]) -> dict[str, 
 
 
 def padding_of(model: ModelSection, labels: tuple[str, ...]) -> int | None:
-    """The token that the config of an adapted model names for padding; None for images."""
+    """Return the padding token in the config of an adapted model; None for images."""
     if model.task is Task.IMAGE_CLASSIFICATION:
         return None
     config = load_config(model, labels)
@@ -81,10 +72,10 @@ def padding_of(model: ModelSection, labels: tuple[str, ...]) -> int | None:
 
 
 def check_base_of(folder: Path, model: ModelSection) -> None:
-    """See, from its config alone, that a model is the base that the adapter in `folder` was trained on.
+    """Check, by its config alone, that a model is the base that the adapter in `folder` was trained on.
 
     Raises:
-        RequestError: naming what differs.
+        RequestError: naming the difference.
     """
     adapters()
     head = PeftConfig.from_pretrained(folder).modules_to_save or ()
@@ -96,22 +87,22 @@ def check_base_of(folder: Path, model: ModelSection) -> None:
 
 
 def write_base(folder: Path, model: PeftModel) -> None:
-    """Write what `check_base_of` reads."""
+    """Write the identity of the base, which `check_base_of` reads."""
     head = model.peft_config[model.active_adapter].modules_to_save or ()
     (folder / BASE).write_text(json.dumps(base_identity(model.get_base_model(), head)), encoding="utf-8")
 
 
 def read_labels(folder: Path) -> tuple[str, ...]:
-    """Names of the classes, in the order of the logits; none for tasks without classes."""
+    """Read the names of the classes, in the order of the logits; none for tasks without classes."""
     return tuple(json.loads((folder / LABELS).read_text(encoding="utf-8")))
 
 
 def write_labels(folder: Path, labels: tuple[str, ...]) -> None:
-    """Write what `read_labels` reads."""
+    """Write the names of the classes, which `read_labels` reads."""
     (folder / LABELS).write_text(json.dumps(list(labels), ensure_ascii=False), encoding="utf-8")
 
 
 def needs_own_tuner(folder: Path) -> bool:
-    """Whether PEFT alone cannot load the adapter in `folder`, for its tuner is one of ours."""
+    """Return whether the adapter in `folder` needs a tuner of ours, so that PEFT alone cannot load it."""
     adapters()
     return not type(PeftConfig.from_pretrained(folder)).__module__.startswith("peft.")

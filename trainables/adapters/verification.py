@@ -1,8 +1,8 @@
-"""Logits of a few fixed validation rows, saved when a trial ends: what every copy of its adapter must reproduce.
+"""Logits of a few fixed validation rows, saved when a trial ends, which every copy of its adapter must reproduce.
 
-`python -m trainables.adapters.verification FOLDER MODEL`, MODEL being the spec's model section as JSON, loads an export
-in a fresh process and compares: the largest difference is printed, and it is an error when it exceeds what rounding
-explains.
+`python -m trainables.adapters.verification FOLDER MODEL`, where MODEL is the spec's model section as JSON, loads an
+export in a fresh process and compares: the largest difference is printed, and is an error if rounding does not explain
+it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FILE = "verification.safetensors"
 ROWS = 4
 LOGITS = "logits"
 
-# Relative to the largest logit: sums in another order differ by rounding, and a merged weight is rounded once more.
+# Relative to the largest logit. Sums in another order differ by rounding; a merged weight is rounded once more.
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
 def save_verification(model: nn.Module, inputs: Mapping[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
-    """Run `inputs` (without labels) through the model in evaluation mode and save them with the logits.
+    """Run `inputs` (without labels) through the model in evaluation mode, and save them with the logits.
 
     `dtype` is the type of the base's weights, in which a copy must be loaded to be compared.
     """
@@ -43,20 +43,20 @@ def save_verification(model: nn.Module, inputs: Mapping[str, torch.Tensor], fold
 
 
 def saved_dtype(folder: Path) -> torch.dtype:
-    """The type of the base's weights when the logits were saved."""
+    """Return the type of the base's weights when the logits were saved."""
     with safe_open(folder / FILE, framework="pt") as file:
         dtype: torch.dtype = getattr(torch, file.metadata()["dtype"])
         return dtype
 
 
 def saved_rows(folder: Path) -> int:
-    """The number of rows for which logits were saved."""
+    """Return the number of rows for which logits were saved."""
     with safe_open(folder / FILE, framework="pt") as file:
         return int(file.get_slice(LOGITS).get_shape()[0])
 
 
 def stored_dtype(folder: Path) -> torch.dtype | None:
-    """The type of the weights of a merged export; None of an adapter, which has no config."""
+    """Return the type of the weights of a merged export; None for an adapter, which has no config."""
     config = folder / "config.json"
     if not config.is_file():
         return None
@@ -65,14 +65,14 @@ def stored_dtype(folder: Path) -> torch.dtype | None:
 
 
 def saved_inputs(folder: Path) -> dict[str, torch.Tensor]:
-    """The rows for which the logits were saved."""
+    """Return the rows for which the logits were saved."""
     return {name: tensor for name, tensor in load_file(folder / FILE).items() if name != LOGITS}
 
 
 def difference(model: nn.Module, folder: Path) -> tuple[float, float]:
-    """Largest absolute difference between the model's logits and the saved ones, and what is allowed.
+    """Return the largest absolute difference between the model's logits and the saved ones, and the tolerance.
 
-    A merged export whose weights are of another type than those of the trial was rounded to it.
+    The tolerance is larger for a merged export whose weights were rounded to another type than the trial's.
     """
     inputs = saved_inputs(folder)
     expected = load_file(folder / FILE)[LOGITS]
@@ -119,7 +119,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def main() -> int:
-    """Verify the export in a folder: 0 when it gives the saved logits, else 1."""
+    """Verify the export in a folder; return 0 if it gives the saved logits, else 1."""
     from trainables.adapters.saved_folder import load_export
 
     folder, section = Path(sys.argv[1]), ModelSection.model_validate_json(sys.argv[2])

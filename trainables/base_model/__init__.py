@@ -1,1 +1,1 @@
-"""The pretrained model: its files, weights, architecture and layers."""
+"""The pretrained model: its files, config, weights, architecture and layers."""

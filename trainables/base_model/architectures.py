@@ -1,4 +1,4 @@
-"""What the linear layers of the known architectures are, by the names transformers gives them."""
+"""The kinds of linear layers in known architectures, by the names that transformers gives them."""
 
 from __future__ import annotations
 
@@ -56,10 +56,15 @@ _KINDS: dict[str, Kind] = {
 
 
 def kind_of(path: str, name: str, config: PreTrainedConfig) -> Kind:
-    """The kind of the linear layer at `path` inside its block; `name`, its full one, and `config` for the message.
+    """Return the kind of the linear layer at `path` inside its block.
+
+    Args:
+        path: the layer's name within its block.
+        name: its full name, for the message.
+        config: the model's config, for the message.
 
     Raises:
-        RequestError: when the table does not know it.
+        RequestError: when the table does not have it.
     """
     parts = path.split(".")
     for start in range(len(parts)):

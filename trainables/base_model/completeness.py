@@ -1,4 +1,4 @@
-"""Whether a checkpoint holds the base that its config describes, for what it lacks would be drawn at random."""
+"""Checks that a checkpoint holds the whole base that its config describes: missing weights would be drawn at random."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from spaces.spec.sections import ModelSection
 
 
 def check_complete(model: ModelSection, loaded: PreTrainedModel, fresh: Collection[str]) -> None:
-    """Refuse a checkpoint without parts of the base; the task head and a pooler may be missing.
+    """Refuse a checkpoint without parts of the base. The task head and a pooler may be missing.
 
     Args:
         model: where the checkpoint is.
         loaded: the task model, on any device.
-        fresh: names of its parameters that the checkpoint lacks or has in another shape. A tied weight is missing
-            only when it is under all of its names.
+        fresh: names of its parameters that the checkpoint lacks or has in another shape. A tied weight is missing only
+            if it is listed under all of its names.
 
     Raises:
         RequestError: naming one of the missing parameters.
@@ -39,7 +39,7 @@ _TYPES = {torch.float32, torch.float16, torch.bfloat16, torch.float64}
 
 
 def check_numbers(model: ModelSection, loaded: PreTrainedModel) -> None:
-    """Refuse weights that were loaded as anything but finite numbers of the usual types.
+    """Refuse weights that are not finite numbers of the usual types.
 
     Raises:
         RequestError: naming one of the parameters.
@@ -51,7 +51,7 @@ def check_numbers(model: ModelSection, loaded: PreTrainedModel) -> None:
                 f"model.path = {model.path}: its weights are {kind}, such as {name}; allowed: weights in float32, "
                 "float16, bfloat16 or float64"
             )
-        # A sum is finite in one pass and without a copy; one that is not may have overflowed.
+        # One pass and no copy shows by the sum that all are finite. A sum that is not may only have overflowed.
         if not torch.isfinite(parameter.detach().sum(dtype=torch.float64)):
             if torch.isfinite(parameter.detach()).all():
                 continue
@@ -62,9 +62,9 @@ def check_numbers(model: ModelSection, loaded: PreTrainedModel) -> None:
 
 
 def _is_base(model: PreTrainedModel, name: str) -> bool:
-    """Whether a parameter is pretrained: inside the blocks, an embedding, or the output of a language model.
+    """Return whether a parameter is pretrained: inside the blocks, an embedding, or the output of a language model.
 
-    A linear layer outside the blocks is a pooler or the like, which trains with the task head.
+    A linear layer outside the blocks is a pooler or similar, which trains with the task head.
     """
     parts = name.split(".")
     module = model.get_submodule(".".join(parts[:-1]))

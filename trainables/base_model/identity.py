@@ -1,4 +1,4 @@
-"""Which base an adapter belongs to: its architecture, wherever its files lie and whatever precision it has."""
+"""The identity of the base that an adapter belongs to, independent of where its files are and of its precision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig
 
 Identity = dict[str, Any]
 _NAMES = {"model_type": "model_type", "parameters": "number of parameters", "shapes": "names or shapes of parameters"}
-# What changes a base's function and none of its shapes, as the configs of transformers name it.
+# Settings that change a base's function but none of its shapes, as transformers' configs name them.
 _FUNCTION = re.compile(
     r"(hidden_act|hidden_activation|activation|activation_function|feed_forward_proj"
     r"|n_heads?|num_heads|num_attention_heads|num_key_value_heads|head_dim"
@@ -26,16 +26,16 @@ _FUNCTION = re.compile(
 
 
 def base_identity(model: nn.Module, apart: Collection[str]) -> Identity:
-    """The identity of a base, on any device, with adapters on it or without.
+    """Return the identity of a base, on any device, with or without adapters on it.
 
     Args:
         model: a task model, not wrapped by PEFT as a whole.
-        apart: modules that do not count, the task head, by their full names or, as PEFT has it, the ends of these.
+        apart: modules that do not count, such as the task head, by their full names or the ends of these, as in PEFT.
 
     Returns:
         `model_type`, the number of `parameters` (tied ones once), a hash of all names and `shapes`, and under `config`
-        what else the config says of the function: heads, activations, epsilons, positions. Linear layers count with
-        the shape that they compute with, so that a quantised base is the same base.
+        the settings that change the function but no shape: heads, activations, epsilons, positions. Linear layers count
+        with the shape that they compute with, so that a quantised base is the same base.
     """
     config = getattr(model, "config", None)
     settings = config.to_dict() if isinstance(config, PreTrainedConfig) else {}
@@ -51,17 +51,17 @@ def base_identity(model: nn.Module, apart: Collection[str]) -> Identity:
 
 
 def check_base(expected: Identity, found: Identity) -> None:
-    """See that two identities are one.
+    """Check that two identities are equal.
 
     Raises:
-        ValueError: naming what differs first.
+        ValueError: naming the first difference.
     """
     for key, name in _NAMES.items():
         if expected.get(key) != found[key]:
             values = "" if key == "shapes" else f": {expected.get(key)} there, {found[key]} here"
             raise ValueError(f"the adapter was trained on another base: the {name} differs{values}")
     there, here = expected.get("config", {}), found["config"]
-    for name in sorted(there.keys() & here.keys()):  # another version of transformers may name more, or fewer
+    for name in sorted(there.keys() & here.keys()):  # another version of transformers may have more or fewer
         if there[name] != here[name]:
             raise ValueError(
                 f"the adapter was trained on another base: {name} of its config differs: {there[name]} there, "
@@ -70,7 +70,7 @@ def check_base(expected: Identity, found: Identity) -> None:
 
 
 def _parameters(module: nn.Module, apart: Collection[str], prefix: str = "") -> Iterator[tuple[str, list[int], int]]:
-    """Name, shape and identity of what the pretrained base has, without what tuners put around and beside it."""
+    """Yield name, shape and identity of the pretrained parameters, without those that tuners added."""
     if isinstance(module, AuxiliaryTrainingWrapper):
         yield from _parameters(module.original_module, apart, prefix)
         return

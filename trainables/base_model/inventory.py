@@ -1,4 +1,4 @@
-"""Fills the layer inventory from a model; a model on the meta device is enough."""
+"""Builds the layer inventory of a model; a model on the meta device is enough."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from spaces.errors import RequestError
 from spaces.model.inventory import BaseParameter, Inventory, LinearLayer, Role, TextInput
 from spaces.spec.sections import Task
 from trainables.base_model.architectures import kind_of
+from trainables.base_model.config import task_class
 from trainables.base_model.positions import longest_input
-from trainables.base_model.weights import task_class
 
 _BLOCK = re.compile(r"(.*?\.\d+)\.(.+)")  # the first numbered part of a path ends the name of its block
 
@@ -27,7 +27,7 @@ _CLS_AND_SEP: set[int | None] = {101, 102}
 
 
 def meta_model(config: PreTrainedConfig, task: Task) -> PreTrainedModel:
-    """The model of `task` without storage: shapes and names alone. The size of its head is the config's.
+    """Return the model of `task` without storage: shapes and names alone. Its head has the size that the config says.
 
     Raises:
         RequestError: when the architecture has no model for the task.
@@ -44,12 +44,12 @@ def meta_model(config: PreTrainedConfig, task: Task) -> PreTrainedModel:
 
 
 def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Inventory:
-    """What `model`, a task model on any device, offers to adapters.
+    """Return the layers and parameters that `model` offers to adapters.
 
     Args:
-        model: its head is what lies outside `model.base_model`; the output embedding of a language model belongs to
-            the pretrained base. Tied weights count once.
-        fresh: names of parameters that the checkpoint lacks, such as an untrained pooler's. The modules that own
+        model: a task model on any device. Its head is everything outside `model.base_model`, but the output embedding
+            of a language model belongs to the pretrained base. Tied weights count once.
+        fresh: names of parameters that the checkpoint lacks, such as those of an untrained pooler. The modules that own
             them belong to the head.
 
     Raises:
@@ -94,7 +94,7 @@ def _head_modules(model: PreTrainedModel, fresh: frozenset[str]) -> tuple[str, .
 
 
 def inside(name: str, modules: Collection[str]) -> bool:
-    """Whether `name` is one of `modules` or lies inside one."""
+    """Return whether `name` is one of `modules` or lies inside one."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 

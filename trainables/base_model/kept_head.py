@@ -1,4 +1,4 @@
-"""A head that comes with the checkpoint: its rows are classes, known by the names that its config gives them."""
+"""A head in the checkpoint, whose rows are classes: it is kept if the names in its config are the data's labels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ _DEFAULT_NAME = re.compile(r"LABEL_\d+")
 
 @dataclass(frozen=True)
 class KeptHead:
-    """The fate of a checkpoint's head.
+    """The use of a checkpoint's head.
 
-    `fresh`: parameters to draw anew, for their rows cannot be told apart. `order`: where the rows of the others lie in
-    the checkpoint, in the order of the labels; `axes`: along which axis each has its rows.
+    Attributes:
+        fresh: parameters to draw anew, because their rows cannot be matched with labels.
+        order: the rows of the other parameters in the checkpoint, in the order of the labels.
+        axes: the axis along which each parameter has its rows.
+        notes: what to tell the user.
     """
 
     fresh: tuple[str, ...] = ()
@@ -30,7 +33,7 @@ class KeptHead:
     notes: tuple[str, ...] = ()
 
     def in_order(self, name: str, tensor: Tensor) -> Tensor:
-        """The parameter `name` with its rows in the order of the labels."""
+        """Return the parameter `name` with its rows in the order of the labels."""
         if not self.order or name not in self.axes:
             return tensor
         return tensor.index_select(self.axes[name], torch.tensor(self.order))
@@ -44,15 +47,15 @@ def kept_head(
     names: Sequence[str],
     labels: Sequence[str],
 ) -> KeptHead:
-    """See which rows of a checkpoint's head serve for `labels`.
+    """Match the rows of a checkpoint's head with `labels`.
 
     Args:
         kind: class of the task model.
         config: its config, for as many labels.
         fresh: parameters that the checkpoint lacks.
         mismatched: those of them that it has in another shape.
-        names: of the checkpoint's own labels.
-        labels: those of the data, in the order of the logits.
+        names: names of the checkpoint's own labels.
+        labels: labels of the data, in the order of the logits.
     """
     axes = _axes(kind, config)
     if not axes or not set(axes) - (set(fresh) - set(mismatched)):
@@ -67,18 +70,18 @@ def kept_head(
 
 
 def own_names(config: PreTrainedConfig) -> tuple[str, ...]:
-    """Names of the checkpoint's own labels, in the order of its logits."""
+    """Return the names of the checkpoint's own labels, in the order of its logits."""
     names = tuple(str(config.id2label[position]) for position in sorted(config.id2label))
     if not _tell_nothing(names):
         return names
-    # Some makers have written the names in one direction alone.
+    # Some configs have the names in only one of the two mappings.
     positions = {position: str(name) for name, position in (config.label2id or {}).items()}
     whole = set(positions) == set(range(len(names)))
     return tuple(positions[one] for one in range(len(names))) if whole else names
 
 
 def matching(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...] | None:
-    """Where each of the `labels` stands among the `names`; None unless both are the same, but for case and spaces."""
+    """Return the position of each label among the `names`; None unless both are the same but for case and spaces."""
     for form in (str, _plain):
         positions = {form(name): position for position, name in enumerate(names)}
         wanted = [form(label) for label in labels]
@@ -100,7 +103,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _axes(kind: type[PreTrainedModel], config: PreTrainedConfig) -> dict[str, int]:
-    """Parameters whose shape depends on the number of labels, and along which axis."""
+    """Return the parameters whose shape depends on the number of labels, each with the axis that does."""
     more = copy.deepcopy(config)
     more.num_labels = config.num_labels + 1
     larger = dict(without_storage(kind, more).named_parameters())

@@ -1,4 +1,4 @@
-"""A model's files as other libraries read them: whatever these raise becomes one line that names `model.path`."""
+"""A model's files as other libraries read them: any error becomes one line that names `model.path`."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from safetensors import safe_open
 from transformers import AutoTokenizer, PreTrainedConfig
 from transformers.utils import cached_file, find_adapter_config_file
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 from spaces.spec.sections import ModelSection
-from trainables.data.messages import one_line
 
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _TYPES = {"F64", "F32", "F16", "BF16"}
 _POINTER = b"version https://git-lfs"
 _MAY_BE_POINTERS = {".json", ".safetensors", ".model", ".txt"}
-# Special tokens that are put around texts or in the place of unknown ones; the mask never is.
+# Special tokens that occur around texts or for unknown words; the mask never does.
 _IN_USE = ("pad", "bos", "eos", "cls", "sep", "unk")
 
 
 def source_of(model: ModelSection) -> str:
-    """The model's folder, or its id on the hub."""
+    """Return the model's folder, or its id on the hub."""
     folder = os.path.expanduser(model.path)
     return folder if os.path.isdir(folder) else model.path
 
 
 @contextmanager
 def reading(model: ModelSection, failed: str, allowed: str) -> Iterator[None]:
-    """Only calls of other libraries that read the model's files, or make a model of them, belong inside.
+    """Turn any error within into one line about the model.
 
-    Files of a wrong form make them raise anything: Rust tokenizers, for one, raise plain `Exception`.
+    Only calls that read its files or build a model of them belong inside. Files of a wrong form make other libraries
+    raise anything: Rust tokenizers, for one, raise plain `Exception`.
 
     Raises:
-        RequestError: in the place of any error.
+        RequestError: in place of any error.
     """
     try:
         yield
@@ -53,11 +53,11 @@ def reading(model: ModelSection, failed: str, allowed: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError | ValueError | RuntimeError) or type(error) is Exception:
         return one_line(error)
-    return f"{type(error).__name__}: {one_line(error)}"  # a KeyError, say, is no sentence
+    return f"{type(error).__name__}: {one_line(error)}"  # the text of a KeyError, for one, is no sentence
 
 
 def _pointer(model: ModelSection) -> str | None:
-    """A file of the model's folder in whose place Git LFS has left a pointer."""
+    """Return the name of a file in the model's folder that is only a Git LFS pointer."""
     folder = Path(source_of(model))
     if not os.path.isdir(folder):
         return None
@@ -70,12 +70,12 @@ def _pointer(model: ModelSection) -> str | None:
 
 
 def check_folder(model: ModelSection) -> None:
-    """See, of a local folder, that it has a config and weights in safetensors, and of any model that it is no adapter.
+    """Check that a local folder has a config and weights in safetensors, and that no model is an adapter.
 
-    transformers loads an adapter that lies beside a model into it, and follows one that lies alone to its base.
+    transformers loads an adapter that lies beside a model into it, and replaces one that lies alone by its base.
 
     Raises:
-        RequestError: naming what is missing, or too much.
+        RequestError: naming what is missing, or does not belong there.
     """
     source = source_of(model)
     folder = Path(source)
@@ -111,10 +111,10 @@ def _base_of(adapter_config: Path) -> str:
 
 
 def check_config(model: ModelSection, config: PreTrainedConfig) -> None:
-    """Refuse quantised weights, and keep a config from steering how the model is run.
+    """Refuse quantised weights, and drop the settings of a config that change how the model is run.
 
-    What its makers ran it with (an attention of another package, even one to fetch from the hub; outputs as tuples,
-    with attentions) is none of the weights' business.
+    The makers' choices (an attention from another package or from the hub, outputs as tuples or with attentions) do not
+    belong to the weights.
 
     Raises:
         RequestError: when the weights are quantised.
@@ -137,9 +137,9 @@ def check_config(model: ModelSection, config: PreTrainedConfig) -> None:
 
 
 def check_types(model: ModelSection, parameters: Iterable[str]) -> None:
-    """Refuse a checkpoint that has some of its `parameters` as anything but plain fractions.
+    """Refuse a checkpoint in which one of the `parameters` is not of a floating-point type.
 
-    transformers would take quantised ones for their values, without the scales that belong to them.
+    transformers would take quantised numbers as values, without the scales that belong to them.
 
     Raises:
         RequestError: naming one of them and its type.
@@ -149,7 +149,7 @@ def check_types(model: ModelSection, parameters: Iterable[str]) -> None:
     index = folder / "model.safetensors.index.json"
     whole = folder / "model.safetensors"
     names = [whole.name] if whole.is_file() else json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    # A body's checkpoint names them without the prefix of the task model; buffers, which may be whole, are others.
+    # The checkpoint of a body has no prefix of the task model. Buffers, which may be integers, are not parameters.
     ends = {_end(name) for name in parameters}
     for file in sorted({folder / name for name in names}):
         with safe_open(file, framework="pt") as tensors:
@@ -167,10 +167,10 @@ def _end(name: str) -> str:
 
 
 def read_tokenizer(model: ModelSection, config: PreTrainedConfig) -> Any:
-    """The model's tokenizer with a token to pad with, which gives no inputs that the model does not take.
+    """Read the model's tokenizer, with a padding token, and without inputs that the model does not take.
 
     Raises:
-        RequestError: there is none, it has no token to pad with, or ids that the embedding of `config` lacks.
+        RequestError: when there is none, it has no token to pad with, or ids that the embedding of `config` lacks.
     """
     with reading(model, "no tokenizer can be loaded", "a model with its tokenizer files"):
         tokenizer = AutoTokenizer.from_pretrained(source_of(model), revision=model.revision, trust_remote_code=False)
@@ -190,13 +190,16 @@ def read_tokenizer(model: ModelSection, config: PreTrainedConfig) -> Any:
 
 
 def embedding_rows(config: PreTrainedConfig) -> int | None:
-    """Rows of the token embedding; None for a model without one."""
+    """Return the rows of the token embedding; None for a model without one."""
     rows: int | None = getattr(config.get_text_config(), "vocab_size", None)
     return rows
 
 
 def _check_ids(model: ModelSection, tokenizer: Any, vocabulary: dict[str, int], rows: int) -> None:
-    """Special tokens that are in no use may lie beyond: Gemma 3's text models lack their image tokens."""
+    """Check that the embedding has a row for every id.
+
+    Unused special tokens may lie beyond it: Gemma 3's text models lack their image tokens.
+    """
     ids = {name: getattr(tokenizer, f"{name}_token_id") for name in _IN_USE}
     used = {one for one in ids.values() if one is not None}
     special = set(tokenizer.all_special_ids) - used
@@ -210,7 +213,7 @@ def _check_ids(model: ModelSection, tokenizer: Any, vocabulary: dict[str, int], 
 
 
 def _padding_token(model: ModelSection, tokenizer: Any, config: PreTrainedConfig, vocabulary: dict[str, int]) -> str:
-    """The token that the model's config pads with, else the end token."""
+    """Return the token that the model's config pads with, else the end token."""
     padding = config.get_text_config().pad_token_id
     for token, one in vocabulary.items():
         if one == padding:

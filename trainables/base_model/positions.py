@@ -1,4 +1,4 @@
-"""The longest input that a model takes, found by asking the model: families count positions in their own ways."""
+"""The longest input that a model takes, found by asking the model, because families count positions differently."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LONGEST_TRIED = 2**14
 
 
 def longest_input(kind: type[PreTrainedModel], config: PreTrainedConfig) -> int | None:
-    """The most tokens for which a text model of class `kind` has positions; None where these are relative.
+    """Return the most tokens for which a text model of class `kind` has positions; None if these are relative.
 
-    Where no embedding sets a limit, as with rotary positions, it is the length that the config names.
+    If no embedding sets a limit, as with rotary positions, it is the length that the config names.
     """
     limits = _learned(without_storage(kind, config), config.get_text_config())
     if limits:
@@ -25,7 +25,7 @@ def longest_input(kind: type[PreTrainedModel], config: PreTrainedConfig) -> int 
 
 
 def _learned(model: PreTrainedModel, config: PreTrainedConfig) -> list[int]:
-    """Lengths beyond which an embedding of the model is asked for rows that it lacks."""
+    """Return the lengths beyond which an embedding of the model is asked for rows that it lacks."""
     short, longer = (_lookups(model, config, length).lookups for length in (2, 3))
     grown = [two for one, two in zip(short, longer, strict=False) if two.largest > one.largest]
     limits = {one.rows - (one.largest - 2) for one in grown}  # the last of three positions is two from the first
@@ -34,7 +34,7 @@ def _learned(model: PreTrainedModel, config: PreTrainedConfig) -> list[int]:
 
 
 def _lookups(model: PreTrainedModel, config: PreTrainedConfig, length: int) -> Storageless:
-    """A run of the model's embeddings on a text of `length` tokens that is no padding and ends as it should."""
+    """Run the model's embeddings on a text of `length` tokens without padding."""
     tokens = torch.full((1, length), next(one for one in (0, 1) if one != config.pad_token_id))
     end = config.eos_token_id
     if isinstance(end, int) and end != config.pad_token_id and 0 <= end < config.vocab_size:

@@ -1,7 +1,7 @@
 """Runs a model without its weights: parameters on the meta device, integers real.
 
-So a model of any size shows in moments whether it takes an input: shapes and types are checked as ever, and so is
-whatever it decides by token ids, masks and positions. Only values that come of weights are not there.
+So a model of any size shows in moments whether it takes an input: shapes and types are checked as always, and so is
+everything that it decides by token ids, masks and positions. Only values that depend on weights do not exist.
 """
 
 from __future__ import annotations
@@ -24,33 +24,37 @@ _CPU = torch.device("cpu")
 
 
 def without_storage(kind: type[PreTrainedModel], config: PreTrainedConfig) -> PreTrainedModel:
-    """A model of class `kind` whose parameters are on the meta device; its buffers are real."""
+    """Return a model of class `kind` with its parameters on the meta device and real buffers."""
     with init_empty_weights(include_buffers=False):
         model = kind(copy.deepcopy(config))
     return model.float().requires_grad_(False)
 
 
 class Ended(Exception):
-    """A run was ended where it was to end."""
+    """Ends a run at the point where it was asked to end."""
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """One use of an embedding: how many rows it has, and the largest row that was asked for."""
+    """One use of an embedding: its number of rows, and the largest row that was asked for."""
 
     rows: int
     largest: int
 
 
 class Storageless(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While it is active, models of `without_storage` run on real integers; `lookups` are their uses of embeddings.
+    """A mode in which models of `without_storage` run on real integers; `lookups` are their uses of embeddings.
 
-    Whatever meets a tensor of the meta device is moved there. Results that hold no fractions are computed for real
-    even where the model asks for the meta device, for it asks for the device of its parameters.
+    Everything that meets a tensor of the meta device is moved there. Integer results are computed for real even if the
+    model asks for the meta device, because it asks for the device of its parameters.
     """
 
     def __init__(self, *, embeddings_alone: bool = False) -> None:
-        """`embeddings_alone`: end at the first product of matrices, before which embeddings are used."""
+        """Record nothing yet.
+
+        Args:
+            embeddings_alone: end at the first product of matrices; embeddings are used before it.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self.lookups: list[Lookup] = []
         self.ended = False
@@ -62,8 +66,8 @@ class Storageless(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run one operation.
 
         Raises:
-            IndexError: an embedding is asked for a row that it does not have.
-            Ended: it is a product of matrices, and embeddings alone were asked for.
+            IndexError: when an embedding is asked for a row that it does not have.
+            Ended: at a product of matrices, when only embeddings were asked for.
         """
         kwargs = kwargs or {}
         devices = {one.device for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
@@ -92,7 +96,7 @@ class Storageless(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _as_positions(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Masks as the positions that they choose, whose number no mask on the meta device could tell."""
+    """Return masks as the positions that they select, because a mask on the meta device does not know how many."""
     found: list[Tensor | None] = []
     for one in indices:
         real_mask = one is not None and one.dtype is torch.bool and one.device != _META

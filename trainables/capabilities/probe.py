@@ -1,4 +1,4 @@
-"""What each method can do, found by trying it on tiny models in memory."""
+"""The capabilities of each method, found by trying it on tiny models in memory."""
 
 from __future__ import annotations
 
@@ -37,12 +37,16 @@ Quantised = Literal["yes", "no", "unknown"]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a method was found to do.
+    """The capabilities that a method was found to have.
 
-    `merge`: into plain weights that compute the same. `several_adapters`: on one base, switched. `quantised_base`:
-    trains beside weights that only the base's own layers can read; "unknown" where PEFT may have layers for them that
-    need bitsandbytes. `stock`: the settings with an equal adapter of PEFT's own. `lora_conversion`: to a LoRA that, at
-    full rank, computes the same. `conv1d`: on layers that store their weight transposed.
+    Attributes:
+        merge: whether it merges into plain weights that compute the same.
+        several_adapters: whether several on one base can be switched.
+        quantised_base: whether it trains beside weights that only the base's own layers can read; "unknown" if PEFT may
+            have layers for them that need bitsandbytes.
+        stock: the settings with an equal adapter of PEFT's own.
+        lora_conversion: whether a LoRA of full rank computes the same.
+        conv1d: whether it adapts layers that store their weight transposed.
     """
 
     merge: bool
@@ -54,7 +58,7 @@ class Capabilities:
 
 
 def probe(name: str) -> Capabilities:
-    """Try everything with method `name`, at its default settings made to fit."""
+    """Try everything with method `name`, at its default settings, made to fit."""
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
@@ -70,7 +74,7 @@ def probe(name: str) -> Capabilities:
 
 
 def _works(attempt: Callable[[], bool]) -> bool:
-    """Whether an attempt succeeds: whatever it raises says that it does not."""
+    """Return whether an attempt succeeds; any exception means that it does not."""
     try:
         return attempt()
     except Exception:
@@ -95,7 +99,7 @@ def _switches(name: str, kind: str) -> bool:
     model = adapted(name, kind)
     first = outputs(model)
     config = copy.deepcopy(model.peft_config["default"])
-    config.inference_mode = True  # as one that was loaded: some tuners allow only one that trains
+    config.inference_mode = True  # as for a loaded adapter: some tuners allow only one that trains
     model.add_adapter("second", config)
     head = base(kind)[1].head_modules
     named = [(path.removeprefix("base_model.model."), one) for path, one in model.named_parameters()]

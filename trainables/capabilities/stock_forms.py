@@ -1,4 +1,4 @@
-"""For which settings and layers a method has a stock form, found by loading it on tiny models."""
+"""The settings and layers for which a method has a stock form, found by loading it on tiny models."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from trainables.tuners.adapter import NoStockForm
 
 _PLACES: Mapping[str, dict[str, Any]] = {"square": {"targets": "attention"}, "rectangular": {"targets": "mlp"}}
 _PLACE = ("targets", "layers")
-_TRIED: Mapping[str, tuple[Any, ...]] = {"block_size": (16,)}  # divides all sides
+_TRIED: Mapping[str, tuple[Any, ...]] = {"block_size": (16,)}  # a divisor of all sides
 
 
 def stock_settings(name: str, kind: str) -> str:
-    """Where method `name` has a stock form on the base `kind`, in words.
+    """Describe in words where method `name` has a stock form on the base `kind`.
 
-    The answer at its defaults: yes, no, "square layers" or "rectangular layers"; then every value of its settings, each
-    changed alone, at which the answer is another; then whether Conv1D is excluded.
+    First comes the answer at its defaults: yes, no, "square layers" or "rectangular layers". Then every value of its
+    settings, each changed alone, with another answer; then whether Conv1D is excluded.
     """
     usual = _answer(name, kind)
     told = [usual or "unknown"]
@@ -36,7 +36,7 @@ def stock_settings(name: str, kind: str) -> str:
 
 
 def _values(name: str) -> Iterator[tuple[str, Any]]:
-    """Every value but the default of the settings that take few: words, yes or no, what a search chooses from."""
+    """Yield every value but the default of settings that take few: words, yes or no, the choices of a search."""
     known = method(name)
     for knob, field in known.configuration.model_fields.items():
         if knob in _PLACE:
@@ -54,7 +54,7 @@ def _words(annotation: Any) -> tuple[Any, ...]:
 
 
 def _answer(name: str, kind: str, **settings: Any) -> str | None:
-    """None where the settings do not fit the base."""
+    """Return the answer at some settings; None if they do not fit the base."""
     places = _PLACES if method(name).placed else {"all": {}}
     found = {shape: _has_stock(name, kind, **settings, **place) for shape, place in places.items()}
     known = {shape: has for shape, has in found.items() if has is not None}
@@ -67,7 +67,7 @@ def _answer(name: str, kind: str, **settings: Any) -> str | None:
 
 @torch.no_grad()
 def _has_stock(name: str, kind: str, **settings: Any) -> bool | None:
-    """Whether PEFT loads a form that computes as an adapter that changes the base; None where there is no adapter."""
+    """Return whether PEFT loads a form that computes the same as the adapter; None if the settings fit no layer."""
     try:
         chosen = fitted(name, kind, **settings)
     except ValueError:

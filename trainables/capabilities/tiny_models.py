@@ -1,4 +1,4 @@
-"""Tiny models in memory, and adapters on them that have moved: what the capabilities of methods are tried on."""
+"""Tiny models in memory, and adapters on them away from their start, on which capabilities are tried."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from spaces.methods.registry import method
 from spaces.model.inventory import Inventory
 from spaces.spec.sections import Task
 from trainables.adapters.attach import attach, trained_parameters
+from trainables.base_model.config import task_class
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import copy_of, task_class
+from trainables.base_model.weights import copy_of
 from trainables.tuners.adapter import StockForm
 
 WIDTH, INNER = 64, 96
@@ -42,14 +43,17 @@ CONV1D = "gpt2"
 
 @cache
 def base(kind: str) -> tuple[PreTrainedModel, Inventory]:
-    """A frozen model of random weights, and its layers: attention is square but in `CONV1D`, the rest is not."""
+    """Return a frozen model of random weights, and its layers.
+
+    Attention layers are square except in `CONV1D`; the others are not.
+    """
     task = Task.CAUSAL_LM if kind == CONV1D else Task.SEQUENCE_CLASSIFICATION
     model = task_class(task).from_config(_CONFIGS[kind]()).eval().requires_grad_(False)
     return model, inventory_of(model)
 
 
 def fitted(name: str, kind: str, **settings: Any) -> Configuration:
-    """The default of method `name` with `settings`, made smaller where it does not fit the base.
+    """Return the default of method `name` with `settings`, made smaller if it does not fit the base.
 
     Raises:
         ValueError: when the settings contradict each other, or the method is impossible with the base.
@@ -64,7 +68,7 @@ def fitted(name: str, kind: str, **settings: Any) -> Configuration:
 
 
 def possible_base(name: str) -> str:
-    """A base of `nn.Linear` for method `name`: a few methods are impossible with an encoder."""
+    """Return a base of `nn.Linear` for method `name`: a few methods are impossible with an encoder."""
     try:
         fitted(name, "bert")
     except Unfit:
@@ -73,7 +77,7 @@ def possible_base(name: str) -> str:
 
 
 def adapted(name: str, kind: str, model: PreTrainedModel | None = None, **settings: Any) -> PeftModel:
-    """The base, or the `model` that was made from it, with an adapter that has moved from its start."""
+    """Return the base, or the `model` that was made from it, with an adapter that has moved from its start."""
     plain, inventory = base(kind)
     chosen = fitted(name, kind, **settings)
     wrapped = attach(copy_of(plain) if model is None else model, name, chosen, inventory, seed=0).eval()
@@ -83,13 +87,13 @@ def adapted(name: str, kind: str, model: PreTrainedModel | None = None, **settin
 
 @torch.no_grad()
 def move(parameters: Iterable[nn.Parameter]) -> None:
-    """As training does: away from where they started."""
+    """Move parameters from their start, as training does."""
     for parameter in parameters:
         parameter.add_(torch.randn_like(parameter), alpha=0.1)
 
 
 def outputs(model: nn.Module) -> Tensor:
-    """Logits of two short texts between special tokens; of a language model, those of what follows them."""
+    """Return the logits of two short texts between special tokens; of a language model, those after the texts."""
     tokens = torch.arange(2, 14).reshape(2, 6)
     tokens[:, 0], tokens[:, -1] = _FIRST, _LAST
     logits: Tensor = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
@@ -97,19 +101,19 @@ def outputs(model: nn.Module) -> Tensor:
 
 
 def outputs_of(form: StockForm, kind: str) -> Tensor:
-    """`outputs` of the base, whose head it keeps, with an adapter that PEFT loads by itself."""
+    """Return `outputs` of the base, with its head, and an adapter that PEFT loads by itself."""
     model = get_peft_model(copy_of(base(kind)[0]), copy.deepcopy(form.config))
     set_peft_model_state_dict(model, get_peft_model_state_dict(model, save_embedding_layers=False) | form.tensors)
     return outputs(model.eval())
 
 
 def same(one: Tensor, other: Tensor, tolerance: float = 1e-4) -> bool:
-    """Whether they differ by no more than rounding, relative to the largest."""
+    """Return whether two outputs differ by no more than rounding, relative to the largest."""
     return float((one - other).abs().max()) <= tolerance * float(other.abs().max())
 
 
 class Packed(nn.Linear):
-    """A linear layer whose weight is one column of bytes, as those of quantised bases are."""
+    """A linear layer whose weight is one column of bytes, as in quantised bases."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__(layer.in_features, layer.out_features, device="meta")
@@ -119,13 +123,13 @@ class Packed(nn.Linear):
         self.bias = layer.bias
 
     def forward(self, input: Tensor) -> Tensor:
-        """The product with the weight, as far as bytes hold it."""
+        """Return the product with the weight, as precisely as bytes hold it."""
         codes = self.weight.float().view(self.out_features, self.in_features) - 128
         return functional.linear(input, codes * self._scale, self.bias)
 
 
 def packed(kind: str) -> PreTrainedModel:
-    """The base with the weights of its layers packed."""
+    """Return the base with the weights of its layers packed."""
     plain, inventory = base(kind)
     model = copy_of(plain)
     for layer in inventory.layers:

@@ -1,4 +1,4 @@
-"""Which examples form which batch: endless seeded epochs of like lengths for training, one pass for evaluation."""
+"""The batches of a split: endless seeded epochs, grouped by length, for training; one pass for evaluation."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ Indices = npt.NDArray[np.int64]
 
 
 POOL = 16
-"""Batches that are filled together, by length: more leave less padding, fewer mix better."""
+"""Batches that are sorted by length together: more leave less padding, fewer mix better."""
 
 
 def batches(lengths: npt.NDArray[np.int64], batch_size: int, seed: int, start_step: int = 0) -> Iterator[Indices]:
-    """Endless batches of the indices of examples with these `lengths`, from the batch numbered `start_step` (from 0).
+    """Yield endless batches of the indices of examples with these `lengths`.
 
-    The epochs, each a permutation of its own drawn from (`seed`, epoch), follow one another without a seam: a batch
-    may end one epoch and begin the next, so every batch has `batch_size` examples. A split smaller than that is one
-    batch. Any step is reached directly, so a resumed run goes on with the batches that it would have had.
+    The epochs, each a permutation of its own drawn from (`seed`, epoch), follow one another without a gap: a batch may
+    end one epoch and begin the next, so every batch has `batch_size` examples. A split smaller than that is one batch.
+    Any step is reached directly, so a resumed run continues with the batches that it would have had.
 
-    Within an epoch examples are drawn into pools of `POOL` batches; each pool is cut into batches by length, so that
-    little is padded, and the batches of all pools come in random order.
+    Within an epoch examples are drawn into pools of `POOL` batches. Each pool is cut into batches by length, so that
+    there is little padding, and the batches of all pools come in random order.
+
+    Args:
+        lengths: lengths of the examples, shape (examples,).
+        batch_size: examples of a batch.
+        seed: decides the order.
+        start_step: the number of the first batch, from 0.
 
     Raises:
-        ValueError: there is no example, or `batch_size` is below 1.
+        ValueError: when there is no example, or `batch_size` is below 1.
     """
     size = len(lengths)
     if size < 1 or batch_size < 1:
@@ -44,7 +50,7 @@ def batches(lengths: npt.NDArray[np.int64], batch_size: int, seed: int, start_st
 
 
 def first_visits(lengths: npt.NDArray[np.int64], batch_size: int, seed: int) -> Indices:
-    """Every example once, in the order in which `batches` first comes to it: `batch_size` at a time, those batches."""
+    """Return every example once, in the order of its first batch: `batch_size` at a time, they are those batches."""
     return _epoch(lengths, min(len(lengths), batch_size), seed, 0)
 
 
@@ -60,12 +66,12 @@ def _epoch(lengths: npt.NDArray[np.int64], width: int, seed: int, epoch: int) ->
 
 
 def evaluation_batches(split: EncodedSplit, batch_size: int) -> Iterator[Indices]:
-    """Every index once, longest examples first: little padding, and memory runs out at once or never.
+    """Yield every index once, longest examples first: there is little padding, and memory runs out at once or never.
 
-    Results go back to the order of the rows by `ordered[indices] = results`.
+    Results return to the order of the rows by `ordered[indices] = results`.
 
     Raises:
-        ValueError: `batch_size` is below 1.
+        ValueError: when `batch_size` is below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size} must be at least 1")

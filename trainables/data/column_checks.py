@@ -13,16 +13,15 @@ import numpy.typing as npt
 
 from spaces.errors import RequestError
 from trainables.data.labels import label_key, label_name
-from trainables.data.messages import listed, shown
-from trainables.data.tables import Table
+from trainables.data.tables import Table, listed, shown
 
 Targets = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-# Python itself also takes `1_000`, `infinity` and the digits of other scripts for numbers.
+# Python itself also reads `1_000`, `infinity` and the digits of other scripts as numbers.
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _LEAST_PRECISION = 1e-3
-"""Part of the spread of targets by which float32 may move one."""
+"""The part of the targets' spread by which float32 may move one."""
 
 
 def _missing(value: Any) -> bool:
@@ -30,10 +29,10 @@ def _missing(value: Any) -> bool:
 
 
 def texts(table: Table, column: str) -> list[str]:
-    """The texts of `column`, unchanged.
+    """Return the texts of `column`, unchanged.
 
     Raises:
-        RequestError: a text is missing, blank, not a text, or not valid Unicode.
+        RequestError: when a text is missing, blank, not a text, or not valid Unicode.
     """
     values = table.columns[column]
     for position, value in enumerate(values):
@@ -42,17 +41,17 @@ def texts(table: Table, column: str) -> list[str]:
         if not isinstance(value, str):
             raise table.problem(position, f"column {column!r} holds {shown(value)}; allowed: text")
         try:
-            value.encode()  # JSON can name half a surrogate pair, which tokenizers choke on
+            value.encode()  # JSON can name half a surrogate pair, on which tokenizers fail
         except UnicodeEncodeError:
             raise table.problem(position, f"column {column!r} is not valid Unicode; allowed: text") from None
     return values
 
 
 def class_names(table: Table, column: str) -> list[str]:
-    """The label of each row as text, one name for equal numbers, and the class's own where the source has one.
+    """Return the label of each row as text: one name for equal numbers, and the class's own name if the source has it.
 
     Raises:
-        RequestError: a label is missing, or neither text nor number; or some are true or false and others numbers.
+        RequestError: when a label is missing, or neither text nor number; or some are true or false and others numbers.
     """
     names = []
     kinds: set[bool] = set()
@@ -85,7 +84,7 @@ def _class_name(table: Table, position: int, column: str, value: Any, classes: S
 
 
 def label_order(names: Sequence[str]) -> tuple[str, ...]:
-    """The distinct labels: by value when all are whole numbers, else alphabetically."""
+    """Return the distinct labels, by value if all are whole numbers, else alphabetically."""
     distinct = set(names)
     if all(_INTEGER.fullmatch(name) for name in distinct):
         return tuple(sorted(distinct, key=int))
@@ -93,10 +92,10 @@ def label_order(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_twins(table: Table, column: str, names: Sequence[str]) -> None:
-    """See that no two labels of a column mean the same, for a model cannot tell the rows of one from the other's.
+    """Check that no two labels of a column mean the same: a model could not tell their rows apart.
 
     Raises:
-        RequestError: two do.
+        RequestError: when two do.
     """
     first: dict[Hashable, str] = {}
     for name in dict.fromkeys(names):
@@ -110,16 +109,16 @@ def check_twins(table: Table, column: str, names: Sequence[str]) -> None:
 
 
 def near_twins(labels: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of labels that differ in capitals alone."""
+    """Return the pairs of labels that differ only in capitals."""
     first: dict[str, str] = {}
     return [(first[key], name) for name in labels if first.setdefault(key := name.casefold(), name) != name]
 
 
 def class_positions(table: Table, column: str, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    """The class of each row as its position in `labels`, shape (rows,).
+    """Return the class of each row as its position in `labels`, shape (rows,).
 
     Raises:
-        RequestError: a label is missing, or means none of `labels`.
+        RequestError: when a label is missing, or means none of `labels`.
     """
     places: Mapping[str, int] = {label: place for place, label in enumerate(labels)}
     by_key = {label_key(label): place for label, place in places.items()}
@@ -134,10 +133,10 @@ def class_positions(table: Table, column: str, labels: Sequence[str]) -> npt.NDA
 
 
 def numbers(table: Table, column: str) -> Targets:
-    """The target of each row, shape (rows,); float64 where float32 would blur them, as it does large ones close by.
+    """Return the target of each row, shape (rows,), in float32; in float64 if float32 would blur large close ones.
 
     Raises:
-        RequestError: a target is missing, not a number, or not finite in float32.
+        RequestError: when a target is missing, not a number, or not finite in float32.
     """
     result = np.zeros(len(table), dtype=np.float64)
     for position, value in enumerate(table.columns[column]):
@@ -150,14 +149,14 @@ def numbers(table: Table, column: str) -> Targets:
 
 
 def is_blurred(targets: npt.NDArray[Any]) -> bool:
-    """Whether float32 moves a target by more than a small part of their spread."""
+    """Return whether float32 moves a target by more than a small part of their spread."""
     spread = float(np.ptp(targets))
     moved = float(np.abs(targets - targets.astype(np.float32).astype(np.float64)).max())
     return spread > 0 and moved > _LEAST_PRECISION * spread
 
 
 def _number(value: Any) -> float:
-    """The value as a number, NaN where it is none."""
+    """Return the value as a number, or NaN if it is none."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         return math.nan
     try:
@@ -167,10 +166,10 @@ def _number(value: Any) -> float:
 
 
 def check_distinct(table: Table, column: str, targets: npt.NDArray[np.generic]) -> None:
-    """Refuse a split from which nothing can be learnt, or that tells nothing of what was.
+    """Refuse a split whose targets are all equal: nothing can be learnt or measured on it.
 
     Raises:
-        RequestError: all targets are equal.
+        RequestError: when all targets are equal.
     """
     if np.all(targets == targets[0]):
         value = shown(table.columns[column][0])

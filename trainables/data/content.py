@@ -1,4 +1,4 @@
-"""The columns of a file or a data set as they were read, before anything is asked of them."""
+"""The columns of a file or a data set as they were read, before any check."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Content:
-    """Columns by name, of one length: lists, or arrow's chunked arrays where the source is typed.
+    """Columns by name, of one length: lists, or arrow's chunked arrays if the source is typed.
 
-    `notes`: what is worth saying of how it was read. `class_names`: the names of the classes of columns whose values
-    are their positions.
+    Attributes:
+        columns: the columns.
+        notes: remarks for the user on how it was read.
+        class_names: the names of the classes, of columns whose values are positions of classes.
     """
 
     columns: Mapping[str, Any]
@@ -22,7 +24,7 @@ class Content:
 
 
 def decoded(content: bytes) -> str:
-    """The text of a file.
+    """Return the text of a file.
 
     Raises:
         ValueError: naming the line, when it is not UTF-8 or holds NUL bytes, as UTF-16 does.
@@ -46,10 +48,10 @@ def _line(content: bytes, place: int) -> int:
 
 
 def distinct(names: Sequence[str]) -> Sequence[str]:
-    """The names, each of which must be there once.
+    """Return the names, after checking that no name occurs twice.
 
     Raises:
-        ValueError: naming one that comes twice.
+        ValueError: naming one that does.
     """
     seen: set[str] = set()
     for name in names:

@@ -1,4 +1,4 @@
-"""Texts that hold the name of a control token, such as `</s>`, encoded as the text that they are."""
+"""Control tokens, such as `</s>`, whose names occur in texts: they are encoded as ordinary text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trainables.data.tables import Table
 
 
 def control_tokens(tokenizer: Any) -> dict[str, int]:
-    """The tokens that steer a model and are no text, such as the end of one, with their ids.
+    """Return the tokens that control a model and are not text, such as the end token, with their ids.
 
-    Single characters are none: a tokenizer that pads with `!` reads a text's own `!` as that token, and is right to.
+    Single characters are not among them: a tokenizer that pads with `!` rightly reads a text's own `!` as that token.
     """
     flagged = {str(token): place for place, token in tokenizer.added_tokens_decoder.items() if token.special}
     named = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
@@ -25,10 +25,10 @@ def control_tokens(tokenizer: Any) -> dict[str, int]:
 
 
 def read_as_text(tokenizer: Any) -> None:
-    """Make the tokenizer find no control token in a text; those that it adds itself stay.
+    """Make the tokenizer read the names of control tokens as text. Those that it adds itself stay.
 
-    `split_special_tokens` alone does not do it for every vocabulary: a unigram model such as T5's has `</s>` among its
-    pieces, and WordPiece or word-level ones may meet it as a word. There a pre-tokenizer cuts such names.
+    `split_special_tokens` alone is not enough for every vocabulary: a unigram model such as T5's has `</s>` among its
+    pieces, and WordPiece or word-level ones may find it as a word. For these a pre-tokenizer cuts such names.
     """
     # In transformers' own Python tokenizers the option turns off added words as well; `encode` cuts their texts.
     tokenizer.split_special_tokens = tokenizer.is_fast
@@ -44,7 +44,7 @@ def read_as_text(tokenizer: Any) -> None:
 
 
 def encode(tokenizer: Any, *texts: Sequence[str], **options: Any) -> Any:
-    """Texts, or pairs of texts, as `tokenizer` encodes them when their control tokens are text."""
+    """Encode texts, or pairs of texts, with the names of control tokens as text."""
     if tokenizer.is_fast:
         return tokenizer(*texts, verbose=False, **options)
     places = re.compile(_inner_places(control_tokens(tokenizer)))
@@ -53,7 +53,7 @@ def encode(tokenizer: Any, *texts: Sequence[str], **options: Any) -> Any:
 
 
 def control_notes(tokenizer: Any, *columns: Sequence[str]) -> tuple[str, ...]:
-    """A note of rows that hold such names, if any do: in a template written by hand the tokens are meant."""
+    """Return a note about rows with such names, if there are any: in a hand-written template the tokens are meant."""
     names = sorted(control_tokens(tokenizer), key=len, reverse=True)
     named = re.compile("|".join(map(re.escape, names)) or r"(?!)")
     found = [next(filter(None, map(named.search, texts)), None) for texts in zip(*columns, strict=True)]
@@ -64,10 +64,10 @@ def control_notes(tokenizer: Any, *columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_control_tokens(tokenizer: Any, table: Table, rows: Sequence[Sequence[int]], own: int) -> None:
-    """See that encoded rows hold no control token but the `own` ones that the tokenizer adds to each.
+    """Check that encoded rows hold no control tokens but the `own` ones that the tokenizer adds to each.
 
     Raises:
-        RequestError: a row does, and training would take its text for a command.
+        RequestError: when a row does: training would take its text for a command.
     """
     names = {place: name for name, place in control_tokens(tokenizer).items() if place != tokenizer.unk_token_id}
     controls = np.isin(end_to_end(rows), list(names))
@@ -82,7 +82,7 @@ def check_control_tokens(tokenizer: Any, table: Table, rows: Sequence[Sequence[i
 
 
 def _found_in_texts(tokenizer: Any) -> list[int]:
-    """Ids of the control tokens that it still finds where their names are alone, between words or within one."""
+    """Return the ids of control tokens that are still found when their names occur alone, between or within words."""
     named = control_tokens(tokenizer)
     forms = ("{}", "a {} b", "a{}b")
     texts = [form.format(name) for name in named for form in forms]
@@ -92,7 +92,7 @@ def _found_in_texts(tokenizer: Any) -> list[int]:
 
 
 def _first_characters(names: Iterable[str]) -> str:
-    """An expression for the first character of each of the `names`."""
+    """Return an expression that matches the first character of each of the `names`."""
     return "|".join(
         f"{re.escape(first)}(?={'|'.join(re.escape(name[1:]) for name in group)})"
         for first, group in groupby(sorted(names), key=lambda name: name[0])
@@ -100,5 +100,5 @@ def _first_characters(names: Iterable[str]) -> str:
 
 
 def _inner_places(names: Iterable[str]) -> str:
-    """An expression for the places after the first character of each of the `names`."""
+    """Return an expression that matches the places after the first character of each of the `names`."""
     return "|".join(f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in names) or r"(?!)"

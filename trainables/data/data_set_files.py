@@ -1,4 +1,4 @@
-"""The files of which a data set consists, as its own lists name them: a README.md of its folder, or of the hub."""
+"""The files of a data set, as its own lists name them: a README.md in its folder or on the hub."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from spaces.spec.sections import HubSource
 from trainables.allowed_folders import is_confined
 
 BUILDERS = frozenset({"arrow", "conll", "csv", "imagefolder", "json", "parquet", "text", "webdataset", "xml"})
-"""Of the `datasets` library, those whose files have no others opened, as HDF5 has, and hold no pickled objects."""
+"""Builders of the `datasets` library whose files cannot open others, as HDF5 can, and hold no pickled objects."""
 
 
 @contextmanager
 def own_files(field: str, source: HubSource) -> Iterator[None]:
-    """Within, `datasets` takes for a data set no file but its own, where this process may not read everywhere.
+    """Hold `datasets` to a data set's own files, in a process that may not read everywhere.
 
-    Lists of files may hold other folders, other data sets, and addresses, which are asked as soon as the list is read.
-    So it is looked at in the function of the library that does that: a list that is read before may be another one.
+    A data set's list of files may name other folders, other data sets and addresses, which are contacted as soon as the
+    list is read. Therefore the library's own function that resolves the list is checked: a list that is read before
+    could be another one.
 
     Raises:
         RequestError: naming the file, from within.
@@ -55,7 +56,7 @@ def own_files(field: str, source: HubSource) -> Iterator[None]:
 
 @contextmanager
 def _replaced(module: Any, function: Callable[..., Any], other: Callable[..., Any]) -> Iterator[None]:
-    """Within, the module calls another function in the place of one of its own."""
+    """Make the module call another function in place of one of its own, within the context."""
     setattr(module, function.__name__, other)
     try:
         yield
@@ -64,13 +65,13 @@ def _replaced(module: Any, function: Callable[..., Any], other: Callable[..., An
 
 
 def _is_relative(pattern: str) -> bool:
-    """Whether it is a path that goes down, and neither an address nor one in an archive."""
+    """Return whether the pattern is a path downwards, and neither an address nor a path in an archive."""
     path = PurePosixPath(pattern)
     return not (path.is_absolute() or ".." in path.parts or ":" in pattern or "~" in path.parts[:1])
 
 
 def _starts_in(base_path: str, base: str) -> bool:
-    """Whether patterns begin in the data set: a configuration may name a folder of its own."""
+    """Return whether patterns begin in the data set: a configuration may name a folder of its own."""
     if base.startswith("hf://"):
         return base_path.startswith(base) and ".." not in PurePosixPath(base_path).parts
     within = os.path.realpath(base_path)

@@ -1,9 +1,9 @@
-"""Reads comma- and tab-separated files, and refuses one whose rows could be told in two ways.
+"""Reads comma- and tab-separated files, and refuses one whose rows could be read in two ways.
 
 CSV files quote fields as RFC 4180 says. TSV files come in two kinds: those that quote in the same way (pandas,
-spreadsheets), and those in which a quotation mark is a character like any other and a row is a line (GLUE). In the
-second, a reader that heeds quotes runs from the mark at the beginning of one text to that at the end of another and
-makes one row of all lines between.
+spreadsheets), and those in which a quotation mark is an ordinary character and a row is a line (GLUE). In the second
+kind, a reader that respects quotes would read from a mark at the beginning of one text to one at the end of another,
+and merge all lines between into one row.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class _Row(NamedTuple):
 
 
 def read_delimited(path: Path, delimiter: str) -> Content:
-    """The columns of a file with a header; one without a name cannot be asked for and is left out.
+    """Read the columns of a file with a header. A column without a name cannot be asked for and is left out.
 
     Raises:
-        ValueError: naming the line, when the file is not such a file, or is one in two ways.
+        ValueError: naming the line, when the file is not of this form, or can be read in two ways.
     """
     lines = _lines(decoded(path.read_bytes()))
     rows = _rows(lines, delimiter)
@@ -53,10 +53,10 @@ def read_delimited(path: Path, delimiter: str) -> Content:
 
 
 def read_header(path: Path, delimiter: str) -> list[str]:
-    """The names of the columns; no row is looked at.
+    """Read the names of the columns, and no row.
 
     Raises:
-        ValueError: when the header is no header.
+        ValueError: when the header is not one.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next((line for line in iter(file.readline, "") if line.strip("\r\n")), "")
@@ -68,7 +68,7 @@ def read_header(path: Path, delimiter: str) -> list[str]:
 
 
 def _names(fields: Sequence[str], delimiter: str) -> dict[int, str]:
-    """Names by place, without those of no name."""
+    """Return the names of the columns by position, without empty ones."""
     names = {place: name for place, name in enumerate(fields) if name.strip()}
     if len(fields) == 1 and (others := [other for other in _OTHER_DELIMITERS if other in fields[0]]):
         raise ValueError(
@@ -80,7 +80,7 @@ def _names(fields: Sequence[str], delimiter: str) -> dict[int, str]:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines with their ends, which are those of Unix, Windows, or the first Macs."""
+    """Return the lines with their ends, in the convention of Unix, Windows, or the first Macs."""
     end = "\n" if "\n" in text else "\r"
     return list(io.StringIO(text, newline=end))
 
@@ -102,7 +102,7 @@ def _rows(lines: Sequence[str], delimiter: str) -> list[_Row]:
 
 
 def _plain(lines: Sequence[str], delimiter: str) -> list[_Row]:
-    """A row a line; empty lines are none."""
+    """Yield a row for each line that is not empty."""
     numbered = ((number, line.rstrip("\r\n")) for number, line in enumerate(lines, start=1))
     return [_Row(line.split(delimiter), number, number) for number, line in numbered if line]
 
@@ -116,7 +116,7 @@ def _is_even(rows: Sequence[_Row]) -> bool:
 
 
 def _quoted(lines: Iterable[str], delimiter: str) -> Iterator[_Row]:
-    """Rows as RFC 4180 has them; empty lines are none."""
+    """Yield rows as RFC 4180 defines them, without empty lines."""
     csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     first = 1
@@ -135,8 +135,10 @@ def _quoted(lines: Iterable[str], delimiter: str) -> Iterator[_Row]:
 
 
 def _are_quoted(rows: Sequence[_Row]) -> bool:
-    """Whether quotation marks of rows that are lines enclose fields: each field with one is enclosed, and needs it, or
-    its whole column is."""
+    """Return whether the quotation marks in rows that are lines enclose fields.
+
+    They do if each field with one is enclosed, and needs it or belongs to a column that is enclosed as a whole.
+    """
     columns = list(zip(*(row.fields for row in rows[1:]), strict=True))
     return all(
         all(_QUOTED.fullmatch(field) and '""' in field[1:-1] for field in column if '"' in field)
@@ -153,10 +155,10 @@ def _unquoted(rows: Sequence[_Row]) -> list[_Row]:
 
 
 def _told_apart(lines: Sequence[str], delimiter: str) -> list[_Row]:
-    """The rows as quotes enclose them, where these are sure to enclose.
+    """Return the rows that quotes enclose, if these surely enclose.
 
     Raises:
-        ValueError: when a row of several lines could as well be several rows, with a quotation mark in two of them.
+        ValueError: when a row of several lines could also be several rows with a quotation mark in two of them.
     """
     try:
         rows = list(_quoted(lines, delimiter))
@@ -181,7 +183,7 @@ def _told_apart(lines: Sequence[str], delimiter: str) -> list[_Row]:
 
 
 def _needs_quotes(row: _Row, lines: Sequence[str], width: int) -> bool:
-    """Whether a row of a CSV file can be nothing but quoted: its lines alone have more or fewer fields than a row."""
+    """Return whether a row of a CSV file must be quoted: its lines alone have more or fewer fields than a row."""
     counts = [line.count(",") + 1 for line in lines[row.first - 1 : row.last]]
     if len(counts) > 1:
         return min(counts) < width

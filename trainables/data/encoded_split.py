@@ -1,4 +1,4 @@
-"""Encoded splits: frozen sets of NumPy arrays, which Ray's object store shares without copying them."""
+"""Encoded splits: frozen sets of NumPy arrays, which processes share through Ray's object store without copies."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ Indices = npt.NDArray[np.integer[Any]]
 Batch = dict[str, torch.Tensor]
 
 IGNORED_LABEL = -100
-"""Marks tokens that are not to be learnt; the value that torch's and transformers' losses ignore."""
+"""The label of tokens that are not learnt, which the losses of torch and transformers ignore."""
 
 
 def end_to_end(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int32]:
-    """All tokens of the rows in one array."""
+    """Return all tokens of the rows in one array."""
     return np.fromiter(chain.from_iterable(rows), dtype=np.int32)
 
 
 def offsets_of(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
-    """Where each row starts when they are laid end to end, and where the last one ends; shape (rows + 1,)."""
+    """Return the start of each row when they are laid end to end, and the end of the last; shape (rows + 1,)."""
     return np.cumsum([0, *map(len, rows)], dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How many examples had more tokens than `data.max_length` and lost some, and how long the longest was.
+    """The examples that were cut to `data.max_length`.
 
-    `responses`: how many of them lost the end of their response, from which a model would learn to stop.
+    Attributes:
+        rows: how many were cut.
+        responses: how many of them lost the end of their response, from which a model would learn to stop.
+        longest: the tokens of the longest example, uncut.
     """
 
     rows: int = 0
@@ -45,10 +48,12 @@ class Cut:
 
 @dataclass(frozen=True)
 class EncodedSplit(ABC):
-    """Examples ready for a model. The arrays may be read-only and shared, so batches never alias them.
+    """Examples ready for a model.
 
-    `targets`: int64 classes or numbers, in float32 unless that would blur them, shape (examples,); None where the
-    inputs bring `labels` of their own. `notes`: what is worth saying of how the examples were read.
+    The arrays may be read-only and shared between processes, so batches never alias them.
+
+    `targets`: int64 classes, or numbers in float32 unless that would blur them, shape (examples,); None if the inputs
+    contain `labels` of their own. `notes`: remarks for the user on how the examples were read.
     """
 
     targets: Array | None
@@ -57,22 +62,22 @@ class EncodedSplit(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of examples."""
+        """Return the number of examples."""
 
     @abstractmethod
     def lengths(self) -> npt.NDArray[np.int64]:
-        """What each example costs beside the others of its batch, shape (examples,): tokens, or 1 for an image."""
+        """Return the cost of each example within a batch, shape (examples,): its tokens, or 1 for an image."""
 
     @abstractmethod
     def inputs(self, indices: Indices) -> Batch:
-        """What the model reads of the examples at `indices`."""
+        """Return the model's inputs for the examples at `indices`."""
 
     @abstractmethod
     def arrays(self) -> dict[str, Array]:
-        """Every array by name."""
+        """Return every array by name."""
 
     def take(self, indices: Indices) -> Batch:
-        """A batch on the CPU, as the keyword arguments of a transformers model, `labels` among them."""
+        """Return a batch on the CPU, as keyword arguments of a transformers model, with `labels`."""
         labels = {} if self.targets is None else {"labels": torch.from_numpy(self.targets[indices])}
         return {**self.inputs(indices), **labels}
 
@@ -82,8 +87,8 @@ class EncodedTokens(EncodedSplit):
     """Token sequences of different lengths, laid end to end.
 
     `columns`: int32 arrays of shape (tokens of all examples,), such as `input_ids`; example i holds the tokens from
-    `offsets[i]` to `offsets[i + 1]`. `padding`: what fills the right of a shorter example, by column. Token `labels`
-    are a column like the others.
+    `offsets[i]` to `offsets[i + 1]`. `padding`: the value that fills the right of a shorter example, by column. Token
+    `labels` are a column like the others.
     """
 
     columns: Mapping[str, npt.NDArray[np.int32]]
@@ -95,14 +100,14 @@ class EncodedTokens(EncodedSplit):
 
     @property
     def pad_token_id(self) -> int:
-        """What `input_ids` are padded with; decoders that classify need it in their config."""
+        """The padding of `input_ids`; the config of a classifying decoder needs it."""
         return self.padding["input_ids"]
 
     def lengths(self) -> npt.NDArray[np.int64]:
         return np.diff(self.offsets)
 
     def inputs(self, indices: Indices) -> Batch:
-        """int64 tensors of shape (batch, longest of the batch): the columns and `attention_mask`."""
+        """Return int64 tensors of shape (batch, longest of the batch): the columns and `attention_mask`."""
         starts = self.offsets[indices]
         lengths = self.offsets[indices + 1] - starts
         positions = np.arange(lengths.max())
@@ -123,8 +128,8 @@ class EncodedTokens(EncodedSplit):
 class EncodedImages(EncodedSplit):
     """Images of one size: `pixels` of shape (examples, channels, height, width).
 
-    A model sees `pixels * scale + shift`, both of shape (channels, 1, 1) and float32: so `pixels` can stay uint8, a
-    quarter of the memory, when the image processor's last steps are a rescaling and a normalisation.
+    A model receives `pixels * scale + shift`, both of shape (channels, 1, 1) and float32: so `pixels` can stay uint8, a
+    quarter of the memory, if the image processor's last steps are a rescaling and a normalisation.
     """
 
     pixels: Array
@@ -138,7 +143,7 @@ class EncodedImages(EncodedSplit):
         return np.ones(len(self), dtype=np.int64)
 
     def inputs(self, indices: Indices) -> Batch:
-        """`pixel_values` of shape (batch, channels, height, width), float32."""
+        """Return `pixel_values` of shape (batch, channels, height, width), float32."""
         values = self.pixels[indices].astype(np.float32) * self.scale + self.shift
         return {"pixel_values": torch.from_numpy(values)}
 
@@ -148,7 +153,7 @@ class EncodedImages(EncodedSplit):
 
 
 def fingerprint(split: EncodedSplit) -> str:
-    """SHA-256 of every array with its name, type and shape: equal for equal examples in the same order."""
+    """Return SHA-256 of every array with its name, type and shape: equal for equal examples in the same order."""
     digest = hashlib.sha256()
     for name, array in sorted(split.arrays().items()):
         digest.update(f"{name}:{array.dtype}:{array.shape};".encode())

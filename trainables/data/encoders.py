@@ -1,4 +1,4 @@
-"""Chooses how the examples of a task become arrays."""
+"""The encoder of a task, which turns its examples into arrays."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ from trainables.data.texts import text_encoder
 
 
 class Encoder(Protocol):
-    """Turns rows into arrays with the tokenizer or image processor of the base model."""
+    """Turns rows into arrays, with the tokenizer or image processor of the base model."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns that it reads."""
 
     def encode(self, table: Table, targets: Array | None) -> EncodedSplit:
-        """The rows of `table` with `targets`, one a row, which only causal-lm does without.
+        """Encode the rows of `table`.
+
+        Args:
+            table: the rows.
+            targets: one for each row; None for causal-lm.
 
         Raises:
-            RequestError: a row cannot be used; the message names it.
+            RequestError: naming the row, when one cannot be used.
         """
 
 
@@ -38,9 +42,9 @@ _ENCODERS: Mapping[Task, Callable[[SearchSpec], Encoder]] = {
 
 
 def encoder(spec: SearchSpec) -> Encoder:
-    """The encoder for the spec's task, columns and base model.
+    """Return the encoder for the spec's task, columns and base model.
 
     Raises:
-        RequestError: the base model has no tokenizer or image processor that fits.
+        RequestError: when the base model has no tokenizer or image processor that fits.
     """
     return _ENCODERS[spec.model.task](spec)

@@ -1,4 +1,4 @@
-"""Reads files of examples by suffix; text is never taken for a number or for a gap."""
+"""Reads files of examples by suffix. Text stays text, and is never read as a number or a missing value."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 from trainables.data.content import Content, decoded, distinct
 from trainables.data.delimited import read_delimited, read_header
-from trainables.data.messages import one_line
 
 R = TypeVar("R")
 
-# Where the `datasets` library keeps what the types of arrow cannot say.
+# The key under which the `datasets` library stores what arrow's types cannot express.
 _FEATURES = b"huggingface"
 
 
@@ -30,7 +29,7 @@ def _records(records: Sequence[Any]) -> Content:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One object; of a name that comes twice JSON does not say which value holds."""
+    """Return one object, and refuse a name that occurs twice: JSON does not say which value holds."""
     distinct([name for name, _ in pairs])
     return dict(pairs)
 
@@ -49,14 +48,14 @@ def _json_lines(text: str) -> Iterator[Any]:
 
 
 def _json_line_names(path: Path) -> list[str]:
-    """Those of the first line, for a row that lacks a column is refused when it is read."""
+    """Return the names in the first line: a later row without one of its columns is refused when it is read."""
     with path.open(encoding="utf-8-sig") as file:
         first = next((line for line in file if line.strip()), "{}")
     return list(_records(list(_json_lines(first))).columns)
 
 
 def _json(path: Path) -> Content:
-    """A file that holds one list of objects, or else one object a line."""
+    """Read a file that holds one list of objects, or one object in each line."""
     text = decoded(path.read_bytes())
     if text.lstrip().startswith("["):
         return _records(json.loads(text, object_pairs_hook=_object))
@@ -71,7 +70,7 @@ def _parquet(path: Path) -> Content:
 
 
 def _class_names(schema: arrow.Schema) -> dict[str, tuple[str, ...]]:
-    """The classes of columns of positions, which the `datasets` library writes beside them; other notes say nothing."""
+    """Return the names of classes that the `datasets` library writes beside columns of positions."""
     kept = (schema.metadata or {}).get(_FEATURES)
     try:
         features = json.loads(kept)["info"]["features"] if kept else {}
@@ -93,7 +92,7 @@ _READERS: Mapping[str, Callable[[Path], Content]] = {
 }
 
 
-# What is known of the columns before a value is read; a list in JSON tells nothing until it ends.
+# Readers of column names alone; a list in JSON does not tell them until it ends.
 _NAMES: Mapping[str, Callable[[Path], list[str]]] = {
     ".csv": lambda path: read_header(path, ","),
     ".jsonl": _json_line_names,
@@ -103,10 +102,10 @@ _NAMES: Mapping[str, Callable[[Path], list[str]]] = {
 
 
 def find_file(field: str, source: str) -> Path:
-    """The file `source`, which the spec names in `field`; it is not opened.
+    """Return the path of `source`, which the spec names in `field`, without opening it.
 
     Raises:
-        RequestError: the suffix is unknown, or there is no such file.
+        RequestError: when the suffix is unknown, or there is no such file.
     """
     path = Path(source).expanduser()
     if path.suffix.lower() not in _READERS:
@@ -118,16 +117,16 @@ def find_file(field: str, source: str) -> Path:
 
 
 def read_file(field: str, source: str) -> Content:
-    """Every column of the file `source`, which the spec names in `field`.
+    """Read every column of the file `source`, which the spec names in `field`.
 
     Raises:
-        RequestError: the suffix is unknown, or the file is absent or not what its suffix says.
+        RequestError: when the suffix is unknown, or the file is absent or not of the form that its suffix says.
     """
     return _read(_READERS, field, source, find_file(field, source))
 
 
 def column_names(field: str, source: str) -> list[str] | None:
-    """The columns of the file `source`, without reading its rows; None where they cannot be known so.
+    """Return the columns of the file `source` without reading its rows; None if the form does not tell.
 
     Raises:
         RequestError: as `read_file` does, as far as it is known.

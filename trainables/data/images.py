@@ -1,4 +1,4 @@
-"""Reads images and runs the base model's image processor over them."""
+"""Reads images and runs the base model's image processor on them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor
 
+from spaces.errors import one_line
 from spaces.spec.spec import SearchSpec
 from trainables.allowed_folders import Outside, open_inside
 from trainables.base_model.model_files import reading, source_of
 from trainables.data.encoded_split import Array, EncodedImages
-from trainables.data.messages import one_line
 from trainables.data.tables import Column, Table
 
 
 def open_image(table: Table, column: str, position: int) -> Image.Image:
-    """One image in RGB, turned upright as its EXIF data says.
+    """Open one image in RGB, upright as its EXIF data says.
 
     The cell holds a path within the folder of its file, encoded bytes, or the {"bytes", "path"} of the `datasets`
     library.
 
     Raises:
-        RequestError: the file is elsewhere, absent, not an image, damaged, or has more than 8 bits a channel.
+        RequestError: when the file is elsewhere, absent, not an image, damaged, or has more than 8 bits a channel.
     """
     cell = table.columns[column][position]
     of_library = isinstance(cell, dict)
@@ -46,14 +46,14 @@ def open_image(table: Table, column: str, position: int) -> Image.Image:
         raise table.problem(position, f"image {content!r}: {error}; allowed: one of the data set") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise table.problem(position, f"unreadable image ({one_line(error)})") from None
-    # PIL would clip wider integers and floats to 0..255 without a word.
+    # PIL would clip wider integers and floats to 0..255 silently.
     if upright.mode[0] in "IF":
         raise table.problem(position, f"image of mode {upright.mode}; allowed: 8 bits a channel")
     return upright.convert("RGB")
 
 
 def _path(table: Table, position: int, content: str, *, of_library: bool) -> Path:
-    """Where an image lies: who wrote the cells of a table may not choose any file of this machine."""
+    """Return the path of an image. The author of a table must not be able to name any file of this machine."""
     if table.folder is None and of_library:
         return Path(content)
     folder = os.path.abspath(table.folder or "")
@@ -64,7 +64,7 @@ def _path(table: Table, position: int, content: str, *, of_library: bool) -> Pat
 
 
 def _affine(processor: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Rescaling and normalisation of the processor as one factor and one summand per channel."""
+    """Return the processor's rescaling and normalisation as one factor and one summand for each channel."""
     rescaled = processor.rescale_factor if processor.do_rescale else 1.0
     mean, std = (processor.image_mean, processor.image_std) if processor.do_normalize else (0.0, 1.0)
     mean, std = (np.broadcast_to(values, 3).reshape(3, 1, 1) for values in (mean, std))
@@ -73,16 +73,16 @@ def _affine(processor: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.flo
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """Images as the processor makes them; before its rescaling and normalisation where those are all that is left."""
+    """Encodes images with the processor; without its rescaling and normalisation, if only those are left to apply."""
 
     processor: Any
     columns: tuple[Column, ...]
 
     def encode(self, table: Table, targets: Array | None) -> EncodedImages:
-        """The table's images.
+        """Encode the table's images.
 
         Raises:
-            RequestError: an image is unreadable, or the processor gives images of different sizes.
+            RequestError: when an image is unreadable, or the processor returns images of different sizes.
         """
         column = self.columns[0][1]
         first = open_image(table, column, 0)
@@ -106,10 +106,10 @@ class ImageEncoder:
 
 
 def image_encoder(spec: SearchSpec) -> ImageEncoder:
-    """The encoder of `data.image`.
+    """Return the encoder of `data.image`.
 
     Raises:
-        RequestError: the base model has no image processor.
+        RequestError: when the base model has no image processor.
     """
     model = spec.model
     with reading(model, "no image processor can be loaded", "a model with its preprocessor_config.json"):

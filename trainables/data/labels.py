@@ -1,4 +1,4 @@
-"""When two values are the same class: names of classes, and the keys by which they are compared."""
+"""Names of classes, and the keys that are equal for values of the same class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
 def label_name(value: Label) -> str:
-    """The name of the class of a value. A whole number has one name: text `1.0`, 1.0 and 1 are `1`."""
+    """Return the name of a value's class. A whole number has one name: text `1.0`, 1.0 and 1 are `1`."""
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, float) and value.is_integer():
@@ -28,7 +28,10 @@ def label_name(value: Label) -> str:
 
 
 def label_key(name: str) -> Hashable:
-    """Equal for names that mean the same: `007` and `7`, `true` and `True`, `½` and `1⁄2`, two kinds of blanks."""
+    """Return a key that is equal for names of the same meaning.
+
+    For example `007` and `7`, `true` and `True`, `½` and `1⁄2`, two kinds of blanks.
+    """
     compatible = unicodedata.normalize("NFKC", name)
     visible = "".join(letter for letter in compatible if unicodedata.category(letter) != "Cf")
     text = " ".join(visible.split())

@@ -16,7 +16,7 @@ from trainables.data.tokenizer import load_tokenizer
 
 
 def cut(prompt: Sequence[int], response: Sequence[int], room: int) -> tuple[list[int], list[int]]:
-    """Prompt and response in at most `room` tokens together.
+    """Cut prompt and response to at most `room` tokens together.
 
     A prompt loses its beginning, a response its end. The response is kept whole as long as it leaves a short prompt
     untouched or fits into half of the room, so neither can crowd out the other.
@@ -27,16 +27,16 @@ def cut(prompt: Sequence[int], response: Sequence[int], room: int) -> tuple[list
 
 
 def begins(tokenizer: Any) -> list[int]:
-    """The beginning token, if the tokenizer has the habit of setting it before a text."""
+    """Return the beginning token, if the tokenizer puts it before a text."""
     special: list[int] = tokenizer("")["input_ids"][:1]
     return special if tokenizer.bos_token_id in special else []
 
 
 @dataclass(frozen=True)
 class ResponseEncoder:
-    """Beginning token if the tokenizer has the habit, prompt, response, end token; only the last two are labels.
+    """Encodes beginning token (if the tokenizer adds one), prompt, response and end token; the last two are the labels.
 
-    Prompt and response are tokenized apart, so that no token straddles the boundary.
+    Prompt and response are tokenized separately, so that no token straddles the boundary.
     """
 
     tokenizer: Any
@@ -44,10 +44,10 @@ class ResponseEncoder:
     max_length: int
 
     def encode(self, table: Table, targets: Array | None) -> EncodedTokens:
-        """The table's rows as `input_ids` and token `labels`; `targets` must be None.
+        """Encode the table's rows as `input_ids` and token `labels`; `targets` must be None.
 
         Raises:
-            RequestError: a prompt or response is missing, blank or not a text.
+            RequestError: when a prompt or response is missing, blank or not a text.
         """
         prompts, responses = (self._tokens(table, column) for _, column in self.columns)
         beginning = begins(self.tokenizer)
@@ -76,10 +76,10 @@ class ResponseEncoder:
 
 
 def response_encoder(spec: SearchSpec) -> ResponseEncoder:
-    """The encoder of `data.prompt` and `data.response`.
+    """Return the encoder of `data.prompt` and `data.response`.
 
     Raises:
-        RequestError: the tokenizer has no end token, without which a response never ends.
+        RequestError: when the tokenizer has no end token, without which a response never ends.
     """
     tokenizer = load_tokenizer(spec)
     if tokenizer.eos_token_id is None:

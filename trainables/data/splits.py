@@ -1,4 +1,4 @@
-"""From a spec to its encoded splits. Only `load_test` reads rows of the test split."""
+"""The encoded splits of a spec. Only `load_test` reads rows of the test split."""
 
 from __future__ import annotations
 
@@ -35,9 +35,13 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Splits:
-    """What trials train and are compared on. `labels`: class names by position, empty where there are no classes.
+    """The splits that trials train on and are compared on.
 
-    `notes`: what is no fault of the data, and may not be what was meant.
+    Attributes:
+        train: the training split.
+        validation: the validation split.
+        labels: class names by position; empty for tasks without classes.
+        notes: remarks for the user: no errors, but perhaps not what was meant.
     """
 
     train: EncodedSplit
@@ -53,7 +57,7 @@ def load_splits(spec: SearchSpec) -> Splits:
     `search.seed` and, for classes, in their proportions.
 
     Raises:
-        RequestError: naming the field, and the row where one row is at fault.
+        RequestError: naming the field, and the row if one row is at fault.
     """
     encode = encoder(spec)
     train = _read("data.train", spec.data.train, spec, encode)
@@ -74,7 +78,7 @@ def load_splits(spec: SearchSpec) -> Splits:
     else:
         validation = _read("data.validation", spec.data.validation, spec, encode)
         notes += _reading_notes(validation)
-    # All labels are checked before the first text or image is encoded, which takes longer.
+    # All labels are checked before the first text or image is encoded, because encoding takes longer.
     targets, checks = (_targets(table, spec, labels) for table in (train, validation))
     if checks is not None and spec.data.validation is not None:
         check_distinct(validation, spec.data.label, checks)
@@ -101,10 +105,10 @@ def _label_notes(spec: SearchSpec, labels: Sequence[str], given: Array | None) -
 
 
 def _cut_notes(field: str, split: EncodedSplit, max_length: int) -> list[str]:
-    """How many examples are cut, which a score alone would not tell.
+    """Return notes on how many examples were cut, which a score alone would not show.
 
     Raises:
-        RequestError: every response is, so that none could be learnt to its end.
+        RequestError: when every response lost its end, so that a model could never learn to stop.
     """
     cut, named = split.cut, f"data.max_length = {max_length}"
     if cut.responses == len(split):
@@ -124,9 +128,9 @@ def _share(part: int, split: EncodedSplit) -> str:
 
 
 def check_test(spec: SearchSpec) -> None:
-    """See, without reading a row, that the test split is a file with the columns of the spec; not that of a hub.
+    """Check, without reading a row, that the test split is a file with the columns of the spec; a hub's is not checked.
 
-    Confirm reads it when the search is over, which is too late to hear that it is missing.
+    Confirm reads it at the end of the search, which is too late to find that it is missing.
 
     Raises:
         RequestError: naming the field.
@@ -138,10 +142,10 @@ def check_test(spec: SearchSpec) -> None:
 
 
 def load_test(spec: SearchSpec, labels: Sequence[str]) -> EncodedSplit | None:
-    """The test split, None where the spec has none; `labels` are those of the training split.
+    """Read and encode the test split; None if the spec has none. `labels` are those of the training split.
 
     Raises:
-        RequestError: naming the field, and the row where one row is at fault.
+        RequestError: naming the field, and the row if one row is at fault.
     """
     if spec.data.test is None:
         return None
@@ -167,10 +171,10 @@ def _targets(table: Table, spec: SearchSpec, labels: Sequence[str]) -> Array | N
 
 
 def split_positions(table: Table, classes: Array | None, fraction: float, seed: int) -> tuple[Positions, Positions]:
-    """Positions that stay in train and positions that become validation, both ascending; stratified by `classes`.
+    """Return the positions that stay in train and those for validation, both ascending; stratified by `classes`.
 
     Raises:
-        RequestError: a part would be too small, or train would lack a class.
+        RequestError: when a part would be too small, or train would lack a class.
     """
     size = len(table)
     held_out = round(size * fraction)

@@ -1,8 +1,9 @@
-"""Reads one split of examples, from a file or from the hub, as columns of plain Python values."""
+"""One split of examples as columns of plain Python values, read from a file or from the hub."""
 
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,21 +11,37 @@ from typing import Any
 
 import pyarrow as arrow
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 from spaces.spec.sections import HubSource, Source
 from trainables.data.content import Content
 from trainables.data.data_set_files import own_files
 from trainables.data.files import read_file
-from trainables.data.messages import listed, one_line
 
 Column = tuple[str, str]
 """A field of the spec and the column that it names, such as ("data.label", "label")."""
 
+_MOST_NAMES = 10
+_LONGEST_NAME = 60
+
+_VALUES = reprlib.Repr()
+_VALUES.maxlevel = 2
+_VALUES.maxdict = _VALUES.maxlist = 3
+_VALUES.maxstring = _VALUES.maxother = _VALUES.maxlong = _LONGEST_NAME
+
 
 @dataclass(frozen=True)
 class Table:
-    """Examples of one split. `rows` are their numbers in the source from 1, a header not counted; image paths lie
-    within `folder`, or where the hub's library put them. `notes` and `class_names` are those of its `Content`."""
+    """Examples of one split.
+
+    Attributes:
+        field: the split's field in the spec.
+        source: the file, or the data set on the hub.
+        columns: the values by column.
+        rows: the examples' numbers in the source, from 1, without the header.
+        folder: the folder that holds image paths; None if the hub's library chose their places.
+        notes: as in `Content`.
+        class_names: as in `Content`.
+    """
 
     field: str
     source: str
@@ -38,18 +55,18 @@ class Table:
         return len(self.rows)
 
     def take(self, positions: Iterable[int]) -> Table:
-        """The examples at `positions`, which keep their row numbers."""
+        """Return the examples at `positions`, with their row numbers."""
         chosen = list(positions)
         columns = {name: [values[i] for i in chosen] for name, values in self.columns.items()}
         return replace(self, columns=columns, rows=[self.rows[i] for i in chosen])
 
     def problem(self, position: int, message: str) -> RequestError:
-        """What is wrong with the example at `position`, as an error to raise."""
+        """Return an error about the example at `position`, to raise."""
         return RequestError(f"{self.field} = {self.source}: row {self.rows[position]}: {message}")
 
 
 def _read_hub(field: str, source: HubSource) -> Content:
-    import datasets  # slow to import, and files do without it
+    import datasets  # slow to import, and not needed for files
 
     datasets.disable_progress_bars()
     try:
@@ -76,10 +93,10 @@ def _hub_name(source: HubSource) -> str:
 
 
 def check_columns(name: str, columns: Sequence[Column], found: Iterable[str]) -> None:
-    """See that the source called `name`, which has the columns `found`, has those that are asked for.
+    """Check that the source called `name`, with the columns `found`, has those that are asked for.
 
     Raises:
-        RequestError: it lacks one.
+        RequestError: when it lacks one.
     """
     there = list(found)
     for asked, column in columns:
@@ -88,10 +105,10 @@ def check_columns(name: str, columns: Sequence[Column], found: Iterable[str]) ->
 
 
 def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
-    """The `columns` of a split, whose place in the spec is `field`; text is never taken for a number or a gap.
+    """Read the `columns` of a split, whose place in the spec is `field`. Text stays text.
 
     Raises:
-        RequestError: the source is absent, unreadable or empty, or lacks a column.
+        RequestError: when the source is absent, unreadable or empty, or lacks a column.
     """
     if isinstance(source, HubSource):
         name, content = _hub_name(source), _read_hub(field, source)
@@ -108,7 +125,7 @@ def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
 
 
 def _plain(field: str, name: str, column: str, values: Any) -> list[Any]:
-    """The values as Python's own, which not every type of arrow can be."""
+    """Return the values as plain Python values, which not every arrow type can become."""
     if not isinstance(values, arrow.ChunkedArray):
         return list(values)
     try:
@@ -118,3 +135,15 @@ def _plain(field: str, name: str, column: str, values: Any) -> list[Any]:
             f"{field} = {name}: column {column!r} of type {values.type} cannot be read ({one_line(error)}); "
             "allowed: text or numbers"
         ) from None
+
+
+def shown(value: object) -> str:
+    """Return a value as Python writes it, without its middle if that is long."""
+    return _VALUES.repr(value)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    short = [f"{name[:_LONGEST_NAME]}…" if len(name) > _LONGEST_NAME else name for name in names[:_MOST_NAMES]]
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(" ".join(name.split()) for name in short) + more

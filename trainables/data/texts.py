@@ -11,24 +11,23 @@ from spaces.spec.spec import SearchSpec
 from trainables.data.column_checks import texts
 from trainables.data.control_tokens import check_control_tokens, control_notes, encode
 from trainables.data.encoded_split import Array, Cut, EncodedTokens, end_to_end, offsets_of
-from trainables.data.messages import shown
-from trainables.data.tables import Column, Table
+from trainables.data.tables import Column, Table, shown
 from trainables.data.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """One text, or two that the tokenizer joins as a pair; longer ones are cut to `max_length` tokens."""
+    """Encodes one text, or two that the tokenizer joins as a pair; longer ones are cut to `max_length` tokens."""
 
     tokenizer: Any
     columns: tuple[Column, ...]
     max_length: int
 
     def encode(self, table: Table, targets: Array | None) -> EncodedTokens:
-        """The table's texts as `input_ids` and, where the tokenizer makes them, `token_type_ids`.
+        """Encode the table's texts as `input_ids` and, if the tokenizer makes them, `token_type_ids`.
 
         Raises:
-            RequestError: a text is missing, blank or not a text.
+            RequestError: when a text is missing, blank or not a text.
         """
         inputs = [texts(table, column) for _, column in self.columns]
         encoded = encode(
@@ -47,7 +46,7 @@ class TextEncoder:
         return EncodedTokens(targets, columns, offsets_of(rows), kept, cut=cut, notes=notes)
 
     def _cut(self, inputs: Sequence[Sequence[str]], rows: Sequence[Sequence[int]]) -> Cut:
-        """How many rows are longer uncut; only those that fill their room can be."""
+        """Count the rows that were cut. Only those that fill their room are encoded again, without a limit."""
         full = [position for position, row in enumerate(rows) if len(row) >= self.max_length]
         if not full:
             return Cut(longest=max(map(len, rows), default=0))
@@ -57,10 +56,10 @@ class TextEncoder:
 
 
 def text_encoder(spec: SearchSpec) -> TextEncoder:
-    """The encoder of `data.text`.
+    """Return the encoder of `data.text`.
 
     Raises:
-        RequestError: `data.max_length` leaves no room for a token of each text.
+        RequestError: when `data.max_length` leaves no room for a token of each text.
     """
     columns = tuple(("data.text", column) for column in spec.data.text or ("text",))
     tokenizer = load_tokenizer(spec)

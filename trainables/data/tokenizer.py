@@ -1,4 +1,4 @@
-"""The tokenizer of the base model, refused early when it cannot serve."""
+"""The tokenizer of the base model: loaded, checked early, and saved with an export."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from transformers import AutoTokenizer
 from spaces.errors import RequestError
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec
+from trainables.base_model.config import config_alone, model_class, set_padding
 from trainables.base_model.model_files import read_tokenizer, reading
 from trainables.base_model.positions import longest_input
-from trainables.base_model.weights import config_alone, model_class, tell_padding
 from trainables.data.control_tokens import read_as_text
 
 
 def load_tokenizer(spec: SearchSpec) -> Any:
-    """The tokenizer at `model.path`, with a padding token; it reads the names of its control tokens as text.
+    """Load the tokenizer at `model.path`, with a padding token. It reads the names of its control tokens as text.
 
     Raises:
-        RequestError: there is none, it has no token to pad with or ids that the model lacks, or `data.max_length`
-            exceeds what the model takes.
+        RequestError: when there is none, it has no token to pad with or ids that the model lacks, or `data.max_length`
+            exceeds the positions of the model.
     """
     model = spec.model
     config = config_alone(model)
     tokenizer = read_tokenizer(model, config)
-    tell_padding(model, config, tokenizer.pad_token_id)
+    set_padding(model, config, tokenizer.pad_token_id)
     with reading(model, "no model can be made of its config.json", "a whole config.json"):
         positions = longest_input(model_class(config, model.task), config)
-    # Without positions that end, a tokenizer's length is that of its makers' training alone.
+    # If positions have no end, a tokenizer's length is only the one that it was trained with.
     if positions is not None and spec.data.max_length > (longest := min(positions, tokenizer.model_max_length)):
         raise RequestError(
             f"data.max_length = {spec.data.max_length}: too long for {model.path}; allowed: at most {longest}"
@@ -40,10 +40,10 @@ def load_tokenizer(spec: SearchSpec) -> Any:
 
 
 def save_tokenizer(spec: SearchSpec, folder: Path) -> Any:
-    """Write the tokenizer as the spec's trials used it, its length too, so that it loads back as it is; gives it.
+    """Write the tokenizer as the trials used it, with its length, so that it loads back as it is; return it.
 
-    A language model's that has a chat template is not told to take the names of control tokens for text, for it would
-    take the template's as well; there it is for who writes a prompt to say so.
+    The tokenizer of a language model with a chat template still recognises control tokens, because otherwise it would
+    read those of the template as text. Authors of prompts then have to set `split_special_tokens` themselves.
 
     Raises:
         RequestError: as `load_tokenizer` does.
@@ -57,7 +57,7 @@ def save_tokenizer(spec: SearchSpec, folder: Path) -> Any:
     tokenizer.init_kwargs["split_special_tokens"] = tokenizer.split_special_tokens
     tokenizer.save_pretrained(folder)
     if tokenizer.is_fast and not _loads_back(tokenizer, folder):
-        # The class of a family may make its pre-tokenizer anew; the general one takes what was written.
+        # A family's own class may rebuild its pre-tokenizer; the general class loads the one that was written.
         path = folder / "tokenizer_config.json"
         settings = json.loads(path.read_text(encoding="utf-8"))
         general = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": tokenizer.model_input_names}

@@ -1,1 +1,1 @@
-"""Exports: an adapter in a folder that stock PEFT or transformers loads."""
+"""Exports: an adapter or a whole model in a folder that stands alone."""

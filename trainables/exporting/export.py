@@ -29,7 +29,8 @@ from trainables.adapters.saved_folder import (
     read_labels,
 )
 from trainables.adapters.verification import FILE, saved_dtype, saved_rows, verify
-from trainables.base_model.weights import load_config, own_dtype
+from trainables.base_model.config import load_config
+from trainables.base_model.weights import own_dtype
 from trainables.data.splits import load_splits
 from trainables.exporting.facts import base_license, hide_paths, loading_code, save_preprocessor, versions
 from trainables.exporting.lora import low_rank, score
@@ -41,10 +42,15 @@ Format = Literal["peft", "merged", "lora", "stock"]
 
 @dataclass(frozen=True)
 class Proof:
-    """What an export was found to be, and `rows` of its model card that say so.
+    """The results of verifying an export.
 
-    `difference`: the largest between the saved logits and those of the export, loaded in a fresh process. A low-rank
-    stand-in has its quality on validation instead, `before` and `after`. `weights`: the type of those of a whole model.
+    Attributes:
+        difference: the largest between the saved logits and those of the export, loaded in a fresh process; None for a
+            low-rank stand-in.
+        before: the adapter's quality on validation, for a low-rank stand-in.
+        after: the stand-in's quality on validation.
+        weights: the type of a whole model's weights.
+        rows: the rows of its model card that report this.
     """
 
     difference: float | None = None
@@ -57,9 +63,15 @@ class Proof:
 def export(
     adapter: Path, out: Path, card: Card, form: Format, rank: float = 8, *, verification_rows: bool = True
 ) -> Proof:
-    """Export the trained `adapter` (the artifact folder of a trial) to `out`; `rank` is that of `lora`.
+    """Export the trained `adapter` (the artifact folder of a trial) to `out`.
 
-    `verification_rows`: whether it keeps the rows of the validation split that it was verified with.
+    Args:
+        adapter: the folder.
+        out: where the export goes.
+        card: the facts of its model card.
+        form: the format.
+        rank: the rank of `lora`.
+        verification_rows: whether the export keeps the validation rows that it was verified with.
 
     Raises:
         RequestError: when `out` exists and is not an empty folder, or cannot be written; when the adapter has no such
@@ -70,7 +82,7 @@ def export(
         clear_left_behind(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RequestError(f"--out {out}: exists already; allowed: a new or empty folder")
-    # An empty folder stays the one that it is: it may be the current one, or a mounted one.
+    # An empty folder is kept: it may be the current directory, or a mount point.
     existing = out.exists()
     near = out if existing else out.parent
     with ExitStack() as ending:
@@ -113,14 +125,14 @@ def _write(adapter: Path, folder: Path, card: Card, form: Format, rank: float, v
 
 
 def _peft(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
-    """The adapter as it was saved."""
+    """Write the adapter as it was saved."""
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE, FILE):
         shutil.copy2(adapter / name, folder / name)
     return Proof(verify(folder, card.spec.model))
 
 
 def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
-    """The whole model, in the type of the base's own weights."""
+    """Write the whole model, in the type of the base's own weights."""
     section = card.spec.model
     shutil.copy2(adapter / FILE, folder / FILE)
     model = merged(load_export(adapter, section, saved_dtype(adapter)))
@@ -138,7 +150,7 @@ def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
 
 
 def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
-    """An adapter of PEFT's own that computes the same."""
+    """Write an adapter of PEFT's own that computes the same."""
     for name in (BASE, FILE):
         shutil.copy2(adapter / name, folder / name)
     native = load_export(adapter, card.spec.model, torch.float32)
@@ -150,7 +162,7 @@ def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
 
 
 def _lora(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
-    """A low-rank stand-in, and its quality beside the adapter's."""
+    """Write a low-rank stand-in, and measure its quality beside the adapter's."""
     spec = card.spec
     splits = load_splits(spec)
     positive = positive_position(spec.objective.positive, splits.labels)

@@ -1,4 +1,4 @@
-"""Facts of an export for its model card, and its files that are not the model's."""
+"""The facts of an export for its model card, and its files beside the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BASE_OF_ADAPTER = "base_model_name_or_path"
 
 
 def save_preprocessor(spec: SearchSpec, folder: Path) -> Any:
-    """Save the tokenizer, which cuts and pads as it did in the search, or the image processor; gives it."""
+    """Save the tokenizer, which cuts and pads as it did in the search, or the image processor, and return it."""
     model = spec.model
     if model.task is Task.IMAGE_CLASSIFICATION:
         with reading(model, "no image processor can be loaded", "a model with its preprocessor_config.json"):
@@ -39,7 +39,7 @@ def save_preprocessor(spec: SearchSpec, folder: Path) -> Any:
 
 
 def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> LoadingCode:
-    """How the export is loaded."""
+    """Return the code that loads the export."""
     spec, model = card.spec, card.spec.model
     return LoadingCode(
         task=model.task,
@@ -58,7 +58,7 @@ def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> Loadin
 
 
 def hide_paths(folder: Path, model: ModelSection) -> None:
-    """Leave no path of this machine in the configs: of a folder its last name alone."""
+    """Remove this machine's paths from the configs: of a folder only the last name is left."""
     if not is_local(model.path):
         return
     path = folder / ADAPTER_CONFIG
@@ -69,13 +69,13 @@ def hide_paths(folder: Path, model: ModelSection) -> None:
 
 
 def versions(form: str) -> Mapping[str, str]:
-    """Of the libraries that write an export and load it."""
+    """Return the versions of the libraries that write and load an export."""
     names = ["paretune", "torch", "transformers", *(["peft"] if form != "merged" else [])]
     return {name: version(name) for name in names}
 
 
 def base_license(model: ModelSection) -> str | None:
-    """The licence that the base's own model card names, where that card is at hand."""
+    """Return the licence in the base's own model card, if that card is on this machine."""
     if is_local(model.path):
         card: object = Path(model.path).expanduser() / "README.md"
     else:

@@ -1,4 +1,4 @@
-"""A low-rank stand-in for an adapter: PEFT's conversion to LoRA, and what it costs in quality."""
+"""A low-rank stand-in for an adapter: PEFT's conversion to LoRA, and its loss of quality."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PREFIX = "base_model.model."
 
 
 def low_rank(model: PeftModel, rank: float) -> StockForm:
-    """The best approximation of every ΔW by a matrix of rank `rank`, from its singular values, as a LoRA adapter.
+    """Return the best approximation of every ΔW by a matrix of rank `rank`, by its singular values, as a LoRA adapter.
 
     Args:
         model: its active adapter is converted; its head is left out.
@@ -28,7 +28,7 @@ def low_rank(model: PeftModel, rank: float) -> StockForm:
             rank of its own.
 
     Raises:
-        RequestError: when the tuner gives no ΔW, or a layer has no such rank.
+        RequestError: when the tuner has no ΔW, or a layer has no such rank.
     """
     adapter = model.active_adapter
     try:
@@ -59,7 +59,7 @@ def _base_layer(model: PeftModel, name: str) -> torch.nn.Module:
 def score(
     model: PeftModel, split: EncodedSplit, task: Task, metric: str, batch_size: int, positive: int | None = None
 ) -> float:
-    """The quality of a model on a split, on a GPU where there is one."""
+    """Return the quality of a model on a split, computed on a GPU if there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()
     evaluation = Evaluation(task)

@@ -18,22 +18,22 @@ from spaces.methods.base.method import Configuration
 from spaces.spec.sections import ModelSection
 from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, loading_settings, read_labels
 from trainables.adapters.verification import FILE, TOLERANCE, save_verification, saved_dtype, saved_inputs
+from trainables.base_model.config import task_class
 from trainables.base_model.inventory import inside
-from trainables.base_model.weights import task_class
 from trainables.exporting import stock_verification
 from trainables.methods.registry import adapters
 from trainables.tuners.adapter import NoStockForm, StockForm
 
 OURS = ("spaces", "trainables", "tracking", "search")
 EQUAL = 1e-5
-"""What the stock form may differ from the native one in float32, relative to the largest logit."""
+"""The most that the stock form may differ from the native one in float32, relative to the largest logit."""
 
 
 def stock_form(native: PeftModel, method: str, configuration: Configuration) -> StockForm:
-    """The loaded adapter `native` in the form of a tuner that PEFT has.
+    """Return the loaded adapter `native` in the form of one of PEFT's own tuners.
 
     Raises:
-        RequestError: when there is none, naming the layer or the setting.
+        RequestError: naming the layer or the setting, when there is no such form.
     """
     try:
         return adapters()[method].stock(native, configuration)

@@ -1,6 +1,6 @@
-"""Loads an adapter as its user would, in a process that cannot import our packages, and compares its logits.
+"""Loads an adapter in a process that cannot import our packages, and compares its logits.
 
-Run as a file, `python -I stock_verification.py REQUEST`: it stands alone, and nothing of ours can be found. REQUEST
+Run as a file, `python -I stock_verification.py REQUEST`: it stands alone, and none of our modules can be found. REQUEST
 is JSON: `blocked`, packages that must not be imported; `folder`, the adapter; `base` and `revision`, its base;
 `model_class` of transformers and `settings` for it; `references`, files of inputs and logits. Prints, for each
 reference, the largest difference of the logits and the largest of the saved logits.
@@ -16,13 +16,13 @@ from typing import Any
 
 
 class Blocked(MetaPathFinder):
-    """Finds none of `packages`, wherever they are installed."""
+    """A finder that refuses `packages`, wherever they are installed."""
 
     def __init__(self, packages: Sequence[str]) -> None:
         self._packages = frozenset(packages)
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> None:
-        """Refuse the packages; others find the rest.
+        """Refuse the packages, and leave the rest to other finders.
 
         Raises:
             ModuleNotFoundError: for one of the packages.
@@ -32,7 +32,7 @@ class Blocked(MetaPathFinder):
 
 
 def compare(request: dict[str, Any], reference: str) -> tuple[float, float]:
-    """The largest difference from the logits in a reference, and the largest of these."""
+    """Return the largest difference from the logits in a reference, and the largest of these."""
     import torch
     import transformers
     from peft import PeftModel
@@ -59,7 +59,7 @@ def compare(request: dict[str, Any], reference: str) -> tuple[float, float]:
 
 
 def main() -> int:
-    """Compare with every reference."""
+    """Compare with every reference, and print the results."""
     request = json.loads(sys.argv[1])
     sys.meta_path.insert(0, Blocked(request["blocked"]))
     print(json.dumps([compare(request, reference) for reference in request["references"]]))

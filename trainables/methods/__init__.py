@@ -1,1 +1,1 @@
-"""One file a method family: the tuner, a PEFT citizen."""
+"""The tuner of every method, in a file or folder of its name; `_name.py` is shared by a family."""

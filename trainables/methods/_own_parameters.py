@@ -1,65 +1,14 @@
-"""BitFit (arXiv 2106.10199) as a PEFT tuner, and LN tuning (arXiv 2312.11420), PEFT's own."""
+"""The modules that BitFit and LN tuning adapt: those that hold the parameters which are to train."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from peft import LNTuningConfig, PeftConfig
-from peft.utils import PeftType
-
-from spaces.methods import _own_parameters
-from spaces.methods._own_parameters import BitFitConfiguration, LnTuningConfiguration, PartialConfiguration
+from spaces.methods._own_parameters import OwnParameters, OwnParametersConfiguration
 from spaces.model.inventory import Inventory
-from trainables.tuners.adapter import Adapter
-from trainables.tuners.base import LinearConfig, Tuner, register
-from trainables.tuners.bias import BiasLayer
 
 
-@dataclass
-class BitFitConfig(LinearConfig):
-    """The targets are modules with a bias that they add last."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["BITFIT"]
-
-
-class BitFitModel(Tuner):
-    """Puts a `BiasLayer` around every target."""
-
-    prefix = "bitfit_"
-    tuner_layer_cls = BiasLayer
-
-
-register("bitfit", BitFitConfig, BitFitModel)
-
-
-class BitFit(Adapter[BitFitConfiguration]):
-    """Biases."""
-
-    name = "bitfit"
-
-    def peft_config(self, configuration: BitFitConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """The modules that own the biases."""
-        return BitFitConfig(target_modules=_owners(_own_parameters.BitFit(), configuration, inventory))
-
-
-class LnTuning(Adapter[LnTuningConfiguration]):
-    """Normalisations."""
-
-    name = "ln-tuning"
-
-    def peft_config(self, configuration: LnTuningConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """The normalisations by their full names."""
-        return LNTuningConfig(target_modules=_owners(_own_parameters.LnTuning(), configuration, inventory))
-
-
-def _owners(
-    method: _own_parameters.Partial[Any], configuration: PartialConfiguration, inventory: Inventory
-) -> list[str]:
+def owners(method: OwnParameters[Any], configuration: OwnParametersConfiguration, inventory: Inventory) -> list[str]:
+    """Return the full names of the modules that hold the chosen parameters, each once, in the model's order."""
     chosen = method.parameters(configuration, inventory)
     return list(dict.fromkeys(one.name.rpartition(".")[0] for one in chosen))
-
-
-ADAPTERS = (BitFit(), LnTuning())

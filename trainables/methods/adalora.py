@@ -1,4 +1,4 @@
-"""AdaLoRA (arXiv 2303.10512), PEFT's own, with its allocation of ranks around the steps."""
+"""AdaLoRA (arXiv 2303.10512), by PEFT's own tuner, with its rank allocation as hooks around the steps."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SENSITIVITIES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 class Allocation(StepHooks):
-    """The penalty on P and Q, and after each step the fall of the least important triplets.
+    """The orthogonality penalty on P and Q, and the pruning of the least important triplets after each step.
 
-    PEFT would ship each weight at the rank that it is left with. Here it ships zeros: the pattern of the triplets
-    that are left is kept from its config.
+    PEFT would ship each weight at its final rank. Here pruned triplets are shipped as zeros, because the pattern of
+    those that are left is kept out of PEFT's config.
     """
 
     def __init__(self, model: PeftModel, configuration: AdaLoraConfiguration, total_steps: int) -> None:
@@ -34,11 +34,14 @@ class Allocation(StepHooks):
         config.total_step = total_steps
         config.tinit = int(configuration.start * total_steps)
         config.tfinal = total_steps - max(config.tinit + 2, int(configuration.end * total_steps))
-        # PEFT ranks what it has seen in at least one step before the last allocation, and lets at least one fall.
+        # PEFT ranks triplets that it has seen in at least one step before the last allocation, and prunes at least one.
         self._allocates = config.tfinal >= 0 and config.target_r < config.init_r
 
     def auxiliary_loss(self, step: int) -> Tensor | None:
-        """The mean of ‖Pᵀ P - 1‖ and ‖Q Qᵀ - 1‖ over all weights, as PEFT adds it to losses that models compute."""
+        """Return the mean of ‖Pᵀ P - 1‖ and ‖Q Qᵀ - 1‖ over all weights.
+
+        PEFT adds it itself to losses that the model computes.
+        """
         distances = []
         for layer in self._tuner.modules():
             if isinstance(layer, AdaLoraLayer):
@@ -47,7 +50,7 @@ class Allocation(StepHooks):
         return self._penalty * torch.stack(distances).mean() if self._penalty else None
 
     def after_step(self, step: int) -> None:
-        """Let triplets fall as the schedule wants it, and keep those that fell at 0."""
+        """Prune triplets as the schedule demands, and keep the pruned ones at 0."""
         if not self._allocates:
             return
         config = self._tuner.peft_config[self._adapter]
@@ -56,12 +59,12 @@ class Allocation(StepHooks):
         self._pattern, config.rank_pattern = config.rank_pattern, None
 
     def state_dict(self) -> dict[str, Any]:
-        """The triplets that are left and the smoothed sensitivities that rank them."""
+        """Return the triplets that are left, and the smoothed sensitivities that rank them."""
         allocator = self._tuner.rankallocator
         return {"pattern": self._pattern, **{name: getattr(allocator, name) for name in SENSITIVITIES}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`."""
+        """Continue from `state_dict`."""
         self._pattern = state["pattern"]
         for name in SENSITIVITIES:
             setattr(self._tuner.rankallocator, name, dict(state[name]))
@@ -73,13 +76,16 @@ def _from_identity(product: Tensor) -> Tensor:
 
 
 class AdaLora(LayerAdapter[AdaLoraConfiguration]):
-    """A low-rank update of moving rank; `attach` seeds the initial values."""
+    """A low-rank update whose ranks move between weights; `attach` seeds the initial values."""
 
     name = "adalora"
     config = AdaLoraConfig
 
     def settings(self, configuration: AdaLoraConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
-        """PEFT divides `lora_alpha` by the rank at the start. The schedule waits for the number of steps."""
+        """Turn the scaling into `lora_alpha`, which PEFT divides by the initial rank.
+
+        `hooks` sets the real schedule.
+        """
         return {
             "init_r": configuration.rank,
             "target_r": max(1, round(configuration.kept * configuration.rank)),
@@ -95,7 +101,7 @@ class AdaLora(LayerAdapter[AdaLoraConfiguration]):
         optimizer: torch.optim.Optimizer,
         total_steps: int,
     ) -> Allocation:
-        """The schedule of `total_steps`."""
+        """Return the rank allocation over `total_steps`."""
         return Allocation(model, configuration, total_steps)
 
 

@@ -1,4 +1,4 @@
-"""C3A (arXiv 2407.19342), PEFT's own."""
+"""C3A (arXiv 2407.19342), by PEFT's own tuner."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from trainables.tuners.peft_method import LayerAdapter
 
 
 class C3a(LayerAdapter[C3aConfiguration]):
-    """Circulant blocks."""
+    """Blocks that are circulants."""
 
     name = "c3a"
     config = C3AConfig
 
     def settings(self, configuration: C3aConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
-        """`init_weights` asks PEFT for zeros."""
+        """Resolve the order of the blocks; PEFT's `init_weights` starts them at 0."""
         return {"block_size": C3aMethod().resolved(configuration, layers).block_size, "init_weights": True}
 
 

@@ -1,45 +1,117 @@
-"""Full fine-tuning as a PEFT tuner: the base's modules are exchanged for private copies that train."""
+"""Full fine-tuning as a PEFT tuner: the base's modules are replaced by private copies that train."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from accelerate.utils import recursively_apply
 from peft import PeftConfig
-from peft.utils import PeftType
+from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 
 from spaces.methods.full import FullConfiguration
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter
-from trainables.tuners.base import Tuner, TunerConfig, register
-from trainables.whole import WholeModule
+from trainables.tuners.base import Transparent, Tuner, TunerConfig, tuner
 
 
 @dataclass
 class FullConfig(TunerConfig):
-    """Everything but the modules to save is trained whole.
+    """All modules but those to save are trained.
 
-    PEFT's own `target_modules` stays empty: it would save embeddings named there a second time.
+    PEFT's own `target_modules` stays empty: PEFT would save embeddings named there a second time.
     """
 
     target_modules: list[str] | None = field(default=None, metadata={"help": "Not used."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["FULL"]
+
+class WholeModule(Transparent):
+    """A module, and for each adapter a float32 copy that takes its place."""
+
+    adapter_layer_names = ("full_copy",)
+    other_param_names = ()
+
+    def __init__(self, base_layer: nn.Module, adapter_name: str) -> None:
+        super().__init__(base_layer, adapter_name)
+        self.full_copy = nn.ModuleDict()
+        self._type = next(base_layer.parameters()).dtype
+
+    def update_layer(self, adapter_name: str, config: PeftConfig, memo: dict[int, Any]) -> None:
+        """Add a copy. One `memo` for all layers keeps tied weights one parameter."""
+        self.full_copy[adapter_name] = copy.deepcopy(self.base_layer, memo).float()
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def in_use(self) -> nn.Module:
+        """Return the copy of the merged or active adapter, or the module itself.
+
+        Raises:
+            ValueError: when several adapters are active: whole copies do not add up.
+        """
+        wanted = [] if self.disable_adapters else self.merged_adapters or self.active_adapters
+        names = [name for name in wanted if name in self.full_copy]
+        if len(names) > 1:
+            raise ValueError(f"full adapters exclude each other; active: {', '.join(names)}")
+        return self.full_copy[names[0]] if names else super().in_use()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the module in use. A copy computes in float32, whatever the type around it."""
+        if self.disable_adapters and self.merged_adapters:
+            self.unmerge()
+        module = self.in_use()
+        if module is self.base_layer or self._type == torch.float32:
+            return module(*args, **kwargs)
+        args, kwargs = _cast((args, kwargs), torch.float32)
+        return _cast(module(*args, **kwargs), self._type)
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Let a copy take the module's place until `unmerge`. The module is never written.
+
+        Raises:
+            ValueError: when `safe_merge` finds a parameter that is not finite.
+        """
+        names = [name for name in check_adapters_to_merge(self, adapter_names) if name in self.full_copy]
+        for name in names:
+            if safe_merge and not all(one.isfinite().all() for one in self.full_copy[name].parameters()):
+                raise ValueError(f"adapter {name} has parameters that are not finite")
+        self.merged_adapters.extend(names)
+
+    def unmerge(self) -> None:
+        """Give the module its place back."""
+        self.merged_adapters.clear()
+
+    def unload_and_optionally_merge_module(
+        self, merge: bool, safe_merge: bool, adapter_names: list[str] | None
+    ) -> nn.Module:
+        """Return the copy in the module's type, or the module itself."""
+        if not merge:
+            return super().in_use()
+        self.merge(safe_merge, adapter_names)
+        return self.in_use().to(self._type)
+
+    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
+        """Do nothing: a copy is on the module's device already, and PEFT's own method would also cast it."""
 
 
+def _cast(tree: Any, dtype: torch.dtype) -> Any:
+    return recursively_apply(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, tree)
+
+
+@tuner("full", FullConfig)
 class FullModel(Tuner):
-    """Wraps the largest modules without a module to save inside; what is tied stays tied, and is saved once."""
+    """The tuner of full fine-tuning.
+
+    It wraps the largest modules that hold no module to save. Tied parameters stay tied, and are saved once.
+    """
 
     prefix = "full_"
     tuner_layer_cls = WholeModule
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
-        """As our other tuners do."""
+        """Add an adapter, with one memo of copied tensors for all its layers."""
         self._memo: dict[int, Any] = {}
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         del self._memo  # it holds raw storages, which `torch.save` refuses beside the tensors in them
@@ -54,14 +126,14 @@ class FullModel(Tuner):
         return key in self._whole
 
     def layer_arguments(self, name: str) -> dict[str, Any]:
-        """One memo for all layers, so that tied weights stay one parameter."""
+        """Return the common memo, so that tied weights stay one parameter."""
         return {"memo": self._memo}
 
     def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
-        """The copies are float32 already; PEFT's own would untie them."""
+        """Do nothing: the copies are float32 already, and PEFT's own method would untie them."""
 
     def _check_merge_allowed(self) -> None:
-        """Always: PEFT's own warns of tied embeddings, which stay tied here."""
+        """Allow it: PEFT's own method warns of tied embeddings, which stay tied here."""
 
     @classmethod
     def _get_adapter_state_dict(cls, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -79,11 +151,8 @@ class FullModel(Tuner):
         return state
 
 
-register("full", FullConfig, FullModel)
-
-
 def whole_modules(module: nn.Module, apart: Collection[str], prefix: str = "") -> Iterator[str]:
-    """Names of the largest modules with parameters in `module` that hold none of the modules `apart`."""
+    """Yield the names of the largest modules with parameters in `module` that hold none of the modules `apart`."""
     for name, child in module.named_children():
         path = f"{prefix}{name}"
         inner = [f"{path}.{one}".rstrip(".") for one, _ in child.named_modules()]
@@ -100,7 +169,7 @@ def _is_apart(path: str, apart: Collection[str]) -> bool:
 
 
 def _names_by_storage(state: dict[str, Tensor]) -> list[list[str]]:
-    """The names in `state`, those of one tied tensor together."""
+    """Return the names in `state`, grouped by tensor: those of one tied tensor together."""
     names: dict[tuple[int, torch.Size], list[str]] = {}
     for name, tensor in state.items():
         names.setdefault((tensor.data_ptr(), tensor.shape), []).append(name)
@@ -108,12 +177,12 @@ def _names_by_storage(state: dict[str, Tensor]) -> list[list[str]]:
 
 
 class Full(Adapter[FullConfiguration]):
-    """Trains the whole base."""
+    """All parameters of the base."""
 
     name = "full"
 
     def peft_config(self, configuration: FullConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """Nothing to choose."""
+        """Return the config, which has no settings."""
         return FullConfig()
 
 

@@ -7,25 +7,20 @@ from typing import Any
 
 import torch
 from peft import GloraConfig, PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from spaces.methods.hadamard import HadamardConfiguration, projections
 from spaces.model.inventory import Inventory
-from trainables.transformed import TransformedLayer
 from trainables.tuners.adapter import Adapter, NoStockForm, StockForm
-from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.additive import TransformedLayer
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
 from trainables.tuners.low_rank import PREFIX
 
 
 @dataclass
 class HadamardConfig(LinearConfig):
-    """w ⊙ (W x + b₀) + b; without b₀, without b."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["HADAMARD"]
+    """w ⊙ (W x + b₀) + b. A layer without b₀ has no b either."""
 
 
 class HadamardLayer(TransformedLayer):
@@ -48,7 +43,7 @@ class HadamardLayer(TransformedLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def output(self, adapter_name: str, x: Tensor) -> Tensor:
-        """w ⊙ (W x + b₀) + b."""
+        """Return w ⊙ (W x + b₀) + b."""
         result: Tensor = self.base_layer(x)
         changed: Tensor = self.hadamard_gain[adapter_name] * result
         if adapter_name in self.hadamard_shift:
@@ -57,13 +52,13 @@ class HadamardLayer(TransformedLayer):
 
     @torch.no_grad()
     def get_delta_weight(self, adapter: str) -> Tensor:
-        """diag(w − 1) W, float32, shaped like the stored weight."""
+        """Return diag(w − 1) W, float32, in the shape of the stored weight."""
         gain: Tensor = self.hadamard_gain[adapter] - 1
         return self.pretrained("weight").float() * (gain if self.transposed else gain.unsqueeze(1))
 
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """As for every layer; the bias becomes w ⊙ b₀ + b.
+        """Merge the weight as every layer does; the bias becomes w ⊙ b₀ + b.
 
         Raises:
             ValueError: when `safe_merge` finds a weight or a bias that is not finite.
@@ -82,31 +77,29 @@ class HadamardLayer(TransformedLayer):
         self.replace("bias", merged)
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
-        """LoRA changes no bias."""
+        """Return whether the layer has no bias, which LoRA could not change."""
         return self.base_layer.bias is None
 
 
+@tuner("hadamard", HadamardConfig)
 class HadamardModel(LinearTuner):
-    """Adapts the targets."""
+    """The tuner of the Hadamard adapter."""
 
     prefix = "hadamard_"
     tuner_layer_cls = HadamardLayer
 
 
-register("hadamard", HadamardConfig, HadamardModel)
-
-
 class Hadamard(Adapter[HadamardConfiguration]):
-    """Gains and shifts of what attention puts out."""
+    """Gains and shifts of the output of attention."""
 
     name = "hadamard"
 
     def peft_config(self, configuration: HadamardConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """Nothing is random."""
+        """Target the output projections of attention."""
         return HadamardConfig(target_modules=[one.name for one in projections(configuration, inventory)])
 
     def stock(self, model: PeftModel, configuration: HadamardConfiguration) -> StockForm:
-        """GLoRA's vectors: W (1 + A) + B with A = w − 1 and B = 0, b₀ (1 + D) + E with D = w − 1 and E = b."""
+        """Return GLoRA's vectors: W (1 + A) + B with A = w − 1 and B = 0, b₀ (1 + D) + E with D = w − 1 and E = b."""
         adapter = model.active_adapter
         layers = {path: one for path, one in model.named_modules() if isinstance(one, HadamardLayer)}
         tensors: dict[str, Tensor] = {}

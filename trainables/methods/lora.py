@@ -1,4 +1,4 @@
-"""LoRA (arXiv 2106.09685) and its variants, PEFT's own."""
+"""LoRA (arXiv 2106.09685) and its variants, by PEFT's own tuner."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Lora(LayerAdapter[LoraConfiguration]):
     config = LoraConfig
 
     def settings(self, configuration: LoraConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
-        """PEFT scales by `lora_alpha` / r, by `lora_alpha` / √r as rsLoRA."""
+        """Turn the scaling into `lora_alpha`: PEFT scales by `lora_alpha` / r, or by `lora_alpha` / √r for rsLoRA."""
         return {
             "r": configuration.rank,
             "lora_alpha": configuration.scaling * configuration.rank,
@@ -32,7 +32,7 @@ class Lora(LayerAdapter[LoraConfiguration]):
         }
 
     def groups(self, configuration: LoraConfiguration, parameters: Mapping[str, nn.Parameter]) -> list[ParameterGroup]:
-        """B at `plus_ratio` times the rate of all else (LoRA+, arXiv 2402.12354)."""
+        """Train B at `plus_ratio` times the rate of the rest (LoRA+, arXiv 2402.12354)."""
         fast = [parameter for name, parameter in parameters.items() if ".lora_B." in name]
         slow = [parameter for name, parameter in parameters.items() if ".lora_B." not in name]
         rate = configuration.learning_rate

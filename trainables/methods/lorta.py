@@ -6,19 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from spaces.methods.lorta import LortaConfiguration
-from spaces.model.inventory import Inventory
 from trainables.base_model.architectures import kind_of
-from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.base import LinearConfig, register
+from trainables.tuners.base import LinearConfig, tuner
 from trainables.tuners.blocks import block_of
-from trainables.tuners.low_rank import LowRankLayer, lora_form
-from trainables.tuners.tied_parameters import SharingLayer, SharingTuner
+from trainables.tuners.low_rank import LowRankAdapter, LowRankLayer
+from trainables.tuners.tied_parameters import TiedLayer, TiedTuner
 
 
 @dataclass
@@ -30,13 +26,9 @@ class LortaConfig(LinearConfig):
     scaling: float = field(default=1.0, metadata={"help": "α / rank."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the update."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["LORTA"]
 
-
-class LortaLayer(SharingLayer, LowRankLayer):
-    """A linear layer with A of (out, rank), B of (rank, in / heads) and C, all shared with other layers."""
+class LortaLayer(TiedLayer, LowRankLayer):
+    """A linear layer with A of (out, rank), B of (rank, in / heads) and C, all tied to those of other layers."""
 
     adapter_layer_names = ("lorta_A", "lorta_B", "lorta_heads", "lorta_kind", "lorta_block")
     other_param_names = ("lorta_scaling", "lorta_dropout")
@@ -54,7 +46,7 @@ class LortaLayer(SharingLayer, LowRankLayer):
         Args:
             adapter_name: its name.
             config: its settings.
-            kwargs: the `store` of shared parameters, and the `kind` and the `block` of this layer.
+            kwargs: the `store` of tied parameters, and the `kind` and the `block` of this layer.
 
         Raises:
             ValueError: when the heads do not divide the input features.
@@ -74,63 +66,48 @@ class LortaLayer(SharingLayer, LowRankLayer):
             ("lorta_kind", kwargs["kind"], lambda: draw(wide, rank)),
             ("lorta_block", kwargs["block"], lambda: draw(wide, rank)),
         ):
-            self.share(adapter_name, kwargs["store"], attribute, (attribute, key), make)
+            self.tie(adapter_name, kwargs["store"], attribute, (attribute, key), make)
         self.lorta_scaling[adapter_name] = config.scaling
         self.lorta_dropout[adapter_name] = nn.Dropout(config.dropout)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def update(self, adapter_name: str, x: Tensor) -> Tensor:
-        """ΔW x, through the rank."""
+        """Return ΔW x, computed through the rank."""
         a, b, heads, weights = self._factors(adapter_name)
         parts = self.lorta_dropout[adapter_name](x).to(a.dtype).unflatten(-1, (len(heads), -1))
         inner = torch.einsum("...hd,rd,hr->...r", parts, b, heads)
         return (inner * weights) @ a.T
 
     def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
-        """ΔW = B A of the rank, the heads side by side in A."""
+        """Return the factors of ΔW, with the heads side by side in A."""
         a, b, heads, weights = (one.detach().float() for one in self._factors(adapter))
         return (heads.T.unsqueeze(2) * b.unsqueeze(1)).flatten(1), a * weights
 
     def _factors(self, adapter: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A, B, C_head, and scaling · C_kind ⊙ C_block."""
+        """Return A, B, C_head, and scaling · C_kind ⊙ C_block."""
         a, b, heads, kind, block = (getattr(self, name)[adapter] for name in self.adapter_layer_names)
         return a, b, heads, kind * block * self.lorta_scaling[adapter]
 
 
-class LortaModel(SharingTuner):
-    """Adapts the targets, which know each other by their kind and their block."""
+@tuner("lorta", LortaConfig)
+class LortaModel(TiedTuner):
+    """The tuner of LoRTA. Layers of one kind or one block tie their parameters."""
 
     prefix = "lorta_"
     tuner_layer_cls = LortaLayer
 
     def layer_arguments(self, name: str) -> dict[str, Any]:
-        """Kind and block of a layer, from its name."""
+        """Return the kind and the block of a layer, which follow from its name."""
         block = block_of(name)
         kind = kind_of(name.removeprefix(f"{block}."), name, self.get_model_config(self.model)["model_type"])
         return {"store": self._store, "kind": kind, "block": block}
 
 
-register("lorta", LortaConfig, LortaModel)
-
-
-class Lorta(Adapter[LortaConfiguration]):
-    """One decomposition for all updates."""
+class Lorta(LowRankAdapter[LortaConfiguration]):
+    """One tensor decomposition for the updates of all layers."""
 
     name = "lorta"
-
-    def peft_config(self, configuration: LortaConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """`attach` seeds the initial values."""
-        return LortaConfig(
-            target_modules=target_names(configuration, inventory),
-            rank=configuration.rank,
-            heads=configuration.heads,
-            scaling=configuration.scaling,
-            dropout=configuration.dropout,
-        )
-
-    def stock(self, model: PeftModel, configuration: LortaConfiguration) -> StockForm:
-        """LoRA of the same rank, nothing shared."""
-        return lora_form(model)
+    config = LortaConfig
 
 
 ADAPTERS = (Lorta(),)

@@ -6,16 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from spaces.methods.melora import MeLoraConfiguration
-from spaces.model.inventory import Inventory
-from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.base import LinearConfig, LinearTuner, register
-from trainables.tuners.low_rank import LowRankLayer, diagonal, lora_form
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
+from trainables.tuners.low_rank import LowRankAdapter, LowRankLayer, diagonal
 
 
 @dataclass
@@ -26,10 +22,6 @@ class MeLoraConfig(LinearConfig):
     groups: int = field(default=2, metadata={"help": "Number of groups; divides both sides of every target."})
     scaling: float = field(default=2.0, metadata={"help": "α / rank."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the input of the update."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["MELORA"]
 
 
 class MeLoraLayer(LowRankLayer):
@@ -64,46 +56,31 @@ class MeLoraLayer(LowRankLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def update(self, adapter_name: str, x: Tensor) -> Tensor:
-        """ΔW x, each group for itself."""
+        """Return ΔW x, each group by itself."""
         a, b = self.melora_A[adapter_name], self.melora_B[adapter_name]
         parts = self.melora_dropout[adapter_name](x).to(a.dtype).unflatten(-1, (len(a), -1))
         update = torch.einsum("...gi,gri,gor->...go", parts, a, b)
         return update.flatten(-2) * self.melora_scaling[adapter_name]
 
     def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
-        """ΔW = B A of rank groups · rank."""
+        """Return the factors of ΔW, of rank groups · rank."""
         a, b = (diagonal(parts[adapter].detach().float()) for parts in (self.melora_A, self.melora_B))
         return a, b * self.melora_scaling[adapter]
 
 
+@tuner("melora", MeLoraConfig)
 class MeLoraModel(LinearTuner):
-    """Adapts the targets; PyTorch's generator decides A."""
+    """The tuner of MELoRA; PyTorch's generator draws A."""
 
     prefix = "melora_"
     tuner_layer_cls = MeLoraLayer
 
 
-register("melora", MeLoraConfig, MeLoraModel)
-
-
-class MeLora(Adapter[MeLoraConfiguration]):
-    """An ensemble of small updates."""
+class MeLora(LowRankAdapter[MeLoraConfiguration]):
+    """An ensemble of small updates, which a LoRA of rank groups · rank can hold."""
 
     name = "melora"
-
-    def peft_config(self, configuration: MeLoraConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """`attach` seeds the initial values."""
-        return MeLoraConfig(
-            target_modules=target_names(configuration, inventory),
-            rank=configuration.rank,
-            groups=configuration.groups,
-            scaling=configuration.scaling,
-            dropout=configuration.dropout,
-        )
-
-    def stock(self, model: PeftModel, configuration: MeLoraConfiguration) -> StockForm:
-        """LoRA of rank groups · rank."""
-        return lora_form(model)
+    config = MeLoraConfig
 
 
 ADAPTERS = (MeLora(),)

@@ -1,4 +1,4 @@
-"""MiSS (arXiv 2409.15371), PEFT's own."""
+"""MiSS (arXiv 2409.15371), by PEFT's own tuner."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from trainables.tuners.peft_method import LayerAdapter
 
 
 class Miss(LayerAdapter[MissConfiguration]):
-    """One matrix shared by all shards; `init_weights` asks PEFT for zeros."""
+    """One matrix that all shards of a weight use; PEFT's `init_weights` starts it at 0."""
 
     name = "miss"
     config = MissConfig
 
     def settings(self, configuration: MissConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
-        """PEFT calls the features of a shard r."""
+        """Pass the number of features of a shard, which PEFT calls r."""
         return {"r": configuration.rank, "miss_dropout": configuration.dropout, "init_weights": True}
 
 

@@ -7,32 +7,27 @@ from typing import Any
 
 import torch
 from peft import PeftConfig
-from peft.utils import PeftType
 from torch import Tensor, nn
 
 from spaces.methods.pasta import PastaConfiguration, blocks, tokens
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter
-from trainables.tuners.base import LinearConfig, register
+from trainables.tuners.base import LinearConfig, tuner
 from trainables.tuners.blocks import AdaptedBlock, BlockTuner, block_of
 from trainables.tuners.input_ids import InputIds, reader_around
 
 
 @dataclass
 class PastaConfig(LinearConfig):
-    """A vector for every special token, added before every target, a transformer block."""
+    """A vector for every special token, added to the input of every target, a transformer block."""
 
     width: int = field(default=0, metadata={"help": "Length of the vectors: the width of the blocks."})
     token_ids: list[int] = field(default_factory=list, metadata={"help": "Ids of the special tokens."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the added vectors."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["PASTA"]
-
 
 class PastaBlock(AdaptedBlock):
-    """A transformer block with vectors of (tokens, width) for the hidden states that enter it."""
+    """A transformer block with vectors of (tokens, width), added to the hidden states that enter it."""
 
     adapter_layer_names = ("pasta_vectors",)
     other_param_names = ("pasta_tokens", "pasta_dropout")
@@ -61,15 +56,16 @@ class PastaBlock(AdaptedBlock):
         return self.base_layer(hidden_states, *args, **kwargs)
 
     def added(self, adapter_name: str) -> Tensor:
-        """The vectors in their places, shape (batch, tokens, width)."""
+        """Return the vectors in their places, shape (batch, tokens, width)."""
         vectors, ids = self.pasta_vectors[adapter_name], self._ids().unsqueeze(-1)
         places = ids == torch.tensor(self.pasta_tokens[adapter_name], device=ids.device)
         added: Tensor = self.pasta_dropout[adapter_name](places.to(vectors.dtype) @ vectors)
         return added
 
 
+@tuner("pasta", PastaConfig)
 class PastaModel(BlockTuner):
-    """Adapts blocks, and follows the ids through the model."""
+    """The tuner of PASTA. It follows the token ids through the model."""
 
     prefix = "pasta_"
     tuner_layer_cls = PastaBlock
@@ -79,7 +75,7 @@ class PastaModel(BlockTuner):
             self._readers: dict[str, InputIds] = {}
 
     def wrap(self, target: nn.Module, adapter_name: str, name: str) -> PastaBlock:
-        """With the ids that the module around the block reads; an encoder and a decoder have different ones."""
+        """Return the adapted block, which reads the ids of the module around it: encoder and decoder have their own."""
         reader = reader_around(self.model, name)
         if reader not in self._readers:
             self._readers[reader] = InputIds()
@@ -93,16 +89,13 @@ class PastaModel(BlockTuner):
         return unloaded
 
 
-register("pasta", PastaConfig, PastaModel)
-
-
 class Pasta(Adapter[PastaConfiguration]):
-    """Vectors for special tokens. PEFT's trainable tokens change the embeddings alone, so there is no stock form."""
+    """Vectors for special tokens. PEFT's trainable tokens change only embeddings, so there is no stock form."""
 
     name = "pasta"
 
     def peft_config(self, configuration: PastaConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """Nothing is random."""
+        """Target the chosen blocks."""
         chosen = [one for one in inventory.layers if one.block in blocks(configuration, inventory)]
         return PastaConfig(
             target_modules=list(dict.fromkeys(block_of(one.name) for one in chosen)),

@@ -1,4 +1,4 @@
-"""SHiRA (arXiv 2406.13175), PEFT's own."""
+"""SHiRA (arXiv 2406.13175), by PEFT's own tuner."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from trainables.tuners.peft_method import LayerAdapter
 
 
 class Shira(LayerAdapter[ShiraConfiguration]):
-    """A fixed random subset."""
+    """A fixed random subset of the entries of a weight."""
 
     name = "shira"
     config = ShiraConfig
 
     def settings(self, configuration: ShiraConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
-        """PEFT draws the entries on the CPU."""
+        """Pass the training's seed, from which PEFT draws the entries on the CPU."""
         return {"r": configuration.rank, "mask_type": "random", "random_seed": seed}
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -24,7 +23,7 @@ from spaces.methods.sparta import (
 )
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
 from trainables.tuners.sparse.layers import SparseEmbedding, SparseLayer
 from trainables.tuners.sparse.module import SparseModule
 from trainables.tuners.sparse.supertuning import sparse_stock
@@ -33,10 +32,10 @@ from trainables.tuners.sparse.tied_units import BaseParameters, Unit, units
 
 @dataclass
 class SpartaConfig(LinearConfig):
-    """⌊density · entries⌋ entries over all chosen parameters together are trained; `seed` decides which.
+    """⌊density · entries⌋ entries, drawn by `seed` over all chosen parameters together, are trained.
 
-    Chosen are the weights of `target_modules`, or the parameters in `parameter_names`. A parameter that is tied stays
-    so: its deltas count in every place.
+    The chosen parameters are the weights of `target_modules`, or those in `parameter_names`. A tied parameter stays
+    tied: its deltas count in every place.
     """
 
     density: float = field(default=0.05, metadata={"help": "Part of the chosen parameters' entries to train."})
@@ -50,10 +49,6 @@ class SpartaConfig(LinearConfig):
     index_hash: str | None = field(
         default=None, metadata={"help": "What the drawn places must give, where they are not saved."}
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SPARTA"]
 
 
 class SpartaLayer(SparseLayer):
@@ -77,15 +72,19 @@ class SpartaModule(SparseModule):
     other_param_names = ("sparta_index",)
 
 
+@tuner("sparta", SpartaConfig)
 class SpartaModel(LinearTuner):
-    """Draws the entries over all parameters at once, so that the same model and config always give the same ones."""
+    """The tuner of SpaRTA.
+
+    It draws the entries over all parameters at once, so that the same model and config always give the same ones.
+    """
 
     prefix = "sparta_"
     tuner_layer_cls = SparseModule
     _units: Mapping[str, Unit] = {}
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
-        """As PEFT's; then modules with tied parameters know which other one holds the deltas."""
+        """Add an adapter, and tell modules with tied parameters which other module holds the deltas."""
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         layers = {name: module for name, module in model.named_modules() if isinstance(module, SparseModule)}
         for path, unit in self._units.items():
@@ -140,7 +139,7 @@ class SpartaModel(LinearTuner):
             layer.requires_grad_(False)
 
     def _check_merge_allowed(self) -> None:
-        """Always: PEFT's own warns of tied embeddings, which stay tied here."""
+        """Allow it: PEFT's own method warns of tied embeddings, which stay tied here."""
 
     @classmethod
     def _get_adapter_state_dict(cls, model: nn.Module, config: SpartaConfig, **kwargs: Any) -> dict[str, Tensor]:
@@ -158,9 +157,6 @@ class SpartaModel(LinearTuner):
             return state
         drawn = {name: one for name, one in model.named_buffers() if name.endswith(f".sparta_index.{adapter_name}")}
         return drawn | state
-
-
-register("sparta", SpartaConfig, SpartaModel)
 
 
 def _kind(module: nn.Module) -> type[SparseModule]:
@@ -183,14 +179,14 @@ def _check_hash(config: SpartaConfig, places: Mapping[str, Places]) -> None:
 
 
 class Sparta(Adapter[SpartaConfiguration]):
-    """Trains a fixed random subset."""
+    """A fixed random subset of entries."""
 
     name = "sparta"
 
     def peft_config(self, configuration: SpartaConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """The subset follows the configuration's own seed, so that a recipe names it.
+        """Draw the subset by the configuration's own seed, so that a recipe names it.
 
-        However it was selected, it is uniform among those of its size: size and seed say all.
+        Every way of selection is uniform among the subsets of a size, so size and seed determine the subset.
         """
         drawn = drawn_from(configuration, inventory)
         of_weights = configuration.parameters == "weights"
@@ -203,7 +199,7 @@ class Sparta(Adapter[SpartaConfiguration]):
         )
 
     def stock(self, model: PeftModel, configuration: SpartaConfiguration) -> StockForm:
-        """PEFT's Supertuning holds the same entries."""
+        """Return PEFT's Supertuning with the same entries."""
         return sparse_stock(model, self.name)
 
 

@@ -1,38 +1,31 @@
-"""Trainable tokens: PEFT's tuner, under a config that keeps the task head."""
+"""Trainable tokens, by PEFT's own tuner, with a config that also saves the task head."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from peft import PeftConfig, PeftModel, TrainableTokensConfig, TrainableTokensModel, get_peft_model_state_dict
-from peft.utils import PeftType
 
 from spaces.methods.trainable_tokens import TrainableTokensConfiguration, token_ids
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter, StockForm
-from trainables.tuners.base import register
+from trainables.tuners.base import tuner
 
 
 @dataclass
 class TokensConfig(TrainableTokensConfig):  # type: ignore[misc]
-    """PEFT's own forgets the modules to save, and a loaded head would be written into the base."""
+    """PEFT's config with the modules to save, without which a loaded head would be written into the base."""
 
     modules_to_save: list[str] | None = field(
         default=None, metadata={"help": "Modules trained whole and saved beside the adapter: the task head."}
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["TOKENS"]
 
-
+@tuner("tokens", TokensConfig)
 class TokensModel(TrainableTokensModel):  # type: ignore[misc]
-    """PEFT's tuner; two methods cannot have one prefix, so here it is the whole name of what trains."""
+    """PEFT's tuner under a prefix of its own: PEFT knows a method's parameters by a prefix that no other has."""
 
     prefix = "trainable_tokens_delta"
-
-
-register("tokens", TokensConfig, TokensModel)
 
 
 class TrainableTokens(Adapter[TrainableTokensConfiguration]):
@@ -41,14 +34,14 @@ class TrainableTokens(Adapter[TrainableTokensConfiguration]):
     name = "trainable-tokens"
 
     def peft_config(self, configuration: TrainableTokensConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """The token embeddings by their full name."""
+        """Target the token embeddings by their full name."""
         assert inventory.text is not None
         return TokensConfig(
             target_modules=[inventory.text.embedding], token_indices=token_ids(configuration, inventory.text)
         )
 
     def stock(self, model: PeftModel, configuration: TrainableTokensConfiguration) -> StockForm:
-        """The same rows under PEFT's own config."""
+        """Return the same rows under PEFT's own config."""
         config = model.peft_config[model.active_adapter]
         stock = TrainableTokensConfig(target_modules=config.target_modules, token_indices=config.token_indices)
         stock.task_type = config.task_type

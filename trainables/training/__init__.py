@@ -1,1 +1,1 @@
-"""One training: its set-up, its loop, its evaluation."""
+"""One training: its set-up, loop, evaluation, and what a worker keeps for the next."""

@@ -22,7 +22,7 @@ Decision = tuple[torch.Tensor, torch.Tensor]
 
 
 def _terms(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> Decision:
-    """Outputs and what they should have been, one row a term of the loss."""
+    """Return the outputs and their targets, one row for each term of the loss."""
     if task is Task.CAUSAL_LM:
         following = labels[:, 1:]
         learnt = following != IGNORED_LABEL
@@ -31,13 +31,14 @@ def _terms(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> Decision:
 
 
 def loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """The summed loss of a batch in float32, a scalar, and the number of its terms.
+    """Return the summed loss of a batch in float32, a scalar, and its number of terms.
 
-    Cross-entropy in nats of examples (classes; logits of shape (batch, classes), labels (batch,)) or of response
-    tokens, each foretold from the tokens before it (causal-lm; logits (batch, length, vocabulary), labels (batch,
-    length) with -100 where nothing is to be learnt); squared error of examples (regression; logits (batch, 1) or
-    (batch,), labels (batch,)). Sums over batches divided by sums of terms are the mean over a split, however it is
-    cut into batches.
+    Sums over batches divided by sums of terms are the mean over a split, however it is cut into batches.
+
+    - Classes: cross-entropy in nats of examples; logits of shape (batch, classes), labels (batch,).
+    - causal-lm: cross-entropy in nats of response tokens, each predicted from the tokens before it; logits of shape
+      (batch, length, vocabulary), labels (batch, length) with -100 at tokens that are not learnt.
+    - Regression: squared error of examples; logits of shape (batch, 1) or (batch,), labels (batch,).
     """
     outputs, wanted = _terms(task, logits, labels)
     if task is Task.REGRESSION:
@@ -46,7 +47,7 @@ def loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.
 
 
 def losses_by_row(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The summed loss of each example in float32 and its number of terms, both of shape (batch,); see `loss`."""
+    """Return the summed loss of each example in float32 and its number of terms, both of shape (batch,); see `loss`."""
     outputs, wanted = _terms(task, logits, labels)
     if task is Task.REGRESSION:
         found = functional.mse_loss(outputs.float(), wanted.float(), reduction="none")
@@ -65,9 +66,17 @@ def _joined(parts: Sequence[Decision]) -> Iterator[npt.NDArray[Any]]:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a split came to. `predicted` and `references`, shape (examples,), are class positions or numbers; for
-    causal-lm whether the response was reproduced, against True. `classes`: how many a prediction may name. `losses` and
-    `terms`: sums of the loss of each example, and how many terms each has."""
+    """The predictions on a split, and their losses.
+
+    Attributes:
+        predicted: shape (examples,): class positions or numbers; for causal-lm whether the response was reproduced.
+        references: shape (examples,): the same of the data; for causal-lm True.
+        classes: the number of classes that a prediction may name.
+        losses: the summed loss of each example.
+        terms: the number of terms in each of these sums.
+        loss: the mean over all terms.
+        finite: whether all logits and losses were.
+    """
 
     predicted: npt.NDArray[Any]
     references: npt.NDArray[Any]
@@ -79,17 +88,17 @@ class Predictions:
 
 
 def _unless_constant(measure: Callable[..., Any], outputs: Predictions) -> float:
-    # Undefined by formula: something constant tells nothing of the other, which is what 0 says.
+    # Undefined by formula. A constant tells nothing of the other side, and 0 says so.
     if np.ptp(outputs.predicted) == 0 or np.ptp(outputs.references) == 0:
         return 0.0
     return float(measure(outputs.references, outputs.predicted))
 
 
 def positive_position(positive: str | int | None, labels: Sequence[str]) -> int | None:
-    """The class that a label names.
+    """Return the position of the class that a label names.
 
     Raises:
-        ValueError: when it is none of them.
+        ValueError: when it names none of them.
     """
     return None if positive is None else labels.index(str(positive).strip())
 
@@ -124,12 +133,12 @@ _SCORES: Mapping[str, Callable[[Predictions], float]] = {
 
 
 def score(metric: str, outputs: Predictions, positive: int | None = None) -> float:
-    """One of the metrics in `spaces.spec.metrics` over a split; NaN when a logit or the loss was not finite.
+    """Return one of the metrics in `spaces.spec.metrics` over a split; NaN if a logit or the loss was not finite.
 
-    f1: of the class `positive`; where none is named, of the second of two classes, as searches of earlier versions
-    have it, else f1-macro. f1-macro: the unweighted mean over the classes that occur or are predicted. f1-micro: of
-    all decisions together, which is the accuracy where each example has one class. matthews, pearson and spearman are 0
-    when predictions or references are constant. perplexity: exp of the mean loss per response token.
+    f1: of the class `positive`. If none is named: of the second of two classes, as in searches of earlier versions,
+    else f1-macro. f1-macro: the unweighted mean over the classes that occur or are predicted. f1-micro: of all
+    decisions together, which is the accuracy if each example has one class. matthews, pearson and spearman are 0 if
+    predictions or references are constant. perplexity: exp of the mean loss per response token.
     """
     if not outputs.finite:
         return math.nan
@@ -143,7 +152,7 @@ def score(metric: str, outputs: Predictions, positive: int | None = None) -> flo
 
 
 def f1_class(outputs: Predictions, positive: int | None) -> int | None:
-    """The class whose F1 the metric f1 is; None where it is the mean over all."""
+    """Return the class whose F1 is the metric f1; None if f1 is the mean over all classes."""
     return 1 if positive is None and outputs.classes == 2 else positive
 
 
@@ -168,10 +177,10 @@ _DECISIONS = {
 class Evaluation:
     """Gathers a split batch by batch, in any order, and keeps a few numbers per example, never the logits.
 
-    exact-match feeds the reference response to the model (teacher forcing) and asks whether the most likely next
-    token is the right one at every position of the response, its end token included. That is the case exactly when
-    greedy decoding from the prompt writes the response and stops: by induction, as long as all tokens so far are
-    right, both give the model the same context, and at the first wrong token both have failed.
+    exact-match feeds the reference response to the model (teacher forcing), and checks that the most likely next token
+    is right at every position of the response, its end token included. That is so exactly if greedy decoding from the
+    prompt writes the response and stops: by induction, while all tokens so far are right, both give the model the same
+    context, and at the first wrong token both have failed.
     """
 
     def __init__(self, task: Task) -> None:
@@ -185,7 +194,7 @@ class Evaluation:
 
     @torch.no_grad()
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """One batch, in the shapes that `loss` takes."""
+        """Add one batch, in the shapes that `loss` takes."""
         outputs, _ = _terms(self._task, logits, labels)
         losses, terms = losses_by_row(self._task, logits, labels)
         self._losses.append((losses, terms))
@@ -196,12 +205,12 @@ class Evaluation:
         self._decisions.append(_DECISIONS[self._task](logits, labels))
 
     def predictions(self) -> Predictions:
-        """What has been gathered; the loss is the mean over terms."""
+        """Return the predictions of everything added so far; the loss is the mean over terms."""
         predicted, references = _joined(self._decisions)
         losses, terms = _joined(self._losses)
         mean = self._loss / self._terms
         return Predictions(predicted, references, self._classes, losses.astype(np.float64), terms, mean, self._finite)
 
     def score(self, metric: str, positive: int | None = None) -> float:
-        """The metric over everything added so far; see `score`."""
+        """Return the metric over everything added so far; see `score`."""
         return score(metric, self.predictions(), positive)

@@ -1,5 +1,4 @@
-"""The lowest blocks of an adapted model, as far up as they are those of the base: where they end, what they give, and
-a forward that is given their output."""
+"""Frozen lower blocks: find how many an adapter leaves unchanged, read their output, run a forward from it."""
 
 from __future__ import annotations
 
@@ -23,13 +22,13 @@ Inputs = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Tower:
-    """Names of a base's transformer blocks, the lowest first, and of the modules that first run above them all."""
+    """A base's transformer blocks by name, the lowest first, and the modules that first run above all of them."""
 
     blocks: tuple[str, ...]
     above: frozenset[str]
 
     def floor(self, name: str) -> int:
-        """How many blocks run before the module called `name` has any part in a forward; 0 where that is not known."""
+        """Return how many blocks run before the module called `name` takes part in a forward; 0 if not known."""
         for place, block in enumerate(self.blocks):
             if name == block or name.startswith(f"{block}."):
                 return place
@@ -37,7 +36,7 @@ class Tower:
 
 
 def tower(base: nn.Module, inventory: Inventory, inputs: Inputs) -> Tower:
-    """The blocks of `base`, of which one forward is watched; none where they do not run in a single row."""
+    """Return the blocks of `base`, found by watching one forward; none if they do not run in a single row."""
     blocks = tuple(dict.fromkeys(block_of(layer.name) for layer in inventory.layers))
     if len({block.rpartition(".")[0] for block in blocks}) > 1:  # an encoder and a decoder
         return Tower((), frozenset())
@@ -59,24 +58,24 @@ def _note(called: list[str], name: str, *_: Any) -> None:
 
 
 def frozen_blocks(model: nn.Module, base: nn.Module, of: Tower) -> tuple[str, ...]:
-    """Names of the lowest blocks to the end of which `model`, with its adapter, computes what `base` does.
+    """Return the names of the lowest blocks, up to whose end `model`, with its adapter, computes the same as `base`.
 
-    Everything up to there must be of the same classes, hold the very tensors of the base, and have no hook that could
-    change anything. A method that trains, replaces or wraps something there is seen by that, whatever it is.
+    Everything up to there must have the same classes and the very tensors of the base, and no hook that could change
+    anything. So a method that trains, replaces or wraps something there is recognised, whatever it is.
     """
     if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
         return ()  # it changes what enters the model
     modules = dict(base.named_modules())
     now = dict(plain(model).named_modules())
     other = {name for name, module in modules.items() if name not in now or not _same(module, now[name])}
-    # What is tied to something that changes may be exchanged with it later.
+    # A tensor tied to one that changes may be replaced together with it later.
     touched = {id(tensor) for name in other for tensor in _own(modules[name])}
     other |= {name for name, module in modules.items() if any(id(tensor) in touched for tensor in _own(module))}
     return of.blocks[: min(map(of.floor, other), default=len(of.blocks))]
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """The transformers model within, under whose names the base's modules are known."""
+    """Return the transformers model within, under whose names the base's modules are known."""
     inner: nn.Module = model.get_base_model() if isinstance(model, PeftModel) else model
     return inner
 
@@ -96,20 +95,20 @@ def _same(then: nn.Module, now: nn.Module) -> bool:
 
 
 def _only_reads(hook: Callable[..., Any]) -> bool:
-    """Hooks of ours that follow token ids, and those by which transformers records outputs."""
+    """Return whether a hook only reads: ours that follow token ids, and those of transformers that record outputs."""
     of_transformers = str(getattr(hook, "__module__", "")).startswith("transformers.")
     return of_transformers or isinstance(getattr(hook, "__self__", None), InputIds)
 
 
 class _Reached(Exception):
-    """Ends a forward; holds what the block gave."""
+    """Ends a forward at a block, and carries the block's output."""
 
 
 def output_of(base: nn.Module, block: str, inputs: Inputs) -> Tensor:
-    """What the module called `block` gives in a forward of `base`, which goes no further.
+    """Return the output of the module called `block` in a forward of `base`, which goes no further.
 
     Raises:
-        TypeError: it gives more than one tensor, or none.
+        TypeError: when it is more than one tensor, or none.
     """
 
     def stop(module: nn.Module, arguments: Any, output: Any) -> None:
@@ -129,7 +128,7 @@ def output_of(base: nn.Module, block: str, inputs: Inputs) -> Tensor:
 
 @contextmanager
 def given_output(model: nn.Module, blocks: Sequence[str], output: Tensor) -> Iterator[None]:
-    """Let the lowest `blocks` not compute: each of them gives `output`, which is the last one's."""
+    """Let the lowest `blocks` return `output`, that of the last of them, in place of computing."""
     modules = [plain(model).get_submodule(name) for name in blocks]
     for module in modules:
         vars(module)["forward"] = lambda *_, **__: output
@@ -141,9 +140,9 @@ def given_output(model: nn.Module, blocks: Sequence[str], output: Tensor) -> Ite
 
 
 def draws_nothing(base: nn.Module, block: str, inputs: Inputs) -> bool:
-    """Whether `base` gives the same up to `block` in training as in evaluation, to the bit, and draws no number."""
+    """Return whether `base` computes the same up to `block`, to the bit, in training and in evaluation."""
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in base.modules()):
-        return False  # in training these write into their buffers, which are shared
+        return False  # in training these write into their buffers, which processes share
     expected = output_of(base, block, inputs)
     with torch.random.fork_rng():
         before = _generators()

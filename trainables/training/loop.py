@@ -1,9 +1,8 @@
-"""A small training loop: from any step to any later one, the same whether it was interrupted or not."""
+"""The training loop: from any step to any later one, with the same result whether it was interrupted or not."""
 
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,41 +12,42 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from peft import PeftModel
 from transformers import get_scheduler
 
+from spaces.files.atomic_file import replacing
 from spaces.spec.sections import Task, TrainingSection
 from trainables.data.batches import Indices, batches, evaluation_batches, first_visits
 from trainables.data.encoded_split import EncodedSplit
-from trainables.training.activation_cache import FrozenPrefix
+from trainables.training.activation_cache import FrozenBlocks
 from trainables.training.evaluation import Evaluation, loss
+from trainables.training.smaller_batches import OutOfMemory, smaller_batches
 from trainables.tuners.adapter import StepHooks
 
 Batch = Mapping[str, torch.Tensor]
-StandingIn = Callable[[Indices], AbstractContextManager[None]]
+Substitution = Callable[[Indices], AbstractContextManager[None]]
 
 
 class TrainingFailed(RuntimeError):
-    """This training cannot go on; the message says why in one line."""
+    """A training that cannot continue; the message gives the reason in one line."""
 
 
 def warmup_count(training: TrainingSection) -> int:
-    """Warm-up in steps: `warmup_steps` is a fraction of `max_steps` below 1."""
+    """Return the steps of warm-up: `warmup_steps` is a number, or below 1 a fraction of `max_steps`."""
     given = training.warmup_steps
     return math.ceil(given * training.max_steps) if given < 1 else int(given)
 
 
-def _as_ever(rows: Indices) -> AbstractContextManager[None]:
+def _unchanged(rows: Indices) -> AbstractContextManager[None]:
     return nullcontext()
 
 
 class Training:
     """One model being trained on one split.
 
-    `micro_batch` examples go through the model at once; running out of memory halves it, and the gradient of a step
-    stays the same because the losses of a batch are summed and divided by its number of terms at the end. Where
-    activations of the model's frozen `prefix` are kept, they stand in for it.
+    `micro_batch` examples go through the model at once. Running out of memory halves it, and the gradient of a step
+    stays the same, because the losses of a batch are summed and divided by its number of terms at the end. Cached
+    activations of the model's `frozen` blocks replace these blocks.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Training:
         task: Task,
         settings: TrainingSection,
         seed: int,
-        prefix: FrozenPrefix | None = None,
+        frozen: FrozenBlocks | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -75,8 +75,8 @@ class Training:
         self._task = task
         self._settings = settings
         self._seed = seed
-        self._prefix = prefix
-        self._above: StandingIn = _as_ever
+        self._frozen = frozen
+        self._above: Substitution = _unchanged
         self._scheduler = get_scheduler(
             settings.lr_scheduler_type,
             optimizer,
@@ -86,7 +86,7 @@ class Training:
         torch.manual_seed(seed)
 
     def train_to(self, last: int, made: Callable[[int, float], object] | None = None) -> None:
-        """Make optimizer steps until `last` have been made in all; `made` is told of each, and of its loss.
+        """Make optimizer steps until `last` have been made in all, and call `made` with the number and loss of each.
 
         Raises:
             TrainingFailed: when the loss is not finite, or memory does not hold a single example.
@@ -95,8 +95,8 @@ class Training:
         self.model.train()
         started = time.perf_counter()
         rows = batches(self._split.lengths(), size, seed=self._seed, start_step=self.step)
-        if self._prefix is not None:
-            self._above = self._standing_in(self._split, self._visited(size), training=True)
+        if self._frozen is not None:
+            self._above = self._substitution(self._split, self._visited(size), training=True)
         while self.step < last:
             value = self._make_step(next(rows))
             if made is not None:
@@ -104,37 +104,34 @@ class Training:
         self.seconds += time.perf_counter() - started
 
     def _visited(self, size: int) -> list[Indices]:
-        """The examples that this training comes to, as they first go through the model together."""
+        """Return the examples that this training comes to, grouped as they first go through the model."""
         order = first_visits(self._split.lengths(), size, self._seed)[: size * self._settings.max_steps]
         width = self._settings.per_device_train_batch_size
         return np.split(order, range(width, len(order), width))
 
-    def _standing_in(self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool) -> StandingIn:
-        kept = None if self._prefix is None else self._prefix.standing_in(split, groups, training=training)
-        return kept or _as_ever
+    def _substitution(self, split: EncodedSplit, groups: Sequence[Indices], *, training: bool) -> Substitution:
+        kept = None if self._frozen is None else self._frozen.substitution(split, groups, training=training)
+        return kept or _unchanged
 
     def evaluate(self, split: EncodedSplit) -> Evaluation:
-        """Run the model over a split, in evaluation mode.
+        """Run the model over a split in evaluation mode.
 
         Raises:
             TrainingFailed: when memory does not hold a single example.
         """
         self.model.eval()
-        while True:
-            try:
-                return self._evaluation(split)
-            except RuntimeError as error:
-                if not should_reduce_batch_size(error):
-                    raise
-                if self._evaluation_batch == 1:
-                    raise TrainingFailed("out of memory in evaluation with a single example at once") from None
-                self._evaluation_batch //= 2
-                clear_device_cache()
+        try:
+            evaluation, self._evaluation_batch = smaller_batches(
+                lambda size: self._evaluation(split, size), self._evaluation_batch
+            )
+        except OutOfMemory:
+            raise TrainingFailed("out of memory in evaluation with a single example at once") from None
+        return evaluation
 
-    def _evaluation(self, split: EncodedSplit) -> Evaluation:
+    def _evaluation(self, split: EncodedSplit, batch_size: int) -> Evaluation:
         evaluation = Evaluation(self._task)
-        groups = list(evaluation_batches(split, self._evaluation_batch))
-        above = self._standing_in(split, groups, training=False)
+        groups = list(evaluation_batches(split, batch_size))
+        above = self._substitution(split, groups, training=False)
         with torch.inference_mode():
             for rows in groups:
                 batch = self._on_device(split.take(rows))
@@ -144,21 +141,13 @@ class Training:
         return evaluation
 
     def _make_step(self, rows: Indices) -> float:
-        """One step of the optimizer; returns its loss."""
+        """Make one step of the optimizer, and return its loss."""
         step = self.step + 1
         self.hooks.before_forward(step)
-        while True:
-            try:
-                value = self._gradient(rows)
-                break
-            except RuntimeError as error:
-                self.optimizer.zero_grad(set_to_none=True)
-                if not should_reduce_batch_size(error):
-                    raise
-                if self.micro_batch == 1:
-                    raise TrainingFailed(f"out of memory at step {step} with a single example at once") from None
-                self.micro_batch //= 2
-                clear_device_cache()
+        try:
+            value, self.micro_batch = smaller_batches(lambda size: self._gradient(rows, size), self.micro_batch)
+        except OutOfMemory:
+            raise TrainingFailed(f"out of memory at step {step} with a single example at once") from None
         auxiliary = self.hooks.auxiliary_loss(step)
         if auxiliary is not None:
             self._accelerator.backward(auxiliary)
@@ -174,11 +163,23 @@ class Training:
         self.step = step
         return value
 
-    def _gradient(self, rows: Indices) -> float:
-        """Add up the gradient of the mean loss over `rows`; returns that loss."""
+    def _gradient(self, rows: Indices, micro_batch: int) -> float:
+        """Set the gradient of the mean loss over `rows`, and return that loss; leave no gradient when it fails."""
+        try:
+            total, terms = self._summed_gradient(rows, micro_batch)
+        except RuntimeError:
+            self.optimizer.zero_grad(set_to_none=True)
+            raise
+        for parameter in self._parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(max(1, terms))
+        return total / max(1, terms)
+
+    def _summed_gradient(self, rows: Indices, micro_batch: int) -> tuple[float, int]:
+        """Add up the gradients of the summed losses of `rows`; return the sum and its number of terms."""
         total, terms = 0.0, 0
-        for start in range(0, len(rows), self.micro_batch):
-            chosen = rows[start : start + self.micro_batch]
+        for start in range(0, len(rows), micro_batch):
+            chosen = rows[start : start + micro_batch]
             batch = self._on_device(self._split.take(chosen))
             with self._above(chosen), self._accelerator.autocast():
                 logits = self._forward(batch)
@@ -189,13 +190,10 @@ class Training:
             self._accelerator.backward(summed)
             total += summed.item()
             terms += counted
-        for parameter in self._parameters():
-            if parameter.grad is not None:
-                parameter.grad.div_(max(1, terms))
-        return total / max(1, terms)
+        return total, terms
 
     def _parameters(self) -> list[torch.Tensor]:
-        """What the optimizer holds now; a hook may have exchanged parameters."""
+        """Return the parameters that the optimizer holds now; a hook may have exchanged some."""
         return [one for group in self.optimizer.param_groups for one in group["params"]]
 
     def _forward(self, batch: Batch) -> torch.Tensor:
@@ -209,7 +207,7 @@ class Training:
         return {name: tensor.to(self._accelerator.device, non_blocking=True) for name, tensor in batch.items()}
 
     def save(self, path: Path) -> None:
-        """Write everything from which `load` goes on, in one move."""
+        """Write everything that `load` continues from, in one move."""
         state = {
             "step": self.step,
             "seconds": self.seconds,
@@ -221,15 +219,11 @@ class Training:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
+        with replacing(path, draft=path.with_suffix(".tmp")) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
 
     def load(self, path: Path) -> None:
-        """Take up a training where `save` left it.
+        """Continue a training from where `save` left it.
 
         Raises:
             ValueError: when the file is of a training of other tensors.
@@ -241,7 +235,7 @@ class Training:
         self.hooks.load_state_dict(state["hooks"])
         if unlike := state["tensors"].keys() ^ dict(trained_tensors(self.model)).keys():
             raise ValueError(f"{path} is of another training: {min(unlike)} is in one of them alone")
-        # Not tensor by tensor, for some modules must prepare for it.
+        # Through the model and not tensor by tensor, because some modules prepare for it.
         self.model.load_state_dict(state["tensors"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
@@ -251,7 +245,7 @@ class Training:
 
 
 def trained_tensors(model: PeftModel) -> list[tuple[str, torch.Tensor]]:
-    """Parameters that train, and the indices beside them that a method may change while training."""
+    """Return the parameters that train, and the index buffers that a method may change during training."""
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     trained += [(name, buffer) for name, buffer in model.named_buffers() if not buffer.is_floating_point()]
     return trained

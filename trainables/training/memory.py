@@ -1,4 +1,4 @@
-"""Memory of one trial: its peak, of the GPU where it trains there, else of the process, and what it may keep."""
+"""The memory of one trial: its peak, on the GPU if it trains there, else of the process; and the room for caches."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import ray
 import torch
 
 KEPT_SHARE = 0.25
-"""Of what Ray gives to the processes of a node, for all that its workers keep from trial to trial."""
+"""The part of a node's memory for Ray processes that all its workers together may use for caches."""
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
 
 def reset_peak(device: torch.device) -> None:
-    """Start to measure anew."""
+    """Start a new measurement of the peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:
-        _CLEAR.write_text("5")  # Linux: sets the peak resident set to the present one
+        _CLEAR.write_text("5")  # Linux: resets the peak resident set to the present one
     except OSError:
         return
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most bytes in use since `reset_peak`: allocated on the GPU, or resident in memory (shared pages included)."""
+    """Return the most bytes in use since `reset_peak`: allocated on the GPU, or resident, shared pages included."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     try:
@@ -40,7 +40,7 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def spare_bytes() -> int:
-    """What this Ray worker may keep in memory: its part of `KEPT_SHARE`, if the node were full of workers like it."""
+    """Return the bytes that this Ray worker may keep: its part of `KEPT_SHARE` on a node full of such workers."""
     context = ray.get_runtime_context()
     node = next(one["Resources"] for one in ray.nodes() if one["NodeID"] == context.get_node_id())
     taken = {name: amount for name, amount in context.get_assigned_resources().items() if amount and name in node}

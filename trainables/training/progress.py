@@ -1,4 +1,4 @@
-"""A training that tells how far it is, once a second, in a file that the search's driver reads."""
+"""The progress of a training, written about once a second to a file that the search's driver reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WRITE_SECONDS = 1.0
 
 
 class ProgressFile:
-    """Is called with every step and its loss, and writes some of them into the folder of the trial."""
+    """A callback for every step and its loss, which writes some of them into the folder of the trial."""
 
     def __init__(self, folder: TrialFolder) -> None:
         self._folder = folder
@@ -21,16 +21,16 @@ class ProgressFile:
         self._steps = 0
 
     def __call__(self, step: int, loss: float) -> None:
-        """Take in a step.
+        """Record a step.
 
         Raises:
-            Superseded: when another driver has taken the search up.
+            Superseded: when another driver has taken over the search.
         """
         self._total += loss
         self._steps += 1
         if time.monotonic() < self._due:
             return
-        with suppress(OSError):  # it is only looked at, and a training goes on without it
+        with suppress(OSError):  # only a display reads it, and a training continues without it
             self._folder.write_progress(Progress(step=step, loss=self._total / self._steps))
         self._total, self._steps = 0.0, 0
         self._due = time.monotonic() + WRITE_SECONDS

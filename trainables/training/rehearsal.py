@@ -1,9 +1,9 @@
-"""The model's forward and backward on rows of the data, before anything trains on them.
+"""A forward and backward pass on rows of the data, before anything trains on them.
 
-Whether a model takes an input follows from its config and from the integers that it is given, hardly from its weights.
-So it runs without them, which takes moments at any size and sees every row that could be refused: the longest and the
-shortest together, and those with the largest ids. Where that fails it might be for the missing weights alone, so the
-real model decides.
+Whether a model takes an input depends on its config and on the integers that it is given, hardly on its weights. So it
+runs without them, which takes moments at any size, on every row that could be refused: the longest and the shortest
+together, and those with the largest ids. A failure may be due to the missing weights alone, so then the real model
+decides.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
+from trainables.base_model.config import model_class
 from trainables.base_model.storageless import Storageless, without_storage
-from trainables.base_model.weights import SharedWeights, build, model_class
+from trainables.base_model.weights import BaseWeights, build
 from trainables.data.encoded_split import EncodedSplit, EncodedTokens, Indices
-from trainables.data.messages import one_line
 
 _MOST_TOKENS = 4096
-"""Of a row: attention masks are real, and have the square of it. Positions beyond are known by their number."""
+"""The most tokens of a row: attention masks are real, and their size grows with its square. Longer rows are cut."""
 
 
-def rehearse(weights: SharedWeights, splits: Mapping[str, EncodedSplit]) -> None:
-    """See that the model trains on rows of the splits, named by their fields in the spec.
+def rehearse(weights: BaseWeights, splits: Mapping[str, EncodedSplit]) -> None:
+    """Check that the model trains on rows of the splits, named by their fields in the spec.
 
     Raises:
         RequestError: when the model fails on them.
@@ -45,7 +45,7 @@ def rehearse(weights: SharedWeights, splits: Mapping[str, EncodedSplit]) -> None
 
 
 def telling_rows(split: EncodedSplit) -> Indices:
-    """Rows on which a model fails if it fails on any: the longest, the shortest and those with the largest ids."""
+    """Return rows on which a model fails if it fails on any: the longest, the shortest, those with the largest ids."""
     lengths = split.lengths()
     rows = [int(lengths.argmax()), int(lengths.argmin())]
     if isinstance(split, EncodedTokens):
@@ -64,7 +64,7 @@ def _run(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> None:
     model(**inputs).logits.float().sum().backward()
 
 
-def _decide(weights: SharedWeights, field: str, inputs: Mapping[str, Tensor]) -> None:
+def _decide(weights: BaseWeights, field: str, inputs: Mapping[str, Tensor]) -> None:
     try:
         _run(build(weights, torch.device("cpu"), torch.float32), inputs)
     except Exception as error:  # a model may fail in any way

@@ -1,8 +1,9 @@
-"""The values of a metric by row: outcomes, or influences of rows where the metric is no mean over rows.
+"""The values of a metric by row: outcomes; or influences of rows, for metrics that are no mean over rows.
 
 An influence is how far a row moves the metric, to first order (the infinitesimal jackknife, Efron and Tibshirani, An
 Introduction to the Bootstrap, 1993, chapter 21): for a metric m of weights of the rows, m + n ∂m/∂wᵢ. The mean of these
-values is the metric, and their standard deviation over √n is its standard error, as a bootstrap over rows finds it.
+values is the metric, and their standard deviation over √n is its standard error, the same that a bootstrap over rows
+finds.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ Values = npt.NDArray[np.float64]
 
 
 def row_values(metric: str, outputs: Predictions, positive: int | None = None) -> Values:
-    """Values of one of the metrics in `spaces.spec.metrics`, shape (examples,); arguments as for `score`.
+    """Return the values of one of the metrics in `spaces.spec.metrics`, shape (examples,); arguments as for `score`.
 
-    Where a metric is undefined by its formula and 0 or constant by convention, no row moves it.
+    If a metric is undefined by its formula and constant by convention, no row moves it.
     """
     if metric == "f1":
         position = f1_class(outputs, positive)
@@ -37,7 +38,7 @@ def _outcomes(outputs: Predictions) -> Values:
 
 
 def _losses(outputs: Predictions) -> Values:
-    """The mean over terms is a ratio of two sums over rows, and each row moves both."""
+    """Return the values of the loss: its mean over terms is a ratio of two sums over rows, and each row moves both."""
     mean = outputs.loss
     apart: Values = (outputs.losses - mean * outputs.terms) / outputs.terms.mean()
     return mean + apart
@@ -52,7 +53,7 @@ _LARGEST = math.log(np.finfo(np.float64).max)
 
 
 def _counts(outputs: Predictions) -> tuple[Values, Values, Values]:
-    """Of each class how often it was right, was to be found, and was predicted."""
+    """Return for each class how often it was right, how often it occurs, and how often it was predicted."""
     predicted, wanted, classes = outputs.predicted, outputs.references, outputs.classes
     right = np.bincount(wanted[predicted == wanted], minlength=classes)
     found = (right, np.bincount(wanted, minlength=classes), np.bincount(predicted, minlength=classes))
@@ -60,7 +61,7 @@ def _counts(outputs: Predictions) -> tuple[Values, Values, Values]:
 
 
 def _f1_slopes(outputs: Predictions) -> tuple[Values, Values, Values]:
-    """F1 of each class, 2a / (b + c), and its slopes by a and by b or c."""
+    """Return F1 of each class, 2a / (b + c), and its slopes by a and by b or c."""
     right, wanted, predicted = _counts(outputs)
     both = wanted + predicted
     safe = np.where(both > 0, both, 1.0)
@@ -85,14 +86,14 @@ def _f1_macro(outputs: Predictions) -> Values:
 
 
 def _matthews(outputs: Predictions) -> Values:
-    """Gorodkin's R_K = (c s - Σ t p) / √((s² - Σ p²) (s² - Σ t²)) of s rows, c of them right."""
+    """Return the values of Gorodkin's R_K = (c s - Σ t p) / √((s² - Σ p²) (s² - Σ t²)) of s rows, c of them right."""
     right, wanted, predicted = _counts(outputs)
     rows, correct = float(len(outputs.predicted)), float(right.sum())
-    shared = correct * rows - float(wanted @ predicted)
+    covariance = correct * rows - float(wanted @ predicted)
     of_predicted, of_wanted = rows**2 - float(predicted @ predicted), rows**2 - float(wanted @ wanted)
     if not of_predicted or not of_wanted:
         return np.zeros(len(outputs.predicted))
-    value = shared / math.sqrt(of_predicted * of_wanted)
+    value = covariance / math.sqrt(of_predicted * of_wanted)
     moved: Values = _outcomes(outputs) * rows + correct - predicted[outputs.references] - wanted[outputs.predicted]
     moved /= math.sqrt(of_predicted * of_wanted)
     moved -= value * (rows - predicted[outputs.predicted]) / of_predicted
@@ -107,14 +108,14 @@ def _pearson(outputs: Predictions) -> Values:
 
 
 def _spearman(outputs: Predictions) -> Values:
-    """Pearson's correlation of the ranks, which a row moves as well: each other row's by where it stands to it."""
+    """Return the values of Pearson's correlation of the ranks. A row also moves the ranks of all others."""
     left, right = (_Ranks(one) for one in (outputs.predicted, outputs.references))
     pairs = ((left, right), (left, left), (right, right))
-    shared, of_left, of_right = (float((one.centred * other.centred).mean()) for one, other in pairs)
+    covariance, of_left, of_right = (float((one.centred * other.centred).mean()) for one, other in pairs)
     if not of_left or not of_right:
         return np.zeros(len(outputs.predicted))
-    value = shared / math.sqrt(of_left * of_right)
-    moved: Values = left.centred * right.centred - shared + left.moving(right.centred) + right.moving(left.centred)
+    value = covariance / math.sqrt(of_left * of_right)
+    moved: Values = left.centred * right.centred - covariance + left.moving(right.centred) + right.moving(left.centred)
     moved /= math.sqrt(of_left * of_right)
     moved -= value / 2 * (left.centred**2 - of_left + 2 * left.moving(left.centred)) / of_left
     moved -= value / 2 * (right.centred**2 - of_right + 2 * right.moving(right.centred)) / of_right
@@ -122,15 +123,17 @@ def _spearman(outputs: Predictions) -> Values:
 
 
 class _Ranks:
-    """Ranks as shares of the rows, less a half; equal numbers share their mean rank."""
+    """Ranks as fractions of the rows, less a half; equal numbers have their mean rank."""
 
     def __init__(self, numbers: npt.NDArray[Any]) -> None:
         self._distinct, self._place = np.unique(numbers, return_inverse=True)
         self.centred: Values = (stats.rankdata(numbers) - 0.5) / len(numbers) - 0.5
 
     def moving(self, weights: Values) -> Values:
-        """The mean over all rows j of weights times what row i does to the rank of j: 1 where j is larger, a half where
-        both are equal, less what the rank was."""
+        """Return for each row i the mean over all rows j of weights times the change that i makes in the rank of j.
+
+        That is 1 if j is larger and a half if both are equal, less the rank that it had.
+        """
         at = np.bincount(self._place, weights=weights, minlength=len(self._distinct))
         above = at.sum() - np.cumsum(at)
         moved: Values = (above + at / 2)[self._place] / len(weights)

@@ -1,4 +1,4 @@
-"""One training from its parts: the adapter, its optimizer and its hooks around a model."""
+"""Sets up one training: the adapter, its optimizer and its hooks around a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spaces.spec.sections import Task, TrainingSection
 from trainables.adapters.attach import attach, head_only, trained_parameters
 from trainables.data.encoded_split import EncodedSplit
 from trainables.methods.registry import adapters
-from trainables.training.activation_cache import PrefixCache
+from trainables.training.activation_cache import ActivationCache
 from trainables.training.loop import Training
 from trainables.tuners.adapter import StepHooks
 
@@ -28,13 +28,21 @@ def assemble(
     task: Task,
     settings: TrainingSection,
     seed: int,
-    cache: PrefixCache | None = None,
+    cache: ActivationCache | None = None,
 ) -> Training:
-    """A training of `model` on `split` that has not begun. Without a configuration the head alone trains.
+    """Return a training of `model` on `split` that has not begun. Without a configuration only the head trains.
 
-    `cache` holds activations of the base that `model` was copied from.
-
-    `model` is changed in place, its tensors, which may be shared, are not.
+    Args:
+        model: changed in place, but for its tensors, which may be shared between processes.
+        method: the method's name.
+        configuration: its settings.
+        inventory: the model's layers.
+        split: the training split.
+        accelerator: the device and precision.
+        task: the task.
+        settings: the spec's `training`.
+        seed: decides initial values and the order of examples.
+        cache: activations of the base that `model` was copied from.
     """
     decay, hooks = settings.weight_decay, StepHooks()
     adapted = (
@@ -48,7 +56,7 @@ def assemble(
         tuner = adapters()[method]
         optimizer = tuner.optimizer([*tuner.groups(configuration, adapter), head_group], decay)
         hooks = tuner.hooks(adapted, configuration, optimizer, settings.max_steps)
-    prefix = None if cache is None else cache.prefix(adapted, seed)
+    frozen = None if cache is None else cache.frozen_blocks(adapted, seed)
     return Training(
-        adapted, optimizer, hooks, accelerator, split, task=task, settings=settings, seed=seed, prefix=prefix
+        adapted, optimizer, hooks, accelerator, split, task=task, settings=settings, seed=seed, frozen=frozen
     )

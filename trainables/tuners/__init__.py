@@ -1,1 +1,1 @@
-"""The parts from which tuners are built, and the interface of a method."""
+"""Base classes of our PEFT tuners, and `Adapter`, the interface of a method."""

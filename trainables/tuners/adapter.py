@@ -1,4 +1,4 @@
-"""What a method needs from the loop, and what it gives: a PEFT config, hooks around the step, its optimizer."""
+"""The interface between a method and the training loop: a PEFT config, an optimizer, and hooks around each step."""
 
 from __future__ import annotations
 
@@ -16,93 +16,99 @@ from spaces.model.inventory import Inventory, select
 
 C = TypeVar("C", bound=Configuration)
 ParameterGroup = dict[str, Any]
-"""As torch's optimizers take them: `params`, and what differs from the defaults, `lr` above all."""
+"""A parameter group of a torch optimizer: `params`, and settings that differ from the defaults, such as `lr`."""
 
 
 class StepHooks:
-    """Work around each optimizer step; this one does nothing. Steps count from 1.
+    """Work around each optimizer step. This base class does nothing. Steps count from 1.
 
-    The order within a step: `before_forward`, forward, `batch_loss` and backward of every micro-batch, `auxiliary_loss`
-    and its backward, `after_backward`, clipping, the optimizer's update, `after_step`, and only then the gradients are
+    The order within a step: `before_forward`; forward, `batch_loss` and backward of every micro-batch; `auxiliary_loss`
+    and its backward; `after_backward`; clipping; the optimizer's update; `after_step`. Only then are the gradients
     cleared.
     """
 
     def before_forward(self, step: int) -> None:
-        """Called before the first forward of `step`."""
+        """Prepare `step`, before its first forward."""
 
     def batch_loss(self, step: int, logits: Tensor, forward: Callable[[], Tensor]) -> Tensor | None:
-        """A scalar with a gradient that is added to the summed loss of a micro-batch; None where there is none.
+        """Return a scalar with a gradient that is added to the summed loss of a micro-batch, or None to add nothing.
 
         Args:
-            step: the step that the micro-batch belongs to; when memory runs out, it is gone through again.
-            logits: what the model said of the micro-batch.
-            forward: runs the model on it once more, as a loss of the agreement of two stochastic forwards needs.
+            step: the step that the micro-batch belongs to. After running out of memory the step's micro-batches are run
+                again.
+            logits: the model's output for the micro-batch.
+            forward: runs the model on the micro-batch once more, for a loss that compares two stochastic forwards.
         """
         return None
 
     def auxiliary_loss(self, step: int) -> Tensor | None:
-        """A scalar with a gradient that is added to the mean loss of the step, once; None where there is none."""
+        """Return a scalar with a gradient that is added once to the mean loss of the step, or None to add nothing."""
         return None
 
     def after_backward(self, step: int) -> None:
-        """Called when the gradients of `step` are complete, before they are clipped."""
+        """Use or change the complete gradients of `step`, before they are clipped."""
 
     def after_step(self, step: int) -> None:
-        """Called after the optimizer's update of `step`, while the gradients are still there."""
+        """Finish `step` after the optimizer's update, while the gradients still exist."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs beside the model's and the optimizer's state."""
+        """Return the state that a checkpoint needs beside the model's and the optimizer's."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` gave, before the model's and the optimizer's state are loaded."""
+        """Restore the state from `state_dict`, before the states of the model and the optimizer are loaded."""
 
 
 class NoStockForm(ValueError):
-    """PEFT has no tuner that computes the same; the message names the layer or the setting."""
+    """No tuner in PEFT computes the same. The message names the layer or the setting."""
 
 
 @dataclass(frozen=True)
 class StockForm:
-    """An equal adapter of a tuner that PEFT has: its config and its tensors, named as PEFT saves them, no head."""
+    """An equal adapter of one of PEFT's own tuners: its config, and its tensors under PEFT's names.
+
+    The head is not in it.
+    """
 
     config: PeftConfig
     tensors: Mapping[str, Tensor]
 
 
 class Adapter(ABC, Generic[C]):
-    """The side of a method that knows torch. Joined with its `spaces` side by `name`.
+    """The torch side of a method, joined with its `spaces` side by `name`.
 
-    The base may be shared between processes: a tuner that writes into its weights makes private copies of them first.
-    What differs between training and evaluation follows each module's `training`; parameters that layers share are one
-    `nn.Parameter` in several places, and count once.
+    The base may be shared between processes, so a tuner that writes into its weights makes private copies of them
+    first. Differences between training and evaluation follow each module's `training`. A parameter that several layers
+    hold is one `nn.Parameter`, and counts once.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def peft_config(self, configuration: C, inventory: Inventory, seed: int) -> PeftConfig:
-        """The PEFT config of `configuration` on a model with `inventory`."""
+        """Return the PEFT config of `configuration` for a model with `inventory`; `seed` is the training's."""
 
     def hooks(
         self, model: PeftModel, configuration: C, optimizer: torch.optim.Optimizer, total_steps: int
     ) -> StepHooks:
-        """Hooks for one training of `total_steps` optimizer steps."""
+        """Return the hooks for one training of `total_steps` optimizer steps."""
         return StepHooks()
 
     def groups(self, configuration: C, parameters: Mapping[str, nn.Parameter]) -> list[ParameterGroup]:
-        """How the optimizer is to treat the adapter's `parameters`, given by name: one group at one rate."""
+        """Return the optimizer's groups of the adapter's `parameters`, given by name: here one group at one rate."""
         return [{"params": list(parameters.values()), "lr": configuration.learning_rate}]
 
     def optimizer(self, groups: Sequence[ParameterGroup], weight_decay: float) -> torch.optim.Optimizer:
-        """The optimizer of one training; the head's group is among `groups`."""
+        """Return the optimizer of one training. The head's group is among `groups`."""
         return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
 
     def stock(self, model: PeftModel, configuration: C) -> StockForm:
-        """The trained adapter of `model` as one that PEFT loads without our code; of PEFT's own tuners, itself.
+        """Return the trained adapter of `model` in a form that PEFT loads without our code.
+
+        An adapter of PEFT's own tuners is returned as it is.
 
         Raises:
-            NoStockForm: where there is none, naming the layer or the setting.
+            NoStockForm: naming the layer or the setting, when there is no such form.
         """
         config = model.peft_config[model.active_adapter]
         if not type(config).__module__.startswith("peft."):
@@ -111,8 +117,16 @@ class Adapter(ABC, Generic[C]):
 
 
 def target_names(configuration: PlacedConfiguration, inventory: Inventory) -> list[str]:
-    """Full names of the layers to adapt, for PEFT matches by the end: output.dense, attention.output.dense."""
+    """Return the full names of the layers to adapt.
+
+    Full, because PEFT matches the ends of names: `output.dense` would also match `attention.output.dense`.
+    """
     return [layer.name for layer in select(inventory, configuration.targets, configuration.layers)]
+
+
+def method_settings(configuration: PlacedConfiguration) -> dict[str, Any]:
+    """Return the method's own settings by name: all but its place and its learning rate."""
+    return configuration.model_dump(exclude=set(PlacedConfiguration.model_fields))
 
 
 AnyAdapter = Adapter[Any]

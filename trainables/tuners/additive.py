@@ -1,4 +1,4 @@
-"""A linear layer beside which an update of its output is computed: W x + ΔW x."""
+"""Linear layers whose update is computed beside them, W x + ΔW x, or by a transformation of their input or output."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 
 from trainables.tuners.base import AdaptedLinear
-from trainables.tuners.restorable import KeepingModule
+from trainables.tuners.restorable import RestorableModule
 
 
-class AdditiveLayer(AdaptedLinear, KeepingModule):
-    """Subclasses say what ΔW is, as a product with x and as a matrix. The base's weight is never written."""
+class AdditiveLayer(AdaptedLinear, RestorableModule):
+    """A linear layer with an update ΔW. The base's weight is never written.
+
+    Subclasses implement ΔW twice: as a product with x, and as a matrix.
+    """
 
     @abstractmethod
     def update(self, adapter_name: str, x: Tensor) -> Tensor:
-        """ΔW x, shape (…, out) for x of shape (…, in)."""
+        """Return ΔW x, shape (…, out), for x of shape (…, in)."""
 
     @abstractmethod
     def get_delta_weight(self, adapter: str) -> Tensor:
-        """ΔW, float32, shaped like the stored weight. One that depends on W takes the pretrained W."""
+        """Return ΔW, float32, in the shape of the stored weight. If ΔW depends on W, it uses the pretrained W."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Apply the layer to x of shape (…, in)."""
@@ -37,12 +40,12 @@ class AdditiveLayer(AdaptedLinear, KeepingModule):
         return result
 
     def addition(self, adapter_name: str, x: Tensor, output: Tensor) -> Tensor:
-        """What an adapter adds to `output`, the base layer's at x: its update of x."""
+        """Return the adapter's change of `output`, the base layer's output at x: here the update of x."""
         return self.update(adapter_name, x)
 
     @torch.no_grad()
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Put W + ΔW in the place of W, which is kept untouched, for it may be shared with others.
+        """Replace W by W + ΔW. The original is kept unchanged, because other processes may share it.
 
         Raises:
             ValueError: when `safe_merge` finds a weight that is not finite.
@@ -60,9 +63,32 @@ class AdditiveLayer(AdaptedLinear, KeepingModule):
         self.merged_adapters.extend(names)
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
-        """ΔW adds to W, so PEFT's `convert_to_lora` can cut it to a rank."""
+        """Return True: ΔW adds to W, so PEFT's `convert_to_lora` can truncate it to a rank."""
         return True
 
     def _parameters_by_adapter(self) -> nn.ParameterDict:
         parameters: nn.ParameterDict = getattr(self, self.adapter_layer_names[0])
         return parameters
+
+
+class TransformedLayer(AdditiveLayer):
+    """A linear layer whose adapter transforms its input or its output.
+
+    Subclasses implement the adapted output. Several active adapters add their differences from the base.
+    """
+
+    @abstractmethod
+    def output(self, adapter_name: str, x: Tensor) -> Tensor:
+        """Return the output of the layer with the adapter, bias included, in the base's type."""
+
+    def update(self, adapter_name: str, x: Tensor) -> Tensor:
+        """Return the difference that the adapter makes in the output."""
+        plain: Tensor = self.base_layer(x)
+        return self.output(adapter_name, x) - plain
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Apply the layer to x of shape (…, in)."""
+        names = self.active(self._parameters_by_adapter())
+        if self.disable_adapters or self.merged or len(names) != 1:
+            return super().forward(x, *args, **kwargs)
+        return self.output(names[0], x)

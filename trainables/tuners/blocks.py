@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from spaces.errors import RequestError
-from trainables.adapted import Transparent
-from trainables.tuners.base import Tuner
+from trainables.tuners.base import Transparent, Tuner
 
 
 class AdaptedBlock(Transparent):
-    """A transformer block with adapters; subclasses say what an adapter is. It cannot be merged."""
+    """A transformer block with adapters. Subclasses define an adapter. It cannot be merged."""
 
 
 class BlockTuner(Tuner):
-    """Puts `tuner_layer_cls`, an `AdaptedBlock`, around every target."""
+    """A tuner that puts `tuner_layer_cls`, an `AdaptedBlock`, around every target."""
 
     def _check_merge_allowed(self) -> None:
-        """Never.
+        """Refuse to merge.
 
         Raises:
             RequestError: always.
@@ -25,6 +24,11 @@ class BlockTuner(Tuner):
 
 
 def block_of(layer: str) -> str:
-    """Name of the block around the layer called `layer`: its path up to the first number."""
+    """Return the name of the block around the layer called `layer`: its path up to the first number.
+
+    Example:
+        >>> block_of("bert.encoder.layer.0.output.dense")
+        'bert.encoder.layer.0'
+    """
     parts = layer.split(".")
     return ".".join(parts[: next(place for place, part in enumerate(parts) if part.isdigit()) + 1])

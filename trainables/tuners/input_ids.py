@@ -1,4 +1,4 @@
-"""Token ids of the batch that is passing through a model, for the layers inside it."""
+"""The token ids of the batch that is passing through a model, available to layers inside it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PADDING = -1
 
 
 class InputIds:
-    """Follows the forward of one module that takes `input_ids`.
+    """The ids of the current forward of one module that takes `input_ids`.
 
     A module around a transformer block reads them in the model's forward, never in a recomputation: gradient
-    checkpointing begins inside the block.
+    checkpointing starts inside the block.
     """
 
     def __init__(self) -> None:
@@ -24,20 +24,20 @@ class InputIds:
         self._handles: list[RemovableHandle] = []
 
     def follow(self, reader: nn.Module) -> None:
-        """Look at every forward of `reader` from now on."""
+        """Record the ids of every forward of `reader` from now on."""
         self._handles = [
             reader.register_forward_pre_hook(self._enter, with_kwargs=True),
             reader.register_forward_hook(self._leave, always_call=True),
         ]
 
     def stop(self) -> None:
-        """Leave the module as it was."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
     def __call__(self) -> Tensor:
-        """The ids of this forward, shape (batch, tokens), with `PADDING` wherever a mask of two dimensions says so.
+        """Return the ids of the current forward, shape (batch, tokens), with `PADDING` where a 2-D mask is 0.
 
         Raises:
             ValueError: outside a forward, or when the model was given embeddings in place of ids.
@@ -60,7 +60,7 @@ class InputIds:
 
 
 def reader_around(model: nn.Module, name: str) -> str:
-    """Name of the innermost module around the module `name` whose forward takes `input_ids`; empty for the model.
+    """Return the name of the innermost module around `name` whose forward takes `input_ids`; "" is the model itself.
 
     Raises:
         ValueError: when there is none.

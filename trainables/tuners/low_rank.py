@@ -1,39 +1,66 @@
-"""Updates of low rank, written as the LoRA adapter that PEFT loads by itself."""
+"""Updates of low rank, and their form as a LoRA adapter that PEFT loads without our code."""
 
 from __future__ import annotations
 
 import re
 from abc import abstractmethod
 from collections import Counter
+from typing import ClassVar, TypeVar
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig, PeftConfig, PeftModel
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
-from trainables.tuners.adapter import StockForm
+from spaces.methods.base.method import PlacedConfiguration
+from spaces.model.inventory import Inventory
+from trainables.tuners.adapter import Adapter, StockForm, method_settings, target_names
 from trainables.tuners.additive import AdditiveLayer
+from trainables.tuners.base import LinearConfig
 
 PREFIX = "base_model.model."  # of every name inside a PEFT model
 
 
+P = TypeVar("P", bound=PlacedConfiguration)
+
+
+class LowRankAdapter(Adapter[P]):
+    """A method of our own whose layers are `LowRankLayer`s.
+
+    The fields of its `config` have the names of the settings in `spaces`.
+    """
+
+    config: ClassVar[type[LinearConfig]]
+
+    def peft_config(self, configuration: P, inventory: Inventory, seed: int) -> PeftConfig:
+        """Target the chosen layers; `attach` seeds the initial values."""
+        return self.config(target_modules=target_names(configuration, inventory), **method_settings(configuration))
+
+    def stock(self, model: PeftModel, configuration: P) -> StockForm:
+        """Return LoRA with the same update."""
+        return lora_form(model)
+
+
 class LowRankLayer(AdditiveLayer):
-    """Subclasses know their update as a product."""
+    """A linear layer whose update is known as a product of two factors."""
 
     @abstractmethod
     def factors(self, adapter: str) -> tuple[Tensor, Tensor]:
-        """A of shape (rank, in) and B of shape (out, rank), float32, with ΔW = B A."""
+        """Return A of shape (rank, in) and B of shape (out, rank), float32, with ΔW = B A."""
 
     @torch.no_grad()
     def get_delta_weight(self, adapter: str) -> Tensor:
-        """ΔW, float32, shaped like the stored weight."""
+        """Return ΔW, float32, in the shape of the stored weight."""
         a, b = self.factors(adapter)
         return (b @ a).T if self.transposed else b @ a
 
 
 @torch.no_grad()
 def lora_form(model: PeftModel) -> StockForm:
-    """The active adapter of `model` as LoRA. Its layers are `LowRankLayer`; ranks may differ."""
+    """Return the active adapter of `model`, whose layers are `LowRankLayer`s, as LoRA.
+
+    Ranks may differ between layers.
+    """
     adapter = model.active_adapter
     ranks: dict[str, int] = {}
     tensors: dict[str, Tensor] = {}
@@ -46,7 +73,7 @@ def lora_form(model: PeftModel) -> StockForm:
             transposed |= isinstance(layer.base_layer, Conv1D)
     ((usual, _),) = Counter(ranks.values()).most_common(1)
     other = {re.escape(name): rank for name, rank in ranks.items() if rank != usual}
-    # α equals the rank everywhere, for the scale is in B.
+    # α equals the rank everywhere, because B holds the scale.
     lora = LoraConfig(
         r=usual,
         lora_alpha=usual,
@@ -59,6 +86,6 @@ def lora_form(model: PeftModel) -> StockForm:
 
 
 def diagonal(blocks: Tensor) -> Tensor:
-    """`blocks` of shape (k, rows, columns) on the diagonal of a matrix of (k · rows, k · columns)."""
+    """Return `blocks`, shape (k, rows, columns), on the diagonal of a matrix of (k · rows, k · columns)."""
     matrix: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
     return matrix

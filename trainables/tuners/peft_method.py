@@ -1,4 +1,4 @@
-"""Methods that PEFT already has: each is its PEFT config, made from our configuration."""
+"""Methods that PEFT already has: our configuration is turned into their PEFT config."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ P = TypeVar("P", bound=PlacedConfiguration)
 
 
 class LayerAdapter(Adapter[P]):
-    """A tuner of linear layers."""
+    """A method of PEFT's that adapts linear layers."""
 
     config: type[PeftConfig]
 
     @abstractmethod
     def settings(self, configuration: P, layers: Layers, seed: int) -> dict[str, Any]:
-        """What `config` takes beside the names of the targets; `layers` are these."""
+        """Return the arguments of `config` beside the names of the targets; `layers` are the targets."""
 
     def peft_config(self, configuration: P, inventory: Inventory, seed: int) -> PeftConfig:
-        """The targets by their full names, for PEFT matches by the end: output.dense, attention.output.dense."""
+        """Target the layers by their full names.
+
+        PEFT matches the ends of names, so `output.dense` would also match `attention.output.dense`.
+        """
         layers = select(inventory, configuration.targets, configuration.layers)
         return self.config(
             target_modules=[layer.name for layer in layers], **self.settings(configuration, layers, seed)
@@ -33,5 +36,5 @@ class LayerAdapter(Adapter[P]):
 
 
 def transposed(layers: Layers) -> bool:
-    """Whether the modules store their weights as (in, out), as PEFT wants to be told of GPT-2's."""
+    """Return whether the modules store weights as (in, out), like GPT-2's; PEFT has to be told."""
     return any(layer.transposed for layer in layers)

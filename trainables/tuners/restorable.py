@@ -1,4 +1,4 @@
-"""Parameters of the base that merging replaces, kept to be put back."""
+"""Modules that merge by replacing parameters of the base, and restore them to the bit."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from trainables.adapted import AdaptedModule
+from trainables.tuners.base import AdaptedModule
 
 
-class KeepingModule(AdaptedModule):
-    """Merges by putting other parameters in the place of the base's, which are not written, for they may be shared."""
+class RestorableModule(AdaptedModule):
+    """Merges by replacing the base's parameters, which are never written, because other processes may share them."""
 
     def __init__(self, base_layer: Any, adapter_name: str) -> None:
         super().__init__(base_layer, adapter_name)
         self._kept = (nn.ParameterDict(),)  # a tuple, so that what is kept is no part of this module
 
     def pretrained(self, name: str) -> nn.Parameter:
-        """The base's parameter called `name`, merged or not."""
+        """Return the base's parameter called `name`, merged or not."""
         (kept,) = self._kept
         parameter: nn.Parameter = kept[name] if name in kept else getattr(self.base_layer, name)
         return parameter
 
     def replace(self, name: str, value: Tensor) -> None:
-        """Put `value`, rounded to its type, in the place of the base's parameter called `name`."""
+        """Put `value`, rounded to the parameter's type, in the place of the base's parameter called `name`."""
         (kept,) = self._kept
         kept[name] = self.pretrained(name)
         setattr(self.base_layer, name, nn.Parameter(value.to(kept[name].dtype), requires_grad=False))
 
     def unmerge(self) -> None:
-        """Put the base's parameters back, to the bit."""
+        """Restore the base's parameters to the bit."""
         (kept,) = self._kept
         for name, parameter in kept.items():
             setattr(self.base_layer, name, parameter)
@@ -38,7 +38,7 @@ class KeepingModule(AdaptedModule):
         self.merged_adapters.clear()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """What is kept is cast and moved too, as it would be in its place."""
+        """Cast and move the kept parameters too."""
         applied: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if recurse:
             (kept,) = self._kept

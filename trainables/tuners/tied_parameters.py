@@ -1,4 +1,4 @@
-"""Parameters that layers share: one `nn.Parameter` in several places, trained once, saved once."""
+"""Parameters tied between layers: one `nn.Parameter` in several places, trained once and saved once."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from transformers.pytorch_utils import Conv1D
 from trainables.tuners.base import AdaptedLinear, LinearTuner
 
 Store = dict[Hashable, nn.Parameter]
-"""The shared parameters of one adapter by what they are."""
+"""The tied parameters of one adapter, by any key."""
 
 
-class SharingLayer(AdaptedLinear):
-    """A linear layer whose adapters hold parameters of a `Store` that other layers hold too."""
+class TiedLayer(AdaptedLinear):
+    """A linear layer whose adapters hold parameters that other layers hold too, from one `Store`."""
 
     def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
         super().__init__(base_layer, adapter_name)
-        self.shared: dict[str, tuple[Store, dict[str, Hashable]]] = {}
+        self.tied: dict[str, tuple[Store, dict[str, Hashable]]] = {}
 
-    def share(self, adapter_name: str, store: Store, attribute: str, key: Hashable, make: Callable[[], Tensor]) -> None:
-        """Hold the parameter `key` of `store` in the dictionary `attribute`; the first layer to ask makes it."""
-        _, keys = self.shared.setdefault(adapter_name, (store, {}))
+    def tie(self, adapter_name: str, store: Store, attribute: str, key: Hashable, make: Callable[[], Tensor]) -> None:
+        """Hold the parameter `key` of `store` under the adapter's name in the dictionary `attribute`.
+
+        Args:
+            adapter_name: the adapter.
+            store: the tied parameters of the adapter.
+            attribute: the name of a `ParameterDict` of this layer.
+            key: the parameter's key in `store`.
+            make: makes the value; called by the first layer that asks for `key`.
+        """
+        _, keys = self.tied.setdefault(adapter_name, (store, {}))
         keys[attribute] = key
         if key not in store:
             store[key] = nn.Parameter(make())
@@ -35,22 +43,22 @@ class SharingLayer(AdaptedLinear):
             del store[key]
 
     def delete_adapter(self, adapter_name: str) -> None:
-        """Forget an adapter."""
-        self.shared.pop(adapter_name, None)
+        """Delete an adapter."""
+        self.tied.pop(adapter_name, None)
         super().delete_adapter(adapter_name)
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
-        """PEFT calls this after it has filled an empty adapter."""
+        """Tie again: PEFT calls this after it has filled an empty adapter with parameters of its own."""
         super()._move_adapter_to_device_of_base_layer(adapter_name, device)
-        store, keys = self.shared.get(adapter_name, ({}, {}))
+        store, keys = self.tied.get(adapter_name, ({}, {}))
         for attribute, key in keys.items():
             entries: nn.ParameterDict = getattr(self, attribute)
             if store.setdefault(key, entries[adapter_name]) is not entries[adapter_name]:
                 entries[adapter_name] = store[key]
 
 
-class SharingTuner(LinearTuner):
-    """Adapts with `SharingLayer`s; a shared parameter is saved under the name it has in the first of its layers."""
+class TiedTuner(LinearTuner):
+    """A tuner of `TiedLayer`s. A tied parameter is saved under the name that it has in the first of its layers."""
 
     def _prepare_model(self, peft_config: PeftConfig, model: nn.Module) -> None:
         self._store: Store = {}
@@ -73,12 +81,12 @@ class SharingTuner(LinearTuner):
 
 
 def _first_names(model: nn.Module, adapter_name: str) -> dict[str, str]:
-    """Every name of a shared parameter, with the first that it has."""
+    """Return, for every name of a tied parameter, the first name that it has."""
     owners: dict[Hashable, str] = {}
     names: dict[str, str] = {}
     for path, module in model.named_modules():
-        if isinstance(module, SharingLayer) and adapter_name in module.shared:
-            for attribute, key in module.shared[adapter_name][1].items():
+        if isinstance(module, TiedLayer) and adapter_name in module.tied:
+            for attribute, key in module.tied[adapter_name][1].items():
                 name = f"{path}.{attribute}.{adapter_name}"
                 names[name] = owners.setdefault((attribute, key), name)
     return names

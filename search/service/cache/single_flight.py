@@ -1,4 +1,4 @@
-"""One reading for all who ask at the same time."""
+"""Single flight: concurrent callers of one key share one read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Shared(Generic[K, V]):
-    """Reads for one caller of a key at a time; all who ask meanwhile share the next reading.
+class SingleFlight(Generic[K, V]):
+    """Call `read` for one caller of a key at a time; callers that arrive during a read share the next one.
 
-    Nobody is given what was read before it asked, so that who changed something sees the change.
+    A caller never receives a read that began before its call, so a writer sees its own write. That rule is why this is
+    no `cachetools` cache with a condition, whose callers would join the read that is under way.
     """
 
     def __init__(self, read: Callable[[K], V]) -> None:
@@ -24,26 +25,31 @@ class Shared(Generic[K, V]):
         self._running: dict[K, Future[V]] = {}
 
     def __call__(self, key: K) -> V:
+        """Return what a read of `key` that begins now, or later, returns.
+
+        Raises:
+            BaseException: whatever `read` raises, to every caller that shares the read.
+        """
         with self._lock:
-            reading = self._next.get(key)
+            future = self._next.get(key)
             before = self._running.get(key)
-            leads = reading is None
-            if reading is None:
-                reading = self._next[key] = Future()
+            leads = future is None
+            if future is None:
+                future = self._next[key] = Future()
         if leads:
             if before is not None:
                 wait([before])
-            self._lead(key, reading)
-        return reading.result()
+            self._lead(key, future)
+        return future.result()
 
-    def _lead(self, key: K, reading: Future[V]) -> None:
+    def _lead(self, key: K, future: Future[V]) -> None:
         with self._lock:
-            self._running[key] = self._next.pop(key)  # who asks from now on has to wait for another one
+            self._running[key] = self._next.pop(key)  # later callers wait for another read
         try:
-            reading.set_result(self._read(key))
+            future.set_result(self._read(key))
         except BaseException as error:
-            reading.set_exception(error)
+            future.set_exception(error)
         finally:
             with self._lock:
-                if self._running.get(key) is reading:
+                if self._running.get(key) is future:
                     del self._running[key]

@@ -1,1 +1,1 @@
-"""Which search runs when: queue, start, stop, resume."""
+"""Dispatch of searches: queue, start, stop, resume."""

@@ -1,53 +1,57 @@
-"""Searches that nobody asked the service for: begun by a command, with the service's MLflow."""
+"""Adoption of searches that a command began with the service's MLflow: stop them, and find the spec to resume them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from search.service.dispatch.stop_marker import reaching
+from search.service.dispatch.stop_marker import storage_errors
 from search.service.problems import Problem
-from search.service.security.path_confinement import check_places, confined_again
+from search.service.security.path_confinement import check_own_places, confine_stored_spec
 from search.service.settings import Settings
 from search.storage import search_folder
 from spaces.errors import RequestError
 from spaces.spec.spec import SearchSpec
-from tracking.mlflow_store.runs import SearchRow
+from tracking.mlflow_store.run_records import SearchRun
 
 
-def stop_commanded(settings: Settings, row: SearchRow) -> None:
-    """Have whoever runs the search end it.
+def stop_unmanaged(settings: Settings, row: SearchRun) -> None:
+    """Ask the driver of a search that a command runs to stop.
 
     Raises:
-        Problem: when nobody does, or it does not stand in the storage of the service.
+        Problem: when no driver runs it, or its folder is not in the storage of the service.
     """
-    _spec_here(settings, row)
+    _stored_spec(settings, row)
     home = settings.storage / row.name
-    with reaching(settings.storage):
-        if not _is_run(home):
+    with storage_errors(settings.storage):
+        if not _has_driver(home):
             raise Problem(409, f"search {row.name!r}: nobody runs it; allowed: one that runs")
         search_folder.ask_to_stop(home)
 
 
-def adoptable(settings: Settings, row: SearchRow) -> SearchSpec:
-    """The spec with which the service may go on with the search.
+def adoptable_spec(settings: Settings, row: SearchRun) -> SearchSpec:
+    """Return the spec with which the service may resume a search that a command began.
 
     Raises:
-        Problem: when somebody runs it, or it does not stand in the storage of the service.
+        Problem: when a driver runs it, or its folder is not in the storage of the service.
         RequestError: when the service may not run its spec.
     """
-    spec = _spec_here(settings, row)
-    check_places(spec, settings)
-    spec = confined_again(spec, settings)
-    with reaching(settings.storage):
-        if _is_run(settings.storage / row.name):
+    spec = _stored_spec(settings, row)
+    check_own_places(spec, settings)
+    spec = confine_stored_spec(spec, settings)
+    with storage_errors(settings.storage):
+        if _has_driver(settings.storage / row.name):
             raise Problem(409, f"search {row.name!r}: is being run by a command; allowed: one that nobody runs")
     return spec
 
 
-def _spec_here(settings: Settings, row: SearchRow) -> SearchSpec:
-    """Its spec as a driver reads it."""
+def _stored_spec(settings: Settings, row: SearchRun) -> SearchSpec:
+    """Return the spec in the folder of the search, which a driver would read.
+
+    Raises:
+        Problem: when the storage has no folder of this search.
+    """
     home = settings.storage / row.name
-    with reaching(settings.storage):
+    with storage_errors(settings.storage):
         there = search_folder.exists(home)
     if there:
         spec, identity = search_folder.read(home)
@@ -60,8 +64,8 @@ def _spec_here(settings: Settings, row: SearchRow) -> SearchSpec:
     )
 
 
-def _is_run(home: Path) -> bool:
-    """Whether a driver holds it, on whichever machine."""
+def _has_driver(home: Path) -> bool:
+    """Tell whether a driver, on any machine, holds the lock of the search."""
     try:
         with search_folder.held(home):
             return False

@@ -1,6 +1,7 @@
-"""Submits what is due, over and over. Any number of services may do so at once, and any of them may die.
+"""The dispatcher: a thread that submits the jobs that are due, every few seconds.
 
-What MLflow says is to stop is told to drivers that began meanwhile; how jobs ended is told to MLflow, for Ray forgets.
+Any number of services may dispatch at once, and any of them may die. The dispatcher also places the stop markers that
+MLflow asks for, and records in MLflow how jobs ended, because Ray forgets its jobs with the cluster.
 """
 
 from __future__ import annotations
@@ -13,32 +14,32 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from search.service.dispatch.schedule import Standing, due, job_name, standings
-from search.service.dispatch.stop_marker import pass_on_stop
+from search.service.dispatch.known_searches import read_searches
+from search.service.dispatch.schedule import ScheduledSearch, due, job_name, schedule
+from search.service.dispatch.stop_marker import place_stop_marker
 from search.service.jobs.exports import submit_due as submit_exports
 from search.service.jobs.ray_jobs import Job, Jobs
 from search.service.settings import Settings, job_options
-from search.service.status.search_status import known_to
 from spaces.errors import RequestError, WorkError
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.launch_requests import End, Request, count_attempt, keep_end
+from tracking.mlflow_store.launch_requests import JobEnd, LaunchRequest, record_attempt, record_end
 
 if TYPE_CHECKING:
     from tracking.mlflow_store.client import MlflowClient
 
 SECONDS, MOST_SECONDS = 5.0, 40.0
-"""Between two looks; at most, while MLflow or Ray is away."""
+"""Pause between two passes, and the longest one while MLflow or Ray is away."""
 
 MODULE = "search.service.jobs.search_job"
 
-# A tag holds 8,000 characters at most, and a character may take six of them.
+# A tag of MLflow holds at most 8,000 characters, and one of ours may take six of them when it is escaped.
 _CHARACTERS = 1_000
 
 logger = logging.getLogger(__name__)
 
 
 class Dispatcher(threading.Thread):
-    """Looks every few seconds, and at once when it is told that something changed."""
+    """Dispatch every few seconds, and at once after `look`."""
 
     def __init__(self, settings: Settings, jobs: Jobs) -> None:
         super().__init__(name="dispatcher", daemon=True)
@@ -48,7 +49,7 @@ class Dispatcher(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Go on through every outage of MLflow and of Ray, more slowly the longer it lasts."""
+        """Dispatch until `end`; outages of MLflow and Ray lengthen the pauses."""
         pause = SECONDS
         while not self._ended.is_set():
             try:
@@ -64,62 +65,63 @@ class Dispatcher(threading.Thread):
             self._changed.clear()
 
     def look(self) -> None:
-        """Something changed."""
+        """Dispatch now, because something changed."""
         self._changed.set()
 
     def end(self) -> None:
-        """Stop looking; jobs go on."""
+        """Stop dispatching; jobs go on."""
         self._ended.set()
         self._changed.set()
 
 
 def dispatch(settings: Settings, jobs: Jobs) -> None:
-    """Submit the searches that are due, and pass on what the others are to know.
+    """Submit the searches and exports that are due, place stop markers, and record how jobs ended.
+
+    An error of one search is logged, and does not affect the others.
 
     Raises:
         RequestError: when MLflow does not answer.
-        WorkError: when MLflow or Ray fails. What goes wrong with one search keeps none of the others.
+        WorkError: when MLflow or Ray fails.
     """
     with reading(settings.tracking_uri) as client:
-        known = known_to(client)
+        known = read_searches(client)
         tracked = {name: row.state for name, row in known.rows.items()}
         to_stop = [one.name for one in known.requests if one.wanted == "stop"]
-        _pass_on_stops(settings, [name for name in to_stop if tracked.get(name) == "running"])  # whatever Ray says
-        standing = standings(known.requests, jobs.all(), tracked)
-        for request in due(standing, settings.max_running, time.time()):
-            with _alone(request.name):
+        _place_stop_markers(settings, [name for name in to_stop if tracked.get(name) == "running"])  # without Ray too
+        searches = schedule(known.requests, jobs.all(), tracked)
+        for request in due(searches, settings.max_running, time.time()):
+            with _logged(request.name):
                 _submit(settings, jobs, client, request)
-        for one in standing:
-            with _alone(one.request.name):
-                _keep_news(jobs, client, one)
+        for one in searches:
+            with _logged(one.request.name):
+                _record_end(jobs, client, one)
         submit_exports(settings, jobs, client)
-    _pass_on_stops(settings, [one.request.name for one in standing if one.phase == "stopping"])
+    _place_stop_markers(settings, [one.request.name for one in searches if one.phase == "stopping"])
 
 
-def _pass_on_stops(settings: Settings, names: list[str]) -> None:
-    """Tell those who run these searches."""
+def _place_stop_markers(settings: Settings, names: list[str]) -> None:
     for name in names:
-        with _alone(name):
-            pass_on_stop(settings, name)
+        with _logged(name):
+            place_stop_marker(settings, name)
 
 
-def _submit(settings: Settings, jobs: Jobs, client: MlflowClient, request: Request) -> None:
+def _submit(settings: Settings, jobs: Jobs, client: MlflowClient, request: LaunchRequest) -> None:
     attempt = request.attempts + 1
     jobs.submit(job_name(request, attempt), MODULE, [request.name, *job_options(settings)])
-    count_attempt(client, request, attempt)
+    record_attempt(client, request, attempt)
 
 
-def _keep_news(jobs: Jobs, client: MlflowClient, standing: Standing) -> None:
-    if (end := standing.news) is None:
+def _record_end(jobs: Jobs, client: MlflowClient, search: ScheduledSearch) -> None:
+    if (end := search.unrecorded_end) is None:
         return
-    if standing.attempt > standing.request.attempts:  # submitted by a service that died
-        count_attempt(client, standing.request, standing.attempt)
-    keep_end(client, standing.request, _explained(end, standing.job, jobs))
+    if search.attempt > search.request.attempts:  # submitted by a service that died
+        record_attempt(client, search.request, search.attempt)
+    record_end(client, search.request, _explained(end, search.job, jobs))
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Have what goes wrong with one search keep none of the others: it is tried again, with all of them."""
+def _logged(name: str) -> Iterator[None]:
+    """Log an error of one search instead of raising it, so that the others are dispatched; the next pass retries."""
     try:
         yield
     except (RequestError, WorkError) as error:
@@ -128,6 +130,6 @@ def _alone(name: str) -> Iterator[None]:
         logger.exception("search %s is not passed on for now", name)
 
 
-def _explained(end: End, job: Job | None, jobs: Jobs) -> End:
-    """With the reason of a failure, which a cluster that is lost takes with it."""
+def _explained(end: JobEnd, job: Job | None, jobs: Jobs) -> JobEnd:
+    """Return the end with the reason of a failure, which is lost with the cluster."""
     return replace(end, message=jobs.why(job)[:_CHARACTERS]) if end.state == "failed" and job is not None else end

@@ -1,45 +1,41 @@
-"""Which searches run, wait, stop or are taken up again: a function of what MLflow and Ray say, with no memory."""
+"""The schedule: which searches wait, run, stop or are retried, as a pure function of what MLflow and Ray report."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 from operator import itemgetter
 
 from search.documents.service import Phase
+from search.service.jobs.exit_codes import AWAY, GIVEN_UP, WRONG_REQUEST
 from search.service.jobs.ray_jobs import APART, Job
 from spaces.trials.records import State
-from tracking.mlflow_store.launch_requests import End, Request
+from tracking.mlflow_store.launch_requests import JobEnd, LaunchRequest
 
 ATTEMPTS = 5
-"""Jobs that may fail before a search is given up: a driver that died is followed by another one."""
-
-WRONG_REQUEST = 2
-GIVEN_UP = 3
-"""With which a driver ends whose search would only fail again."""
-
-AWAY = os.EX_TEMPFAIL
-"""With which a driver ends that found its storage, MLflow, Ray or the database away: it is followed by others until it
-finds them, however many that are."""
+"""Jobs of a search that may fail before it is given up; until then a driver that died is followed by another one."""
 
 _DIGITS = 10
 
 FIRST_SECONDS, MOST_SECONDS = 5.0, 300.0
-"""Between a job that failed and the next one; twice as long after every further one that failed."""
+"""Shortest and longest pause between a job that failed and the next one; it doubles with every further failure."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a search stands: its request, the job that was submitted last, which one that is, and what MLflow has.
+class ScheduledSearch:
+    """A request for a search, with the state of its last job and of its run.
 
-    `outages`: jobs since it was asked for that ended because something was away. `not_before`: when the next one may be
-    submitted, in seconds since the epoch.
+    Attributes:
+        job: the job that was submitted last, unless Ray does not know it, or it ended before the last request to run.
+        attempt: the number of the job that was submitted last; 0 before the first one.
+        tracked: the state of the search in MLflow; None where it has not begun.
+        outages: jobs since the last request to run that ended because something was away.
+        not_before: when the next job may be submitted, in seconds since the epoch.
     """
 
-    request: Request
+    request: LaunchRequest
     job: Job | None
     attempt: int
     tracked: State | None
@@ -48,7 +44,7 @@ class Standing:
 
     @property
     def phase(self) -> Phase:
-        """What is to be said of it."""
+        """The state that the service reports."""
         if self.tracked == "finished":
             return "finished"
         if self.job is not None and self.job.alive:
@@ -60,46 +56,52 @@ class Standing:
         return "queued" if self.end is None else self.end.state
 
     @property
-    def end(self) -> End | None:
-        """How it ended, where another job would not help: as was recorded, for Ray forgets, or as the last job says."""
+    def end(self) -> JobEnd | None:
+        """The end after which no other job is submitted: as recorded in MLflow, else as the last job reports it."""
         known = self.request.ended
         if known is not None and known.attempt > self.request.since:
             return known
         if self.job is None or self.job.alive:
             return None
         if self.job.state == "succeeded":
-            return End(self.attempt, "stopped")  # by a limit of its own: of time, or of steps
+            return JobEnd(self.attempt, "stopped")  # by a limit of its own: of time, or of steps
         if self.job.code == AWAY:
             return None
         spent = self.attempt - self.request.since - self.outages
         if self.job.code in (WRONG_REQUEST, GIVEN_UP) or spent >= ATTEMPTS:
-            return End(self.attempt, "failed")
+            return JobEnd(self.attempt, "failed")
         return None
 
     @property
-    def news(self) -> End | None:
-        """An end that is to be recorded; none of what this version cannot read, for another one may."""
+    def unrecorded_end(self) -> JobEnd | None:
+        """The end that is to be recorded; None of a request that cannot be read, because another version may."""
         told = not self.request.flaw and self.request.wanted == "run" and self.phase in ("stopped", "failed")
         return self.end if told and self.end != self.request.ended else None
 
     @property
     def message(self) -> str | None:
-        """Why it failed, as far as that was recorded."""
+        """The recorded reason of a failure."""
         if self.phase != "failed":
             return None
         return self.request.flaw or (self.end.message if self.end is not None else "") or None
 
 
-def job_name(request: Request, attempt: int) -> str:
-    """The name of a job: two services that submit the same attempt submit one job."""
+def job_name(request: LaunchRequest, attempt: int) -> str:
+    """Return the name of a job. It is the same for every service, so that two that submit an attempt submit one job."""
     return f"{request.name}{APART}{attempt}"
 
 
-def standings(requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Mapping[str, State]) -> list[Standing]:
-    """Every request with its last job.
+def schedule(
+    requests: Iterable[LaunchRequest], jobs: Mapping[str, Job], tracked: Mapping[str, State]
+) -> list[ScheduledSearch]:
+    """Return every request with its last job.
 
-    A job that was submitted and not counted yet, by a service that died, counts. One that ended before the search was
-    asked for again says nothing.
+    A job that a service submitted and did not count, because it died, is counted here. A job that ended before the
+    last request to run is ignored.
+
+    Args:
+        jobs: every job that Ray knows, by name.
+        tracked: states of searches in MLflow, by name.
     """
     found = []
     numbered = _numbered(jobs)
@@ -110,12 +112,12 @@ def standings(requests: Iterable[Request], jobs: Mapping[str, Job], tracked: Map
             job = None
         past = [known for number, known in numbered.get(one.name, ()) if one.since < number <= attempt]
         outages = sum(earlier.code == AWAY for earlier in past)
-        found.append(Standing(one, job, attempt, tracked.get(one.name), outages, _not_before(past)))
+        found.append(ScheduledSearch(one, job, attempt, tracked.get(one.name), outages, _not_before(past)))
     return found
 
 
 def _numbered(jobs: Mapping[str, Job]) -> dict[str, list[tuple[int, Job]]]:
-    """The jobs of each search with the numbers of their attempts, the last one first."""
+    """Return the jobs of each search with the numbers of their attempts, the last one first."""
     found: dict[str, list[tuple[int, Job]]] = {}
     for key, job in jobs.items():
         name, _, number = key.rpartition(APART)
@@ -125,27 +127,21 @@ def _numbered(jobs: Mapping[str, Job]) -> dict[str, list[tuple[int, Job]]]:
 
 
 def _not_before(past: Sequence[Job]) -> float:
-    """When another job may follow those that failed one after the other."""
+    """Return when another job may follow the failed ones at the end of `past`, in seconds since the epoch."""
     failed = list(takewhile(lambda one: one.state == "failed", past))
     if not failed or failed[0].ended is None:
         return 0.0
     return failed[0].ended + min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(len(failed) - 1, 30))
 
 
-def left_alone(requests: Iterable[Request], spoiled: Mapping[str, str]) -> list[Request]:
-    """The requests, of which those are not run whose searches MLflow has with a record that cannot be read.
+def due(of: Iterable[ScheduledSearch], max_running: int, now: float = math.inf) -> list[LaunchRequest]:
+    """Return the requests to submit at the time `now` (seconds since the epoch), the earliest first.
 
-    `spoiled`: what is wrong, by the name of a search.
+    Args:
+        max_running: searches that may run at once, those counted that run or stop already.
     """
-    return [
-        replace(one, spec=None, flaw=one.flaw or spoiled[one.name]) if one.name in spoiled else one for one in requests
-    ]
-
-
-def due(of: Iterable[Standing], max_running: int, now: float = math.inf) -> list[Request]:
-    """The requests to submit at a moment, those that were made first before others, as far as there is room."""
     known = list(of)
     room = max_running - sum(one.phase in ("running", "stopping") for one in known)
-    # Ray's clock may be another one: nobody waits for longer than the longest pause.
+    # Ray's clock may differ from this one: no search waits for longer than the longest pause.
     ready = [one for one in known if not now < one.not_before <= now + MOST_SECONDS]
     return [one.request for one in ready if one.phase == "queued"][: max(0, room)]

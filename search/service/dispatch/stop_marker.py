@@ -1,7 +1,8 @@
-"""The mark beside a search that has its driver end it, on whichever machine; and what is said when it cannot be laid.
+"""The stop marker: a file in the folder of a search that asks its driver, on any node, to stop.
 
-Services and their dispatchers lay it and take it back at the same time. Who lays it looks into MLflow afterwards, and
-who wants the search to run says so there before it takes the mark back: so none is left that nobody wants.
+Services and their dispatchers place and remove it at the same time. After it is placed, MLflow is read again, and a
+caller that wants the search to run says so in MLflow before it removes the marker: so no marker is left that is not
+wanted any more.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from pathlib import Path
 
 from search.service.settings import Settings
 from search.storage import search_folder
-from spaces.errors import WorkError
-from tracking.mlflow_store.client import one_line, reading
+from spaces.errors import WorkError, one_line
+from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import find_requests
 
 
 @contextmanager
-def reaching(storage: Path) -> Iterator[None]:
-    """Have a storage that is away said in one line.
+def storage_errors(storage: Path) -> Iterator[None]:
+    """Turn an `OSError` within the block into one line that names the storage.
 
     Raises:
-        WorkError: in the place of an `OSError`.
+        WorkError: in place of the `OSError`.
     """
     try:
         yield
@@ -30,36 +31,36 @@ def reaching(storage: Path) -> Iterator[None]:
         raise WorkError(f"storage {storage}: {one_line(error)}") from error
 
 
-def is_marked(home: Path) -> bool:
-    """Whether the search that lives there was asked to stop."""
+def has_stop_marker(home: Path) -> bool:
+    """Tell whether the search in the folder `home` was asked to stop."""
     return (home / search_folder.STOP).exists()
 
 
-def pass_on_stop(settings: Settings, name: str) -> bool:
-    """Lay the mark of a search that is to stop; false where the search has no folder yet.
+def place_stop_marker(settings: Settings, name: str) -> bool:
+    """Place the marker of a search that is to stop; return False where the search has no folder yet.
 
     Raises:
         WorkError: when the storage or MLflow is away.
     """
     home = settings.storage / name
-    with reaching(settings.storage):
+    with storage_errors(settings.storage):
         if not search_folder.exists(home):
             return False
-        if is_marked(home):
+        if has_stop_marker(home):
             return True
         search_folder.ask_to_stop(home)
     with reading(settings.tracking_uri) as client:
         wanted = [one.wanted for one in find_requests(client, name)[:1]]
-    if wanted != ["stop"]:  # any more
-        take_back_stop(settings, name)
+    if wanted != ["stop"]:  # it was resumed in between
+        remove_stop_marker(settings, name)
     return True
 
 
-def take_back_stop(settings: Settings, name: str) -> None:
-    """The search is to run.
+def remove_stop_marker(settings: Settings, name: str) -> None:
+    """Remove the marker of a search that is to run.
 
     Raises:
         WorkError: when the storage is away.
     """
-    with reaching(settings.storage):
+    with storage_errors(settings.storage):
         search_folder.take_back_stop(settings.storage / name)

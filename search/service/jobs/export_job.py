@@ -1,4 +1,4 @@
-"""`python -m search.service.jobs.export_job NAME EXPORT`: the job of one export, which leaves one zip file."""
+"""`python -m search.service.jobs.export_job NAME EXPORT`: the Ray job that writes one export as a zip file."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from trainables.allowed_folders import reading_only
 
 
 def main() -> int:
-    """Write, verify, pack, and only then give the file its name."""
+    """Export, verify and pack in a folder apart, then move the file to its place; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     for one in ("name", "identity"):
         parser.add_argument(one)
     given, settings = job_settings(parser)
-    wanted = Export.of(given.identity)
+    wanted = Export.parse(given.identity)
     target = settings.storage / given.name / FOLDER / given.identity
     target.parent.mkdir(parents=True, exist_ok=True)
     tidy(target.parent, given.identity)
@@ -32,7 +32,7 @@ def main() -> int:
         out = Path(folder) / f"{given.name}-{target.name}"
         with (
             tempfile.TemporaryDirectory() as empty,
-            contextlib.chdir(empty),  # names of models are no folders
+            contextlib.chdir(empty),  # so that no name of a model is that of a folder
             reading_only(settings.readable),
         ):
             code = exit_code(lambda: _write(given.name, wanted, out, settings))

@@ -1,6 +1,7 @@
-"""Exports over HTTP: each is a job that leaves one zip file, under a name that says what is in it.
+"""Exports of the service: each is a Ray job that writes one zip file, named after what is in it.
 
-A job holds the base twice, so that few run at a time; the others wait in MLflow, where every service sees them.
+A job holds the base model twice in memory, so few run at a time; the others wait in MLflow, where every service finds
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from search.documents.service import ExportRequest, ExportStatus, Format
 from search.exporting import RANK, Choice
-from search.service.cache.trial_cache import Reading
+from search.service.cache.trial_cache import SearchSnapshot
 from search.service.jobs.ray_jobs import APART, Job, Jobs
 from search.service.problems import Problem
 from search.service.settings import Settings, job_options
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 FOLDER = "exports"
 MODULE = "search.service.jobs.export_job"
 PATTERN = r"^[0-9]{4,9}-(peft|merged|stock|lora(-[0-9]{1,18}([.][0-9]{1,18})?(e[+-][0-9]{1,3})?)?)(-no-rows)?$"
-"""Of an identity."""
+"""The pattern of an export's identity."""
 
 _NO_ROWS = "-no-rows"
 _EXPORT = f"export{APART}"
@@ -36,9 +37,11 @@ _EXPORT = f"export{APART}"
 
 @dataclass(frozen=True)
 class Export:
-    """Which adapter, in which form; `rank` of a low-rank stand-in, None where it is the usual one.
+    """One export: the adapter of a trial in a form.
 
-    `rows`: with those of the validation split that it was verified with.
+    Attributes:
+        rank: of format `lora`; None where it is the usual one.
+        rows: include the rows of the validation split with which the export was verified.
     """
 
     trial: str
@@ -48,23 +51,24 @@ class Export:
 
     @property
     def identity(self) -> str:
-        """The same for the same export, and a name of a file."""
+        """A name for files and jobs, equal for equal exports; such as `0012-lora-8-no-rows`."""
         rank = f"-{self.rank:.15g}" if self.rank is not None else ""
         return f"{self.trial}-{self.form}{rank}{'' if self.rows else _NO_ROWS}"
 
     @classmethod
-    def of(cls, identity: str) -> Export:
-        """The export of an identity."""
+    def parse(cls, identity: str) -> Export:
+        """Return the export with this identity, which must match `PATTERN`."""
         trial, form, *rank = identity.removesuffix(_NO_ROWS).split("-", 2)
         rows = not identity.endswith(_NO_ROWS)
         return cls(trial, cast("Format", form), float(rank[0]) if rank else None, rows)
 
 
-def chosen(wanted: ExportRequest, found: Reading) -> Export:
-    """What is wanted.
+def choose_export(wanted: ExportRequest, found: SearchSnapshot) -> Export:
+    """Return the export that a request asks for.
 
     Raises:
-        RequestError: when the search has none such.
+        RequestError: when the search has no such trial.
+        NoAnswer: when no trial beats the head alone, and none is named.
     """
     if wanted.trial is not None:
         states = {one.trial: one.state for one in found.trials_document().trials}
@@ -74,20 +78,20 @@ def chosen(wanted: ExportRequest, found: Reading) -> Export:
     else:
         choice = Choice(wanted.max_parameters, False, wanted.choice == "knee", None)
         trial = choice.of(found.search, found.trials).plan.trial
-    rows = wanted.verification_rows or wanted.format == "lora"  # which never has any
+    rows = wanted.verification_rows or wanted.format == "lora"  # of which the identity says nothing: it never has rows
     return Export(trial, wanted.format, None if wanted.rank == RANK else wanted.rank, rows)
 
 
 def file_of(settings: Settings, name: str, identity: str) -> Path:
-    """Where the zip file of an export stands once it is whole."""
+    """Return the path of an export's zip file, which exists only when it is whole."""
     return settings.storage / name / FOLDER / f"{identity}.zip"
 
 
-def begin(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportStatus:
-    """Ask for an export, unless it was made or is to be made; one that failed is tried again.
+def request_export(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportStatus:
+    """Order an export, unless it is made or ordered already; one that failed is ordered again.
 
     Raises:
-        Problem: when too many wait.
+        Problem: when too many exports wait.
     """
     identity = export.identity
     with reading(settings.tracking_uri) as client:
@@ -105,9 +109,9 @@ def begin(settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportSt
 
 
 def submit_due(settings: Settings, jobs: Jobs, client: MlflowClient) -> None:
-    """Submit exports that were ordered first, as far as there is room, and tidy up behind those that ended.
+    """Submit the exports that were ordered first, as far as there is room, and drop the orders of those that ended.
 
-    Any number of services may do so at once: a job has the same name for all of them.
+    Any number of services may do so at once, because a job has the same name for all of them.
     """
     known = jobs.all()
     running = sum(job.alive for one, job in known.items() if one.startswith(_EXPORT))
@@ -122,43 +126,43 @@ def submit_due(settings: Settings, jobs: Jobs, client: MlflowClient) -> None:
 
 
 def tidy(folder: Path, identity: str) -> None:
-    """Remove what a killed exporter has left of an export, of which no other one is being made."""
+    """Remove the folders that a killed job left of an export. No other job may be making the same export."""
     for left in folder.glob(f".{identity}{APART}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def status(settings: Settings, jobs: Jobs, name: str, identity: str) -> ExportStatus | None:
-    """How an export stands; None when nobody asked for it."""
-    return _work(settings, jobs).status(settings, jobs, name, Export.of(identity))
+    """Return the status of an export; None when it was never ordered."""
+    return _work(settings, jobs).status(settings, jobs, name, Export.parse(identity))
 
 
 def statuses(settings: Settings, jobs: Jobs, name: str) -> list[ExportStatus]:
-    """Every export of a search that was asked for, by id."""
+    """Return the status of every export that was ordered of a search, by identity."""
     work = _work(settings, jobs)
     prefix = f"{_EXPORT}{name}{APART}"
     asked = {one.removeprefix(prefix).partition(APART)[0] for one in work.jobs if one.startswith(prefix)}
     asked |= {one.identity for one in work.orders if one.name == name}
     asked |= {file.name.removesuffix(".zip") for file in (settings.storage / name / FOLDER).glob("*.zip")}
-    known = sorted(one for one in asked if re.fullmatch(PATTERN, one))  # somebody may keep other files there
-    found = (work.status(settings, jobs, name, Export.of(one)) for one in known)
+    known = sorted(one for one in asked if re.fullmatch(PATTERN, one))  # the folder may hold other files
+    found = (work.status(settings, jobs, name, Export.parse(one)) for one in known)
     return [one for one in found if one is not None]
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What is known of exports: Ray's jobs, and what is ordered in MLflow."""
+    """Ray's jobs, and the orders in MLflow."""
 
     jobs: Mapping[str, Job]
     orders: list[ExportOrder]
 
     def attempts(self, name: str, identity: str) -> list[Job]:
-        """Jobs for an export, the first one first."""
+        """Return the jobs of an export, the first one first."""
         prefix = _prefix(name, identity)
         numbered = {one.removeprefix(prefix): job for one, job in self.jobs.items() if one.startswith(prefix)}
         return [numbered[one] for one in sorted((one for one in numbered if one.isdigit()), key=int)]
 
     def status(self, settings: Settings, jobs: Jobs, name: str, export: Export) -> ExportStatus | None:
-        """How an export stands; None when nobody asked for it."""
+        """Return the status of an export; None when it was never ordered."""
         if file_of(settings, name, export.identity).is_file():
             return _document(name, export, "finished")
         attempts = self.attempts(name, export.identity)
@@ -178,7 +182,7 @@ def _work(settings: Settings, jobs: Jobs) -> _Work:
 
 
 def _orders(client: MlflowClient) -> list[ExportOrder]:
-    """What is ordered, but for what somebody spoiled: files are named after it."""
+    """Return the orders, without those whose identity was spoiled, because files are named after it."""
     return [one for one in find_orders(client) if re.fullmatch(PATTERN, one.identity)]
 
 

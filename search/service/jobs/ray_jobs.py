@@ -1,4 +1,4 @@
-"""Drivers of searches and exports as Ray Jobs."""
+"""Searches and exports as Ray Jobs: submit, list and kill them, and say why one failed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,18 +20,17 @@ from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from search.command_process import last_complaint
-from spaces.errors import WorkError
-from tracking.mlflow_store.client import one_line
+from spaces.errors import WorkError, one_line
 
 ANSWER_SECONDS = 10.0
 PREFIX = "paretune-"
 APART = "~"
-"""Between the parts of a job's name; names of searches do not hold it."""
+"""Separates the parts of a job's name; a search's name cannot hold it."""
 
-# What a driver needs of the service's environment; it stands with the job, so that secrets do not belong here.
+# Variables of the service's environment that a driver needs. Ray shows them with the job, so no secrets here.
 _PASSED_ON = ("HF_HUB_OFFLINE", "OMP_NUM_THREADS")
 
-# What Ray's client raises when it cannot do what it was asked for; the last two when something else answers there.
+# Errors of Ray's client; it raises the last two when something other than Ray answers.
 _FAILURES = (RuntimeError, ConnectionError, requests.RequestException, RayError, ValueError, LookupError)
 
 JobState = Literal["waiting", "running", "stopped", "succeeded", "failed"]
@@ -46,7 +45,13 @@ _STATES: dict[JobStatus, JobState] = {
 
 @dataclass(frozen=True)
 class Job:
-    """A job as Ray knows it. `code`: with which its command ended, and `ended`: when (seconds since the epoch)."""
+    """A job as Ray knows it.
+
+    Attributes:
+        code: the exit code of its command; None while it runs.
+        message: Ray's own words on its state.
+        ended: when it ended, in seconds since the epoch.
+    """
 
     name: str
     state: JobState
@@ -56,11 +61,12 @@ class Job:
 
     @property
     def alive(self) -> bool:
+        """True while the job waits or runs."""
         return self.state in ("waiting", "running")
 
 
 class _Client(JobSubmissionClient):  # type: ignore[misc]
-    """Ray's own waits for ever on a head that accepts and does not answer."""
+    """Ray's client with a time limit: without one it waits for ever on a head that never answers."""
 
     def _do_request(self, method: str, endpoint: str, **kwargs: Any) -> requests.Response:
         answer: requests.Response = super()._do_request(method, endpoint, timeout=ANSWER_SECONDS, **kwargs)
@@ -68,7 +74,7 @@ class _Client(JobSubmissionClient):  # type: ignore[misc]
 
 
 class Jobs:
-    """The jobs of one cluster, by the names that they were submitted under.
+    """The jobs of one cluster, by the names under which they were submitted.
 
     Raises:
         WorkError: from every method but `why`, when Ray does not answer.
@@ -79,7 +85,7 @@ class Jobs:
         self._connected: JobSubmissionClient | None = None
 
     def submit(self, name: str, module: str, arguments: Sequence[str]) -> bool:
-        """Run a module of this project on the head; false when a job of that name exists."""
+        """Run `python -m module arguments` on the head node; return False when a job of that name exists."""
         command = shlex.join([sys.executable, "-m", module, *arguments])
         environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         try:
@@ -87,13 +93,13 @@ class Jobs:
                 entrypoint=command, submission_id=PREFIX + name, runtime_env={"env_vars": environment}
             )
         except _FAILURES as error:
-            if self.find(name) is not None:  # of the name that exists, or this one, whose answer was lost
+            if self.find(name) is not None:  # it existed before, or was submitted now and Ray's answer was lost
                 return False
             raise self._failed(error) from error
         return True
 
     def all(self) -> dict[str, Job]:
-        """Every job of ours that this cluster has had."""
+        """Return every job of paretune that this cluster has had, by name."""
         try:
             found = self._client().list_jobs()
         except _FAILURES as error:
@@ -102,18 +108,18 @@ class Jobs:
         return {key.removeprefix(PREFIX): _job(key.removeprefix(PREFIX), one) for key, one in named.items()}
 
     def find(self, name: str) -> Job | None:
-        """The job of that name, if this cluster has had it."""
+        """Return the job of that name; None when this cluster never had it."""
         return self.all().get(name)
 
     def kill(self, name: str) -> None:
-        """End a job that has not begun its work; one that has ended already is left as it is."""
+        """End a job; one that has ended already is left as it is."""
         try:
             self._client().stop_job(PREFIX + name)
         except _FAILURES as error:
             raise self._failed(error) from error
 
     def why(self, job: Job) -> str:
-        """Why a job failed, in one line: what it said last, or else what Ray says, which may have lost its words."""
+        """Return why a job failed, in one line: its last error line, else what Ray reports, which may lack the log."""
         try:
             said: str = self._client().get_job_logs(PREFIX + job.name)
         except _FAILURES:
@@ -121,9 +127,9 @@ class Jobs:
         return one_line(last_complaint(said) or _reason(job))
 
     def _client(self) -> JobSubmissionClient:
-        """Made once: it asks for Ray's version at its start, and keeps nothing open.
+        """Return Ray's client, made at the first call.
 
-        Like `ray start`, it uses the token of this machine where there is one and `RAY_AUTH_MODE` says nothing else.
+        Like `ray start`, it uses the token of this machine where there is one, unless `RAY_AUTH_MODE` says otherwise.
         """
         if self._connected is None:
             maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
@@ -132,7 +138,7 @@ class Jobs:
 
     def _failed(self, error: BaseException) -> WorkError:
         if isinstance(error, AuthenticationError):
-            # The cluster may have been started anew with another token, or with one for the first time.
+            # The cluster may have been restarted with another token, or with one for the first time.
             self._connected = None
             AuthenticationTokenLoader.instance().reset_cache()
             return WorkError(
@@ -142,15 +148,23 @@ class Jobs:
         return WorkError(f"Ray at {self._address}: {one_line(error)}")
 
 
+def known_jobs(jobs: Jobs) -> Mapping[str, Job] | None:
+    """Return every job; None while Ray does not answer, so that a caller can go on with what MLflow has."""
+    try:
+        return jobs.all()
+    except WorkError:
+        return None
+
+
 def _job(name: str, details: Any) -> Job:
-    # A state that a later Ray may have counts as one that runs: what it means, nobody here knows.
+    # A state that only a later Ray has counts as running, because its meaning is not known here.
     state = _STATES.get(details.status, "running")
     ended = None if details.end_time is None else details.end_time / 1000
     return Job(name, state, details.driver_exit_code, details.message or "", ended)
 
 
 def _reason(job: Job) -> str:
-    """What Ray says of a job without the end of its log, which comes after the first line."""
+    """Return Ray's message on a job without the end of its log, which follows the first line."""
     if job.code is not None and job.code < 0:
         return f"its process was killed ({_signal(-job.code)})"
     said, _, _ = job.message.partition("\n")

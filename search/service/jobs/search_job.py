@@ -1,4 +1,4 @@
-"""`python -m search.service.jobs.search_job NAME`: the job of one search, begun or taken up."""
+"""`python -m search.service.jobs.search_job NAME`: the Ray job that begins one search, or resumes it."""
 
 from __future__ import annotations
 
@@ -17,40 +17,42 @@ from search.driver.conclusion import conclude
 from search.driver.launch import search, take_up
 from search.driver.result import SearchResult
 from search.ray_cluster.head_watch import EXIT_CODE
-from search.service.dispatch.schedule import AWAY, GIVEN_UP
-from search.service.security.path_confinement import check_places, confined_again
+from search.service.jobs.exit_codes import AWAY, GIVEN_UP
+from search.service.security.path_confinement import check_own_places, confine_stored_spec
 from search.service.settings import Settings, job_settings
 from search.storage import search_folder
-from search.storage.checks import check_storage
+from search.storage.checks import check_writable
 from search.terminal import console
-from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError
+from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError, one_line
 from spaces.spec.sections import NAME
 from spaces.spec.spec import SearchSpec
-from tracking.mlflow_store.client import one_line, reading
-from tracking.mlflow_store.launch_requests import Request, find_requests
+from tracking.mlflow_store.client import reading
+from tracking.mlflow_store.launch_requests import LaunchRequest, find_requests
 from tracking.mlflow_store.runs import scan_searches
-from tracking.writing.outbox_file import Spool
+from tracking.writing.outbox_file import OutboxFile
 from trainables.allowed_folders import reading_only
 
 
 def main() -> int:
-    """Run the search on the cluster that the job belongs to.
+    """Run the search on the cluster of the job.
 
-    The exit code is that of the command, but `AWAY` where something failed that is no matter of the search, and
-    `GIVEN_UP` of a search that another job would not help.
+    Returns:
+        The exit code of the command; but `AWAY` where an outage ended it, and `GIVEN_UP` where another job would not
+        help.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     given, settings = job_settings(parser)
     os.environ[EXIT_CODE] = str(AWAY)
-    with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):  # names of models and data are no folders
-        return exit_code(lambda: _attended(given.name, settings))
+    # In an empty folder the name of a model or a data set on the hub is never that of a folder.
+    with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
+        return exit_code(lambda: _exit_code(given.name, settings))
 
 
-def _attended(name: str, settings: Settings) -> int:
-    """Drive, and tell an outage from what is wrong with the search: nothing of it is final.
+def _exit_code(name: str, settings: Settings) -> int:
+    """Drive the search, and tell an outage, which is never final, from an error of the search.
 
-    Models and data are read where the operator allows it, whatever a spec has become since it was checked.
+    Models and data are read only where the operator allows it, even if the spec changed since it was checked.
     """
     try:
         with reading_only(settings.readable):
@@ -62,7 +64,7 @@ def _attended(name: str, settings: Settings) -> int:
         print(complaint(error), file=sys.stderr)
         return AWAY
     except RayError as error:
-        if isinstance(error, RayTaskError):  # raised by what ran there
+        if isinstance(error, RayTaskError):  # an error of our own code in a task, not of Ray
             raise
         print(complaint(f"Ray: {one_line(error)}"), file=sys.stderr)
         return AWAY
@@ -75,9 +77,9 @@ def _attended(name: str, settings: Settings) -> int:
 
 
 def _serves(storage: Path) -> bool:
-    """Whether the storage is there: where it is not, whatever failed did so for that reason."""
+    """Tell whether the storage can be used; where it cannot, it is taken for the cause of every other failure."""
     try:
-        check_storage(storage)
+        check_writable(storage)
     except RequestError:
         return False
     return storage.is_dir()
@@ -87,44 +89,44 @@ def _drive(name: str, settings: Settings) -> int:
     if not re.fullmatch(NAME, name):
         raise RequestError(f"search {name!r}: no name of a search; allowed: letters, digits, and . _ - within")
     home, uri = settings.storage / name, settings.tracking_uri
-    # Ray gives its jobs the address of their cluster.
+    # Ray passes the address of the cluster to its jobs.
     address = os.environ.get("RAY_ADDRESS", "auto")
-    if not home.parent.is_dir():  # where it was mounted another folder may be, into which nobody shall write
+    if not home.parent.is_dir():  # its mount is gone; what is mounted there now must not be written into
         raise Away(f"storage {home.parent}: is not there")
-    check_storage(home.parent)
+    check_writable(home.parent)
     request, tracked = _known(name, uri)
     if request is not None and request.wanted == "stop":
-        # Nothing that ended: who wants the search again meanwhile is given another job.
+        # No final end: a caller that asks for the search again is given another job.
         raise WorkError(f"search {name!r} is to stop, and was not begun")
-    if search_folder.exists(home):  # no `resume`, which would take back a stop that is asked for now
+    if search_folder.exists(home):  # not `resume`, which would remove a stop marker that was placed just now
         spec, _ = search_folder.read(home)
-        check_places(spec, settings)
-        confined_again(spec, settings)
+        check_own_places(spec, settings)
+        confine_stored_spec(spec, settings)
         _check_sources(spec, begun=True)
         code = _concluded(take_up(home, address=address, tracking_uri=uri))
     elif tracked:
         raise Away(f"storage {home.parent}: search {name!r} was begun, and is not there")
     else:
         code = _begin(name, request, address, settings)
-    if search_folder.is_finished(home) and (waiting := Spool(home).unsent):
+    if search_folder.is_finished(home) and (waiting := OutboxFile(home).unsent):
         raise Away(f"MLflow does not answer: {waiting} events of the finished search wait for the next driver")
     return code
 
 
-def _known(name: str, uri: str) -> tuple[Request | None, bool]:
-    """What was asked for, and whether MLflow knows the search already."""
+def _known(name: str, uri: str) -> tuple[LaunchRequest | None, bool]:
+    """Return the request of the search, if there is one, and whether MLflow has its run."""
     with reading(uri) as client:
         return next(iter(find_requests(client, name)), None), bool(scan_searches(client, name))
 
 
 def _check_sources(spec: SearchSpec, *, begun: bool) -> None:
-    """See that the files which a spec names can be read, as far as that is no matter of the spec.
+    """Check that the files which a spec names can be read, and take an outage for what it is.
 
-    What a search began with was there, so that whatever is missing is away. Of one that is to begin, a file that is not
-    there is a wrong request, and so is one that may not be read.
+    A search that has begun had its files, so a missing one is away. For one that is to begin, a missing or forbidden
+    file makes a wrong request, which is left to the checks of the search itself.
 
     Raises:
-        Away: naming what is not.
+        Away: naming the file that is away.
     """
     wrong = () if begun else (FileNotFoundError, NotADirectoryError, PermissionError)
     data = spec.data
@@ -140,7 +142,7 @@ def _check_sources(spec: SearchSpec, *, begun: bool) -> None:
 
 
 def _look_at(path: Path) -> None:
-    """Read the least of it; a file of a disk that fails may still have a name."""
+    """Read one byte, or one entry of a folder: on a failing disk a file may still have a name."""
     if path.is_dir():
         next(path.iterdir(), None)
         return
@@ -148,10 +150,10 @@ def _look_at(path: Path) -> None:
         file.read(1)
 
 
-def _begin(name: str, request: Request | None, address: str, settings: Settings) -> int:
+def _begin(name: str, request: LaunchRequest | None, address: str, settings: Settings) -> int:
     if request is None:
         raise RequestError(f"search {name!r}: nobody asked for it")
-    spec = confined_again(request.readable(), settings)
+    spec = confine_stored_spec(request.readable_spec(), settings)
     if spec.name != name:
         raise RequestError(f"search {name!r}: its spec has name = {spec.name}; allowed: the same name")
     _check_sources(spec, begun=False)

@@ -1,4 +1,4 @@
-"""Exports: asked for, watched, downloaded."""
+"""Routes of exports: order, status, download."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
 
 from search.documents.service import ExportRequest, ExportStatus
-from search.service.dependencies import Name, Service, located, problems
-from search.service.jobs.exports import PATTERN, begin, chosen, file_of, status, statuses
+from search.service.dependencies import Name, Service
+from search.service.jobs.exports import PATTERN, choose_export, file_of, request_export, status, statuses
+from search.service.openapi import located, problems
 from search.service.problems import Problem
 from search.service.security.authorization import READ, RUN
 
@@ -24,7 +25,7 @@ _SAVED = {"Content-Disposition": {"description": "The name of the file.", "schem
 @router.get("", dependencies=[READ], responses=problems(404))
 def exports(name: Name, service: Service) -> list[ExportStatus]:
     """Every export of a search, in the order of trials."""
-    service.status(name)  # says when there is no such search
+    service.status(name)  # raises where there is no such search
     return statuses(service.settings, service.jobs, name)
 
 
@@ -32,15 +33,15 @@ def exports(name: Name, service: Service) -> list[ExportStatus]:
     "", status_code=202, dependencies=[RUN], responses={202: {"headers": located("export")}, **problems(400, 404, 409)}
 )
 def export(name: Name, wanted: ExportRequest, service: Service, response: Response) -> ExportStatus:
-    """Have an adapter written and verified. It takes about as long as loading the base twice."""
-    export = chosen(wanted, service.readings.of(name))
+    """Order an export: an adapter is written and verified, which takes about as long as loading the base twice."""
+    export = choose_export(wanted, service.trials.get(name))
     response.headers["Location"] = f"/v1/searches/{name}/exports/{export.identity}"
-    return begin(service.settings, service.jobs, name, export)
+    return request_export(service.settings, service.jobs, name, export)
 
 
 @router.get("/{identity}", dependencies=[READ], responses=problems(404))
 def exported(name: Name, identity: ExportId, service: Service) -> ExportStatus:
-    """Whether it is done."""
+    """The status of an export."""
     found = status(service.settings, service.jobs, name, identity)
     if found is None:
         raise Problem(404, f"export {identity}: nobody asked for it; allowed: POST /v1/searches/{name}/exports first")
@@ -54,7 +55,7 @@ def exported(name: Name, identity: ExportId, service: Service) -> ExportStatus:
     responses={200: {"content": _ZIP, "headers": _SAVED}, **problems(404)},
 )
 def download(name: Name, identity: ExportId, service: Service) -> FileResponse:
-    """The folder that stands alone, as a zip file."""
+    """The exported folder as a zip file; it needs nothing else of the search."""
     file = file_of(service.settings, name, identity)
     if not file.is_file():
         raise Problem(404, f"export {identity}: not finished; allowed: one whose state is finished")

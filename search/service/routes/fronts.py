@@ -1,4 +1,4 @@
-"""What searches came to: fronts, trials, learning curves, comparisons."""
+"""Routes of results: fronts, trials, learning curves, comparisons."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pydantic import Field, StringConstraints
 
 from search.documents import service_examples
 from search.documents.service import CurveDocument, RungEntry
-from search.service.dependencies import Name, Service, TrialId, problems
+from search.service.chunked_response import ChunkedResponse
+from search.service.dependencies import Name, Service, TrialId
 from search.service.headers import STANDALONE
-from search.service.pieces import Pieces
+from search.service.openapi import problems
 from search.service.problems import Problem
 from search.service.security.authorization import READ
 from spaces.errors import Unknown
 from spaces.spec.sections import NAME
 from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, TrialsDocument
 from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.runs import is_number
+from tracking.mlflow_store.run_records import is_number
 from tracking.reports.comparison import compare as compare_fronts
 
 router = APIRouter(prefix="/v1", tags=["fronts"])
@@ -57,27 +58,27 @@ def front(
     format: Form = "json",
 ) -> Response:
     """The front, as a document or as a file."""
-    found = service.readings.of(name)
+    found = service.trials.get(name)
     if format == "json":
-        return Pieces(found.json(found.front_document(confirmed=confirmed, axis=axis)), media_type=JSON)
+        return ChunkedResponse(found.json(found.front_document(confirmed=confirmed, axis=axis)), media_type=JSON)
     shown = {"Content-Disposition": f'inline; filename="{name}-front.{format}"'}
     if format == "html":
         shown["Content-Security-Policy"] = STANDALONE
-    content = service.files.of(found, format, confirmed=confirmed, axis=axis)
-    return Pieces(content, media_type=_MEDIA[format], headers=shown)
+    content = service.files.get(found, format, confirmed=confirmed, axis=axis)
+    return ChunkedResponse(content, media_type=_MEDIA[format], headers=shown)
 
 
 @router.get("/searches/{name}/trials", dependencies=[READ], response_model=TrialsDocument, responses=problems(404))
 def trials(name: Name, service: Service) -> Response:
-    """Everything that it trained."""
-    found = service.readings.of(name)
-    return Pieces(found.json(found.trials_document()), media_type=JSON)
+    """Every training of a search: trials, reference and confirmations."""
+    found = service.trials.get(name)
+    return ChunkedResponse(found.json(found.trials_document()), media_type=JSON)
 
 
 @router.get("/searches/{name}/trials/{trial}/curve", dependencies=[READ], responses=problems(404))
 def curve(name: Name, trial: TrialId, service: Service) -> CurveDocument:
-    """The evaluations of one training."""
-    run = next((row.run_id for row in service.readings.of(name).trials if row.plan.trial == trial), None)
+    """The learning curve of one training."""
+    run = next((row.run_id for row in service.trials.get(name).trials if row.plan.trial == trial), None)
     if run is None:
         raise Unknown(f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials")
     with reading(service.settings.tracking_uri) as client:
@@ -91,5 +92,5 @@ def compare(service: Service, name: Names, confirmed: Confirmed = False) -> Comp
     """Fronts side by side, under one common reference."""
     if len(set(name)) < len(name):
         raise Problem(422, "name: allowed: different searches")
-    fronts = [service.readings.of(one).front_document(confirmed=confirmed) for one in name]
-    return compare_fronts(fronts, confirmed=confirmed)[0]
+    fronts = [service.trials.get(one).front_document(confirmed=confirmed) for one in name]
+    return compare_fronts(fronts, confirmed=confirmed)

@@ -1,4 +1,4 @@
-"""Whether the service, and what it stands on, answers, and its figures."""
+"""Routes of health: liveness, readiness, and the description of the metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 
-from search.service.dependencies import Service, open_problems
+from search.service.dependencies import Service
+from search.service.openapi import open_problems
 from search.service.problems import Problem
 from spaces.errors import RequestError, Unreachable, WorkError
 from tracking.mlflow_store.client import reading
@@ -20,7 +21,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """It answers."""
+    """The answer of a healthy service."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
 
@@ -36,18 +37,18 @@ METRICS: dict[str, Any] = {
         **open_problems(),
     },
 }
-"""How the route of figures is described."""
+"""Keyword arguments of the route of the metrics."""
 
 
 @router.get("/healthz", summary="Whether the service answers", responses=open_problems())
 async def healthz() -> Health:
-    """Always so, while the process lives, and however many wait for MLflow."""
+    """Answers while the process lives, however many requests wait for MLflow."""
     return Health()
 
 
 @router.get("/readyz", summary="Whether MLflow and Ray answer as well", responses=open_problems(503))
 def readyz(service: Service) -> Health:
-    """503 names the one that does not; where it stands is for the log."""
+    """Answers 503 with the name of the one that does not; its address is only in the log."""
     try:
         with reading(service.settings.tracking_uri) as client:
             client.search_experiments(max_results=1)

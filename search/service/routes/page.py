@@ -1,4 +1,4 @@
-"""The page: static files, and plotly's script out of its installed package."""
+"""Routes of the page: its static files, and Plotly's script from the installed package."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 @router.get("/")
 def index() -> FileResponse:
-    """The one document; what it shows follows from its fragment."""
+    """Return the document of the page, which shows what its fragment names."""
     return FileResponse(FOLDER / "index.html")
 
 
 @router.get("/assets/{name}")
 def asset(name: Annotated[str, PathParameter(pattern=r"^[a-z][a-z.-]*\.(js|css|svg)$")]) -> FileResponse:
-    """A file of the page."""
+    """Return a file of the page."""
     path = PLOTLY if name == PLOTLY.name else FOLDER / name
     if not path.is_file():
         raise Problem(404, f"{name}: no file of the page")

@@ -1,4 +1,4 @@
-"""Asking for searches, and how they stand."""
+"""Routes of searches: launch, list, status, spec, stop and resume."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from fastapi import APIRouter, Query, Response
 
 from search.documents import service_examples
 from search.documents.service import Phase, SearchPage, SearchStatus
-from search.service.dependencies import Context, Name, Service, located, problems
+from search.service.dependencies import Context, Name, Service
 from search.service.dispatch import stop_and_resume
+from search.service.openapi import Spec, located, problems
 from search.service.problems import Problem
 from search.service.security.authorization import READ, RUN
-from search.service.security.path_confinement import confined
-from search.service.spec_body import Spec
+from search.service.security.path_confinement import confine_spec
 from spaces.errors import Unknown
 from spaces.spec.spec import SearchSpec, parse_spec
 from tracking.mlflow_store.artifacts import fetch_spec
@@ -25,7 +25,8 @@ from tracking.mlflow_store.runs import scan_searches
 router = APIRouter(prefix="/v1/searches", tags=["searches"])
 
 _ASKING = Lock()
-"""One new search at a time, so that not all see room where there is room for one; another service may see it too."""
+"""Serialises new searches, so that concurrent requests do not share the last free place in the queue. Another service
+may still take it."""
 
 _LAUNCHED: dict[int | str, dict[str, Any]] = {
     200: {"model": SearchStatus, "description": "It was asked for before.", "headers": located("search")},
@@ -39,7 +40,7 @@ _SPEC: dict[str, Any] = {
 @router.post("", status_code=201, dependencies=[RUN], responses={**_LAUNCHED, **problems(400, 409)})
 def launch(spec: Spec, service: Service, response: Response) -> SearchStatus:
     """Ask for a search. The same spec again is the same search (200); another one under its name is refused (409)."""
-    asked = confined(parse_spec(spec), service.settings)
+    asked = confine_spec(parse_spec(spec), service.settings)
     response.headers["Location"] = f"/v1/searches/{asked.name}"
     if not _is_new(service, asked):
         response.status_code = 200
@@ -48,16 +49,21 @@ def launch(spec: Spec, service: Service, response: Response) -> SearchStatus:
 
 
 def _is_new(service: Context, asked: SearchSpec) -> bool:
+    """Record the request for a search; return False where the same search was asked for or begun before.
+
+    Raises:
+        Problem: when the name belongs to another spec, or too many searches wait.
+    """
     settings = service.settings
     with reading(settings.tracking_uri) as client:
         known = find_requests(client, asked.name)
         if not known:
             tracked = scan_searches(client, asked.name)
-            if tracked:  # by a command
+            if tracked:  # a command began it
                 _check_same(asked, fetch_spec(settings.tracking_uri, tracked[0].run_id))
                 return False
             with _ASKING:
-                if known := find_requests(client, asked.name):  # since it was looked for
+                if known := find_requests(client, asked.name):  # another thread was first
                     _check_same(asked, known[0].spec)
                     return False
                 waiting = sum(one.state == "queued" for one in service.statuses(None))
@@ -84,7 +90,7 @@ def searches(
     state: Annotated[Phase | Literal[""], Query(description="Empty: any.", examples=["running"])] = "",
     contains: Annotated[str, Query(max_length=100, description="A part of the name.", examples=["sst2"])] = "",
 ) -> SearchPage:
-    """What exists, newest first."""
+    """Searches, newest first."""
     found = [
         one for one in service.statuses(None) if contains.lower() in one.search.lower() and state in ("", one.state)
     ]
@@ -93,31 +99,31 @@ def searches(
 
 @router.get("/{name}", dependencies=[READ], responses=problems(404))
 def search(name: Name, service: Service) -> SearchStatus:
-    """How a search stands: its counts, its best points, and how long it will take."""
+    """The status of a search: its counts, its best points, and the time that is left."""
     return service.status(name)
 
 
 @router.get("/{name}/spec", dependencies=[READ], responses={200: _SPEC, **problems(404)})
 def spec(name: Name, service: Service) -> SearchSpec:
-    """The spec that it runs by."""
+    """The spec of a search."""
     uri = service.settings.tracking_uri
     with reading(uri) as client:
         requests, tracked = find_requests(client, name), scan_searches(client, name)
     if not requests and not tracked:
         raise Unknown(f"search {name!r}: not known; allowed: one of GET /v1/searches")
-    return requests[0].readable() if requests else fetch_spec(uri, tracked[0].run_id)
+    return requests[0].readable_spec() if requests else fetch_spec(uri, tracked[0].run_id)
 
 
 @router.post("/{name}/stop", status_code=202, dependencies=[RUN], responses=problems(404, 409))
 def stop(name: Name, service: Service) -> SearchStatus:
-    """End it cleanly: its front stands, and it can be resumed."""
+    """Stop a search cleanly. Its front stays, and it can be resumed."""
     stop_and_resume.stop(service.settings, service.jobs, name)
     return service.status(name)
 
 
 @router.post("/{name}/resume", status_code=202, dependencies=[RUN], responses=problems(404, 409))
 def resume(name: Name, service: Service) -> SearchStatus:
-    """Go on with a search that was stopped, or that failed, also with one that a command began."""
+    """Resume a search that was stopped or failed, also one that a command began."""
     stop_and_resume.resume(service.settings, service.jobs, name)
     service.dispatcher.look()
     return service.status(name)

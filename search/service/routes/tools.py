@@ -1,6 +1,6 @@
-"""Checking specs, counting configurations, describing methods: commands, each in a process of its own.
+"""Routes of tools: check a spec, count a configuration, describe methods; each runs a command in another process.
 
-They load models, which a service that is to live for months should not do in its own memory.
+The commands load models, which a service that is to run for months should not do in its own memory.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from search.command_process import command
 from search.documents import service_examples
 from search.documents.commands import CountDocument, MethodsDocument, ValidateDocument
 from search.service.checks.checker import Check, check_command
-from search.service.checks.checks import run_check
-from search.service.dependencies import Context, Service, problems
+from search.service.checks.commands import run_check
+from search.service.dependencies import Context, Service
+from search.service.openapi import Spec, SpecValues, problems
 from search.service.security.authorization import READ, RUN
-from search.service.security.path_confinement import confined
-from search.service.spec_body import Spec, SpecValues
+from search.service.security.path_confinement import confine_spec
 from spaces.spec.plain_values import WHOLE
 from spaces.spec.spec import parse_spec
 
@@ -48,7 +48,7 @@ class CountRequest(BaseModel):
 
 @router.post("/validate", dependencies=[RUN], responses=problems(400))
 def validate(spec: Spec, service: Service, request: Request) -> ValidateDocument:
-    """Check a spec with its model and its data, and say what it would search. Nothing is downloaded for it."""
+    """Check a spec with its model and its data, and describe what it would search. Nothing is downloaded for it."""
     return ValidateDocument.model_validate(_made(service, request, "validate", spec))
 
 
@@ -74,7 +74,7 @@ def _methods(request: Request) -> MethodsDocument:
 
 def _made(service: Context, request: Request, name: str, spec: dict[str, Any], **further: Any) -> Any:
     """Make a check of a spec in a process of its own, and return its document."""
-    allowed = confined(parse_spec(spec), service.settings)
+    allowed = confine_spec(parse_spec(spec), service.settings)
     check = Check(spec=allowed.model_dump(mode="json"), **further)
     with tempfile.TemporaryDirectory() as folder:
         command_line = check_command(service.settings, check, Path(folder) / "check.json")
@@ -82,6 +82,6 @@ def _made(service: Context, request: Request, name: str, spec: dict[str, Any], *
 
 
 def _client(request: Request) -> str:
-    """The client that asks, as `Limits` has noted."""
+    """Return the client of a request, as `RateAndSizeLimits` noted it."""
     client: str = request.state.client
     return client

@@ -1,1 +1,1 @@
-"""Who may do what, how often, and with which files."""
+"""Security of the service: tokens and roles, limits, other sites, confinement of paths."""

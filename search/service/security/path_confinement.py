@@ -1,4 +1,4 @@
-"""What of a spec reaches the cluster's files, confined to what the operator allows."""
+"""Confinement of a spec: it reads only within the operator's folders, and writes only to the service's own places."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from spaces.spec.spec import SearchSpec
 from trainables.allowed_folders import check_inside, local_places
 
 _LOOKED_AT = 10_000
-"""Files of a folder that are checked while the client waits; a job checks all of them before it reads."""
+"""Files of a folder that are checked while the client waits; the job checks all of them before it reads."""
 
 _WORD = re.compile(r"[\w+-][\w+.-]*(/[\w+-][\w+.-]*)*")
-# What matches may be a folder beside whoever reads it, so that commands of the service run where there is none.
+# A name of the hub could also be a folder in the current directory, so commands and jobs run in an empty one.
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
-    """The spec as the service runs it: in its storage, its MLflow and its database of studies, with absolute paths.
+def confine_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
+    """Return the spec as the service runs it: in its storage, MLflow and study database, and with absolute paths.
 
-    A relative path is that of a file or a folder in one of the roots, the first that has it.
+    A relative path is taken from the first root that has such a file or folder.
 
     Raises:
-        RequestError: when a path lies outside the roots, or the spec names places of its own.
+        RequestError: when a path is outside the roots, or the spec names a storage, MLflow or database of its own.
+        Unreachable: when a path may be in a root that is away.
     """
     model, data = spec.model, {}
     if not _HUB.fullmatch(spec.model.path) or _found(spec.model.path, settings):
@@ -36,7 +37,7 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
         source = getattr(spec.data, name)
         if isinstance(source, str):
             data[name] = _readable(f"data.{name}", source, settings)
-        elif source is not None and not _HUB.fullmatch(source.hub):  # folders are read by the same function
+        elif source is not None and not _HUB.fullmatch(source.hub):  # `datasets` reads folders by the same call
             path = _readable(f"data.{name}.hub", source.hub, settings)
             data[name] = source.model_copy(update={"hub": path})
     for field, word in _words(spec):
@@ -60,7 +61,7 @@ def confined(spec: SearchSpec, settings: Settings) -> SearchSpec:
 
 
 def _words(spec: SearchSpec) -> Iterator[tuple[str, str | None]]:
-    """Fields of which libraries make names of files, in the cache of the hub."""
+    """Yield the fields from which libraries make file names in the cache of the hub."""
     yield "model.revision", spec.model.revision
     for split in ("train", "validation", "test"):
         source = getattr(spec.data, split)
@@ -68,26 +69,27 @@ def _words(spec: SearchSpec) -> Iterator[tuple[str, str | None]]:
             yield f"data.{split}.name", source.name
 
 
-def confined_again(spec: SearchSpec, settings: Settings) -> SearchSpec:
-    """Confine again a spec that MLflow has kept, where others may have changed it.
+def confine_stored_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
+    """Confine a spec that was kept in MLflow or in a folder, where others may have changed it.
 
-    Its places are those that the operator names now, which may be others than then.
+    It gets the places that the operator names now, which may differ from earlier ones.
 
     Raises:
-        RequestError: when a path lies outside the roots.
+        RequestError: when a path is outside the roots.
+        Unreachable: when a path may be in a root that is away.
     """
     places: dict[str, Any] = {
         "tracking": spec.tracking.model_copy(update={"uri": None}),
         "search": spec.search.model_copy(update={"study_storage": None}),
     }
-    return confined(spec.model_copy(update=places), settings)
+    return confine_spec(spec.model_copy(update=places), settings)
 
 
-def check_places(spec: SearchSpec, settings: Settings) -> None:
-    """See that a search which began in the storage has its records where the service has them.
+def check_own_places(spec: SearchSpec, settings: Settings) -> None:
+    """Check that a search which a command began in the storage uses the MLflow and the database of the service.
 
     Raises:
-        RequestError: when its spec names other places, which were not to be reached from here.
+        RequestError: when its spec names others.
     """
     own = (
         ("tracking.uri", spec.tracking.uri, settings.tracking_uri),
@@ -99,25 +101,25 @@ def check_places(spec: SearchSpec, settings: Settings) -> None:
 
 
 def _found(path: str, settings: Settings) -> Path | None:
-    """What a relative path means, where it means anything."""
+    """Return the path in the first root that has it; None if none does."""
     try:
         return next((root / path for root in settings.readable if (root / path).exists()), None)
-    except (OSError, ValueError):  # too long a name, or a null byte
+    except (OSError, ValueError):  # the name is too long, or holds a null byte
         return None
 
 
 def _readable(field: str, path: str, settings: Settings) -> str:
-    """The path within the roots.
+    """Return the path within the roots, absolute.
 
     Raises:
-        Unreachable: when it may lie in a root that is away.
-        RequestError: when it lies in none.
+        Unreachable: when it may be in a root that is away.
+        RequestError: when it is in none.
     """
     allowed = ", ".join(str(one) for one in settings.readable)
     try:
         given = Path(path) if Path(path).is_absolute() else _found(path, settings)
         inside = given is not None and any(given.resolve().is_relative_to(root) for root in settings.readable)
-    except (OSError, ValueError, RuntimeError):  # a null byte, or links in a circle
+    except (OSError, ValueError, RuntimeError):  # a null byte, or a circle of links
         inside = False
     if not inside and (away := [root for root in settings.readable if not root.is_dir()]):
         raise Unreachable(f"{field} = {path}: {away[0]} is not there for now")

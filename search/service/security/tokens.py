@@ -1,4 +1,4 @@
-"""Bearer tokens: made once, kept as hashes, each with a role."""
+"""Bearer tokens: random, kept only as hashes, each with a name and a role."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spaces.errors import RequestError
-from spaces.trials.ledger import write_durably
+from spaces.files.atomic_file import write_durably
 
 Role = Literal["read", "run"]
 
 
 class Holder(BaseModel):
-    """Somebody who has a token. `digest`: SHA-256 of it; it is random, so no slower hash is called for."""
+    """The holder of a token. `digest` is its SHA-256; a slow hash is for passwords, and a token is random."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,17 +27,17 @@ class Holder(BaseModel):
     digest: str
 
     def may(self, role: Role) -> bool:
-        """Whether the role is the holder's, or less than it."""
+        """Tell whether the holder has the role, or one that includes it."""
         return self.role == "run" or role == "read"
 
 
 def make_token(file: Path, name: str, role: Role) -> str:
-    """Add a holder to the file, which is made where there is none; gives the token, which is not kept.
+    """Add a holder to the file, which is made if need be, and return the token, which is kept nowhere.
 
-    Several at the same time wait for each other.
+    Concurrent calls, also of other processes, wait for each other.
 
     Raises:
-        RequestError: when a holder of that name has one, or the file cannot be written.
+        RequestError: when the name has a token already, or the file cannot be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -55,16 +55,16 @@ def _add(file: Path, name: str, role: Role) -> str:
     added = Holder(name=name, role=role, digest=_digest(token))
     mode = file.stat().st_mode if file.exists() else None
     write_durably(file, "".join(f"{one.model_dump_json()}\n" for one in (*holders, added)))
-    if mode is not None:  # the service may be another user
+    if mode is not None:  # the service may run as another user
         file.chmod(mode)
     return token
 
 
 def read_holders(file: Path) -> tuple[Holder, ...]:
-    """Everybody who has a token; a line each.
+    """Return the holders in a file of tokens, which has one as JSON on each line.
 
     Raises:
-        RequestError: when the file cannot be read, or holds something else.
+        RequestError: when the file cannot be read, or a line is not a holder.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -75,7 +75,7 @@ def read_holders(file: Path) -> tuple[Holder, ...]:
 
 
 def holder_of(token: str, holders: tuple[Holder, ...]) -> Holder | None:
-    """Who has the token. Every digest is compared, in a time that does not tell how much of it is right."""
+    """Return the holder of a token; None if there is none. The time it takes tells nothing of the digests."""
     digest = _digest(token)
     found = [one for one in holders if hmac.compare_digest(one.digest, digest)]
     return found[0] if found else None

@@ -1,4 +1,4 @@
-"""How one search stands, made of what was read of it."""
+"""Build the status of one search from its run, its request and its folder."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from functools import lru_cache
 from pathlib import Path
 
 from search.documents.service import Phase, SearchStatus
-from search.service.dispatch.schedule import Standing
-from search.service.dispatch.stop_marker import is_marked
+from search.service.dispatch.schedule import ScheduledSearch
+from search.service.dispatch.stop_marker import has_stop_marker
 from search.service.status.eta import seconds_left, seconds_left_since
 from search.storage import search_folder
 from spaces.errors import RequestError
 from spaces.spec.spec import SearchSpec, load_spec
 from tracking.documents.building import build_search
 from tracking.documents.schemas import FrontDocument, ObjectiveName, TrialCounts
-from tracking.mlflow_store.launch_requests import Request
-from tracking.mlflow_store.runs import SearchRow, TrialRow
+from tracking.mlflow_store.launch_requests import LaunchRequest
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
 
 _SPEC_BYTES = 10_000_000
 
-NOTHING = TrialCounts(finished=0, stopped=0, failed=0, rejected=0)
+NO_TRIALS = TrialCounts(finished=0, stopped=0, failed=0, rejected=0)
 
 
-def status_of(name: str, row: SearchRow | None, standing: Standing | None, storage: Path) -> SearchStatus:
-    """A search that MLflow knows, or that was asked for, without its trials."""
-    request = standing.request if standing is not None else None
+def build_status(name: str, row: SearchRun | None, scheduled: ScheduledSearch | None, storage: Path) -> SearchStatus:
+    """Return the status of a search without its trials.
+
+    Args:
+        row: its run; None where it has not begun.
+        scheduled: its request and job; None where the service was not asked for it.
+        storage: the folder of searches.
+    """
+    request = scheduled.request if scheduled is not None else None
     spec = request.spec if request is not None else None
     entry = build_search(row, "") if row is not None else None
-    phase = standing.phase if standing is not None else _phase(row, storage / name)
-    counts = entry.trials if entry is not None else NOTHING
+    phase = scheduled.phase if scheduled is not None else _phase(row, storage / name)
+    counts = entry.trials if entry is not None else NO_TRIALS
     planned = spec.search.trials if spec is not None else _planned(storage / name)
     ended = counts.finished + counts.stopped + counts.failed
     progress = 1.0 if phase == "finished" else min(1.0, ended / planned) if planned else 0.0
@@ -47,13 +53,13 @@ def status_of(name: str, row: SearchRow | None, standing: Standing | None, stora
         trials=counts,
         planned=planned,
         progress=progress,
-        eta_seconds=seconds_left_since(row, progress) if row is not None and _has_one_driver(row, standing) else None,
-        message=(standing.message if standing is not None else None) or _reason(phase, row),
+        eta_seconds=seconds_left_since(row, progress) if row is not None and _has_one_driver(row, scheduled) else None,
+        message=(scheduled.message if scheduled is not None else None) or _reason(phase, row),
     )
 
 
-def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
-    """A search of which no more can be said than that its records cannot be read."""
+def unreadable_status(name: str, phase: Phase, flaw: str) -> SearchStatus:
+    """Return the status of a search whose records cannot be read; `flaw` says why, in one line."""
     return SearchStatus(
         search=name,
         state=phase,
@@ -63,7 +69,7 @@ def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
         budget=None,
         objective=None,
         hypervolume=None,
-        trials=NOTHING,
+        trials=NO_TRIALS,
         planned=None,
         progress=0.0,
         eta_seconds=None,
@@ -71,8 +77,8 @@ def unreadable(name: str, phase: Phase, flaw: str) -> SearchStatus:
     )
 
 
-def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRow]) -> SearchStatus:
-    """With what its trials say."""
+def add_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[TrialRun]) -> SearchStatus:
+    """Return the status with what the trials add: best point, knee, time left, and those with spoiled records."""
     left = seconds_left(trials, status.planned) if status.state == "running" and status.planned is not None else None
     status = status.model_copy(update={"eta_seconds": left, "best": document.best, "knee": document.knee})
     if spoiled := [one.reason for one in trials if one.spoiled]:
@@ -81,25 +87,25 @@ def with_trials(status: SearchStatus, document: FrontDocument, trials: Sequence[
     return status
 
 
-def _reason(phase: Phase, row: SearchRow | None) -> str | None:
+def _reason(phase: Phase, row: SearchRun | None) -> str | None:
     return row.reason if phase == "failed" and row is not None else None
 
 
-def _phase(row: SearchRow | None, home: Path) -> Phase:
-    """Of a search that the service was not asked for."""
+def _phase(row: SearchRun | None, home: Path) -> Phase:
+    """Return the state of a search that the service was not asked for."""
     if row is None:
         return "queued"
-    with suppress(OSError):  # MLflow is read all the same
-        if row.state == "running" and is_marked(home):
+    with suppress(OSError):  # the storage may be away while MLflow answers
+        if row.state == "running" and has_stop_marker(home):
             return "stopping"
     return row.state
 
 
-def _has_one_driver(row: SearchRow, standing: Standing | None) -> bool:
-    """Whether it runs, and by the driver that began it: time in which none ran says nothing of its pace."""
-    if standing is None or standing.phase != "running":
+def _has_one_driver(row: SearchRun, scheduled: ScheduledSearch | None) -> bool:
+    """Tell whether the search runs by the driver that began it, so that its whole time counts for its pace."""
+    if scheduled is None or scheduled.phase != "running":
         return False
-    return standing.attempt <= 1 and row.started >= standing.request.submitted
+    return scheduled.attempt <= 1 and row.started >= scheduled.request.submitted
 
 
 def _objective(spec: SearchSpec | None) -> ObjectiveName | None:
@@ -107,7 +113,7 @@ def _objective(spec: SearchSpec | None) -> ObjectiveName | None:
 
 
 def _planned(home: Path) -> int | None:
-    """Trials of a search whose spec is not in MLflow, where it is at hand and whole."""
+    """Return the number of trials in the spec of a search's folder; None where it cannot be read."""
     file = home / search_folder.SPEC
     try:
         found = file.stat()
@@ -118,11 +124,11 @@ def _planned(home: Path) -> int | None:
 
 @lru_cache(maxsize=1_000)
 def _planned_in(file: Path, changed: int, size: int) -> int:
-    """Read once, for as long as the file stays as it is: a list has those of all searches."""
+    """Return the number of trials in a spec; cached until the file changes, because a list needs it of all searches."""
     return load_spec(file).search.trials
 
 
-def _moment(request: Request | None) -> str | None:
+def _moment(request: LaunchRequest | None) -> str | None:
     if request is None:
         return None
     return datetime.fromtimestamp(request.submitted / 1000, UTC).isoformat(timespec="seconds")

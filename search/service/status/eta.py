@@ -1,4 +1,4 @@
-"""How long a search will still take."""
+"""Estimates of the time until a search has its last trial."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import time
 from collections.abc import Sequence
 from statistics import fmean, median
 
-from tracking.mlflow_store.runs import SearchRow, TrialRow
+from tracking.mlflow_store.run_records import SearchRun, TrialRun
 
 RECENT = 20
-"""Trials by whose pace the next ones are judged."""
+"""Ended trials, the last ones, from which the pace is taken."""
 
 
-def seconds_left(trials: Sequence[TrialRow], planned: int) -> float | None:
-    """Until the last trial ends, at the pace of the last ones that ended, with as many at once as run now.
+def seconds_left(trials: Sequence[TrialRun], planned: int) -> float | None:
+    """Estimate the seconds until the last of `planned` trials ends, with as many at once as run now.
 
-    What a trial took is its training and what came beside it, such as evaluations. Of the latter the median counts:
-    a trial that began before the search was stopped, and ended after it was resumed, seems to have taken all that time.
+    A trial costs its training, the mean of recent trials, and the rest of its run, such as evaluations. Of the rest the
+    median is taken: a trial that began before the search was stopped, and ended after it was resumed, seems to have
+    taken all that time.
+
+    Returns:
+        None before a trial has ended, and after all have.
     """
     own = [one for one in trials if one.plan.kind == "trial"]
     ended = [one for one in own if one.state != "running"]
@@ -29,6 +33,10 @@ def seconds_left(trials: Sequence[TrialRow], planned: int) -> float | None:
     return each * (planned - len(ended)) / max(1, len(own) - len(ended))
 
 
-def seconds_left_since(row: SearchRow, progress: float) -> float | None:
-    """Likewise, of a search that has run from its start to now, without its trials."""
+def seconds_left_since(row: SearchRun, progress: float) -> float | None:
+    """Estimate the seconds left of a search that has run without a pause since its start, from its progress alone.
+
+    Args:
+        progress: the part of its trials that have ended, from 0 to 1.
+    """
     return (time.time() - row.started / 1000) * (1 - progress) / progress if 0 < progress < 1 else None

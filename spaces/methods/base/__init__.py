@@ -1,1 +1,1 @@
-"""What every method has: a configuration, knobs, a count of parameters."""
+"""Base classes of methods: configuration, knobs, and counts of parameters."""

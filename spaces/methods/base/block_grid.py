@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Grid:
-    """A matrix as `down` × `across` blocks of `height` × `width`, each a part of a square one of order `order`."""
+    """A matrix as `down` × `across` blocks of `height` × `width`, each a part of a square matrix of order `order`."""
 
     down: int
     across: int
@@ -23,12 +23,12 @@ class Grid:
 
     @property
     def order(self) -> int:
-        """Order of the square that encloses a block."""
+        """The order of the smallest square matrix that contains a block."""
         return max(self.height, self.width)
 
 
 def grid(block_size: BlockSize, rows: int, columns: int) -> Grid:
-    """The blocks of a matrix of `rows` × `columns`.
+    """Return the blocks of a matrix of `rows` × `columns`.
 
     Raises:
         ValueError: when blocks of this size do not divide it.
@@ -42,6 +42,6 @@ def grid(block_size: BlockSize, rows: int, columns: int) -> Grid:
 
 
 def divisors(number: int) -> list[int]:
-    """All divisors of a positive number, ascending."""
+    """Return all divisors of a positive number, ascending."""
     small = [one for one in range(1, math.isqrt(number) + 1) if number % one == 0]
     return small + [number // one for one in reversed(small) if one * one != number]

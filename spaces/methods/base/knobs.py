@@ -1,4 +1,4 @@
-"""What one knob of a configuration may be: a choice, or a range of numbers."""
+"""Knobs, the searched settings of a method: a choice among values, or a range of numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Value = str | int | float | bool
 
 
 class Suggester(Protocol):
-    """The part of an Optuna trial that a space draws from."""
+    """The methods of an Optuna trial that knobs use."""
 
     def suggest_categorical(self, name: str, choices: tuple[Any, ...]) -> Any: ...
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
@@ -18,41 +18,41 @@ class Suggester(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """One of `values`, with no order among them."""
+    """One of `values`, which have no order."""
 
     values: tuple[Value, ...]
 
-    def suggest(self, trial: Suggester, name: str) -> Value:
+    def suggest(self, suggester: Suggester, name: str) -> Value:
         if len(self.values) == 1:
             return self.values[0]
-        value: Value = trial.suggest_categorical(name, self.values)
+        value: Value = suggester.suggest_categorical(name, self.values)
         return value
 
 
 @dataclass(frozen=True)
 class Range:
-    """A number from `low` to `high`, both included; `log` spreads trials evenly over orders of magnitude."""
+    """A number from `low` to `high`, both included; with `log` it is drawn evenly over orders of magnitude."""
 
     low: float
     high: float
     log: bool = False
 
-    def suggest(self, trial: Suggester, name: str) -> Value:
+    def suggest(self, suggester: Suggester, name: str) -> Value:
         if isinstance(self.low, int) and isinstance(self.high, int):
-            return trial.suggest_int(name, self.low, self.high, log=self.log)
-        return trial.suggest_float(name, self.low, self.high, log=self.log)
+            return suggester.suggest_int(name, self.low, self.high, log=self.log)
+        return suggester.suggest_float(name, self.low, self.high, log=self.log)
 
 
 Knob = Choice | Range
 
 
 def extremes(knob: Knob) -> tuple[Value, ...]:
-    """Values that stand for all of a knob: every choice, or both ends of a range."""
+    """Return every choice, or both ends of a range."""
     return knob.values if isinstance(knob, Choice) else (knob.low, knob.high)
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-4, without a point, as text."""
+    """Return a number for text such as 1e-4, which YAML 1.1 does not read as a number without a point."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -60,10 +60,14 @@ def _number(value: Any) -> Any:
 
 
 def parse_knob(value: Any) -> Knob:
-    """A knob as written in a spec: a value, a list of choices, or {low, high, log}.
+    """Parse a knob as written in a spec: a value, a list of choices, or {low, high, log}.
 
     Raises:
-        ValueError: when it is none of these, an empty list, or a range that is upside down.
+        ValueError: when it is none of these, an empty list, or a range with `low` above `high`.
+
+    Example:
+        >>> parse_knob({"low": 1, "high": 64, "log": True})
+        Range(low=1, high=64, log=True)
     """
     if isinstance(value, dict):
         unknown = set(value) - {"low", "high", "log"}

@@ -1,4 +1,4 @@
-"""What the methods that PEFT already has share: every target is adapted by itself, and its shape gives its count."""
+"""Methods that adapt every target by itself, with a count that follows from its shape; PEFT has them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from spaces.count import Count
-from spaces.fitting import fit_place
-from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.methods.base.method import Configuration, Method, PlacedConfiguration, Unfit, layerwise, placed_layers
+from spaces.model.budget import Count
 from spaces.model.inventory import Inventory, LinearLayer
 
+C = TypeVar("C", bound=Configuration)
 P = TypeVar("P", bound=PlacedConfiguration)
 Layers = Sequence[LinearLayer]
 
@@ -20,11 +20,12 @@ Layers = Sequence[LinearLayer]
 class LayerMethod(Method[P]):
     """Trains in every target a number of parameters that follows from its shape.
 
-    With a `size_knob`, `fit` takes the largest of its `sizes` that the allowance pays for; without one it keeps as
-    many of the last blocks as it does, and a single weight where not even one fits.
+    With a `size_knob`, `fit` takes the largest of its `sizes` within the allowance. Without one it keeps as many of the
+    last blocks as are within it, or a single weight if not even one block is.
 
-    `linear_only`: PEFT's tuner does not know weights stored as (in, out), GPT-2's `Conv1D`. `bytes_each`: what is
-    shipped for each trained parameter.
+    Attributes:
+        linear_only: PEFT's tuner does not support weights stored as (in, out), such as GPT-2's `Conv1D`.
+        bytes_each: bytes shipped for each trained parameter.
     """
 
     linear_only: ClassVar[bool] = False
@@ -32,25 +33,25 @@ class LayerMethod(Method[P]):
 
     @abstractmethod
     def parameters(self, configuration: P, layer: LinearLayer) -> int:
-        """Trainable parameters in one target."""
+        """Return the trainable parameters in one target."""
 
     def sizes(self, configuration: P, layers: Layers) -> Sequence[Any]:
-        """Values of the size knob that exist on `layers`, from the smallest adapter to the largest."""
+        """Return the possible values of the size knob on `layers`, from the smallest adapter to the largest."""
         return ()
 
     def largest_rank(self, configuration: P, layers: Layers) -> int | None:
-        """The largest `rank` that `layers` take; None where there is no rank, or no limit."""
+        """Return the largest `rank` that `layers` take; None if there is no rank, or no limit."""
         if self.size_knob != "rank":
             return None
         sizes = self.sizes(configuration, layers)
         return max(sizes[0], sizes[-1]) if sizes else 0
 
     def obstacle(self, configuration: P, layer: LinearLayer) -> str | None:
-        """Why the configuration cannot exist on `layer`; None where it can."""
+        """Return why the configuration cannot exist on `layer`; None if it can."""
         return None
 
     def resolved(self, configuration: P, layers: Layers) -> P:
-        """The configuration with settings that depend on all targets as numbers."""
+        """Return the configuration with numbers in place of settings that depend on all targets."""
         return configuration
 
     def count(self, configuration: P, inventory: Inventory) -> Count:
@@ -80,7 +81,7 @@ class LayerMethod(Method[P]):
         return self._sized(configuration, sizes[fitting - 1])
 
     def increasing(self, configuration: P, sizes: Iterable[Any], layers: Layers) -> list[Any]:
-        """`sizes` in the order of their counts; of those with one count the first alone."""
+        """Return `sizes` in the order of their counts, one for each count: the first given."""
         totals: dict[int, Any] = {}
         for size in sizes:
             totals.setdefault(self._total(self._sized(configuration, size), layers), size)
@@ -90,7 +91,7 @@ class LayerMethod(Method[P]):
         layers = placed_layers(configuration, inventory)
         for one in layers:
             if self.linear_only and one.transposed:
-                raise Unfit(f"{self.name}: PEFT has it not for Conv1D, which {one.name} is", smallest=0)
+                raise Unfit(f"PEFT does not support {self.name} on Conv1D layers such as {one.name}", smallest=0)
         return layers
 
     def _sized(self, configuration: P, size: Any) -> P:
@@ -105,11 +106,44 @@ class LayerMethod(Method[P]):
 
 
 def ranks(layers: Layers) -> range:
-    """From 1 to the smallest side of all `layers`."""
+    """Return the ranks from 1 to the smallest side of all `layers`."""
     return range(1, min(min(one.out_features, one.in_features) for one in layers) + 1)
 
 
 def common_divisors(sides: Iterable[int]) -> list[int]:
-    """The divisors of all `sides`, ascending."""
+    """Return the common divisors of `sides`, ascending."""
     greatest = math.gcd(*sides)
     return [one for one in range(1, greatest + 1) if greatest % one == 0]
+
+
+def fit_place(method: Method[C], configuration: C, inventory: Inventory, allowance: int) -> C:
+    """Return the configuration with as many of the last blocks as fit, or with `layers: one` if not even one does.
+
+    Args:
+        method: a method whose size is set by its place alone.
+        configuration: it has a field `layers`, and trains no more with fewer of them.
+        inventory: the layers of the model.
+        allowance: the most trainable parameters.
+
+    Raises:
+        Unfit: when not even a single weight fits, or the method has no place on the model.
+    """
+    if method.count(configuration, inventory).trainable_parameters <= allowance:
+        return configuration
+    fitted = None
+    for blocks in range(1, inventory.blocks + 1):
+        trial = configuration.model_copy(update={"layers": blocks})
+        try:
+            size = method.count(trial, inventory).trainable_parameters
+        except Unfit:  # nothing to adapt in the last blocks
+            continue
+        if size > allowance:
+            break
+        fitted = trial
+    if fitted is not None:
+        return fitted
+    single = configuration.model_copy(update={"layers": "one"})
+    smallest = method.count(single, inventory).trainable_parameters
+    if smallest > allowance:
+        raise Unfit(f"the smallest {method.name} here trains {smallest:,} parameters", smallest=smallest)
+    return single

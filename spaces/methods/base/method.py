@@ -1,4 +1,4 @@
-"""What every method says of itself without torch: configuration, knobs, count and learning-rate prior."""
+"""The interface of a method without torch: configuration, knobs, count, fit and learning-rate prior."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from spaces.count import Count, LayerCount
 from spaces.methods.base.knobs import Knob, Value
+from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import Inventory, LayerRange, LinearLayer, Targets, select
 
 
 class Unfit(ValueError):
-    """No setting of the size of this configuration fits the allowance; `smallest` is the least it could train."""
+    """No size of a configuration fits the allowance; `smallest` is the fewest parameters that it could train."""
 
     def __init__(self, message: str, smallest: int) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class Unfit(ValueError):
 
 
 class Configuration(BaseModel):
-    """All settings of one method. Subclasses add the method's own."""
+    """All settings of one method; subclasses add its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -30,7 +30,7 @@ class Configuration(BaseModel):
 
 
 class PlacedConfiguration(Configuration):
-    """A configuration of a method that adapts chosen linear layers."""
+    """The configuration of a method that adapts chosen linear layers."""
 
     targets: Targets = Field(default="qv", description="Kinds of linear layers to adapt.")
     layers: LayerRange | PositiveInt = Field(
@@ -43,11 +43,16 @@ C = TypeVar("C", bound=Configuration)
 
 
 class Method(ABC, Generic[C]):
-    """A way to adapt.
+    """A way to adapt a model with few trainable parameters.
 
-    `configuration()` without arguments is the method's published default. `size_knob` names the setting that
-    `fit` turns to spend a share of the budget; `knobs` are the method's own searched settings beside it. `usual`: a
-    search that names no methods tries it.
+    Attributes:
+        name: as in a spec, such as `lora-xs`.
+        summary: the method in a few words.
+        source: its paper or library.
+        configuration: the class of its settings; `configuration()` is the published default.
+        size_knob: the setting that `fit` changes to spend a share of the budget; None if the place sets the size.
+        knobs: the method's own searched settings beside the size knob.
+        usual: it is searched when a spec names no methods.
     """
 
     name: ClassVar[str]
@@ -60,17 +65,17 @@ class Method(ABC, Generic[C]):
 
     @property
     def learning_rate(self) -> float:
-        """The prior that the searched multiplier multiplies."""
+        """The learning-rate prior, which the searched multiplier scales."""
         return float(self.configuration.model_fields["learning_rate"].default)
 
     @property
     def placed(self) -> bool:
-        """Whether the method chooses target layers."""
+        """True for a method that adapts chosen linear layers."""
         return issubclass(self.configuration, PlacedConfiguration)
 
     @abstractmethod
     def count(self, configuration: C, inventory: Inventory) -> Count:
-        """Exact counts, without building the model.
+        """Return exact counts, without building the model.
 
         Raises:
             Unfit: when the configuration cannot exist on this model.
@@ -78,19 +83,19 @@ class Method(ABC, Generic[C]):
 
     @abstractmethod
     def fit(self, configuration: C, inventory: Inventory, allowance: int) -> C:
-        """The configuration as large as `allowance` trainable parameters permit.
+        """Return the configuration as large as `allowance` trainable parameters permit.
 
         Raises:
             Unfit: when not even the smallest fits.
         """
 
     def fit_in_place(self, configuration: C, inventory: Inventory, allowance: int) -> C:
-        """As `fit`, but with the `layers` as they are, for a spec may narrow them.
+        """Like `fit`, but leave `layers` as they are, because the spec narrows them.
 
-        A method with a size knob whose `fit` also takes fewer layers overrides it.
+        A method with a size knob whose `fit` may also reduce the layers overrides this.
 
         Raises:
-            Unfit: when not even the smallest of this place fits.
+            Unfit: when not even the smallest fits at these layers.
         """
         if self.size_knob is not None:
             return self.fit(configuration, inventory, allowance)
@@ -101,7 +106,7 @@ class Method(ABC, Generic[C]):
 
 
 def check_layers(layers: Value, inventory: Inventory) -> None:
-    """See that the model has as many blocks as a number of `layers` asks for.
+    """Check that the model has at least as many blocks as a number of `layers` asks for.
 
     Raises:
         Unfit: when it has fewer.
@@ -114,7 +119,7 @@ def check_layers(layers: Value, inventory: Inventory) -> None:
 
 
 def placed_layers(configuration: PlacedConfiguration, inventory: Inventory) -> tuple[LinearLayer, ...]:
-    """The layers that a configuration adapts.
+    """Return the layers that a configuration adapts.
 
     Raises:
         Unfit: when the model has none of them, or fewer blocks.
@@ -137,7 +142,15 @@ def layerwise(
     adapter_bytes: int,
     peak_updated: int | None = None,
 ) -> Count:
-    """A count from the trainable parameters of each adapted layer."""
+    """Return the count of an adapter from the trainable parameters of each layer.
+
+    Args:
+        inventory: the layers of the model.
+        trainable: trainable parameters by adapted layer.
+        stored: values that are shipped; by default all trainable ones.
+        adapter_bytes: tensor bytes of the native adapter.
+        peak_updated: entries that may be updated at once; by default all trainable ones.
+    """
     total = sum(trainable.values())
     return Count(
         trainable_parameters=total,

@@ -1,4 +1,4 @@
-"""Random subsets of the entries of several tensors: how many are drawn, and which, the same on every machine."""
+"""Random subsets of the entries of several tensors: their sizes and places, the same on every machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-_BLOCK = 1 << 18  # entries drawn from at once: what bounds the memory of a draw beside its result
+_BLOCK = 1 << 18  # entries drawn from at once, which bounds the memory of a draw beside its result
 
 Sizes = Sequence[int] | npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
@@ -15,11 +15,20 @@ Places = npt.NDArray[np.int32]
 
 
 def exact_counts(sizes: Sizes, count: int, generator: np.random.Generator) -> Counts:
-    """How many of `count` entries, drawn uniformly from all, fall into each tensor: multivariate hypergeometric.
+    """Draw how many of `count` entries fall into each tensor when they are drawn uniformly from all entries.
 
-    Each entry is first taken with the probability count / all, which gives independent binomial counts; the surplus
-    is then taken back, or the lack made up, by entries drawn uniformly. By symmetry the subset is uniform among those
-    of `count` entries. NumPy's own draw ends at 10⁹ entries.
+    The counts have a multivariate hypergeometric distribution, whose implementation in NumPy is limited to 10⁹ entries.
+    Each entry is first taken with the probability count / all, which gives independent binomial counts. Then entries
+    drawn uniformly are given back, or added, until there are `count`. By symmetry every subset of `count` entries is
+    equally likely.
+
+    Args:
+        sizes: entries of each tensor.
+        count: entries to draw, at most all.
+        generator: the source of randomness.
+
+    Returns:
+        The number of entries drawn from each tensor, shape (tensors,).
     """
     all_entries = np.asarray(sizes, dtype=np.int64)
     total = int(all_entries.sum())
@@ -33,7 +42,7 @@ def exact_counts(sizes: Sizes, count: int, generator: np.random.Generator) -> Co
 
 
 def places(size: int, count: int, generator: np.random.Generator) -> Places:
-    """`count` of the flat indices below `size`, uniformly and without repetition, ascending."""
+    """Draw `count` of the flat indices below `size`, uniformly and without repetition, and return them ascending."""
     sizes = np.full(-(-size // _BLOCK), _BLOCK, dtype=np.int64)
     sizes[-1] = size - _BLOCK * (len(sizes) - 1)
     chosen = np.empty(count, dtype=np.int32)
@@ -47,11 +56,12 @@ def places(size: int, count: int, generator: np.random.Generator) -> Places:
 
 
 def bernoulli_count(size: int, probability: float, seed: int) -> int:
-    """How many of `size` entries are taken when each is with `probability`, independently: a binomial number.
+    """Draw the number of entries that are taken when each of `size` is, independently, with `probability`: binomial.
 
-    Every entry stands for a uniform number, and is taken when that lies below the probability. The numbers are not
-    drawn: one halving after the other, a fair binomial draw says how many lie in the lower half, and only the half
-    that holds the probability is halved again. So with one seed a larger probability never takes fewer entries.
+    Think of a uniform number for every entry, which is taken when its number is below the probability. The numbers
+    themselves are not drawn. The unit interval is halved repeatedly: a fair binomial draw tells how many numbers are
+    in the lower half, and the half that contains the probability is halved next. So with the same seed a larger
+    probability never takes fewer entries.
     """
     if probability >= 1:
         return size
@@ -68,7 +78,7 @@ def bernoulli_count(size: int, probability: float, seed: int) -> int:
 
 
 def bernoulli_probability(size: int, count: int, seed: int) -> float:
-    """A probability at which `bernoulli_count` is `count`, which is from 1 to `size`."""
+    """Return a probability at which `bernoulli_count` is `count`, a number from 1 to `size`."""
     if count >= size:
         return 1.0
     taken, inside, low, width, path = 0, size, 0.0, 1.0, 1

@@ -10,7 +10,7 @@ import requests
 
 from spaces.spec.spec import SearchSpec, parse_spec
 from tests.bench.faults.runs import Strike, is_over
-from tests.search.driver.test_interruption import wait_for
+from tests.search.processes import wait_for
 from tests.search.service.topology import Topology, Worker
 
 NODE_SECONDS = 10.0

@@ -25,12 +25,11 @@ from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import
 )
 
 from search.suggest.searcher import plan_of
-from spaces.rungs import REDUCTION_FACTOR, rung_steps
 from spaces.space.proposal import Proposal, Rejected
-from spaces.space.suggesters import RandomDraw
-from spaces.trials.records import Rung, TrialPlan, TrialResult
+from spaces.trials.records import REDUCTION_FACTOR, Rung, TrialPlan, TrialResult, rung_steps
 from tests.bench.replay.settings import Policy, Setting
 from tests.bench.replay.simulation import Agent
+from tests.spaces.random_suggester import RandomSuggester
 
 
 class Ranks(NonDominatedPriority):  # type: ignore[misc]
@@ -78,7 +77,7 @@ class Moasha:
         generator = np.random.default_rng(number)
         while True:
             try:
-                return self._setting.space.propose(RandomDraw(generator))
+                return self._setting.space.propose(RandomSuggester(generator))
             except Rejected:
                 continue
 

@@ -14,6 +14,7 @@ import optuna
 from ray.tune.schedulers import TrialScheduler
 
 from search.driver.early_stopping import make_stopper
+from search.suggest.proposer import Proposer
 from search.suggest.samplers import make_sampler, regional_sampler, tpe
 from search.suggest.searcher import PlannedSearch
 from spaces.methods.base.knobs import Value
@@ -99,18 +100,17 @@ def planned(
             sampler=tpe(values.seed) if alone and values.sampler == "tpe" else make_sampler(spec, taken=0),
         )
         ledger = Ledger(setting.folder)
-        chosen = searcher(
+        proposer = Proposer(
             study,
             space,
-            ledger,
             spec.metric,
-            trials=10**6,
-            seed=values.seed,
             max_steps=spec.training.max_steps,
-            max_failures=0,
-            noise=partial(standard_error, spec.metric, rows=setting.validation_rows),
             sampler_of=None if alone else regional_sampler(spec),
+            noise=partial(standard_error, spec.metric, rows=setting.validation_rows),
+            seed=values.seed,
         )
+        limits = values.model_copy(update={"trials": 10**6, "max_failures": 0, "max_total_steps": None})
+        chosen = searcher(proposer, ledger, spec.model_copy(update={"search": limits}))
         return Planned(chosen, stopper_of(spec, ledger, setting.validation_rows), ledger)
 
     return policy

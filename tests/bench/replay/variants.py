@@ -12,7 +12,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from search.driver.early_stopping import FrontStopper
 from search.suggest.searcher import PlannedSearch
-from spaces.pareto.stopping_rule import KNOWN, FrontRule, Seen, _Rung
+from spaces.pareto.point import Point
+from spaces.pareto.stopping_rule import KNOWN, FrontRule, _Rung
 from spaces.spec.metrics import Mode, standard_error
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
@@ -24,16 +25,16 @@ class ByNoise(FrontRule):
     def __init__(self, mode: Mode, noise: Callable[[float], float]) -> None:
         super().__init__(mode, noise)
         for number in range(KNOWN):  # as if enough had finished, of whose rungs nothing is known
-            super().finish(Seen(f"nobody {number}", 1, 0.5))
+            super().finish(Point(f"nobody {number}", 1, 0.5))
 
-    def finish(self, seen: Seen) -> None:
+    def finish(self, point: Point) -> None:
         """Nothing is learned from it."""
 
 
 class Reaching(FrontRule):
     """Stops whoever would have to gain more until the end than any finished trial has, to come near the front."""
 
-    def _ahead(self, one: Seen, other: Seen, rung: _Rung) -> bool:
+    def _ahead(self, one: Point, other: Point, rung: _Rung) -> bool:
         best = self._finished.best_within(other.parameters)
         if best is None:
             return False
@@ -58,14 +59,14 @@ class Foreseeing(PlannedSearch):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         plan = self.plans.out[trial_id]
-        tried = self._asker._running[plan.trial]
+        tried = self._proposer._running[plan.trial]
         super().on_trial_complete(trial_id, result, error)
         if tried.state != "stopped":
             return
         last = tried.rungs[-1]
         gains = [
             ended.quality - rung.quality
-            for _, ended in self._asker._by_size
+            for _, ended in self._proposer._by_size
             if ended.state == "finished" and ended.quality is not None
             for rung in ended.rungs
             if rung.step == last.step
@@ -79,7 +80,7 @@ class Forgetting(PlannedSearch):
     """Its sampler takes every stopped trial for the worst, whatever its rungs were."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        tried = self._asker._running[self.plans.out[trial_id].trial]
+        tried = self._proposer._running[self.plans.out[trial_id].trial]
         super().on_trial_complete(trial_id, result, error)
         if tried.state == "stopped":
             tried.rungs = ()

@@ -13,8 +13,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from spaces.model.inventory import Inventory
 from spaces.spec.sections import ModelSection
+from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import build, copy_of, load_config, load_weights
+from trainables.base_model.weights import build, copy_of, load_weights
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 TYPE = torch.bfloat16 if DEVICE.type == "cuda" else torch.float32

@@ -23,7 +23,7 @@ from rich.console import Console
 from search.cli import methods
 from search.cli.main import run
 from search.driver import run as search_run
-from search.driver.preflight import absolute
+from search.driver.preflight import absolute, prepare
 from search.ray_cluster import address
 from search.storage import search_folder
 from spaces.errors import RequestError
@@ -151,7 +151,7 @@ class TestSpec:
             ({"training": {"max_steps": "many"}}, "training.max_steps = 'many': Input should be a valid integer"),
             ({"training": {"max_steps": 0}}, "training.max_steps = 0: Input should be greater than or equal to 1"),
             ({"training": "long"}, "training = 'long': Input should be a mapping of fields"),
-            ({"training": {"weight_decay": float("nan")}}, "training.weight_decay: nan is no number; allowed: finite"),
+            ({"training": {"weight_decay": float("nan")}}, "training.weight_decay: nan is not a finite number"),
             ({"training": {3: 4}}, "training.3 = 3: Input should have a field name as its key"),
             ({"data": {"train": 5}}, "data.train = 5: Input should be a valid string or a mapping of fields"),
             ({"data": {"train": {"hub": 5}}}, "data.train.hub = 5: Input should be a valid string"),
@@ -168,7 +168,7 @@ class TestSpec:
             ({"methods": [{"lora": {"rank": 10**400}}]}, "methods.0.lora.rank: a whole number beyond 64 bits"),
             ({"methods": [{"lora": {"targets": "some"}}]}, "methods.lora.targets = 'some': Input should be 'qv',"),
             ({"methods": [{"lora": {"dropout": [0.1, 2]}}]}, "methods.lora.dropout = 2: Input should be less than 1"),
-            ({"methods": [{"lora": {"scaling": float("inf")}}]}, "methods.0.lora.scaling: inf is no number; allowed"),
+            ({"methods": [{"lora": {"scaling": float("inf")}}]}, "methods.0.lora.scaling: inf is not a finite number"),
             (
                 {"methods": [{"lora": {"rank": {"low": 1.5, "high": 4}}}]},
                 "methods.lora.rank: 1.5 to 4 holds fractions; allowed: whole numbers",
@@ -212,11 +212,11 @@ class TestSpec:
         [
             (b"name: [1,\n", "not YAML (line 2, column 1: "),
             (b"name: a\n\tmodel: b\n", "not YAML (line 2, column 1: found character '\\t'"),
-            (b"name: a\nname: b\n", "not YAML (line 2, column 1: 'name' stands there twice)"),
-            (b"name: a\ndata: {train: b, train: c}\n", "not YAML (line 2, column 18: 'train' stands there twice)"),
+            (b"name: a\nname: b\n", "not YAML (line 2, column 1: 'name' is given twice)"),
+            (b"name: a\ndata: {train: b, train: c}\n", "not YAML (line 2, column 18: 'train' is given twice)"),
             (b"name: 2024-13-45", "not YAML (month must be in 1..12)"),
             (b"name: " + b"[" * 3000, "not YAML (maximum recursion depth"),
-            (bytes(range(256)), "spec.yaml: is no text in UTF-8"),
+            (bytes(range(256)), "spec.yaml: is not text in UTF-8"),
             (b"\x00\x01", "not YAML ("),
             (b"", "spec.yaml: is empty"),
             (b"# nothing yet\n", "spec.yaml: is empty"),
@@ -234,10 +234,10 @@ class TestSpec:
             assert "allowed: " in line
 
     @pytest.mark.parametrize("name", ["mlartifacts", "mlflow.db", "MLruns", "ray", "mlflow.db-wal", "other.log"])
-    def test_a_name_that_stands_for_something_else_in_the_storage(self, asker: Asker, name: str) -> None:
+    def test_a_name_that_is_reserved(self, asker: Asker, name: str) -> None:
         for command in ("search", "validate", "launch"):
             line = asker.refused(command, str(asker.place.spec()), "--set", f"name={name}")
-            assert line.startswith(f"paretune: name = {name}: stands for something else beside the searches; allowed: ")
+            assert line.startswith(f"paretune: name = {name}: is reserved for other files in the storage; allowed: ")
 
     @pytest.mark.parametrize("name", [".mine", "..", ".", "", "-mine"])
     def test_a_name_that_begins_with_no_letter_or_digit(self, asker: Asker, name: str) -> None:
@@ -648,9 +648,9 @@ class TestStorage:
         assert not asker.place.home.parent.exists()
 
     def test_of_the_study_is_not_made_by_looking(self, asker: Asker) -> None:
-        from search.suggest.study import check_storage
+        from search.suggest.study import check_database
 
-        check_storage(load_spec(asker.place.spec(search={"study_storage": "sqlite:///study.db"})))
+        check_database(load_spec(asker.place.spec(search={"study_storage": "sqlite:///study.db"})))
         assert not (asker.place.folder / "study.db").exists()
 
 
@@ -664,12 +664,13 @@ class TestNames:
     def test_a_name_that_was_free_when_it_was_looked_up(self, reader: Asker) -> None:
         """Of two drivers that began at once, the second finds the search of the first, running or already at rest."""
         spec = absolute(load_spec(Path("mine.yaml")))
+        prepared = prepare(spec)
         before = (spec.home / "search.json").read_bytes()
         uri = f"sqlite:///{spec.storage}/mlflow.db"
         with pytest.raises(RequestError, match="name = mine: in use; allowed: a new name"):
-            search_run.start(spec, uri, None, Console(quiet=True))
+            search_run.start(prepared, uri, None, Console(quiet=True))
         with search_folder.held(spec.home), pytest.raises(RequestError, match="is being run by another process"):
-            search_run.start(spec, uri, None, Console(quiet=True))
+            search_run.start(prepared, uri, None, Console(quiet=True))
         assert (spec.home / "search.json").read_bytes() == before
 
     def test_a_name_that_mlflow_alone_has(self, reader: Asker) -> None:
@@ -704,7 +705,7 @@ class TestNames:
         try:
             began.rename(moved)
             line = reader.refused("resume", "mine", "--storage", "moved")
-            assert f"search 'mine': began in {began} and stands in {moved}; allowed: where it began" in line
+            assert f"search 'mine': began in {began} and is in {moved}; allowed: where it began" in line
             began.symlink_to(moved)
             assert "data.train: has changed" in reader.refused("resume", "mine", "--storage", "moved")
         finally:

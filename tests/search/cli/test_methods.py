@@ -11,13 +11,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from search import known_capabilities
 from search.cli.main import run
-from search.documents.commands import CapabilitiesDescription, MethodsDocument
-from search.known_capabilities import installed_versions, shipped
+from search.documents.commands import MethodsDocument
 from spaces.methods.registry import methods
 from spaces.spec.spec import default_methods
+from trainables.capabilities import known as known_capabilities
 from trainables.capabilities import probe
+from trainables.capabilities.known import CapabilitiesDescription, installed_versions, shipped
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 from search.driver.conclusion import conclude
 from search.driver.summary import Summary, summary_of
 from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
-from tracking.mlflow_store.runs import TrialRow
+from tracking.mlflow_store.runs import TrialRun
 
 ROWS = [REFERENCE, trial_row("0000", 0.7, 100, confirmed_quality=0.7), trial_row("0001", 0.8, 200)]
 
@@ -23,7 +23,7 @@ def concluded(tmp_path: Path, summary: Summary) -> tuple[int, str]:
     return code, printed.getvalue()
 
 
-def summary(rows: list[TrialRow] = ROWS, **changes: object) -> Summary:
+def summary(rows: list[TrialRun] = ROWS, **changes: object) -> Summary:
     return dataclasses.replace(summary_of(search_row(), rows, waiting=0), **changes)  # type: ignore[arg-type]
 
 

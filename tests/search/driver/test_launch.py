@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.driver import run
+from search.driver import preflight
 from search.driver.conclusion import conclude
 from search.driver.launch import resumable
 from search.driver.summary import summary_of
 from search.storage import search_folder
 from spaces.errors import WorkError
 from tests.conftest import Workplace
-from tests.search.driver.test_interruption import wait_for
+from tests.search.processes import wait_for
 from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
 
 
@@ -62,7 +62,7 @@ def test_a_search_that_is_cut_off_can_be_resumed_once_it_is_written(
             made.touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "prepare", interrupt)
+    monkeypatch.setattr(preflight, "prepare", interrupt)
     done = workplace.call("search", str(workplace.spec()))
     assert done.returncode == 1
     assert done.stderr.strip().endswith(expected)

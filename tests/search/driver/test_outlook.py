@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from search.driver.outlook import WORKER_DIED, Outlook, hopeless
+from search.driver.outlook import Outlook, hopeless
+from search.suggest.plan_queue import WORKER_DIED
 from spaces.model.budget import Budget
 from spaces.spec.spec import SearchSpec, parse_spec
 from spaces.trials.ledger import Ledger

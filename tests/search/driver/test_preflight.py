@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from search.driver.preflight import inspect, prepare
+from search.driver.preflight import absolute, check, check_begun, inspect, prepare
+from search.storage import search_folder
 from spaces.errors import RequestError
 from spaces.spec.spec import load_spec
 from tests.conftest import Workplace
@@ -74,3 +78,51 @@ def test_f1_is_of_the_rarer_label_unless_one_is_named_and_it_is_said(workplace: 
     wrong = load_spec(workplace.spec(data=frauds(workplace), objective={"metric": "f1", "positive": 1}))
     with pytest.raises(RequestError, match=r"objective\.positive = 1: no label of the data; allowed: fraud, legit"):
         prepare(wrong)
+
+
+def test_a_new_search_is_checked_without_a_trace(workplace: Workplace) -> None:
+    spec = absolute(
+        load_spec(
+            workplace.spec(storage=str(workplace.folder / "runs"), data=frauds(workplace), objective={"metric": "f1"})
+        )
+    )
+    before = sorted(workplace.folder.rglob("*"))
+    printed = io.StringIO()
+    prepared, uri = check(spec, None, None, Console(file=printed, width=200))
+    assert sorted(workplace.folder.rglob("*")) == before
+    assert uri == f"sqlite:///{Path(spec.storage).resolve()}/mlflow.db"
+    assert (prepared.spec.objective.positive, prepared.given) == ("fraud", ())
+    lines = printed.getvalue().splitlines()
+    assert lines[:2] == ["reading and encoding the data …", "reading the model …"]
+    assert lines[2].startswith("note: objective.metric = f1: of the label 'fraud'")
+
+
+def test_places_are_checked_before_model_and_data(workplace: Workplace) -> None:
+    spec = absolute(load_spec(workplace.spec(storage=str(workplace.folder / "runs"))))
+    spec = spec.model_copy(update={"model": spec.model.model_copy(update={"path": "no model"})})
+    quiet = Console(quiet=True)
+    with pytest.raises(RequestError, match=r"^name = ray: "):
+        check(spec.model_copy(update={"name": "ray"}), None, None, quiet)
+    with pytest.raises(RequestError, match=r"^storage = "):
+        check(spec.model_copy(update={"storage": "/proc/nowhere"}), None, None, quiet)
+    with pytest.raises(RequestError, match=r"^tracking\.uri = "):
+        check(spec, "ftp://host", None, quiet)
+    with pytest.raises(RequestError, match=r"^--address "):
+        check(spec, None, "nowhere", quiet)
+    with pytest.raises(RequestError, match="no model"):
+        check(spec, None, None, quiet)
+    search_folder.create(spec, search_folder.Identity("id", {}, None))
+    with pytest.raises(RequestError, match=r"^name = mine: in use; "):
+        check(spec, None, None, quiet)
+
+
+def test_a_search_that_began_goes_on_with_its_own_data_alone(workplace: Workplace) -> None:
+    spec = absolute(load_spec(workplace.spec(storage=str(workplace.folder / "runs"))))
+    spec.home.mkdir(parents=True)
+    data = prepare(spec).fingerprints()
+    quiet, uri = Console(quiet=True), "sqlite:///nowhere.db"
+    assert check_begun(spec, search_folder.Identity("id", data, None), uri, quiet).spec == spec
+    for split in data:
+        changed = search_folder.Identity("id", {**data, split: "another"}, None)
+        with pytest.raises(RequestError, match=rf"^data\.{split}: has changed"):
+            check_begun(spec, changed, uri, quiet)

@@ -12,26 +12,26 @@ import ray
 from ray.tune.experiment import Trial
 from rich.console import Console
 
-from search.bridge import Bridge
 from search.driver.early_stopping import make_stopper
 from search.driver.interruption import Interruption
 from search.driver.phases import share
 from search.driver.preflight import Prepared, prepare
 from search.driver.progress import Display
 from search.driver.recorder import Recorder
-from search.driver.tune_run import PlanList, run_stage
+from search.driver.tune_run import RecordingCallback, run_trainings
 from search.ray_cluster.connect import start_here
+from search.suggest.plan_queue import PlanList
 from search.suggest.searcher import plan_of
 from spaces.space.proposal import Proposal
-from spaces.space.suggesters import FixedDraw
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.spec import load_spec
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import Progress, TrialPlan, TrialResult
 from tests.conftest import Workplace
 from tracking.queries import trials_document
 from tracking.writing.search_writer import SearchWriter
-from trainables.base_model.weights import SharedWeights
-from trainables.trial import SharedSearch
+from trainables.base_model.weights import BaseWeights
+from trainables.trial import WorkerInputs
 
 pytestmark = pytest.mark.integration
 
@@ -45,17 +45,17 @@ def instance() -> Iterator[None]:
     ray.shutdown()
 
 
-def digest(weights: SharedWeights) -> str:
+def digest(weights: BaseWeights) -> str:
     found = hashlib.sha256()
     for name in sorted(weights.arrays):
         found.update(weights.arrays[name].tobytes())
     return found.hexdigest()
 
 
-class Watch(Bridge):
+class Watch(RecordingCallback):
     """Hashes the base whenever a trial has ended, while another one is training."""
 
-    def __init__(self, recorder: Recorder, display: Display, shared: SharedSearch) -> None:
+    def __init__(self, recorder: Recorder, display: Display, shared: WorkerInputs) -> None:
         super().__init__(recorder, display)
         self._shared = shared
         self.hashes: dict[str, str] = {}
@@ -105,7 +105,7 @@ class Stage:
         recorder = Recorder(self.ledger, writer, prepared.budget, self.spec.metric)
         display = Display(Console(quiet=True), recorder, title="", total=len(plans), max_steps=steps)
         watch = Watch(recorder, display, self.shared)
-        run_stage(
+        run_trainings(
             self.shared,
             PlanList(plans, self.ledger, max_failures=0),
             watch,
@@ -176,7 +176,7 @@ def test_a_training_whose_checkpoint_is_damaged_begins_anew(workplace: Workplace
     assert stage.result(whole).reason is None
     anew = stage.result(torn)
     assert (anew.state, anew.quality) == ("finished", stage.result(whole).quality)
-    assert (anew.reason or "").startswith("begun anew, for its checkpoint was damaged (")
+    assert (anew.reason or "").startswith("started again, because its checkpoint was damaged (")
     assert [one.reason for one in trials_document(stage.uri, "mine").trials] == [None, anew.reason]
 
 
@@ -184,4 +184,4 @@ def propose(prepared: Prepared, method: str) -> Proposal:
     """A configuration of `method` with a tenth of the budget; `full` takes all of it."""
     share = 1.0 if method == "full" else 0.1
     fixed = {"method": method, "share": share, "targets": "all", "layers": "all", "learning_rate_multiplier": 1.0}
-    return prepared.space.propose(FixedDraw(fixed))
+    return prepared.space.propose(FixedSuggester(fixed))

@@ -2,95 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import Workplace
-from tests.search.driver.test_interruption import results, wait_for, workers
+from search.ray_cluster.connect import _check_answer, versions
+from spaces.errors import RequestError
+from tests.conftest import Workplace, command
 from tests.search.heads import head_of
-
-pytestmark = pytest.mark.cluster
-
-RAY = str(Path(sys.executable).parent / "ray")
-# Ports that the system chooses: nodes of several clusters run side by side here.
-PORTS = ("--min-worker-port=0", "--max-worker-port=0")
-FIXED = ("--block", "--disable-usage-stats", "--object-store-memory=200000000", *PORTS)
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A head without CPUs and nodes with one CPU each, as raylet processes of their own."""
-
-    address: str
-    head: subprocess.Popen[bytes]
-    nodes: list[subprocess.Popen[bytes]]
-
-
-@contextlib.contextmanager
-def cluster(folder: Path, nodes: int) -> Iterator[Cluster]:
-    with head_of(cpus=0) as head:
-        running = Cluster(head.address, start(folder, *head.arguments, "--include-dashboard=false"), [])
-        try:
-            for _ in range(nodes):
-                running.nodes.append(start(folder, f"--address={running.address}", "--num-cpus=1"))
-            yield running
-        finally:
-            for node in (*running.nodes, running.head):
-                kill(node)
-
-
-def kill(node: subprocess.Popen[bytes]) -> None:
-    """Kill a node with all its processes, of which none has the time to say anything."""
-    if node.poll() is None:
-        for process in family(node):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        node.wait(30)
-
-
-def family(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """All processes of a node."""
-    parent = psutil.Process(node.pid)
-    return [*parent.children(recursive=True), parent]
-
-
-def start(
-    folder: Path, *arguments: str, within: Sequence[str] = (), auth: str | None = "disabled"
-) -> subprocess.Popen[bytes]:
-    """A Ray node, once it runs; only its own processes are ended later, for others may run on this machine.
-
-    `within`: a command that runs the command behind it somewhere else, such as in a network namespace. `auth`: Ray's
-    mode of authentication, which it chooses itself where that is None.
-    """
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
-    mode = {} if auth is None else {"RAY_AUTH_MODE": auth}
-    output = folder / f"node-{time.monotonic_ns()}.txt"
-    with output.open("wb") as file:
-        node = subprocess.Popen(
-            [*within, RAY, "start", *arguments, *FIXED],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**environment, "PYTHONUNBUFFERED": "1", **mode},
-            start_new_session=True,
-        )
-    try:
-        wait_for(lambda: node.poll() is not None or "Ray runtime started" in output.read_text())
-        assert node.poll() is None, output.read_text()
-    except BaseException:
-        kill(node)
-        raise
-    return node
+from tests.search.processes import results, wait_for, workers
+from tests.search.ray_nodes import cluster, kill, start
 
 
 @pytest.fixture
@@ -99,6 +26,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         yield running.address
 
 
+@pytest.mark.cluster
 def test_a_search_runs_on_both_nodes_of_a_cluster(workplace: Workplace, address: str) -> None:
     # Long enough for the actor on the second node to start while the first one trains.
     steps = {"max_steps": 3000}
@@ -128,39 +56,7 @@ def _span(result: Path) -> tuple[float, float]:
     return ended - json.loads(result.read_text())["train_seconds"], ended
 
 
-def test_a_search_goes_on_after_the_head_was_killed(
-    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The trials after the first last longer than the driver waits.
-    spec = workplace.spec(training={"max_steps": 630}, search={"trials": 3, "rungs": 3})
-    with cluster(tmp_path, nodes=1) as running:
-        # How long the driver waits for its head is a half of Ray's own patience, here as the driver alone is told.
-        monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "8")
-        driver = workplace.start("search", str(spec), "--address", running.address)
-        wait_for(lambda: len(results(workplace)) >= 1, driver)
-        wait_for(lambda: list(workplace.home.glob("trials/*/checkpoint.pt")), driver)
-        kill(running.head)
-        _, errors = driver.communicate(timeout=30)
-        assert driver.returncode == 1
-        [line] = errors.splitlines()
-        assert line.startswith("paretune: the Ray head at ")
-        assert line.endswith("has not answered for 4 s; `paretune resume mine` goes on")
-        # The node, and on it the worker, do not know yet; what the worker still records may count or be refused.
-        assert running.nodes[0].poll() is None
-        before = results(workplace)
-        monkeypatch.undo()
-        done = workplace.call("resume", "mine")
-        assert done.returncode == 0, done.stderr
-    after = results(workplace)
-    assert {path: after[path] for path in before} == before
-    trials = workplace.read("trials", "mine")["trials"]
-    assert [(trial["trial"], trial["state"]) for trial in trials] == [(f"{n:04d}", "finished") for n in range(3)]
-    assert workplace.read("doctor", "mine")["problems"] == []
-    for path in after:
-        expected = [630] if path.parent.name == "reference" else [70, 210, 630]
-        assert [rung["step"] for rung in json.loads(path.read_text())["rungs"]] == expected
-
-
+@pytest.mark.cluster
 def test_a_search_outlives_a_node(workplace: Workplace, tmp_path: Path) -> None:
     spec = workplace.spec(training={"max_steps": 540}, search={"trials": 3, "rungs": 3})
     with cluster(tmp_path, nodes=2) as running:
@@ -176,3 +72,43 @@ def test_a_search_outlives_a_node(workplace: Workplace, tmp_path: Path) -> None:
     for path in results(workplace):
         expected = [540] if path.parent.name == "reference" else [60, 180, 540]
         assert [rung["step"] for rung in json.loads(path.read_text())["rungs"]] == expected
+
+
+@pytest.mark.cluster
+def test_a_node_with_another_version(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real node, that finds another paretune installed."""
+    installed = workplace.folder / "installed"
+    other = installed / "paretune-99.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: paretune\nVersion: 99.9\n")
+    with head_of(cpus=1) as head:
+        with monkeypatch.context() as there:
+            there.setenv("PYTHONPATH", f"{installed}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+            node = start(workplace.folder, *head.arguments, "--include-dashboard=false")
+        try:
+            # The variable is of a cluster with tokens that was used before; this one has none. A process of its own,
+            # for Ray of this one would keep what the command sets.
+            done = subprocess.run(
+                [command(), "search", str(workplace.spec()), "--address", head.address],
+                cwd=workplace.folder,
+                env=workplace.environment() | {"RAY_AUTH_MODE": "token"},
+                capture_output=True,
+                text=True,
+                timeout=500,
+                check=False,
+            )
+        finally:
+            kill(node)
+    assert done.returncode == 2, done.stderr
+    assert " runs paretune 99.9, Python " in done.stderr
+    assert f"allowed: the same as here, {versions()}" in done.stderr
+    assert not workplace.home.parent.exists()
+
+
+def test_a_node_that_does_not_see_the_storage() -> None:
+    _check_answer("10.0.0.1", versions(), True, Path("/runs"))
+    with pytest.raises(RequestError) as refused:
+        _check_answer("10.0.0.1", versions(), False, Path("/runs"))
+    assert str(refused.value) == (
+        "storage = /runs: not visible from node 10.0.0.1; allowed: storage shared by all nodes"
+    )

@@ -18,7 +18,7 @@ from spaces.errors import WorkError
 from spaces.model.budget import Budget
 from spaces.spec.spec import SearchSpec, parse_spec
 from tracking.mlflow_store.client import connect, reading
-from tracking.mlflow_store.launch_requests import SPEC, Request, find_requests
+from tracking.mlflow_store.launch_requests import SPEC, LaunchRequest, find_requests
 from tracking.writing.search_writer import SearchState, SearchWriter
 
 TAG = f"{SPEC}.0"
@@ -73,7 +73,7 @@ class Alone:
             writer.end_search(state)
         assert writer.close(60) == 0
 
-    def request(self, name: str) -> Request:
+    def request(self, name: str) -> LaunchRequest:
         """What MLflow has of what was asked for."""
         with reading(self.settings.tracking_uri) as client:
             (found,) = find_requests(client, name)

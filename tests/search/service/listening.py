@@ -8,10 +8,10 @@ import threading
 from collections.abc import Iterator
 
 from search.service.app import create_app
-from search.service.http_server import server_of
+from search.service.http_server import make_server
 from search.service.settings import Settings
-from tests.search.driver.test_interruption import wait_for
 from tests.search.heads import free_port
+from tests.search.processes import wait_for
 
 PATIENCE = 60.0
 
@@ -20,7 +20,7 @@ PATIENCE = 60.0
 def listening(settings: Settings) -> Iterator[int]:
     """Its port."""
     port = free_port()
-    server = server_of(create_app(settings), "127.0.0.1", port, settings)
+    server = make_server(create_app(settings), "127.0.0.1", port, settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from tests.search.ray_cluster.test_connect import family
+from tests.search.ray_nodes import family
 
 HERE = "127.0.0.1"
 

@@ -19,9 +19,9 @@ from search.client import Client
 from search.service.jobs.ray_jobs import Jobs
 from search.service.security.tokens import make_token
 from tests.conftest import Workplace, command
-from tests.search.driver.test_interruption import wait_for
 from tests.search.heads import Head, free_port, head_of
-from tests.search.ray_cluster.test_connect import kill, start
+from tests.search.processes import wait_for
+from tests.search.ray_nodes import kill, start
 
 BY_LOSS: dict[str, Any] = {"objective": {"metric": "loss"}, "training": {"max_steps": 120}}
 """A quality by which trials beat the head soon, and no two of them are equal."""

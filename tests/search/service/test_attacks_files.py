@@ -17,7 +17,7 @@ from search.client import Client
 from search.documents.service import ExportRequest
 from spaces.errors import RequestError
 from spaces.spec.spec import parse_spec
-from tests.search.driver.test_interruption import wait_for
+from tests.search.processes import wait_for
 from tests.search.service.surroundings import Running
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import add_request

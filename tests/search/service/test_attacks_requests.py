@@ -9,15 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
-from search.service.app import create_app
 from search.service.security.tokens import make_token
-from search.service.settings import Settings, check_proxies
-from spaces.errors import RequestError
 from tests.search.service.alone import Alone, alone_in
 from tests.search.service.listening import answer_to, listening
 
@@ -230,51 +225,6 @@ def test_a_request_that_does_not_arrive_whole_is_given_up(port: int, pieces: tup
 def test_headers_without_end_are_refused(port: int) -> None:
     said = answer_to(port, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X-Long: " + b"a" * 200_000)
     assert said == b"" or said.startswith(b"HTTP/1.1 4")  # or the connection was closed too early to read it
-
-
-def client(folder: Path, peer: str, **options: Any) -> TestClient:
-    nowhere = "http://127.0.0.1:9"
-    settings = Settings(folder, tracking_uri=nowhere, ray_jobs=nowhere, **options)
-    return TestClient(create_app(settings), base_url="http://127.0.0.1", client=(peer, 50_000))
-
-
-def test_nobody_makes_up_where_it_comes_from(tmp_path: Path) -> None:
-    service = client(tmp_path, "127.0.0.1", requests_per_minute=3)
-    said = [
-        service.get("/", headers={name: f"192.0.2.{number}"}).status_code
-        for number in range(2)
-        for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded")
-    ]
-    assert said == [200] * 3 + [429] * 3
-
-
-def test_behind_a_proxy_that_is_named_each_client_is_counted_alone(tmp_path: Path) -> None:
-    service = client(tmp_path, "10.1.2.3", requests_per_minute=2, proxies=("10.1.0.0/16",))
-
-    def ask(forwarded: str) -> int:
-        return service.get("/", headers={"X-Forwarded-For": forwarded}).status_code
-
-    assert [ask("192.0.2.1") for _ in range(3)] == [200, 200, 429]
-    assert ask("192.0.2.2") == 200
-    # Who asks the proxy may send such a header as well: the proxy adds its client's address behind that.
-    assert [ask(f"198.51.100.{number}, 192.0.2.3") for number in range(3)] == [200, 200, 429]
-    other = client(tmp_path, "203.0.113.9", requests_per_minute=2, proxies=("10.1.0.0/16",))
-    said = [other.get("/", headers={"X-Forwarded-For": f"192.0.2.{number}"}).status_code for number in range(3)]
-    assert said == [200, 200, 429]
-
-
-def test_all_addresses_of_one_network_of_version_6_count_as_one(tmp_path: Path) -> None:
-    service = client(tmp_path, "2001:db8::1", requests_per_minute=2)
-    again = TestClient(service.app, base_url="http://127.0.0.1", client=("2001:db8::ffff:1", 1))
-    other = TestClient(service.app, base_url="http://127.0.0.1", client=("2001:db8:0:1::1", 1))
-    assert [one.get("/").status_code for one in (service, again, service, again, other)] == [200, 200, 429, 429, 200]
-
-
-@pytest.mark.parametrize("proxy", ["*", "0.0.0.0/0", "::/0", "proxy.example.org", "", "10.0.0.1/8"])
-def test_a_proxy_has_an_address(proxy: str) -> None:
-    check_proxies(["10.0.0.7", "10.1.0.0/16", "2001:db8::/32"])
-    with pytest.raises(RequestError, match=r"--proxy .*: allowed: an address or a network"):
-        check_proxies([proxy])
 
 
 def test_of_many_equal_requests_at_once_one_made_the_search(tmp_path: Path, empty_database: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.search.service.alone import Alone, alone_in
-from tests.spaces.spec.test_plain_values import ANY, FIELDS, nested, with_field
+from tests.spaces.spec.any_values import ANY, FIELDS, nested, with_field
 
 
 @pytest.fixture(scope="module")

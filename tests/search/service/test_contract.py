@@ -17,7 +17,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from search.service.security.path_confinement import confined
+from search.service.security.path_confinement import confine_spec
 from search.service.settings import Settings
 from spaces.errors import RequestError
 from spaces.spec.spec import parse_spec
@@ -88,7 +88,7 @@ def begins_work(case: Case, service: Running) -> bool:
     place = service.place
     readable = Settings(service.storage, service.tracking_uri, roots=(place.data, place.model))
     try:
-        confined(parse_spec(values), readable)
+        confine_spec(parse_spec(values), readable)
     except RequestError:
         return False
     return True

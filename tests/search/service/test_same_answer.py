@@ -14,8 +14,8 @@ from search.cli.show import front as print_front
 from search.cli.sources import Mlflow
 from search.documents.service import ExportRequest
 from search.exporting import Choice
-from search.service.cache.trial_cache import Readings
-from search.service.jobs.exports import chosen
+from search.service.cache.trial_cache import TrialCache
+from search.service.jobs.exports import choose_export
 from spaces.errors import NoAnswer
 from spaces.model.budget import Budget
 from tests.search.service.alone import Alone
@@ -92,7 +92,7 @@ def test_best_and_knee_are_the_same_everywhere(
     alone: Alone, trials: Sequence[Trial], head: float, best: str | None, knee: str | None
 ) -> None:
     uri = written(alone, trials, head)
-    answers = [front_document(uri, "mine"), Readings(uri).of("mine").front_document()]
+    answers = [front_document(uri, "mine"), TrialCache(uri).get("mine").front_document()]
     answers += [alone.http.get("/v1/searches/mine/front").json(), alone.status("mine")]
     for document in answers:
         marks = [document[one] if isinstance(document, dict) else getattr(document, one) for one in ("best", "knee")]
@@ -105,18 +105,18 @@ def test_best_and_knee_are_the_same_everywhere(
     printed = io.StringIO()
     print_status("mine", None, uri, alone.storage, False, Console(file=printed, width=160))
     assert ("none: no trial is known to beat the head alone" in printed.getvalue()) == (best is None)
-    reading = Readings(uri).of("mine")
+    reading = TrialCache(uri).get("mine")
     for choice, expected in (("best", best), ("knee", knee)):
         wanted = ExportRequest.model_validate({"choice": choice})
         ours = Choice(None, best=choice == "best", knee=choice == "knee", trial=None)
         if expected is None:
             with pytest.raises(NoAnswer):
-                chosen(wanted, reading)
+                choose_export(wanted, reading)
             with pytest.raises(NoAnswer):
                 ours.of(reading.search, reading.trials)
             refused = alone.http.post("/v1/searches/mine/exports", json={"choice": choice})
             assert refused.status_code == 409
             assert "no trial is known to beat the head alone" in refused.json()["detail"]
         else:
-            assert chosen(wanted, reading).trial == expected
+            assert choose_export(wanted, reading).trial == expected
             assert ours.of(reading.search, reading.trials).plan.trial == expected

@@ -16,10 +16,10 @@ from search.service.dispatch.dispatcher import MODULE
 from search.service.settings import Settings, job_options
 from spaces.errors import RequestError
 from spaces.spec.spec import SearchSpec, parse_spec
-from tests.search.driver.test_interruption import results_in, wait_for
+from tests.search.processes import results_in, wait_for
 from tests.search.service.surroundings import FIRST, Running
 from tracking.mlflow_store.client import connect, reading
-from tracking.mlflow_store.launch_requests import SPEC, End, add_request, find_requests, want_stop
+from tracking.mlflow_store.launch_requests import SPEC, JobEnd, add_request, find_requests, want_stop
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("service")]
 
@@ -31,7 +31,7 @@ def stored(service: Running, name: str, **sections: Any) -> SearchSpec:
     return parse_spec(service.values(name, storage=str(service.storage), **sections))
 
 
-def recorded(service: Running, name: str) -> End | None:
+def recorded(service: Running, name: str) -> JobEnd | None:
     """The end of a search as MLflow has it."""
     with reading(service.tracking_uri) as client:
         (found,) = find_requests(client, name)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from search.processes import command
 from search.service.dispatch.dispatcher import dispatch
-from search.service.dispatch.schedule import standings
 from search.service.jobs.ray_jobs import Job
+from search.service.status.search_status import local_status
 from search.storage import search_folder
 from spaces.errors import RequestError
 from spaces.model.budget import Budget
@@ -25,12 +27,12 @@ from tracking.mlflow_store.launch_requests import (
     MAX_CHARACTERS,
     SINCE,
     WANTED,
-    End,
+    JobEnd,
     add_request,
     find_requests,
-    keep_end,
+    record_end,
 )
-from tracking.mlflow_store.runs import scan_searches
+from tracking.mlflow_store.runs import find_search, scan_searches, scan_trials
 from tracking.queries import searches_document
 from tracking.writing.search_writer import SearchWriter
 
@@ -149,13 +151,13 @@ def test_what_a_later_version_adds_is_passed_over(alone: Alone) -> None:
     facts["budget"]["of_tomorrow"], facts["of_tomorrow"] = 1, {"a": [1]}
     client.set_tag(row.run_id, tags.FACTS, json.dumps(facts))
     request = alone.request("mine")
-    keep_end(client, request, End(1, "stopped"))
+    record_end(client, request, JobEnd(1, "stopped"))
     ended = json.loads(client.get_run(request.run_id).data.tags[ENDED]) | {"of_tomorrow": None}
     client.set_tag(request.run_id, ENDED, json.dumps(ended))
     client.set_tag(request.run_id, "paretune.of_tomorrow", "x")
     client.set_tag(request.run_id, ATTEMPTS, "1")
     assert scan_searches(client, "mine") == [row]
-    assert alone.request("mine").ended == End(1, "stopped")
+    assert alone.request("mine").ended == JobEnd(1, "stopped")
     assert alone.status("mine")["state"] == "stopped"
     identity = alone.storage / "mine" / search_folder.IDENTITY
     identity.write_text(json.dumps(json.loads(identity.read_text()) | {"of_tomorrow": 1}))
@@ -187,7 +189,7 @@ def test_a_spoiled_trial_costs_itself(alone: Alone, value: str | None) -> None:
     run = next(one["run_id"] for one in before if one["trial"] == "0001")
     client.delete_tag(run, tags.PLAN) if value is None else client.set_tag(run, tags.PLAN, value)
     other = Alone(alone.settings, type(alone.http)(alone.http.app, base_url="http://127.0.0.1"))
-    other.http.app.state.context.readings._kept.clear()  # type: ignore[attr-defined]
+    other.http.app.state.context.trials._kept.clear()  # type: ignore[attr-defined]
     trials = other.http.get("/v1/searches/mine/trials").json()["trials"]
     assert [one for one in trials if one["run_id"] != run] == [one for one in before if one["run_id"] != run]
     (lost,) = (one for one in trials if one["run_id"] == run)
@@ -198,15 +200,28 @@ def test_a_spoiled_trial_costs_itself(alone: Alone, value: str | None) -> None:
     assert "1 of its trainings cannot be read" in other.status("mine")["message"]
 
 
-def test_what_goes_wrong_with_one_search_keeps_no_other_from_being_submitted(alone: Alone) -> None:
-    for name in ("cursed", "second", "third"):
-        alone.launch(name)
-    jobs = Kept()
-    dispatch(replace(alone.settings, max_running=10), jobs)
-    assert sorted(jobs.known) == ["second~1", "third~1"]
-    with reading(alone.settings.tracking_uri) as client:
-        (cursed,) = (one for one in standings(find_requests(client), jobs.known, {}) if one.phase == "queued")
-    assert cursed.request.name == "cursed"
+def test_commands_leave_a_spoiled_trial_out_as_the_service_does(alone: Alone) -> None:
+    spec, uri = alone.spec("mine"), alone.settings.tracking_uri
+    alone.begin(spec)
+    writer = SearchWriter(uri, spec, "id of mine", spec.home)
+    for trial, quality in (("0000", 0.6), ("0001", 0.9)):
+        writer.start_trial(plan(trial))
+        writer.end_trial(plan(trial), finished(quality))
+    assert writer.close(60) == 0
+    with reading(uri) as client:
+        run = next(row.run_id for row in scan_trials(client, find_search(client, "mine")) if row.plan.trial == "0001")
+        client.set_tag(run, tags.PLAN, "x")
+    for name in ("front", "trials"):
+        options = ["--tracking-uri", uri, "--storage", str(alone.storage), "--json"]
+        done = subprocess.run(command([name, "mine", *options]), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (line,) = done.stderr.splitlines()
+        named = f"trial 0001 counts as failed, its record cannot be read: MLflow run {run}: tag paretune.plan"
+        assert line.startswith(named)
+        assert json.loads(done.stdout) == alone.http.get(f"/v1/searches/mine/{name}").json()
+    status = local_status(uri, alone.storage, "mine")
+    assert status.message == alone.status("mine")["message"]
+    assert "1 of its trainings cannot be read" in (status.message or "")
 
 
 def test_a_spec_too_long_to_be_read_again_and_again_is_refused(alone: Alone) -> None:

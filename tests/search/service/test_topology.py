@@ -16,13 +16,13 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
 from search.documents.service import ExportRequest
-from search.service.dispatch.schedule import AWAY
+from search.service.jobs.exit_codes import AWAY
 from search.storage.search_folder import is_finished
 from spaces.errors import RequestError
 from spaces.spec.spec import parse_spec
 from tests.conftest import Workplace
-from tests.search.driver.test_interruption import wait_for
 from tests.search.heads import free_port
+from tests.search.processes import wait_for
 from tests.search.service.networks import networks
 from tests.search.service.remains import ray_folder, remains
 from tests.search.service.surroundings import answers

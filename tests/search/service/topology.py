@@ -17,12 +17,12 @@ from pathlib import Path
 from search.client import Client
 from tests.conftest import Workplace
 from tests.search.databases import PostgreSQL, postgresql
-from tests.search.driver.test_interruption import results_in, workers
 from tests.search.heads import free_port, head_of
-from tests.search.ray_cluster.test_connect import family, kill, start
+from tests.search.mlflow_server import serve, stop
+from tests.search.processes import results_in, workers
+from tests.search.ray_nodes import family, kill, start
 from tests.search.service.networks import Network, Networks, networks
 from tests.search.service.surroundings import Running, service_of
-from tests.search.test_outage import serve, stop
 
 TRACKING, STUDIES = "mlflow", "optuna"
 

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from search.storage.kept_adapters import FILES, missing
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan
-from tests.search.driver.test_outlook import plan
+from tests.tracking.examples import plan
 
 
 @pytest.fixture

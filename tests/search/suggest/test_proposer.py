@@ -7,35 +7,31 @@ import math
 import numpy as np
 import optuna
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, Asker
+from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, Proposer
 from search.suggest.samplers import tpe
 from search.suggest.searcher import plan_of
-from search.suggest.size_region import FEWEST, MOST, REGION, Tried, nearest, regional_study
-from search.suggest.study import PUBLISHED
+from search.suggest.study_trials import PUBLISHED
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
 from spaces.space.proposal import Proposal
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw
+from spaces.space.suggesters import FixedSuggester
 from spaces.spec.metrics import METRICS
 from spaces.trials.records import Rung, State, TrialResult
-from tests.spaces.conftest import inventory as inventory
 
 METHODS = {"lora": {}, "sparta": {}, "dst": {}}
 STEPS = 9
 
 
 class Asked:
-    """An asker with its study, driven as the searcher does."""
+    """An proposer with its study, driven as the searcher does."""
 
     def __init__(self, inventory: Inventory, seed: int = 0) -> None:
         self.space = Space(METHODS, inventory, Budget(100_000, 100))
         self.study = optuna.create_study(directions=["maximize", "minimize"])
-        self.asker = Asker(
+        self.proposer = Proposer(
             self.study,
             self.space,
             METRICS["accuracy"],
@@ -47,17 +43,17 @@ class Asked:
         self.planned = 0
 
     def ask(self) -> Proposal:
-        self.trial = self.asker.ask()
+        self.trial = self.proposer.ask()
         return self.space.propose(self.trial)
 
     def end(self, proposal: Proposal, quality: float, state: State = "finished", step: int = STEPS) -> None:
         plan = plan_of(f"{self.planned:04d}", proposal, self.space.budget, dict(self.trial.params), 0)
         self.planned += 1
-        self.asker.begun(plan, self.trial.params, self.trial.distributions)
+        self.proposer.begun(plan, self.trial.params, self.trial.distributions)
         if state != "running":
             rungs = (Rung(step=step, quality=quality),)
             last = quality if state == "finished" else None
-            self.asker.ended(plan, TrialResult(state=state, quality=last, steps=step, rungs=rungs))
+            self.proposer.ended(plan, TrialResult(state=state, quality=last, steps=step, rungs=rungs))
 
 
 def sizes(asked: Asked, times: int) -> list[int]:
@@ -70,7 +66,7 @@ def test_a_drawn_trial_is_whole_in_the_study_as_soon_as_it_is_asked_for(inventor
     for _ in range(2 * len(METHODS)):
         asked.end(asked.ask(), 0.6)  # the defaults
     for _ in range(5):
-        trial = asked.asker.ask()
+        trial = asked.proposer.ask()
         (stored,) = [one for one in asked.study.trials if one.number == trial.number]
         assert stored.state is TrialState.RUNNING
         proposal = asked.space.propose(trial)
@@ -110,9 +106,9 @@ def test_what_waits_comes_first(inventory: Inventory) -> None:
     for name in waiting:
         study.enqueue_trial(space.published_at(name, 0.01) or {})
     metric = METRICS["accuracy"]
-    asker = Asker(study, space, metric, max_steps=STEPS, sampler_of=tpe, noise=lambda quality: 0.01, seed=0)
-    assert [space.propose(asker.ask()).method for _ in waiting] == waiting
-    space.propose(asker.ask())
+    proposer = Proposer(study, space, metric, max_steps=STEPS, sampler_of=tpe, noise=lambda quality: 0.01, seed=0)
+    assert [space.propose(proposer.ask()).method for _ in waiting] == waiting
+    space.propose(proposer.ask())
     assert TrialState.WAITING not in [trial.state for trial in study.trials]
 
 
@@ -122,7 +118,7 @@ def test_each_methods_published_default_is_asked_for_twice_in_turns(inventory: I
     for _ in range(2 * len(METHODS)):
         proposals.append(asked.ask())
         asked.end(proposals[-1], 0.6 + len(proposals) / 100)
-    own = [asked.space.propose(FixedDraw(knobs)) for knobs in asked.space.published()]
+    own = [asked.space.propose(FixedSuggester(knobs)) for knobs in asked.space.published()]
     assert proposals[::2] == own
     assert sorted(one.method for one in proposals[1::2]) == sorted(METHODS)
     for one in (other for other in proposals[1::2] if other.method != "lora"):  # which has no size so small
@@ -167,7 +163,7 @@ def test_a_trial_within_the_noise_of_the_front_is_not_far_behind(inventory: Inve
     asked.end(asked.ask(), 0.9)
     for _ in range(6):
         asked.end(asked.ask(), 0.87)
-    assert not asked.asker._hopeless
+    assert not asked.proposer._far_behind
 
 
 @pytest.mark.parametrize("quality", [math.inf, -math.inf, math.nan])
@@ -180,57 +176,7 @@ def test_a_quality_that_is_no_number_is_that_of_a_failed_trial(
         asked.end(asked.ask(), quality, state)
     asked.end(asked.ask(), 0.9)
     asked.end(asked.ask(), 0.6)
-    tried = [one for _, one in sorted(asked.asker._by_size, key=lambda item: item[0])]
+    tried = [one for _, one in sorted(asked.proposer._by_size, key=lambda item: item[0])]
     assert [one.state for one in tried] == ["failed"] * 3 + ["finished"] * 2
     assert all(not one.rungs for one in tried if one.state == "failed")
     asked.ask()
-
-
-@given(
-    sizes=st.lists(st.one_of(st.integers(1, 10**6), st.just(1_000)), max_size=60).map(sorted),
-    at=st.floats(1, 10**6),
-)
-def test_a_region_is_what_is_near_or_else_the_nearest(sizes: list[int], at: float) -> None:
-    logarithms = [math.log10(size) for size in sizes]
-    far = [abs(size - math.log10(at)) for size in logarithms]
-    found = nearest(logarithms, math.log10(at))
-    near = [position for position, distance in enumerate(far) if distance <= REGION]
-    assert set(near) <= set(found)
-    assert len(found) == min(len(sizes), max(FEWEST, len(near)))
-    left = [distance for position, distance in enumerate(far) if position not in found]
-    assert max((far[position] for position in found), default=0) <= min(left, default=math.inf)
-
-
-def test_a_region_has_an_end() -> None:
-    assert len(nearest([3.0] * (MOST + 50), 3.0)) == MOST
-    assert nearest([], 3.0) == range(0)
-
-
-@settings(max_examples=20)
-@given(seed=st.integers(0, 100))
-def test_stopped_trials_are_compared_at_equal_steps_and_failed_ones_come_last(seed: int) -> None:
-    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
-
-    def tried(state: State, *rungs: tuple[int, float], quality: float | None = None) -> Tried:
-        return Tried({"x": 0.5}, space, 1, state, quality, tuple(Rung(step=step, quality=one) for step, one in rungs))
-
-    order = [
-        tried("finished", (3, 0.5), (9, 0.6), quality=0.6),
-        tried("stopped", (3, 0.9), (6, 0.5)),
-        tried("stopped", (3, 0.7)),
-        tried("stopped", (3, 0.6)),
-        tried("failed"),
-    ]
-    shuffled = list(np.random.default_rng(seed).permutation(len(order)))
-    study = regional_study([order[number] for number in shuffled], "max", optuna.samplers.RandomSampler())
-    for best in range(1, len(order) + 1):
-        below, _ = optuna.samplers._tpe.sampler._split_trials(study, study.trials, best)
-        assert sorted(shuffled[trial.number] for trial in below) == list(range(best))
-
-
-@pytest.mark.parametrize("mode", ["max", "min"])
-def test_a_running_trial_has_no_quality(mode: str) -> None:
-    one = Tried({}, {}, 1)
-    study = regional_study([one], mode, optuna.samplers.RandomSampler())  # type: ignore[arg-type]
-    assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
-    assert study.direction.name == ("MAXIMIZE" if mode == "max" else "MINIMIZE")

@@ -19,7 +19,7 @@ from spaces.methods.sparta import density_for, entries_at
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory, LinearLayer
 from spaces.space.search_space import Space
-from tests.spaces.methods.test_registry import PLACES, inventories
+from tests.spaces.methods.drawn import PLACES, inventories
 
 DST = method("dst")
 SILOS = st.sampled_from(get_args(Silo))

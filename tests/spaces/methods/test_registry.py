@@ -16,32 +16,13 @@ from spaces.methods.base.knobs import Choice
 from spaces.methods.base.method import Unfit
 from spaces.methods.registry import configuration, method, methods
 from spaces.methods.sparta import choose_entries, density_for, entries_at
-from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory, Kind, LinearLayer
-
-KINDS: tuple[Kind, ...] = ("query", "key", "value", "query_key_value", "output", "up", "gate", "down")
-
-
-@st.composite
-def inventories(draw: st.DrawFn) -> Inventory:
-    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=5, unique=True))
-    blocks = draw(st.integers(1, 4))
-    sides = st.integers(1, 30)
-    layers = tuple(
-        LinearLayer(f"{block}.{kind}", kind, block, draw(sides), draw(sides))
-        for block in range(blocks)
-        for kind in kinds
-    )
-    size = sum(layer.size for layer in layers)
-    return Inventory("drawn", layers, size + draw(st.integers(0, 500)), draw(st.integers(0, 9)), ("classifier",))
+from spaces.model.inventory import Inventory, LinearLayer
+from tests.spaces.methods.drawn import PLACES, inventories, placed
 
 
-PLACES = st.fixed_dictionaries(
-    {"targets": st.sampled_from(TARGETS), "layers": st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 6))}
-)
-
-
-def placed(name: str, places: dict[str, Any]) -> dict[str, Any]:
-    return places if method(name).placed else {}
+@pytest.mark.parametrize("name", methods())
+def test_a_method_is_defined_in_the_file_of_its_name(name: str) -> None:
+    assert type(method(name)).__module__ == f"spaces.methods.{name.replace('-', '_')}"
 
 
 @pytest.mark.parametrize("name", methods())

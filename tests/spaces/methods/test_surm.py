@@ -19,7 +19,7 @@ from spaces.methods.surm_kronecker import kronecker_shapes
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory, LinearLayer
 from spaces.space.search_space import Space
-from tests.spaces.methods.test_registry import PLACES, inventories
+from tests.spaces.methods.drawn import PLACES, inventories
 
 FAMILIES = ("surm-circulant", "surm-toeplitz", "surm-kronecker", "surm-ldr")
 RECTANGLE = Inventory("small", (LinearLayer("0.up", "up", 0, 24, 16),), 384, 0, ())

@@ -1,45 +1,14 @@
-"""Percentages, limits, and what is said of impossible budgets."""
+"""A budget against counts: the head, and the excess."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.count import Count
-from spaces.errors import RequestError
-from spaces.model.budget import Budget, resolve_budget
-from spaces.spec.sections import BudgetSection
-
-
-def test_a_percentage_is_of_the_base_without_the_head() -> None:
-    budget = resolve_budget(BudgetSection(parameters="0.3%", at_least="0.001%"), 22_713_216, 770)
-    assert (budget.parameters, budget.at_least) == (68_139, 227)
-
-
-def test_left_out_the_lower_end_is_a_thousandth() -> None:
-    assert resolve_budget(BudgetSection(parameters=50_000), 1_000_000, 0).at_least == 50
-
-
-def test_a_budget_may_be_one_number_of_parameters_and_be_one() -> None:
-    assert resolve_budget(BudgetSection(parameters=1), 1_000_000, 0) == Budget(1, 1)
-    assert resolve_budget(BudgetSection(parameters=100, at_least=100), 1_000_000, 0) == Budget(100, 100)
-
-
-@pytest.mark.parametrize(
-    ("section", "message"),
-    [
-        (BudgetSection(parameters=2_000_000), "at most 1,000,000"),
-        (
-            BudgetSection(parameters=100, at_least=101),
-            "at_least = 101: .*; allowed: at most the budget of 100",
-        ),
-        (BudgetSection(parameters="0.00001%"), "rounds to 0"),
-    ],
-)
-def test_an_impossible_budget_is_refused(section: BudgetSection, message: str) -> None:
-    with pytest.raises(RequestError, match=message):
-        resolve_budget(section, 1_000_000, 0)
+from spaces.model.budget import Budget, Count
 
 
 @given(st.integers(1, 10**7), st.integers(0, 10**4), st.integers(0, 10**8), st.booleans())
@@ -48,3 +17,25 @@ def test_the_excess_is_positive_exactly_outside(trainable: int, head: int, weigh
     spent = trainable + head * counted
     inside = 100 <= spent <= 100_000 and weight <= 400_000
     assert (budget.excess(Count(trainable, trainable, weight, head, 10**8, trainable, ())) <= 0) == inside
+
+
+@pytest.mark.parametrize(
+    ("trainable", "weight", "expected"),
+    [(1_000, 0, -1.0), (1_000_000, 0, 1.0), (10, 0, 1.0), (0, 0, 2.0), (1_000, 4_000_000, 1.0), (100, 40, 0.0)],
+)
+def test_the_excess_is_in_powers_of_ten(trainable: int, weight: int, expected: float) -> None:
+    budget = Budget(100_000, 100, bytes=400_000)
+    assert budget.excess(Count(trainable, trainable, weight, 0, 10**8, trainable, ())) == pytest.approx(expected)
+
+
+def test_without_a_limit_bytes_never_exceed() -> None:
+    count = Count(1_000, 1_000, 10**15, 0, 10**8, 1_000, ())
+    assert Budget(100_000, 100).excess(count) == -1.0
+    assert Budget(100_000, 100, bytes=10**14).excess(count) == math.log10(10)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_the_head_counts_whole_or_not_at_all(counted: bool) -> None:
+    budget, count = Budget(100, 1, count_head=counted), Count(40, 40, 160, 70, 10**8, 40, ())
+    assert (budget.head(count), budget.trainable(count)) == ((70, 110) if counted else (0, 40))
+    assert (budget.excess(count) > 0) == counted

@@ -6,12 +6,14 @@ import numpy as np
 import yaml
 
 from spaces.methods.registry import configuration, method, methods
-from spaces.model.budget import resolve_budget
 from spaces.model.inventory import Inventory
 from spaces.model_card.card import Card
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.space.suggesters import FixedSuggester
+from spaces.spec.budget import resolve_budget
 from spaces.spec.spec import SearchSpec, parse_spec
+from tests.spaces.cards import card_of
+from tests.spaces.random_suggester import RandomSuggester
 
 
 def card(name: str, inventory: Inventory) -> Card:
@@ -33,24 +35,7 @@ def card(name: str, inventory: Inventory) -> Card:
     known = method(name)
     start = configuration(name, {"layers": 2} if "layers" in known.configuration.model_fields else {})
     chosen = known.fit(start, inventory, inventory.base_parameters)
-    count = known.count(chosen, inventory)
-    return Card(
-        spec=spec,
-        trial="0003",
-        method=name,
-        config=chosen.model_dump(mode="json"),
-        seed=7,
-        quality=0.5,
-        confirmed_quality=None,
-        confirmed_std=None,
-        test_quality=None,
-        trainable_parameters=count.trainable_parameters,
-        head_parameters=count.head_parameters,
-        base_parameters=count.base_parameters,
-        adapter_bytes=count.adapter_bytes,
-        labels=(),
-        own_tuner=False,
-    )
+    return card_of(spec, name, chosen, inventory, seed=7)
 
 
 def recipe(made: Card) -> SearchSpec:
@@ -70,7 +55,7 @@ def test_a_recipe_proposes_its_trial_and_no_other(inventory: Inventory) -> None:
         budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
         space = Space(spec.methods, inventory, budget, spec.search.seed)
         # What a search asks for first, which of `full` is all of the budget.
-        first = FixedDraw(next(space.published()))
-        for draw in (first, *(RandomDraw(np.random.default_rng(seed)) for seed in range(5 * (name != "full")))):
+        first = FixedSuggester(next(space.published()))
+        for draw in (first, *(RandomSuggester(np.random.default_rng(seed)) for seed in range(5 * (name != "full")))):
             proposal = space.propose(draw)
             assert (proposal.method, proposal.settings) == (name, made.config)

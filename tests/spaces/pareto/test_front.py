@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
+import spaces.pareto.front
 from spaces.pareto.front import front, hypervolume, knee
 from spaces.spec.metrics import Mode
 
@@ -203,3 +205,8 @@ def test_front_of_the_published_results() -> None:
         0.513,
         0.526,
     ]
+
+
+def test_the_example_is_true() -> None:
+    found = doctest.testmod(spaces.pareto.front)
+    assert (found.attempted, found.failed) == (1, 0)

@@ -12,8 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from spaces.pareto.point import Point
 from spaces.pareto.significance import (
-    Candidate,
     Score,
     Spread,
     contested,
@@ -149,26 +149,22 @@ def test_where_nothing_is_known_nothing_is_told_apart() -> None:
     assert error_of_difference([Score(0.1)], [Score(0.9)], NO_SEEDS) == 0.0
 
 
-def candidate(trial: str, parameters: int, quality: float, on_front: bool = False) -> Candidate:
-    return Candidate(trial, parameters, quality, on_front)
-
-
 def test_near_is_within_the_noise_of_the_best_so_small() -> None:
-    points = [candidate("a", 100, 0.60, True), candidate("b", 1_000, 0.80, True)]
+    points = [Point("a", 100, 0.60), Point("b", 1_000, 0.80)]
     others = [
-        candidate("c", 150, 0.59),
-        candidate("d", 900, 0.58),
-        candidate("e", 2_000, 0.70),
-        candidate("f", 50, 0.1),
+        Point("c", 150, 0.59),
+        Point("d", 900, 0.58),
+        Point("e", 2_000, 0.70),
+        Point("f", 50, 0.1),
     ]
     found = near_front([*points, *others], points, 5, mode="max", noise=lambda best, one: 0.03)
     assert [one.trial for one in found] == ["c", "d"]
-    turned = [Candidate(one.trial, one.parameters, -one.quality, one.on_front) for one in others]
-    front = [Candidate(one.trial, one.parameters, -one.quality, True) for one in points]
+    turned = [Point(one.trial, one.parameters, -one.quality) for one in others]
+    front = [Point(one.trial, one.parameters, -one.quality) for one in points]
     assert [one.trial for one in near_front(turned, front, 1, mode="min", noise=lambda best, one: 0.03)] == ["c"]
     compared: list[tuple[str, str]] = []
 
-    def noise(best: Candidate, one: Candidate) -> float:
+    def noise(best: Point, one: Point) -> float:
         compared.append((best.trial, one.trial))
         return 0.0
 
@@ -178,21 +174,21 @@ def test_near_is_within_the_noise_of_the_best_so_small() -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 2, 5])
 def test_no_round_is_larger_than_what_is_left(left: int) -> None:
-    points = [candidate(name, size, 0.5, True) for name, size in (("a", 1), ("b", 2), ("c", 3))]
+    points = [Point(name, size, 0.5) for name, size in (("a", 1), ("b", 2), ("c", 3))]
     assert next_round(points, [], {}, left, mode="max") == ["a", "b", "c"][:left]
     once = {name: [0.5] for name in "abc"}
-    assert next_round(points, [candidate("n", 2, 0.5)], once, left, mode="max") == ["n"][:left]
+    assert next_round(points, [Point("n", 2, 0.5)], once, left, mode="max") == ["n"][:left]
     assert next_round(points, [], {**once, "a": [0.5, 0.5]}, left, mode="max") == ["b", "c"][:left]
     twice = {name: [0.4, 0.6] for name in "bc"}
     assert next_round(points, [], {**twice, "a": [0.4, 0.6, 0.5]}, left, mode="max") == ["b", "c", "a"][:left]
 
 
 def test_a_trial_that_failed_again_takes_no_more_part() -> None:
-    points = [candidate("a", 1, 0.5, True), candidate("b", 2, 0.6, True)]
+    points = [Point("a", 1, 0.5), Point("b", 2, 0.6)]
     assert next_round(points, [], {"a": [], "b": [0.6]}, 5, mode="max") == ["b"]
     assert next_round(points, [], {"a": [], "b": [0.6, 0.6]}, 5, mode="max") == []
 
 
 def test_even_a_lone_point_gets_a_spread() -> None:
-    assert next_round([candidate("a", 1, 0.5, True)], [], {"a": [0.5]}, 2, mode="max") == ["a"]
-    assert next_round([candidate("a", 1, 0.5, True)], [], {"a": [0.5, 0.6]}, 1, mode="max") == []
+    assert next_round([Point("a", 1, 0.5)], [], {"a": [0.5]}, 2, mode="max") == ["a"]
+    assert next_round([Point("a", 1, 0.5)], [], {"a": [0.5, 0.6]}, 1, mode="max") == []

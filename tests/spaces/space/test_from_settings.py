@@ -16,7 +16,8 @@ from spaces.model.inventory import Inventory
 from spaces.space.from_settings import suggestion
 from spaces.space.proposal import Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import FixedDraw, RandomDraw
+from spaces.space.suggesters import FixedSuggester
+from tests.spaces.random_suggester import RandomSuggester
 
 ALL: dict[str, dict[str, Any]] = {"lora": {}, "sparta": {}, "surm-circulant": {}, "dst": {}}
 
@@ -33,21 +34,21 @@ def test_settings_are_taken_exactly_and_others_are_defaults(inventory: Inventory
     assert found.knobs["method"] == "lora"
     assert found.knobs["targets"] == "qkv"
     known = method("lora")
-    factor = space_of(inventory).rate_factor(known, found.proposal.count)
+    factor = space_of(inventory).sampler.rate_factor(known, found.proposal.count)
     assert found.knobs["learning_rate_multiplier"] == pytest.approx(5e-3 / known.learning_rate / factor)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000))
 def test_what_the_space_proposes_it_takes_back(inventory: Inventory, seed: int) -> None:
-    space, draw = space_of(inventory), RandomDraw(np.random.default_rng(seed))
+    space, draw = space_of(inventory), RandomSuggester(np.random.default_rng(seed))
     try:
         proposal = space.propose(draw)
     except Rejected:
         return
     found = suggestion(space, {"method": proposal.method, **proposal.settings})
     assert found.proposal == proposal
-    near = space.propose(FixedDraw(found.knobs))
+    near = space.propose(FixedSuggester(found.knobs))
     assert near.method == proposal.method
     assert near.count.trainable_parameters == pytest.approx(proposal.count.trainable_parameters, rel=0.1)
 

@@ -12,7 +12,7 @@ from spaces.errors import RequestError
 from spaces.methods.registry import methods
 from spaces.spec.hints import FOREIGN, FOREIGN_METHODS
 from spaces.spec.spec import SearchSpec, load_spec, parse_spec
-from tests.spaces.spec.test_spec import MINIMAL
+from tests.spaces.spec.specs import MINIMAL
 
 
 def complaint(values: dict[str, Any]) -> str:

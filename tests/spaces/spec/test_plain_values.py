@@ -12,33 +12,7 @@ from hypothesis import strategies as st
 from spaces.errors import RequestError
 from spaces.spec.plain_values import check_plain, shortened
 from spaces.spec.spec import parse_spec
-
-SPEC = {"name": "a", "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 1}}
-
-# Everything that Python's reader of JSON gives, which is more than JSON.
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20)
-LEAVES |= st.sampled_from(["\ud800", "a\0", 10**400, -(2**63), float("nan"), float("inf"), "x" * 20_000])
-ANY = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=20), inner), max_leaves=20)
-FIELDS = [
-    "name", "model.path", "model.revision", "data.train", "data.train.hub", "data.test", "data.text", "data.label",
-    "data.max_length", "data.validation_fraction", "budget.parameters", "budget.at_least", "budget.bytes", "methods",
-    "methods.lora", "methods.lora.rank", "methods.lora.targets", "training.max_steps", "training.warmup_steps",
-    "objective.metric", "search.trials", "search.start_with", "search.start_from", "search.time_limit", "search.seed",
-    "search.concurrent", "confirm.top", "resources.cpus", "resources.gpus", "tracking.experiment", "tracking.uri",
-    "storage", "unknown",
-]  # fmt: skip
-
-
-def with_field(field: str, value: Any) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(json.dumps(SPEC))
-    node = values
-    *path, last = field.split(".")
-    for one in path:
-        if not isinstance(node.get(one), dict):
-            node[one] = {}
-        node = node[one]
-    node[last] = value
-    return values
+from tests.spaces.spec.any_values import ANY, FIELDS, nested, with_field
 
 
 @given(field=st.sampled_from(FIELDS), value=ANY)
@@ -56,13 +30,6 @@ def test_whatever_a_field_holds_the_spec_can_be_kept_or_is_refused_in_one_line(f
     assert refused.encode()
 
 
-def nested(depth: int, wrap: Any) -> Any:
-    value: Any = 1
-    for _ in range(depth):
-        value = wrap(value)
-    return value
-
-
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -73,15 +40,15 @@ def nested(depth: int, wrap: Any) -> Any:
         ),
         ("search.start_with", [{"method": "lora", "a": nested(500, lambda one: [one])}], "nested too deeply"),
         ("search.start_with", [{"method": "lora", "a": nested(3, lambda one: {"b": one})}], r"start_with\.0\.a\.b = "),
-        ("search.start_with", [{"\ud800": 1}], r"search\.start_with\.0: holds what is no text"),
+        ("search.start_with", [{"\ud800": 1}], r"search\.start_with\.0: holds characters that are not text"),
         ("search.start_with", [{"method": "lora"}] * 1_001, "should have at most 1000 items"),
         ("search.start_from", ["a' OR 'b"], r"search\.start_from\.0 = "),
         ("search.trials", 10**400, r"search\.trials: a whole number beyond 64 bits"),
         ("search.trials", 10**9, r"search\.trials = 1000000000: .*1000000"),
         ("methods.lora.rank", [0xFF << 100_000], r"methods\.lora\.rank\.0: a whole number beyond 64 bits"),
         ("methods.lora.rank", list(range(100_001)), "more than 100,000 values"),
-        ("data.label", "a\0b", r"data\.label: holds what is no text"),
-        ("data.label", "\udcff", r"data\.label: holds what is no text"),
+        ("data.label", "a\0b", r"data\.label: holds characters that are not text"),
+        ("data.label", "\udcff", r"data\.label: holds characters that are not text"),
         ("data.label", "x" * 10_001, r"data\.label: a text of 10,001 characters; allowed: at most 10,000"),
         ("search.time_limit", 1e300, r"search\.time_limit = 1e\+300: "),
         ("resources.gpus", 1e300, r"resources\.gpus = 1e\+300: "),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,13 +14,7 @@ from hypothesis import strategies as st
 from spaces.errors import RequestError
 from spaces.methods.registry import methods
 from spaces.spec.spec import apply_override, dump_spec, load_spec, parse_spec
-
-MINIMAL: dict[str, Any] = {
-    "name": "mine",
-    "model": {"path": "some/model"},
-    "data": {"train": "train.csv"},
-    "budget": {"parameters": "0.3%"},
-}
+from tests.spaces.spec.specs import MINIMAL
 
 CONTRACT = """
 name: sst2-under-0.3-percent

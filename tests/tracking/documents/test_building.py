@@ -15,11 +15,11 @@ from spaces.trials.row_values import pack
 from tests.tracking.examples import REFERENCE, plan, rows, search_row, trial_row
 from tracking.documents.building import build_front, build_search, build_trials, is_near_head
 from tracking.documents.schemas import Axis, FrontDocument, SearchEntry, TrialsDocument
-from tracking.mlflow_store.runs import TrialRow
+from tracking.mlflow_store.run_records import TrialRun
 
 
 @given(rows, st.sampled_from(["accuracy", "loss"]))
-def test_the_front_is_of_finished_trials_that_no_other_beats(trials: list[TrialRow], metric: str) -> None:
+def test_the_front_is_of_finished_trials_that_no_other_beats(trials: list[TrialRun], metric: str) -> None:
     search = search_row(metric)
     sign = 1 if search.facts.mode == "max" else -1
     running = [
@@ -40,7 +40,7 @@ def test_the_front_is_of_finished_trials_that_no_other_beats(trials: list[TrialR
 
 @settings(max_examples=30)
 @given(rows)
-def test_documents_fit_their_schemas(trials: list[TrialRow]) -> None:
+def test_documents_fit_their_schemas(trials: list[TrialRun]) -> None:
     search = search_row()
     for given_rows in (trials, [*trials, REFERENCE]):
         front = build_front(search, given_rows, confirmed=False, axis="trainable")
@@ -106,8 +106,8 @@ def test_a_best_trial_may_be_no_better_than_the_head_by_its_error(quality: float
 
 
 def test_trials_say_what_the_contract_says() -> None:
-    running = TrialRow("run-0002", "running", {"quality": 0.6}, plan("0002"), None)
-    failed = TrialRow("run-0001", "failed", {"steps": 10.0, "train_seconds": 0.5}, plan("0001"), "out of memory")
+    running = TrialRun("run-0002", "running", {"quality": 0.6}, plan("0002"), None)
+    failed = TrialRun("run-0001", "failed", {"steps": 10.0, "train_seconds": 0.5}, plan("0001"), "out of memory")
     trials = [
         trial_row("0000", 0.75, 1000),
         failed,
@@ -177,7 +177,7 @@ def test_the_confirmed_front_goes_by_confirmed_quality() -> None:
 def test_the_axis_decides_what_is_smaller(axis: Axis, expected: list[str]) -> None:
     heavy = plan("0000", parameters=1000).model_copy(update={"stored_parameters": 900})
     light = plan("0001", parameters=1001).model_copy(update={"stored_parameters": 100})
-    trials = [TrialRow(one.trial, "finished", {"quality": 0.75}, one, None) for one in (heavy, light)]
+    trials = [TrialRun(one.trial, "finished", {"quality": 0.75}, one, None) for one in (heavy, light)]
     document = build_front(search_row(), [*trials, REFERENCE], confirmed=False, axis=axis)
     assert [point.trial for point in document.front] == expected
     size = document.front[0].size(axis)

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from spaces.errors import RequestError, WorkError
-from tracking.mlflow_store.client import artifact_root, connect, ensure_experiment, one_line, reading
+from tracking.mlflow_store.client import artifact_root, connect, ensure_experiment, reading
 
 
 def test_an_experiment_is_made_once_with_its_artifacts_beside_the_database(uri: str, storage: Path) -> None:
@@ -82,13 +82,6 @@ def test_reading_refuses_before_it_connects(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no such file"), reading(f"sqlite:///{tmp_path}/mlflow.db"):
         pass
     assert list(tmp_path.iterdir()) == []
-
-
-def test_one_line_says_something_even_of_a_silent_error() -> None:
-    assert one_line(ValueError("a\n  b\tc")) == "a b c"
-    assert one_line("database is locked\n[SQL: SELECT name FROM x]\n(Background)") == "database is locked"
-    assert one_line(KeyError()) == "KeyError"
-    assert len(one_line(ValueError("x" * 1000))) == 300
 
 
 SEARCH = """

@@ -12,25 +12,19 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from spaces.errors import RequestError
-from tests.tracking.examples import REFERENCE, make_spec, rows, search_row, trial_row
-from tracking.documents.building import build_front
-from tracking.documents.schemas import ComparisonDocument, FrontDocument
-from tracking.mlflow_store.runs import TrialRow
+from tests.tracking.examples import front_of, make_spec, rows, trial_row
+from tracking.documents.schemas import ComparisonDocument, ReferenceQuality
+from tracking.mlflow_store.run_records import TrialRun
 from tracking.reports.comparison import compare
-from tracking.reports.plots import draw_html, draw_png
+from tracking.reports.comparison_picture import compose_comparison
 from tracking.reports.tables import comparison_tables, differences_note
 
 
-def document(name: str, trials: list[TrialRow], metric: str = "accuracy", *, confirmed: bool = False) -> FrontDocument:
-    built = build_front(search_row(metric), [REFERENCE, *trials], confirmed=confirmed, axis="trainable")
-    return built.model_copy(update={"search": name})
-
-
 @given(rows, rows)
-def test_the_common_front_is_that_of_all_trials(left: list[TrialRow], right: list[TrialRow]) -> None:
-    compared, _ = compare([document("left", left), document("right", right)], confirmed=False)
+def test_the_common_front_is_that_of_all_trials(left: list[TrialRun], right: list[TrialRun]) -> None:
+    compared = compare([front_of("left", left), front_of("right", right)], confirmed=False)
     jsonschema.validate(compared.model_dump(mode="json"), ComparisonDocument.model_json_schema())
-    together = document("both", [*left, *right])
+    together = front_of("both", [*left, *right])
     found = [(point.trainable_parameters, point.quality) for point in compared.front]
     assert found == [(point.trainable_parameters, point.quality) for point in together.front]
     assert sum(one.leading for one in compared.searches) == len(compared.front)
@@ -40,9 +34,9 @@ def test_the_common_front_is_that_of_all_trials(left: list[TrialRow], right: lis
 
 
 @given(rows)
-def test_a_search_beside_itself_keeps_its_hypervolume(trials: list[TrialRow]) -> None:
-    one = document("one", trials)
-    compared, _ = compare([one, one.model_copy(update={"search": "other"})], confirmed=False)
+def test_a_search_beside_itself_keeps_its_hypervolume(trials: list[TrialRun]) -> None:
+    one = front_of("one", trials)
+    compared = compare([one, one.model_copy(update={"search": "other"})], confirmed=False)
     assert [entry.hypervolume for entry in compared.searches] == [one.hypervolume] * 2
 
 
@@ -50,57 +44,41 @@ def test_a_search_beside_itself_keeps_its_hypervolume(trials: list[TrialRow]) ->
 def test_the_common_reference_is_the_worse_one(left: float, right: float) -> None:
     trials = [trial_row("0000", 0.95, 1_000)]
     documents = [
-        document(name, trials).model_copy(update={"reference": REFERENCES(quality=quality)})
+        front_of(name, trials).model_copy(update={"reference": ReferenceQuality(quality=quality)})
         for name, quality in (("left", left), ("right", right))
     ]
-    compared, picture = compare(documents, confirmed=False)
-    assert compared.reference.quality == picture.reference == min(left, right)
-
-
-REFERENCES = type(document("any", []).reference)
+    compared = compare(documents, confirmed=False)
+    assert compared.reference.quality == min(left, right)
+    assert compose_comparison(compared, documents, confirmed=False).reference == min(left, right)
 
 
 def test_metrics_that_differ_are_refused() -> None:
     with pytest.raises(RequestError, match="compare left right: by accuracy, loss; allowed: searches by one metric"):
-        compare([document("left", []), document("right", [], "loss")], confirmed=False)
+        compare([front_of("left", []), front_of("right", [], "loss")], confirmed=False)
 
 
 def test_confirmed_fronts_go_by_confirmed_quality() -> None:
     trials = [trial_row("0000", 0.9, 1_000, confirmed_quality=0.6), trial_row("0001", 0.8, 2_000)]
-    documents = [document(name, trials, confirmed=True) for name in ("left", "right")]
-    compared, _ = compare(documents, confirmed=True)
+    documents = [front_of(name, trials, confirmed=True) for name in ("left", "right")]
+    compared = compare(documents, confirmed=True)
     assert [(point.search, point.quality) for point in compared.front] == [("left", 0.6)]
 
 
-def test_the_picture_shows_every_point_by_its_search(tmp_path: Path) -> None:
-    left = document("left", [trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 5_000)])
-    right = document("right", [trial_row("0000", 0.6, 200), trial_row("0001", 0.9, 9_000)])
-    _, picture = compare([left, right], confirmed=False)
-    assert {dot.method for dot in picture.trials} == {"left", "right"}
-    assert len(picture.trials) == 4
-    assert [dot.size for dot in picture.front] == [100, 5_000, 9_000]
-    assert picture.legend == "search"
-    draw_html(picture, tmp_path / "compared.html")
-    draw_png(picture, tmp_path / "compared.png")
-    assert "left and right" in (tmp_path / "compared.html").read_text()
-    assert (tmp_path / "compared.png").read_bytes().startswith(b"\x89PNG")
-
-
 def test_the_best_of_each_search_is_told_with_its_steps() -> None:
-    left = document("left", [trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 5_000)])
-    right = document("right", [trial_row("0000", 0.6, 200)])
-    compared, _ = compare([left, right, document("none", [])], confirmed=False)
+    left = front_of("left", [trial_row("0000", 0.7, 100), trial_row("0001", 0.8, 5_000)])
+    right = front_of("right", [trial_row("0000", 0.6, 200)])
+    compared = compare([left, right, front_of("none", [])], confirmed=False)
     best = [one.best.trial if one.best is not None else None for one in compared.searches]
     assert best == ["0001", "0000", None]
     assert [one.steps for one in compared.searches] == [(30,), (30,), ()]
-    losses = [document("low", [trial_row("0000", 0.4, 100)], "loss"), document("high", [], "loss")]
-    assert compare(losses, confirmed=False)[0].searches[0].best is not None
+    losses = [front_of("low", [trial_row("0000", 0.4, 100)], "loss"), front_of("high", [], "loss")]
+    assert compare(losses, confirmed=False).searches[0].best is not None
 
 
 def test_what_else_differs_is_told_by_specs() -> None:
-    fronts = [document(name, [trial_row("0000", 0.7, 100)]) for name in ("left", "right")]
+    fronts = [front_of(name, [trial_row("0000", 0.7, 100)]) for name in ("left", "right")]
     one = make_spec(Path("runs"))
-    assert compare(fronts, confirmed=False, specs={"left": one, "right": one})[0].differences == ()
+    assert compare(fronts, confirmed=False, specs={"left": one, "right": one}).differences == ()
     other = one.model_copy(
         update={
             "training": one.training.model_copy(update={"max_steps": 75}),
@@ -108,7 +86,7 @@ def test_what_else_differs_is_told_by_specs() -> None:
             "search": one.search.model_copy(update={"seed": 3, "trials": 7}),
         }
     )
-    compared, _ = compare(fronts, confirmed=False, specs={"left": one, "right": other})
+    compared = compare(fronts, confirmed=False, specs={"left": one, "right": other})
     assert compared.differences == (
         "data.train: train.csv in left, other.csv in right",
         "training.max_steps: 300 in left, 75 in right",
@@ -124,11 +102,11 @@ def test_what_else_differs_is_told_by_specs() -> None:
 
 
 def test_without_specs_the_fronts_themselves_are_compared() -> None:
-    left = document("left", [trial_row("0000", 0.7, 100)])
-    right = document("right", [trial_row("0000", 0.6, 200, steps=75.0)])
+    left = front_of("left", [trial_row("0000", 0.7, 100)])
+    right = front_of("right", [trial_row("0000", 0.6, 200, steps=75.0)])
     right = right.model_copy(update={"base_parameters": 7})
-    assert compare([left, right], confirmed=False)[0].differences == (
+    assert compare([left, right], confirmed=False).differences == (
         "base: some/model of 1,000,000 parameters in left, some/model of 7 parameters in right",
         "steps: 30 in left, 75 in right",
     )
-    assert differences_note(compare([left, left], confirmed=False)[0]) == ""
+    assert differences_note(compare([left, left], confirmed=False)) == ""

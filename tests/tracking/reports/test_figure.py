@@ -14,18 +14,18 @@ from spaces.model.budget import Budget
 from tests.tracking.examples import REFERENCE, rows, search_row, trial_row
 from tracking.documents.building import build_front, build_trials
 from tracking.documents.schemas import FrontDocument, TrialsDocument
-from tracking.mlflow_store.runs import TrialRow
+from tracking.mlflow_store.run_records import TrialRun
 from tracking.reports.figure import Dot, compose, number
 
 
-def documents(trials: Sequence[TrialRow], metric: str = "accuracy") -> tuple[FrontDocument, TrialsDocument]:
+def documents(trials: Sequence[TrialRun], metric: str = "accuracy") -> tuple[FrontDocument, TrialsDocument]:
     search = search_row(metric)
     return build_front(search, trials, confirmed=False, axis="trainable"), build_trials(search, trials)
 
 
 @given(rows, st.sampled_from(["accuracy", "loss"]), st.booleans())
 def test_the_front_the_budget_and_the_reference_are_in_view(
-    trials: list[TrialRow], metric: str, with_reference: bool
+    trials: list[TrialRun], metric: str, with_reference: bool
 ) -> None:
     front, found = documents([*trials, REFERENCE] if with_reference else trials, metric)
     picture = compose(front, found, confirmed=False, axis="trainable")
@@ -47,7 +47,7 @@ def test_a_trial_that_diverged_does_not_flatten_the_others() -> None:
 
 
 @given(rows)
-def test_every_finished_trial_is_a_dot_with_the_look_of_its_method(trials: list[TrialRow]) -> None:
+def test_every_finished_trial_is_a_dot_with_the_look_of_its_method(trials: list[TrialRun]) -> None:
     front, found = documents(trials)
     picture = compose(front, found, confirmed=False, axis="trainable")
     assert [(dot.size, dot.quality) for dot in picture.trials] == [
@@ -78,7 +78,7 @@ def test_confirmed_points_are_shown_by_what_was_confirmed_with_its_spread() -> N
 def test_twenty_methods_look_different() -> None:
     trials = [trial_row(f"{number:04d}", 0.6, 100 + number) for number in range(20)]
     named = [
-        TrialRow(
+        TrialRun(
             row.run_id, row.state, row.metrics, row.plan.model_copy(update={"method": f"method-{index}"}), row.reason
         )
         for index, row in enumerate(trials)
@@ -96,7 +96,7 @@ def test_numbers_are_for_people(value: float, percent: bool, text: str) -> None:
 
 
 @given(rows, st.sampled_from(["accuracy", "loss"]), st.integers(1, 20))
-def test_both_axes_have_an_extent_whatever_the_budget_is(trials: list[TrialRow], metric: str, budget: int) -> None:
+def test_both_axes_have_an_extent_whatever_the_budget_is(trials: list[TrialRun], metric: str, budget: int) -> None:
     search = search_row(metric)
     search = replace(search, facts=search.facts.model_copy(update={"budget": Budget(budget, budget)}))
     of_that_size = [trial_row(one.plan.trial, one.quality, budget) for one in trials if one.quality is not None]

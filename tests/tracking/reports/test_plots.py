@@ -18,7 +18,7 @@ from spaces.model.budget import Budget
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 from tests.tracking.reports.test_figure import documents
 from tracking.documents.building import build_front, build_trials
-from tracking.mlflow_store.runs import TrialRow
+from tracking.mlflow_store.run_records import TrialRun
 from tracking.reports.plots import front_html, front_png
 
 TRIALS = [
@@ -60,7 +60,7 @@ def test_the_page_stands_alone_and_shows_everything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trials", [TRIALS, TRIALS[:2], [REFERENCE], []], ids=["several", "one", "none", "nothing"])
 @pytest.mark.parametrize("metric", ["accuracy", "loss"])
-def test_the_image_has_its_size_and_ink(tmp_path: Path, trials: list[TrialRow], metric: str) -> None:
+def test_the_image_has_its_size_and_ink(tmp_path: Path, trials: list[TrialRun], metric: str) -> None:
     front_png(*documents(trials, metric), tmp_path / "front.png")
     pixels = matplotlib.image.imread(tmp_path / "front.png")
     assert pixels.shape[:2] == (900, 1500)

@@ -8,12 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tracking.examples import make_spec
-from tracking.writing.encoding import clean, flat, metrics, without_passwords
+from tracking.writing.encoding import clean, flatten, metrics, without_passwords
 
 
 def test_nested_settings_become_dotted_names() -> None:
     values = {"a": {"b": 1, "c": {"d": [1, 2]}}, "e": "text", "f": True, "g": None, "h": {}, "i": 2.0}
-    assert flat(values) == {"a.b": "1", "a.c.d": "[1, 2]", "e": "text", "f": "true", "g": "null", "h": "{}", "i": "2.0"}
+    assert flatten(values) == {
+        "a.b": "1",
+        "a.c.d": "[1, 2]",
+        "e": "text",
+        "f": "true",
+        "g": "null",
+        "h": "{}",
+        "i": "2.0",
+    }
 
 
 @given(st.text() | st.text(st.characters(categories=["Cs", "Lu"])))

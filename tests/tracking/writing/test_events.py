@@ -11,7 +11,7 @@ from mlflow.entities import Metric as MlflowMetric
 from mlflow.entities import Param, RunTag
 from mlflow.utils.validation import _validate_batch_log_limits
 
-from tracking.writing.events import End, Event, Log, Metric, Start, Text, Upload, parse, requests, started, stretch
+from tracking.writing.events import End, Event, Log, Metric, Start, Text, Upload, merge_logs, next_batch, parse, started
 
 names = st.text("abc", min_size=1, max_size=2)
 trials = st.sampled_from([None, "0001", "0002"])
@@ -60,7 +60,7 @@ def test_what_is_no_event_is_none(line: bytes) -> None:
 @given(st.lists(logs | others, min_size=1, max_size=8))
 def test_a_stretch_is_as_long_as_its_kinds_can_be_sorted(events: list[Event]) -> None:
     """Artifacts go alone, and a run that starts again does so behind all that was said of it before."""
-    taken = stretch(lines(events))
+    taken = next_batch(lines(events))
     assert taken == events[: len(taken)]
     alone = [isinstance(event, Upload | Text) for event in events]
     if alone[0]:
@@ -84,14 +84,14 @@ def test_what_started_is_known_from_the_lines(events: list[Event]) -> None:
 
 def test_a_stretch_ends_before_what_cannot_be_read() -> None:
     log = Log(trial=None, time=1)
-    assert stretch([*lines([log, log]), b"broken", *lines([log])]) == [log, log]
-    assert stretch([b"broken", *lines([log])]) == []
-    assert stretch([]) == []
+    assert next_batch([*lines([log, log]), b"broken", *lines([log])]) == [log, log]
+    assert next_batch([b"broken", *lines([log])]) == []
+    assert next_batch([]) == []
 
 
 @given(st.lists(logs, max_size=8))
 def test_requests_say_what_the_events_said_with_the_last_tag(events: list[Log]) -> None:
-    sent = list(requests(events))
+    sent = list(merge_logs(events))
     for trial in (None, "0001", "0002"):
         said = [event for event in events if event.trial == trial]
         asked = [request for request in sent if request.trial == trial]
@@ -113,7 +113,7 @@ def test_requests_keep_to_mlflows_limits(metric_count: int, param_count: int, ta
         params={f"p{number}": "x" for number in range(param_count)},
         tags={f"t{number}": "x" for number in range(tag_count)},
     )
-    sent = list(requests([event]))
+    sent = list(merge_logs([event]))
     for request in sent:
         _validate_batch_log_limits(
             [MlflowMetric(one.name, one.value, one.time, one.step) for one in request.metrics],

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from filelock import Timeout
 
-from tracking.writing.outbox_file import Entry, Spool
+from tracking.writing.outbox_file import Entry, OutboxFile
 
 
 def test_lines_come_back_in_order_with_their_ends(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "new" / "home")
+    spool = OutboxFile(tmp_path / "new" / "home")
     spool.append(b"one", b"two")
     spool.append(b"three")
     assert spool.entries() == [Entry(b"one\n", 4), Entry(b"two\n", 8), Entry(b"three\n", 14)]
@@ -20,27 +20,27 @@ def test_lines_come_back_in_order_with_their_ends(tmp_path: Path) -> None:
 
 
 def test_the_offset_outlives_the_spool(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = OutboxFile(tmp_path)
     spool.append(b"one", b"two", b"three")
     assert (spool.offset, spool.unsent) == (0, 3)
     spool.acknowledge(8)
     spool.close()
-    again = Spool(tmp_path)
+    again = OutboxFile(tmp_path)
     assert (again.offset, again.unsent) == (8, 1)
 
 
 @pytest.mark.parametrize("torn", [b"half a li", b'{"event": "log"', b"\xc3"])
 def test_a_torn_last_line_is_cut(tmp_path: Path, torn: bytes) -> None:
-    Spool(tmp_path).append(b"one")
+    OutboxFile(tmp_path).append(b"one")
     with (tmp_path / "outbox.jsonl").open("ab") as file:
         file.write(torn)
-    spool = Spool(tmp_path)
+    spool = OutboxFile(tmp_path)
     spool.append(b"two")
     assert (tmp_path / "outbox.jsonl").read_bytes() == b"one\ntwo\n"
 
 
 def test_a_line_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = OutboxFile(tmp_path)
     spool.append(b"one")
     with (tmp_path / "outbox.jsonl").open("ab") as file:
         file.write(b"half")
@@ -50,7 +50,7 @@ def test_a_line_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "12x", "99999"])
 def test_an_offset_that_cannot_be_means_send_all_again(tmp_path: Path, content: str) -> None:
-    spool = Spool(tmp_path)
+    spool = OutboxFile(tmp_path)
     spool.append(b"one")
     (tmp_path / "outbox.offset").write_text(content)
     assert (spool.offset, spool.unsent) == (0, 1)
@@ -58,7 +58,7 @@ def test_an_offset_that_cannot_be_means_send_all_again(tmp_path: Path, content: 
 
 def test_lines_that_the_disk_takes_only_in_part_leave_no_trace(tmp_path: Path) -> None:
     """A limit on the size of files cuts a write in the middle, as a full disk does."""
-    spool = Spool(tmp_path)
+    spool = OutboxFile(tmp_path)
     spool.append(b"one")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
@@ -72,14 +72,14 @@ def test_lines_that_the_disk_takes_only_in_part_leave_no_trace(tmp_path: Path) -
 
 
 def test_a_closed_spool_takes_nothing(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = OutboxFile(tmp_path)
     spool.close()
     with pytest.raises(ValueError, match="closed file"):
         spool.append(b"one")
 
 
 def test_only_one_at_a_time_may_send(tmp_path: Path) -> None:
-    first, second = Spool(tmp_path), Spool(tmp_path)
+    first, second = OutboxFile(tmp_path), OutboxFile(tmp_path)
     with first.sending, pytest.raises(Timeout), second.sending:
         pass
     with second.sending:

@@ -16,7 +16,7 @@ from spaces.spec.spec import SearchSpec
 from spaces.trials.records import Rung, State, TrialResult
 from tests.tracking.examples import finished, plan
 from tracking.mlflow_store.client import connect
-from tracking.writing.outbox_file import Spool
+from tracking.writing.outbox_file import OutboxFile
 from tracking.writing.search_writer import SearchState, SearchWriter
 
 BUDGET = Budget(50_000, 50, bytes=200_000)
@@ -215,13 +215,13 @@ def test_what_is_told_together_is_recorded_at_its_end_in_one_piece(
     assert writer.drain(60) == 0
     before = (spec.home / "outbox.jsonl").read_bytes()
     appended: list[int] = []
-    append = Spool.append
+    append = OutboxFile.append
 
-    def counted(spool: Spool, *lines: bytes) -> None:
+    def counted(spool: OutboxFile, *lines: bytes) -> None:
         appended.append(len(lines))
         append(spool, *lines)
 
-    monkeypatch.setattr(Spool, "append", counted)
+    monkeypatch.setattr(OutboxFile, "append", counted)
     with writer.together():
         writer.start_trial(plan("0001"))
         writer.report("0001", Rung(step=3, quality=0.5))

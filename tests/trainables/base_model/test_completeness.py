@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from spaces.errors import RequestError
 from spaces.spec.sections import ModelSection, Task
 from tests.trainables.tiny_models import ALL, Tiny
-from trainables.base_model.weights import fresh_parameters, load_config, load_weights
+from trainables.base_model.config import load_config
+from trainables.base_model.weights import fresh_parameters, load_weights
 
 LABELS = ("a", "b")
 

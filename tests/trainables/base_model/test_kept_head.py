@@ -11,8 +11,9 @@ from transformers import BertConfig
 from spaces.spec.sections import ModelSection, Task
 from tests.trainables.shipped_models import model_of, ship
 from tests.trainables.tiny_models import TASKS
+from trainables.base_model.config import load_config
 from trainables.base_model.kept_head import matching, own_names
-from trainables.base_model.weights import SharedWeights, build, load_config, load_weights
+from trainables.base_model.weights import BaseWeights, build, load_weights
 
 HEADS = [family for family in TASKS if family not in ("gemma", "gemma2", "mistral", "qwen2")]  # as of Llama
 
@@ -48,7 +49,7 @@ def shipped(folder: Path, family: str, names: dict[int, str]) -> ModelSection:
     return ModelSection(path=str(folder), task=task_of(family))
 
 
-def loaded(model: ModelSection, labels: tuple[str, ...]) -> SharedWeights:
+def loaded(model: ModelSection, labels: tuple[str, ...]) -> BaseWeights:
     return load_weights(model, load_config(model, labels), labels)
 
 

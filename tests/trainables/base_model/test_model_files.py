@@ -16,8 +16,9 @@ from spaces.errors import RequestError
 from spaces.spec.sections import ModelSection, Task
 from tests.trainables.shipped_models import END, change_config, model_of, ship, tokenizer
 from tests.trainables.tiny_models import VOCABULARY
+from trainables.base_model.config import config_alone, load_config, read_config
 from trainables.base_model.model_files import read_tokenizer
-from trainables.base_model.weights import config_alone, load_config, load_weights, read_config
+from trainables.base_model.weights import load_weights
 
 TASK = Task.SEQUENCE_CLASSIFICATION
 

@@ -23,8 +23,8 @@ from transformers import (
 
 from spaces.spec.sections import Task
 from tests.trainables.tiny_models import Tiny
+from trainables.base_model.config import model_class
 from trainables.base_model.positions import longest_input
-from trainables.base_model.weights import model_class
 
 _SHAPE: dict[str, Any] = {"vocab_size": 40, "max_position_embeddings": 20, "pad_token_id": 1}
 _ENCODER = _SHAPE | {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

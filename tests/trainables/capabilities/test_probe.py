@@ -12,12 +12,9 @@ import torch
 from peft import PeftModel
 
 import trainables
-from spaces.methods.base.knobs import Choice
-from spaces.methods.registry import method, methods
+from spaces.methods.registry import methods
 from trainables.capabilities.probe import Capabilities, probe
-from trainables.methods.registry import adapters
-from trainables.methods.sparta import Sparta, SpartaLayer
-from trainables.tuners.adapter import Adapter, NoStockForm, StockForm
+from trainables.methods.sparta import SpartaLayer
 
 KNOWN = {
     # merge, several adapters, quantised base, stock form, conversion to LoRA, Conv1D
@@ -81,7 +78,7 @@ def test_every_method_is_tried(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), random)
     assert found == KNOWN[name]
     shipped = json.loads((Path(trainables.__file__).parent / "capabilities.json").read_text())["methods"]
-    assert shipped[name] == asdict(found), "python -m search.known_capabilities writes the file anew"
+    assert shipped[name] == asdict(found), "python -m trainables.capabilities.known writes the file anew"
 
 
 @pytest.mark.parametrize(
@@ -106,34 +103,3 @@ def test_a_merge_that_computes_something_else_is_none(monkeypatch: pytest.Monkey
     monkeypatch.setattr(SpartaLayer, "entries", lambda self, name: (self.places[name], self.deltas[name].detach() + 1))
     monkeypatch.setattr(SpartaLayer, "merge", lambda self, *_, **__: self._written.restore())
     assert not probe("sparta").merge
-
-
-def square_stock(model: PeftModel) -> StockForm:
-    """What LoRA would give if it had a stock form of square layers alone, and of any with a dropout."""
-    layers = [module for module in model.modules() if hasattr(module, "lora_A")]
-    if not model.peft_config["default"].lora_dropout and any(one.in_features != one.out_features for one in layers):
-        raise NoStockForm("not square")
-    return Adapter.stock(adapters()["lora"], model, method("lora").configuration())
-
-
-@pytest.mark.parametrize("factor", [None, 2.0])
-def test_a_form_that_computes_something_else_is_no_stock_form(
-    monkeypatch: pytest.MonkeyPatch, factor: float | None
-) -> None:
-    def wrong(self: Adapter[Any], model: PeftModel, configuration: Any) -> StockForm:
-        form = Adapter.stock(self, model, configuration)
-        return StockForm(form.config, {name: one * factor for name, one in form.tensors.items()} if factor else {})
-
-    monkeypatch.setattr(type(adapters()["lora"]), "stock", wrong)
-    assert probe("lora").stock == "no"
-
-
-def test_a_stock_form_of_some_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    lora = type(adapters()["lora"])
-    monkeypatch.setattr(lora, "stock", lambda self, model, configuration: square_stock(model))
-    monkeypatch.setattr(method("lora"), "knobs", {})
-    assert probe("lora").stock == "square layers; no Conv1D"
-    monkeypatch.setattr(method("lora"), "knobs", {"dropout": Choice((0.0, 0.5)), "rank": Choice((8, 4))})
-    assert probe("lora").stock == "square layers; dropout=0.5: yes; no Conv1D"
-    monkeypatch.setattr(Sparta, "stock", Adapter.stock)
-    assert probe("sparta").stock == "no"

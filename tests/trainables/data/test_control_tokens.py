@@ -8,24 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transformers import AutoTokenizer, T5Config, T5ForSequenceClassification
+from transformers import T5Config, T5ForSequenceClassification
 
 from spaces.errors import RequestError
-from tests.trainables.data.test_encoders import spec, table, tokens
+from tests.trainables.encoded_texts import FORMS, names_in_texts, spec, table, tokens
 from tests.trainables.tiny_tokenizers import MINILM, TOKENIZERS
 from trainables.data.control_tokens import (
     check_control_tokens,
     control_notes,
-    control_tokens,
     encode,
     read_as_text,
 )
 from trainables.data.encoders import encoder
 from trainables.data.prompts import ResponseEncoder
 from trainables.data.texts import TextEncoder
-from trainables.data.tokenizer import save_tokenizer
-
-FORMS = ("{}", "a {} b", "a{}b", "{0}{0}", "{} {}", "a\n{}\tb", "A {}.")
 
 
 @pytest.fixture(params=TOKENIZERS)
@@ -34,10 +30,6 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     made = TOKENIZERS[request.param](tmp_path)
     read_as_text(made)
     return made
-
-
-def names_in_texts(tokenizer: Any) -> list[str]:
-    return [form.format(*[name] * 2) for name in control_tokens(tokenizer) for form in FORMS]
 
 
 def controls(tokenizer: Any, row: list[int]) -> Counter[int]:
@@ -90,39 +82,6 @@ def test_other_texts_are_encoded_as_ever(tokenizer: Any, request: pytest.Fixture
     assert encode(tokenizer, texts, texts[::-1])["input_ids"] == plain(texts, texts[::-1])["input_ids"]
     cut = {"truncation": True, "max_length": 6}
     assert encode(tokenizer, texts, **cut)["input_ids"] == plain(texts, **cut)["input_ids"]
-
-
-@pytest.mark.parametrize("family", ["bert", "gpt2", "llama", "roberta", "t5", "xlm-roberta", "albert", "words"])
-def test_an_exported_tokenizer_reads_as_the_search_did(tmp_path: Path, family: str) -> None:
-    """Loaded by its user, with nothing said of control tokens; it knows the search's length, and cuts there."""
-    (tmp_path / "base").mkdir()
-    TOKENIZERS[family](tmp_path).save_pretrained(tmp_path / "base")
-    (tmp_path / "base" / "config.json").write_text('{"model_type": "bert"}')
-    search = spec(tmp_path / "base", max_length=9)
-    save_tokenizer(search, tmp_path / "export")
-    loaded = AutoTokenizer.from_pretrained(tmp_path / "export")
-    texts = [*names_in_texts(loaded), "a good film", "a b a b a b a b a b a b a b a b"]
-    split = encoder(search).encode(table(text=texts), np.zeros(len(texts)))
-    assert loaded(texts, truncation=True)["input_ids"] == tokens(split)
-    assert loaded.model_max_length == 9
-    inputs = loaded(texts[-1], truncation=True, return_tensors="pt")
-    assert {*inputs, "labels"} == set(split.take(np.array([len(texts) - 1])))
-
-
-@pytest.mark.parametrize("task", ["causal-lm", "sequence-classification"])
-def test_a_chat_template_keeps_its_own_control_tokens_in_an_export(tmp_path: Path, task: str) -> None:
-    base = TOKENIZERS["llama"](tmp_path)
-    base.chat_template = "{% for message in messages %}<s>{{ message.content }}</s>{% endfor %}"
-    base.save_pretrained(tmp_path / "base")
-    (tmp_path / "base" / "config.json").write_text('{"model_type": "llama"}')
-    columns = {"prompt": "a", "response": "b"} if task == "causal-lm" else {}
-    save_tokenizer(spec(tmp_path / "base", task, **columns), tmp_path / "export")
-    loaded = AutoTokenizer.from_pretrained(tmp_path / "export")
-    assert loaded.split_special_tokens == (task != "causal-lm")
-    if task == "causal-lm":
-        chat = loaded.apply_chat_template([{"role": "user", "content": "a"}], return_dict=False)
-        assert (chat[0], chat[-1]) == (loaded.bos_token_id, loaded.eos_token_id)
-        assert loaded.eos_token_id not in loaded("a </s>", split_special_tokens=True)["input_ids"]
 
 
 def test_rows_that_name_one_are_counted() -> None:

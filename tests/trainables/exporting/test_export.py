@@ -15,60 +15,18 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from spaces.errors import RequestError, WorkError
-from spaces.methods.registry import configuration, method
 from spaces.model_card.card import Card
 from spaces.spec.sections import Task
-from spaces.spec.spec import SearchSpec, load_spec
+from spaces.spec.spec import load_spec
 from tests.conftest import Workplace
+from tests.trainables.artifacts import make_artifact
 from tests.trainables.shipped_models import model_of, ship, spec_of
-from trainables.adapters.attach import attach, trained_parameters
-from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, load_export, write_base, write_labels
-from trainables.adapters.verification import save_verification, verify
-from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import build, load_config, load_weights
+from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, load_export
+from trainables.adapters.verification import verify
 from trainables.exporting.export import export
 from trainables.exporting.stock import verify_stock
 
-LABELS = ("bad", "good")
 Trained = Callable[[str], tuple[Path, Card]]
-
-
-def make_artifact(spec: SearchSpec, name: str, folder: Path, tokens: torch.Tensor) -> tuple[Path, Card]:
-    """The artifact of a trial of a method, with the logits of `tokens`, and its facts."""
-    weights = load_weights(spec.model, load_config(spec.model, LABELS), LABELS)
-    plain = build(weights, torch.device("cpu"), torch.float32)
-    inventory = inventory_of(plain, weights.fresh)
-    chosen = configuration(name, {"targets": "attention"})
-    model = attach(plain, name, chosen, inventory, seed=0)
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for group in trained_parameters(model, inventory):
-            for parameter in group.values():
-                parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    model.save_pretrained(folder, save_embedding_layers=False)
-    inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
-    save_verification(model, inputs, folder, torch.float32)
-    write_labels(folder, LABELS)
-    write_base(folder, model)
-    count = method(name).count(chosen, inventory)
-    card = Card(
-        spec=spec,
-        trial="0000",
-        method=name,
-        config=chosen.model_dump(),
-        seed=0,
-        quality=0.5,
-        confirmed_quality=None,
-        confirmed_std=None,
-        test_quality=None,
-        trainable_parameters=count.trainable_parameters,
-        head_parameters=count.head_parameters,
-        base_parameters=count.base_parameters,
-        adapter_bytes=count.adapter_bytes,
-        labels=LABELS,
-        own_tuner=name != "lora",
-    )
-    return folder, card
 
 
 @pytest.fixture

@@ -21,17 +21,19 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, ViTConfig, ViTImageProcessor, ViTModel
 
-from spaces.methods.registry import configuration, method
+from spaces.methods.registry import configuration
 from spaces.model_card.card import Card
 from spaces.model_card.loading_code import FOLDER
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec, load_spec
 from tests.conftest import Workplace
+from tests.spaces.cards import card_of
 from trainables.adapters.attach import attach, trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import FILE, ROWS, save_verification
+from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import build, load_config, load_weights
+from trainables.base_model.weights import build, load_weights
 from trainables.data.encoded_split import IGNORED_LABEL
 from trainables.data.splits import load_splits
 from trainables.exporting.export import export
@@ -201,23 +203,15 @@ def trial_of(spec: SearchSpec, folder: Path) -> Trial:
     write_base(folder, model)
     with torch.inference_mode():
         logits = model.eval()(**inputs).logits.float()
-    count = method("sparta").count(chosen, inventory)
-    card = Card(
-        spec=spec,
-        trial="0000",
-        method="sparta",
-        config=chosen.model_dump(),
-        seed=0,
-        quality=0.5,
+    card = card_of(
+        spec,
+        "sparta",
+        chosen,
+        inventory,
         confirmed_quality=0.51,
         confirmed_std=0.02,
         test_quality=0.4,
-        trainable_parameters=count.trainable_parameters,
-        head_parameters=count.head_parameters,
-        base_parameters=count.base_parameters,
-        adapter_bytes=count.adapter_bytes,
         labels=splits.labels,
-        own_tuner=True,
         steps=9,
         split_rows={"train": 24, "validation": 24},
     )

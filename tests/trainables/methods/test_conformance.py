@@ -3,103 +3,66 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from peft import get_peft_model
 
 from spaces.methods.registry import methods
 from tests.trainables.conformance import Conformance, Own, Prompting
 from tests.trainables.conformance_merging import Merging, OneAtATime
-from tests.trainables.tiny_models import BERT, Tiny
+from tests.trainables.tiny_models import Tiny
 
 
-class TestLora(Merging):
-    name = "lora"
-    random = True
+def conforming(name: str, *owed: type[Conformance], **exceptions: Any) -> type[Conformance]:
+    """The class of tests of a method, which owes what the classes `owed` hold."""
+    return type(f"Test{name.title().replace('-', '')}", owed, {"name": name, **exceptions})
 
 
-class TestRsLora(TestLora):
-    settings: ClassVar[Mapping[str, Any]] = {"variant": "rslora"}
-
-
-class TestDora(TestLora):
-    settings: ClassVar[Mapping[str, Any]] = {"variant": "dora"}
-    start_in_bfloat16 = 1e-3  # weights are scaled by a norm that is rounded
-
-
-class TestSparta(Own, Merging):
-    name = "sparta"
-
-
-class TestDst(Own, Merging):
-    name = "dst"
-    random = True
-
-
-class TestSurmCirculant(Own, Merging):
-    name = "surm-circulant"
-    random = True
-
-
-class TestSurmToeplitz(Own, Merging):
-    name = "surm-toeplitz"
-    random = True
-
-
-class TestSurmKronecker(Own, Merging):
-    name = "surm-kronecker"
-    random = True
-
-
-class TestSurmLdr(Own, Merging):
-    name = "surm-ldr"
-    random = True
+TestLora = conforming("lora", Merging, random=True)
+TestRsLora = conforming("lora", Merging, random=True, settings={"variant": "rslora"})
+TestDora = conforming(
+    "lora",
+    Merging,
+    random=True,
+    settings={"variant": "dora"},
+    start_in_bfloat16=1e-3,  # weights are scaled by a norm that is rounded
+)
+TestSparta = conforming("sparta", Own, Merging)
+TestDst = conforming("dst", Own, Merging, random=True)
+TestSurmCirculant = conforming("surm-circulant", Own, Merging, random=True)
+TestSurmToeplitz = conforming("surm-toeplitz", Own, Merging, random=True)
+TestSurmKronecker = conforming("surm-kronecker", Own, Merging, random=True)
+TestSurmLdr = conforming("surm-ldr", Own, Merging, random=True)
+TestBitfit = conforming("bitfit", Own, Merging)
+TestHadamard = conforming("hadamard", Own, Merging)
+TestEther = conforming("ether", Own, Merging, random=True, starts_away=True)  # a reflection changes the output
+TestEtherPlus = conforming("ether-plus", Own, Merging, random=True)
+TestLoraXs = conforming("lora-xs", Own, Merging)
+TestMelora = conforming("melora", Own, Merging, random=True)
+TestLorta = conforming("lorta", Own, Merging, random=True)
+TestPasta = conforming("pasta", Own, Conformance)
+TestVera = conforming("vera", Merging)
+TestRandlora = conforming("randlora", Merging)
+TestIa3 = conforming("ia3", Merging)
+TestLoha = conforming("loha", Merging, random=True)
+TestLokr = conforming("lokr", Merging, random=True)
+TestC3a = conforming("c3a", Merging)
+TestShira = conforming("shira", Merging)
+TestOft = conforming("oft", Merging)
+TestBoft = conforming("boft", Merging)
+TestHra = conforming("hra", Merging, random=True)
+TestFourierft = conforming("fourierft", Merging)
+TestWaveft = conforming("waveft", Merging)
+TestMiss = conforming("miss", Merging)
+TestTrainableTokens = conforming("trainable-tokens", OneAtATime, refusal="Only disjunct token indices")
+TestPromptTuning = conforming("prompt-tuning", Prompting)
 
 
 class TestFull(Own, OneAtATime):
     name = "full"
     refusal = "full adapters exclude each other"
     start_in_bfloat16 = 0.1  # a whole copy computes in float32
-
-
-class TestBitfit(Own, Merging):
-    name = "bitfit"
-
-
-class TestHadamard(Own, Merging):
-    name = "hadamard"
-
-
-class TestEther(Own, Merging):
-    name = "ether"
-    random = True
-    starts_away = True  # a reflection changes the output
-
-
-class TestEtherPlus(Own, Merging):
-    name = "ether-plus"
-    random = True
-
-
-class TestLoraXs(Own, Merging):
-    name = "lora-xs"
-
-
-class TestMelora(Own, Merging):
-    name = "melora"
-    random = True
-
-
-class TestLorta(Own, Merging):
-    name = "lorta"
-    random = True
-
-
-class TestPasta(Own, Conformance):
-    name = "pasta"
 
 
 class TestAdalora(OneAtATime):
@@ -114,76 +77,12 @@ class TestAdalora(OneAtATime):
             model.add_adapter("second", copy.deepcopy(model.peft_config["default"]))
 
 
-class TestVera(Merging):
-    name = "vera"
-
-
-class TestRandlora(Merging):
-    name = "randlora"
-
-
-class TestIa3(Merging):
-    name = "ia3"
-
-
-class TestLoha(Merging):
-    name = "loha"
-    random = True
-
-
-class TestLokr(Merging):
-    name = "lokr"
-    random = True
-
-
-class TestC3a(Merging):
-    name = "c3a"
-
-
-class TestShira(Merging):
-    name = "shira"
-
-
-class TestOft(Merging):
-    name = "oft"
-
-
-class TestBoft(Merging):
-    name = "boft"
-
-
-class TestHra(Merging):
-    name = "hra"
-    random = True
-
-
-class TestFourierft(Merging):
-    name = "fourierft"
-
-
-class TestWaveft(Merging):
-    name = "waveft"
-
-
-class TestMiss(Merging):
-    name = "miss"
-
-
 class TestLnTuning(OneAtATime):
     name = "ln-tuning"
     refusal = "does not allow merging more than one adapter"
     trains_in_bfloat16 = True
     test_unloading_gives_the_base = None  # PEFT's leaves the head wrapped
     test_merging_what_is_not_finite_is_refused_when_asked = None  # PEFT's exchanges modules without a look
-
-
-class TestTrainableTokens(OneAtATime):
-    name = "trainable-tokens"
-    refusal = "Only disjunct token indices"
-
-
-class TestPromptTuning(Prompting):
-    name = "prompt-tuning"
 
 
 class TestPrefixTuning(Prompting):
@@ -194,17 +93,3 @@ class TestPrefixTuning(Prompting):
 def test_every_method_conforms() -> None:
     classes = [one for one in globals().values() if isinstance(one, type) and issubclass(one, Conformance)]
     assert {one.name for one in classes if one.__name__.startswith("Test")} == set(methods())
-
-
-def test_methods_stay_registered_once() -> None:
-    import importlib
-
-    import trainables.methods.sparta as module
-
-    kept = dict(vars(module))
-    importlib.reload(module)
-    try:
-        model = get_peft_model(BERT.model(), module.SpartaConfig(target_modules=["query"], density=0.5))
-        assert type(model.base_model) is kept["SpartaModel"]
-    finally:
-        vars(module).update(kept)  # other tests hold these classes

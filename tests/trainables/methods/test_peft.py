@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from spaces.errors import RequestError
 from spaces.methods.base.method import Unfit
-from spaces.methods.loha import split
+from spaces.methods.lokr import split
 from spaces.methods.registry import configuration, method
 from spaces.methods.trainable_tokens import TrainableTokensConfiguration, token_ids
 from spaces.model.inventory import select

@@ -2,65 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peft import PeftConfig, PeftModel, get_peft_model
+from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch import nn
 
+from tests.trainables.related_layers import UNITS, Matrix, adapted, array, check_weight, weight_of
 from tests.trainables.short_trainings import attached, train
 from tests.trainables.tiny_models import BERT, Tiny
-from trainables.methods.ether import EtherConfig
+from trainables.methods._reflections import EtherConfig
 from trainables.methods.hadamard import HadamardConfig, HadamardLayer
-from trainables.methods.lora_xs import LoraXsConfig, LoraXsLayer
+from trainables.methods.lora_xs import LoraXsConfig, LoraXsLayer, fingerprint, leading
 from trainables.methods.melora import MeLoraConfig
-from trainables.singular import fingerprint, leading
 from trainables.tuners.additive import AdditiveLayer
-
-Matrix = npt.NDArray[np.float64]
-UNITS = st.integers(1, 3)
-
-
-def adapted(rows: int, columns: int, transposed: bool, config: PeftConfig) -> Any:
-    """A layer of (rows, columns) with an adapter whose parameters are random."""
-    torch.manual_seed(rows * 10 + columns)
-    line = Conv1D(rows, columns) if transposed else nn.Linear(columns, rows)
-    nn.init.normal_(line.weight)
-    nn.init.normal_(line.bias)
-    config.target_modules = ["line"]
-    layer = get_peft_model(nn.ModuleDict({"line": line}), config).base_model.model["line"]
-    with torch.no_grad():
-        for name in layer.adapter_layer_names:
-            for parameter in getattr(layer, name).values():
-                parameter.normal_()
-    return layer
-
-
-def array(tensor: Tensor) -> Matrix:
-    return tensor.detach().double().numpy()
-
-
-def weight_of(layer: AdditiveLayer) -> Matrix:
-    weight = array(layer.base_layer.weight)
-    return weight.T if layer.transposed else weight
-
-
-def check_weight(layer: AdditiveLayer, expected: Matrix, bias: Matrix | None = None) -> None:
-    """The layer computes with `expected` in place of its weight, and says so."""
-    x = torch.randn(2, 3, layer.in_features)
-    bias = array(layer.base_layer.bias) if bias is None else bias
-    np.testing.assert_allclose(array(layer(x)), array(x) @ expected.T + bias, atol=2e-4)
-    delta = array(layer.get_delta_weight("default"))
-    np.testing.assert_allclose(delta.T if layer.transposed else delta, expected - weight_of(layer), atol=2e-4)
 
 
 @given(UNITS, UNITS, st.integers(1, 3), st.integers(1, 2), st.booleans())
@@ -203,34 +164,6 @@ def test_hadamard_gives_a_projection_without_bias_no_shift() -> None:
     layers = [module for module in attached(tiny, "hadamard").modules() if isinstance(module, HadamardLayer)]
     assert len(layers) == 2
     assert all(not layer.hadamard_shift for layer in layers)
-
-
-@pytest.mark.parametrize("name", ["ether", "ether-plus", "hadamard"])
-def test_two_active_adapters_add_their_differences(name: str) -> None:
-    model = attached(BERT, name)
-    model.add_adapter("other", model.peft_config["default"])
-    layer: Any = next(module for module in model.modules() if isinstance(module, AdditiveLayer))
-    with torch.no_grad():
-        for parameters in layer.adapter_layer_names:
-            for parameter in getattr(layer, parameters).values():
-                parameter.normal_()
-    x, plain = torch.randn(3, layer.in_features), layer.base_layer
-    layer.set_adapter(["default", "other"])
-    both = layer(x) - plain(x)
-    alone = []
-    for adapter in ("default", "other"):
-        layer.set_adapter([adapter])
-        alone.append(layer(x) - plain(x))
-    torch.testing.assert_close(both, alone[0] + alone[1], atol=1e-4, rtol=1e-4)
-
-
-@given(UNITS, UNITS, st.sampled_from([EtherConfig(side="both"), EtherConfig(relaxed=True), HadamardConfig()]))
-@settings(max_examples=20, deadline=None)
-def test_a_change_is_that_of_the_pretrained_weight_when_merged_too(rows: int, columns: int, config: PeftConfig) -> None:
-    layer = adapted(rows, columns, False, copy.deepcopy(config))
-    expected = layer.get_delta_weight("default")
-    layer.merge()
-    assert torch.equal(layer.get_delta_weight("default"), expected)
 
 
 @pytest.mark.parametrize(

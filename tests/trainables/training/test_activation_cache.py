@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,19 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import nn
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from spaces.spec.sections import Task, TrainingSection
+from tests.trainables.exhausted_memory import exhaust_above
 from tests.trainables.short_trainings import usual
 from tests.trainables.tiny_models import ALL, BERT, LLAMA, Tiny
 from tests.trainables.tiny_splits import split_for
-from tests.trainables.training.test_loop import exhaust_above
 from trainables.base_model.weights import copy_of
+from trainables.data.batches import Indices
 from trainables.data.encoded_split import EncodedSplit
-from trainables.training.activation_cache import PrefixCache
+from trainables.training.activation_cache import ActivationCache, KeptActivations
 from trainables.training.evaluation import Predictions
 from trainables.training.frozen_blocks import plain
 from trainables.training.loop import Training, trained_tensors
@@ -55,7 +58,7 @@ class Actor:
         self.validation = split_for(tiny, VALIDATION, 2, self.task)
         AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(cpu=True, mixed_precision=mixed_precision)
-        self.cache = PrefixCache(self.base, tiny.inventory, self.accelerator, self.validation, limit)
+        self.cache = ActivationCache(self.base, tiny.inventory, self.accelerator, self.validation, limit)
 
     def training(
         self, name: str | None, layers: Any = None, *, kept: bool, seed: int = 1, dropout: float = 0.0, **more: Any
@@ -108,8 +111,8 @@ def close(one: Training, other: Training, tolerance: float = 2e-5) -> None:
 def computed_blocks(training: Training) -> list[str]:
     """Names of the blocks that compute while this goes on; it is to be emptied by who looks."""
     seen: list[str] = []
-    assert training._prefix is not None
-    for name in training._prefix.cache._tower.blocks:
+    assert training._frozen is not None
+    for name in training._frozen.cache._tower.blocks:
         for part in plain(training.model).get_submodule(name).children():
             part.register_forward_hook(lambda *_, name=name: seen.append(name))
     return seen
@@ -130,9 +133,9 @@ def test_evaluation_is_the_same_to_the_bit(tiny: Tiny, layers: str) -> None:
     for _ in range(2):
         same(outputs(kept, actor.validation), outputs(plainly, actor.validation))
     assert actor.cache.computed_bytes > 0
-    assert kept._prefix is not None
+    assert kept._frozen is not None
     assert seen
-    assert not set(seen) & set(kept._prefix.blocks)
+    assert not set(seen) & set(kept._frozen.blocks)
     assert tiny.fingerprint() == before
 
 
@@ -144,8 +147,8 @@ def test_training_is_the_same_to_the_bit_until_examples_come_again(tiny: Tiny) -
     for training in (kept, plainly):
         training.train_to(TRAIN // 4)
     equal(kept, plainly)
-    assert kept._prefix is not None
-    assert set(seen) == set(actor.cache._tower.blocks) - set(kept._prefix.blocks)
+    assert kept._frozen is not None
+    assert set(seen) == set(actor.cache._tower.blocks) - set(kept._frozen.blocks)
     for training in (kept, plainly):
         training.train_to(9)
     close(kept, plainly)
@@ -183,7 +186,7 @@ def test_regression_is_the_same() -> None:
     tiny = Tiny("llama", Task.SEQUENCE_CLASSIFICATION)
     actor = Actor(tiny, task=Task.REGRESSION)
     actor.base.score = nn.Linear(16, 1, bias=False).requires_grad_(False)
-    actor.cache = PrefixCache(actor.base, tiny.inventory, actor.accelerator, actor.validation, PLENTY)
+    actor.cache = ActivationCache(actor.base, tiny.inventory, actor.accelerator, actor.validation, PLENTY)
     kept, plainly = (actor.training("lora", kept=kept) for kept in (True, False))
     for training in (kept, plainly):
         training.train_to(5)
@@ -244,8 +247,8 @@ def test_trials_of_other_depths_make_room_and_the_same_depth_is_used_again() -> 
     small = Actor(tiny, limit=room)
     for layers, blocks in ((2, 1), (1, 2), (1, 2), (2, 1)):
         kept, plainly = (small.training("lora", layers, kept=kept) for kept in (True, False))
-        assert kept._prefix is not None
-        assert len(kept._prefix.blocks) == blocks
+        assert kept._frozen is not None
+        assert len(kept._frozen.blocks) == blocks
         same(outputs(kept, small.validation), outputs(plainly, small.validation))
         assert [key.depth for key in small.cache._kept] == [blocks]
         assert small.cache.bytes == room
@@ -337,7 +340,7 @@ def test_a_model_that_cannot_go_without_its_lower_blocks_keeps_them(how: str) ->
         layers[1] = Mixing()
     else:
         layers[0], layers[2] = Sharing(left, layers[0], leaves=True), Sharing(left, layers[2], leaves=False)
-    cache = PrefixCache(actor.base, tiny.inventory, actor.accelerator, actor.validation, PLENTY)
+    cache = ActivationCache(actor.base, tiny.inventory, actor.accelerator, actor.validation, PLENTY)
     blocks = tuple(f"bert.encoder.layer.{place}" for place in range(2))
     assert cache._find(blocks[:1]) is None
     assert actor.cache._find(blocks[:1]) is not None
@@ -359,3 +362,71 @@ def full_precision() -> Iterator[None]:
     """Accelerate keeps what the first accelerator of a process asked for."""
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+# --- activations of a split
+
+
+class Computing:
+    """A position's value names its example and itself; what lies in the padding is not a number."""
+
+    def __init__(self, lengths: Sequence[int], most: int = 1_000) -> None:
+        self.lengths = np.array(lengths)
+        self.most = most
+        self.asked: list[list[int]] = []
+
+    def __call__(self, rows: Indices) -> Tensor:
+        if len(rows) > self.most:
+            torch.empty(2**60, dtype=torch.uint8)
+        self.asked.append(rows.tolist())
+        values = torch.full((len(rows), int(self.lengths[rows].max()), 2, 3), torch.nan)
+        for place, row in enumerate(rows):
+            values[place, : self.lengths[row]] = self.value(int(row))
+        return values
+
+    def value(self, row: int) -> Tensor:
+        return (100 * row + torch.arange(float(self.lengths[row])))[:, None, None].expand(-1, 2, 3)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[list[int], list[Indices], list[Indices]]:
+    lengths = draw(st.lists(st.integers(1, 5), min_size=1, max_size=12))
+    order = np.array(draw(st.permutations(range(len(lengths)))))
+    kept = order[: draw(st.integers(1, len(order)))]
+    cuts = sorted(draw(st.sets(st.integers(1, max(1, len(kept) - 1)), max_size=3)) - {len(kept)})
+    asked = st.lists(st.sampled_from(kept.tolist()), min_size=1, max_size=6).map(np.array)
+    return lengths, np.split(kept, cuts), draw(st.lists(asked, max_size=5))
+
+
+@given(cases(), st.integers(1, 4))
+def test_what_is_taken_is_what_was_computed(case: tuple[list[int], list[Indices], list[Indices]], most: int) -> None:
+    lengths, groups, asked = case
+    computing = Computing(lengths, most)
+    kept = KeptActivations(computing.lengths, groups, torch.zeros(2, 3), computing)
+    for rows in asked:
+        taken = kept.take(rows)
+        assert taken.shape == (len(rows), computing.lengths[rows].max(), 2, 3)
+        for values, row in zip(taken, rows, strict=True):
+            assert torch.equal(values[: lengths[row]], computing.value(int(row)))
+            assert not values[lengths[row] :].any()
+    wanted = [group for group in groups if any(np.isin(group, rows).any() for rows in asked)]
+    assert sorted(row for rows in computing.asked for row in rows) == sorted(row for rows in wanted for row in rows)
+    bytes_of = [4 * 6 * sum(lengths[row] for row in group) for group in groups]
+    assert kept.bytes == sum(bytes_of)
+    assert kept.computed_bytes == sum(4 * 6 * lengths[row] for group in wanted for row in group)
+
+
+def test_groups_are_computed_as_they_were_given() -> None:
+    computing = Computing([3, 1, 2, 4])
+    kept = KeptActivations(computing.lengths, [np.array([3, 0]), np.array([2, 1])], torch.zeros(2, 3), computing)
+    kept.take(np.array([1]))
+    kept.take(np.array([2, 0]))
+    kept.take(np.array([0, 1, 2, 3]))
+    assert computing.asked == [[2, 1], [3, 0]]
+
+
+def test_what_does_not_fit_alone_is_an_error() -> None:
+    computing = Computing([3, 1], most=0)
+    kept = KeptActivations(computing.lengths, [np.array([0, 1])], torch.zeros(2, 3), computing)
+    with pytest.raises(RuntimeError, match="allocate"):
+        kept.take(np.array([0]))

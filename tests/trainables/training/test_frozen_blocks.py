@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from spaces.methods.base.method import Configuration
 from spaces.methods.registry import method, methods
 from spaces.model.inventory import depth
-from tests.trainables.methods.test_counts import fits
+from tests.trainables.cases import fits
 from tests.trainables.short_trainings import attached, train, usual
 from tests.trainables.tiny_models import ALL, BERT, CAUSAL_GPT2, GPT2, LLAMA, Tiny
 from trainables.adapters.attach import head_only

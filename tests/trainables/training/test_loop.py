@@ -16,8 +16,10 @@ from spaces.methods.registry import configuration as configuration_of
 from spaces.spec.sections import Task, TrainingSection
 from spaces.spec.spec import load_spec
 from tests.conftest import Workplace
+from tests.trainables.exhausted_memory import exhaust_above
+from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of
-from trainables.base_model.weights import SharedWeights, build, initialise_fresh, load_config, load_weights
+from trainables.base_model.weights import BaseWeights, build, initialise_fresh, load_weights
 from trainables.data.splits import Splits, load_splits
 from trainables.methods.lora import Lora
 from trainables.methods.registry import adapters
@@ -40,13 +42,13 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def parts(workplace: Workplace) -> tuple[SharedWeights, Splits]:
+def parts(workplace: Workplace) -> tuple[BaseWeights, Splits]:
     spec = load_spec(workplace.spec())
     splits = load_splits(spec)
     return load_weights(spec.model, load_config(spec.model, splits.labels), splits.labels), splits
 
 
-def make(parts: tuple[SharedWeights, Splits], method: str = "lora", **settings: Any) -> Training:
+def make(parts: tuple[BaseWeights, Splits], method: str = "lora", **settings: Any) -> Training:
     weights, splits = parts
     model = build(weights, torch.device("cpu"))
     initialise_fresh(model, weights.fresh, seed=3)
@@ -72,7 +74,7 @@ def state(training: Training) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_interrupted_training_goes_on_to_the_bit(
-    parts: tuple[SharedWeights, Splits], method: str, tmp_path: Path
+    parts: tuple[BaseWeights, Splits], method: str, tmp_path: Path
 ) -> None:
     whole = make(parts, method)
     whole.train_to(8)
@@ -91,7 +93,7 @@ def test_an_interrupted_training_goes_on_to_the_bit(
     assert any(not torch.equal(before[name], tensor) for name, tensor in expected.items() if name in before)
 
 
-def test_every_step_is_told_with_its_loss(parts: tuple[SharedWeights, Splits]) -> None:
+def test_every_step_is_told_with_its_loss(parts: tuple[BaseWeights, Splits]) -> None:
     told: list[tuple[int, float]] = []
     make(parts).train_to(3, lambda step, loss: told.append((step, loss)))
     assert [step for step, _ in told] == [1, 2, 3]
@@ -99,13 +101,13 @@ def test_every_step_is_told_with_its_loss(parts: tuple[SharedWeights, Splits]) -
     assert told[0][1] == pytest.approx(np.log(2), abs=0.3)
 
 
-def test_a_checkpoint_of_other_tensors_is_refused(parts: tuple[SharedWeights, Splits], tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_tensors_is_refused(parts: tuple[BaseWeights, Splits], tmp_path: Path) -> None:
     make(parts, "lora").save(tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="is of another training"):
         make(parts, "sparta").load(tmp_path / "checkpoint.pt")
 
 
-def test_accumulated_batches_are_one_large_batch(parts: tuple[SharedWeights, Splits]) -> None:
+def test_accumulated_batches_are_one_large_batch(parts: tuple[BaseWeights, Splits]) -> None:
     large = make(parts, "sparta", per_device_train_batch_size=16)
     small = make(parts, "sparta", per_device_train_batch_size=4, gradient_accumulation_steps=4)
     for training in (large, small):
@@ -115,7 +117,7 @@ def test_accumulated_batches_are_one_large_batch(parts: tuple[SharedWeights, Spl
         assert torch.allclose(tensor.double(), state(small)[name].double(), atol=1e-5), name
 
 
-def test_out_of_memory_halves_the_batch_and_changes_nothing(parts: tuple[SharedWeights, Splits]) -> None:
+def test_out_of_memory_halves_the_batch_and_changes_nothing(parts: tuple[BaseWeights, Splits]) -> None:
     plain, short = make(parts, "sparta"), make(parts, "sparta")
     for training in (plain, short):
         no_dropout(training.model)
@@ -127,14 +129,14 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(parts: tuple[SharedW
         assert torch.allclose(tensor.double(), state(short)[name].double(), atol=1e-5), name
 
 
-def test_out_of_memory_with_one_example_fails_in_plain_words(parts: tuple[SharedWeights, Splits]) -> None:
+def test_out_of_memory_with_one_example_fails_in_plain_words(parts: tuple[BaseWeights, Splits]) -> None:
     training = make(parts)
     training.model.register_forward_pre_hook(exhaust_above(0), with_kwargs=True)
     with pytest.raises(TrainingFailed, match="out of memory at step 1 with a single example"):
         training.train_to(1)
 
 
-def test_out_of_memory_in_evaluation_halves_its_batch_and_changes_nothing(parts: tuple[SharedWeights, Splits]) -> None:
+def test_out_of_memory_in_evaluation_halves_its_batch_and_changes_nothing(parts: tuple[BaseWeights, Splits]) -> None:
     plain, short = make(parts), make(parts)
     short.model.register_forward_pre_hook(exhaust_above(3), with_kwargs=True)
     _, splits = parts
@@ -146,7 +148,7 @@ def test_out_of_memory_in_evaluation_halves_its_batch_and_changes_nothing(parts:
         short.evaluate(splits.validation)
 
 
-def test_a_loss_that_is_not_finite_fails_in_plain_words(parts: tuple[SharedWeights, Splits]) -> None:
+def test_a_loss_that_is_not_finite_fails_in_plain_words(parts: tuple[BaseWeights, Splits]) -> None:
     training = make(parts)
     with torch.no_grad():
         training.optimizer.param_groups[1]["params"][0].fill_(float("inf"))
@@ -183,7 +185,7 @@ class Recording(StepHooks):
         self.note("step", step)
 
 
-def test_hooks_are_called_in_order_around_every_step(parts: tuple[SharedWeights, Splits]) -> None:
+def test_hooks_are_called_in_order_around_every_step(parts: tuple[BaseWeights, Splits]) -> None:
     training = make(parts, warmup_steps=0, gradient_accumulation_steps=2)
     training.hooks = hooks = Recording(training)
     training.train_to(2)
@@ -209,7 +211,7 @@ class Agreement(StepHooks):
 
 @pytest.mark.parametrize("micro_batch", [8, 3, 1])
 def test_a_loss_of_every_batch_is_part_of_the_mean_loss_of_a_step(
-    parts: tuple[SharedWeights, Splits], micro_batch: int
+    parts: tuple[BaseWeights, Splits], micro_batch: int
 ) -> None:
     training = make(parts)
     no_dropout(training.model)
@@ -237,7 +239,7 @@ class PlainLora(Lora):
 
 
 def test_a_method_may_have_an_optimizer_of_its_own(
-    parts: tuple[SharedWeights, Splits], monkeypatch: pytest.MonkeyPatch
+    parts: tuple[BaseWeights, Splits], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(adapters(), "lora", PlainLora())
     training = make(parts, weight_decay=0.0, head_learning_rate=0.25, max_grad_norm=1e9, warmup_steps=0)
@@ -262,13 +264,3 @@ def no_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-
-
-def exhaust_above(limit: int) -> Any:
-    """A hook in which memory runs out, for real, when more than `limit` examples come at once."""
-
-    def hook(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        if len(named["input_ids"]) > limit:
-            torch.empty(2**60, dtype=torch.uint8)
-
-    return hook

@@ -12,10 +12,11 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec
-from tests.trainables.exporting.test_export import LABELS, make_artifact
+from tests.trainables.artifacts import LABELS, make_artifact
 from tests.trainables.shipped_models import change_config, make_texts, model_of, ship, spec_of, tokenizer
 from tests.trainables.tiny_models import FAMILIES, VOCABULARY
-from trainables.base_model.weights import build, load_config, load_weights
+from trainables.base_model.config import load_config
+from trainables.base_model.weights import build, load_weights
 from trainables.data.splits import load_splits
 from trainables.exporting.export import export
 

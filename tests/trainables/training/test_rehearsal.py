@@ -17,7 +17,8 @@ from spaces.spec.spec import SearchSpec
 from tests.trainables.shipped_models import make_images, model_of, ship, spec_of
 from tests.trainables.tiny_models import LABELS, Tiny
 from tests.trainables.tiny_splits import split_for
-from trainables.base_model.weights import SharedWeights, load_config, load_weights
+from trainables.base_model.config import load_config
+from trainables.base_model.weights import BaseWeights, load_weights
 from trainables.data.encoded_split import EncodedTokens
 from trainables.data.splits import load_splits
 from trainables.training.rehearsal import rehearse, telling_rows
@@ -25,7 +26,7 @@ from trainables.training.rehearsal import rehearse, telling_rows
 BERT = Tiny("bert", Task.SEQUENCE_CLASSIFICATION)
 
 
-def weights_of(spec: SearchSpec, labels: tuple[str, ...] = ("bad", "good")) -> SharedWeights:
+def weights_of(spec: SearchSpec, labels: tuple[str, ...] = ("bad", "good")) -> BaseWeights:
     return load_weights(spec.model, load_config(spec.model, labels), labels)
 
 
@@ -54,13 +55,13 @@ def test_the_rows_that_tell(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> SharedWeights:
+def weights(tmp_path: Path) -> BaseWeights:
     folder = ship(tmp_path, BERT.model())
     return weights_of(spec_of(folder, tmp_path, BERT.task), tuple("abc"[:LABELS]))
 
 
 @pytest.mark.parametrize("column", ["input_ids", "token_type_ids"])
-def test_a_single_id_that_has_no_row(weights: SharedWeights, column: str) -> None:
+def test_a_single_id_that_has_no_row(weights: BaseWeights, column: str) -> None:
     split = split_for(BERT, 40)
     assert isinstance(split, EncodedTokens)
     columns = {"input_ids": split.columns["input_ids"], "token_type_ids": np.zeros_like(split.columns["input_ids"])}
@@ -75,7 +76,7 @@ def test_a_single_id_that_has_no_row(weights: SharedWeights, column: str) -> Non
 
 
 def test_what_only_weights_can_tell_is_left_to_the_real_model(
-    weights: SharedWeights, monkeypatch: pytest.MonkeyPatch
+    weights: BaseWeights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that looks at its own values cannot run without them, and is not refused for it."""
     from transformers import BertForSequenceClassification
@@ -91,7 +92,7 @@ def test_what_only_weights_can_tell_is_left_to_the_real_model(
     assert len(looked) == 1
 
 
-def test_weights_are_not_touched(weights: SharedWeights) -> None:
+def test_weights_are_not_touched(weights: BaseWeights) -> None:
     before = {name: array.copy() for name, array in weights.arrays.items()}
     rehearse(weights, {"data.train": split_for(BERT, 8)})
     assert all(np.array_equal(before[name], array) for name, array in weights.arrays.items())

@@ -1,4 +1,4 @@
-"""The projection of Dynamic Subset Tuning as plain functions: distances, and the entries that stay."""
+"""The projection of Dynamic Subset Tuning as plain functions: distances, and the selection of the farthest entries."""
 
 from __future__ import annotations
 
@@ -32,26 +32,28 @@ DISTANCES: Mapping[Distance, Measure] = {
     "relative": _relative,
     "inverse-relative": _inverse_relative,
 }
-"""d(θ, θ̂, θ⁰) between an entry θ and its full update θ̂ where θ is reset to the pretrained θ⁰, from Δ = θ̂ - θ⁰ and θ⁰.
+"""The distance d(θ, θ̂, θ⁰) of an entry from its full update θ̂ if it is reset to the pretrained θ⁰; Δ = θ̂ - θ⁰.
 
 |Δ|, |Δ| / |θ⁰| or |Δ| · |θ⁰|, where |θ⁰| is taken as no smaller than `SMALLEST_MAGNITUDE`. The paper's d has θ⁰ among
-its arguments; its exact form could not be recovered, so that all three are offered. An entry that keeps θ̂ has distance
-0, and so the sum of distances over a silo is least when the entries of largest d keep their updates.
+its arguments; its exact form could not be recovered, so all three are offered. An entry that keeps θ̂ has distance 0, so
+the sum of distances over a silo is least when the entries of largest d keep their updates.
 """
 
 
 def farthest(distances: Sequence[Tensor], count: int) -> list[Tensor]:
-    """The `count` largest of all `distances` together; of equal ones the first, in every order of execution.
+    """Return the places of the `count` largest of all `distances` together; among equal ones, of the first.
+
+    The result does not depend on the order in which parallel code runs.
 
     Args:
-        distances: one tensor (entries,) for each weight of a silo. What is not a number counts as infinitely far.
+        distances: one tensor (entries,) for each weight of a silo. NaN counts as infinitely far.
         count: at least 1, at most the number of entries in all.
 
     Returns:
         For each weight the flat places that stay, sorted, int32.
     """
     known = [one.nan_to_num(nan=math.inf, posinf=math.inf) for one in distances]
-    # The largest of all are among the largest of each.
+    # The largest of all are among the largest of each weight.
     candidates = [one.topk(min(count, len(one)), sorted=False).values for one in known]
     threshold = torch.cat(candidates).topk(count, sorted=False).values.min()
     beyond = [one > threshold for one in known]

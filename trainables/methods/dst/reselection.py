@@ -1,4 +1,4 @@
-"""The training of Dynamic Subset Tuning (arXiv 2411.08610): full updates, of which the farthest entries stay."""
+"""The training of Dynamic Subset Tuning (arXiv 2411.08610): full updates, projected onto their farthest entries."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ State = dict[str, Any]
 
 
 class Reselection(StepHooks):
-    """Reselects on a schedule.
+    """Selects the trained entries anew on a schedule.
 
-    At such a step the deltas are dense from before the forward until after the optimizer's update, which thus is the
-    full one; then each silo is projected. The optimizer's moments of entries outside the subset are kept, neither
-    updated nor cleared, until the next reselection takes them up; with `clear` they start again from 0 then, while the
-    count of the optimizer's steps goes on, so that Adam's next update of such an entry is up to
-    (1 - β₁) / √(1 - β₂) learning rates. Between reselections only the subset is trained.
+    At a reselecting step the deltas are dense from before the forward until after the optimizer's update, which is thus
+    the full update; then each silo is projected. The optimizer's moments of entries outside the subset are kept,
+    neither updated nor cleared, until the next reselection uses them again. With `clear` they restart from 0 then,
+    while the optimizer's step count continues, so that Adam's next update of such an entry is up to (1 - β₁) / √(1 -
+    β₂) learning rates. Between reselections only the subset is trained.
 
-    A reselection in which some silo had fewer moved entries than its final subset has is made again at the next step:
-    under linear warm-up the first update is zero and says nothing. While nothing at all has moved this goes on after
-    the schedule's last step.
+    A reselection in which some silo had fewer moved entries than its final subset has is repeated at the next step:
+    under linear warm-up the first update is zero and ranks nothing. While nothing at all has moved, this continues
+    after the schedule's last step.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Reselection(StepHooks):
         self._kept: dict[str, State] = {}
 
     def before_forward(self, step: int) -> None:
-        """Expand the deltas when `step` reselects."""
+        """Expand the deltas if `step` reselects."""
         if step < self._next or (step > self._schedule.last and self._moved):
             return
         for name, layer in self._layers():
@@ -67,14 +67,14 @@ class Reselection(StepHooks):
                 state[key] = dense
 
     def after_backward(self, step: int) -> None:
-        """Let the optimizer count the step of a weight without entries too, as it does of all others."""
+        """Give a weight without entries an empty gradient, so that the optimizer counts its step like all others."""
         for _, layer in self._layers():
             delta = layer.deltas[self._adapter]
             if not delta.numel():
                 delta.grad = torch.zeros_like(delta)
 
     def after_step(self, step: int) -> None:
-        """Project and contract the deltas when `step` reselected."""
+        """Project and contract the deltas if `step` reselected."""
         if not any(self._adapter in layer.expanded for _, layer in self._layers()):
             return
         complete = True
@@ -88,7 +88,7 @@ class Reselection(StepHooks):
 
     @torch.no_grad()
     def _project(self, silo: Silo, count: int) -> int:
-        """Keep the `count` farthest entries of a silo; returns how many had moved."""
+        """Keep the `count` farthest entries of a silo, and return how many had moved."""
         dense = {name: layer.deltas[self._adapter] for name, layer in silo.layers.items()}
         moved = sum(int(deltas.count_nonzero()) for deltas in dense.values())
         distances = [self._distance(dense[name], layer.pretrained()) for name, layer in silo.layers.items()]
@@ -106,12 +106,15 @@ class Reselection(StepHooks):
             yield from silo.layers.items()
 
     def state_dict(self) -> State:
-        """The entries of each weight, the moments kept aside (each as large as the targets) and what is next."""
+        """Return the number of entries of each weight, the kept moments, and the next step that reselects.
+
+        The moments of each weight are as large as the weight.
+        """
         entries = {name: len(layer.places[self._adapter]) for name, layer in self._layers()}
         return {"entries": entries, "kept": self._kept, "next": self._next, "moved": self._moved}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`, and make room for the entries of each weight."""
+        """Continue from `state_dict`, and make room for the entries of each weight."""
         for name, layer in self._layers():
             layer.resize(self._adapter, state["entries"][name])
         self._kept = {name: dict(kept) for name, kept in state["kept"].items()}
@@ -119,7 +122,7 @@ class Reselection(StepHooks):
 
 
 def _exchange(optimizer: Optimizer, old: Tensor, new: Tensor) -> State:
-    """Let the optimizer hold `new` in the place of `old`; returns its state, to be fitted to `new`."""
+    """Replace `old` by `new` in the optimizer, and return its state, which is to be fitted to `new`."""
     for group in optimizer.param_groups:
         group["params"] = [new if parameter is old else parameter for parameter in group["params"]]
     state: State = optimizer.state.pop(old, {})
@@ -129,5 +132,5 @@ def _exchange(optimizer: Optimizer, old: Tensor, new: Tensor) -> State:
 
 
 def _moments(state: State, parameter: Tensor) -> list[str]:
-    """What the optimizer keeps for every entry of `parameter`, a vector: not the count of its steps."""
+    """Return the names of the optimizer's state per entry of `parameter`, a vector; its step count is not one."""
     return [key for key, value in state.items() if isinstance(value, Tensor) and value.shape == parameter.shape]

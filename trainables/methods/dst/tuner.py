@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
-from peft.utils import PeftType
 from torch import nn
 
 from spaces.methods.dst import DstConfiguration, shares, silos
@@ -17,7 +16,7 @@ from trainables.methods.dst.layer import SubsetLayer
 from trainables.methods.dst.reselection import Reselection
 from trainables.methods.dst.schedule import Schedule, Silo
 from trainables.tuners.adapter import Adapter, StockForm, target_names
-from trainables.tuners.base import LinearConfig, LinearTuner, register
+from trainables.tuners.base import LinearConfig, LinearTuner, tuner
 from trainables.tuners.sparse.supertuning import sparse_stock
 
 
@@ -32,10 +31,6 @@ class DstConfig(LinearConfig):
     )
     seed: int = field(default=0, metadata={"help": "Seed of the subset before the first reselection."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["DST"]
-
 
 class DstLayer(SubsetLayer):
     """A linear layer with a subset of its entries."""
@@ -44,8 +39,9 @@ class DstLayer(SubsetLayer):
     other_param_names = ("dst_index",)
 
 
+@tuner("dst", DstConfig)
 class DstModel(LinearTuner):
-    """Starts from a random subset; without reselection it stays with it."""
+    """The tuner of DST. It starts from a random subset, and keeps it unless `Reselection` changes it."""
 
     prefix = "dst_"
     tuner_layer_cls = DstLayer
@@ -64,20 +60,17 @@ class DstModel(LinearTuner):
                     self._places[name] = torch.from_numpy(chosen).int()
 
     def layer_arguments(self, name: str) -> dict[str, Any] | None:
-        """Nothing for a weight whose silo is too small for the density."""
+        """Return the places of the first subset; None for a weight whose silo is too small for the density."""
         return {"places": self._places[name]} if name in self._places else None
 
 
-register("dst", DstConfig, DstModel)
-
-
 class Dst(Adapter[DstConfiguration]):
-    """Keeps the entries that moved farthest."""
+    """The entries that moved farthest."""
 
     name = "dst"
 
     def peft_config(self, configuration: DstConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
-        """The first subset follows the training's seed."""
+        """Group the targets into silos; the training's seed draws the first subset."""
         grouped = silos(configuration, select(inventory, configuration.targets, configuration.layers))
         return DstConfig(
             target_modules=target_names(configuration, inventory),
@@ -89,7 +82,7 @@ class Dst(Adapter[DstConfiguration]):
     def hooks(
         self, model: PeftModel, configuration: DstConfiguration, optimizer: torch.optim.Optimizer, total_steps: int
     ) -> Reselection:
-        """Reselection on the configuration's schedule."""
+        """Return the reselection on the configuration's schedule."""
         adapter = model.active_adapter
         return Reselection(
             silos_of(model, adapter),
@@ -105,12 +98,12 @@ class Dst(Adapter[DstConfiguration]):
         )
 
     def stock(self, model: PeftModel, configuration: DstConfiguration) -> StockForm:
-        """PEFT's Supertuning holds the same entries."""
+        """Return PEFT's Supertuning with the same entries."""
         return sparse_stock(model, self.name)
 
 
 def silos_of(model: PeftModel, adapter: str) -> list[Silo]:
-    """The silos of an adapter in `model`."""
+    """Return the silos of an adapter in `model`."""
     config: DstConfig = model.peft_config[adapter]
     layers = {
         name: module

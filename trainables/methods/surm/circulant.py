@@ -1,4 +1,4 @@
-"""SURM's circulant family as a PEFT tuner; of square blocks, PEFT's C3A (arXiv 2407.19342) computes the same."""
+"""SURM's circulant family as a PEFT tuner. For square blocks PEFT's C3A (arXiv 2407.19342) computes the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from peft import C3AConfig, PeftConfig
-from peft.utils import PeftType
 from torch import Tensor
 
 from spaces.methods.base.block_grid import Grid, Shape
@@ -15,7 +14,7 @@ from spaces.methods.surm_circulant import CirculantConfiguration, circulant_shap
 from trainables.methods.surm.layer import Kernels, SurmConfig, SurmLayer
 from trainables.methods.surm.tuner import SurmAdapter, SurmModel
 from trainables.tuners.adapter import NoStockForm
-from trainables.tuners.base import register
+from trainables.tuners.base import tuner
 from trainables.tuners.structured.circulant import correlation, dense, grid_matvec, matvec
 from trainables.tuners.structured.fused_update import Gather
 
@@ -24,59 +23,46 @@ from trainables.tuners.structured.fused_update import Gather
 class CirculantConfig(SurmConfig):
     """ΔW = α · C(r₁ ⊙ r₂)."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SURM_CIRCULANT"]
-
 
 class CirculantLayer(SurmLayer):
     """Circulants with first columns r₁ ⊙ r₂, each of shape (p, q, N)."""
 
     prefix = "surm_circulant_"
-    adapter_layer_names = (
-        "surm_circulant_first",
-        "surm_circulant_second",
-        "surm_circulant_scale",
-        "surm_circulant_bias",
-    )
     ships_product = True
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
-        """Shapes of r₁ and r₂."""
+        """Return the shapes of r₁ and r₂."""
         return circulant_shapes(block)
 
     def spread_of(self, config: Any, shape: Sequence[int]) -> float:
-        """1 beside a weight and 0.02 behind it, as in the authors' code."""
+        """Return 1 beside a weight and 0.02 behind it, as in the authors' code."""
         return 1.0 if config.placement == "lora" else 0.02
 
     def matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """C x in O(N log N)."""
+        """Return C x, in O(N log N)."""
         return matvec(kernels[0], x, block.height)
 
     def grid_matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """In the frequency domain, with no matrix in memory."""
+        """Multiply in the frequency domain, with no matrix in memory."""
         return grid_matvec(kernels[0], x)
 
     def matrices(self, kernels: Kernels, block: Grid) -> Tensor:
-        """The circulants' upper left parts."""
+        """Return the circulants' upper left parts."""
         return dense(kernels[0], block.height, block.width)
 
     def gather(self, kernels: Kernels, block: Grid) -> Gather | None:
-        """By two transforms instead of a product of matrices."""
+        """Return a gradient by two transforms in place of a product of matrices; None for a grid of blocks."""
         if block.down * block.across > 1:
             return None
         order = kernels[0].shape[-1]
         return lambda outer, inner: (correlation(outer, inner, order)[None, None],)
 
 
+@tuner("surm_circulant", CirculantConfig)
 class CirculantModel(SurmModel):
-    """Ships r₁ ⊙ r₂ alone."""
+    """The tuner of the circulant family. It ships only the product r₁ ⊙ r₂."""
 
-    prefix = "surm_circulant_"
     tuner_layer_cls = CirculantLayer
-
-
-register("surm_circulant", CirculantConfig, CirculantModel)
 
 
 class Circulant(SurmAdapter[CirculantConfiguration]):
@@ -86,7 +72,7 @@ class Circulant(SurmAdapter[CirculantConfiguration]):
     config = CirculantConfig
 
     def stock_form(self, layers: dict[str, SurmLayer], adapter: str) -> tuple[PeftConfig, dict[str, Tensor]]:
-        """C3A correlates where a circulant convolves, and divides by the number of inputs."""
+        """Return C3A's form. C3A correlates where a circulant convolves, and divides by the number of inputs."""
         sizes, tensors = {}, {}
         for name, layer in layers.items():
             block = layer.grid(adapter)

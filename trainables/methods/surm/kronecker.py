@@ -1,4 +1,4 @@
-"""SURM's Kronecker family as a PEFT tuner; with a square left factor PEFT's LoKr computes the same."""
+"""SURM's Kronecker family as a PEFT tuner. With a square left factor PEFT's LoKr computes the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peft import LoKrConfig, PeftConfig
-from peft.utils import PeftType
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -16,7 +15,7 @@ from spaces.methods.surm_kronecker import Factors, KroneckerConfiguration, krone
 from trainables.methods.surm.layer import Kernels, SurmConfig, SurmLayer
 from trainables.methods.surm.tuner import SurmAdapter, SurmModel
 from trainables.tuners.adapter import NoStockForm
-from trainables.tuners.base import register
+from trainables.tuners.base import tuner
 from trainables.tuners.structured.kronecker import dense, matvec
 
 
@@ -26,50 +25,37 @@ class KroneckerConfig(SurmConfig):
 
     factors: Factors = field(default="paper", metadata={"help": "Shapes of A and B: the paper's, or a square A."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SURM_KRONECKER"]
-
 
 class KroneckerLayer(SurmLayer):
-    """A and B, shape (p, q, …)."""
+    """Kronecker products of A and B, shape (p, q, …)."""
 
     prefix = "surm_kronecker_"
-    adapter_layer_names = (
-        "surm_kronecker_first",
-        "surm_kronecker_second",
-        "surm_kronecker_scale",
-        "surm_kronecker_bias",
-    )
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
-        """Shapes of A and B."""
+        """Return the shapes of A and B."""
         return kronecker_shapes(config.factors, block)
 
     def spread_of(self, config: Any, shape: Sequence[int]) -> float:
-        """As in the authors' code: that of torch's `kaiming_uniform_` with a = √5 beside a weight, 0.02 behind it."""
+        """Return the authors' values: beside a weight torch's `kaiming_uniform_` with a = √5, behind it 0.02."""
         return float((3 * shape[-1]) ** -0.5) if config.placement == "lora" else 0.02
 
     def matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """A X Bᵀ."""
+        """Return A X Bᵀ."""
         left, right = kernels
         missing = left.shape[-1] * right.shape[-1] - block.width
         return matvec(left, right, pad(x, (0, missing)))[..., : block.height]
 
     def matrices(self, kernels: Kernels, block: Grid) -> Tensor:
-        """The upper left parts of A ⊗ B."""
+        """Return the upper left parts of A ⊗ B."""
         left, right = kernels
         return dense(left, right)[..., : block.height, : block.width]
 
 
+@tuner("surm_kronecker", KroneckerConfig)
 class KroneckerModel(SurmModel):
-    """Ships both factors."""
+    """The tuner of the Kronecker family. It ships both factors."""
 
-    prefix = "surm_kronecker_"
     tuner_layer_cls = KroneckerLayer
-
-
-register("surm_kronecker", KroneckerConfig, KroneckerModel)
 
 
 class Kronecker(SurmAdapter[KroneckerConfiguration]):
@@ -79,7 +65,7 @@ class Kronecker(SurmAdapter[KroneckerConfiguration]):
     config = KroneckerConfig
 
     def stock_form(self, layers: dict[str, SurmLayer], adapter: str) -> tuple[PeftConfig, dict[str, Tensor]]:
-        """LoKr divides both sides of a weight by one number, the same in all layers, and scales by alpha / r."""
+        """Return LoKr's form. LoKr divides both sides of all weights by one number, and scales by alpha / r."""
         sides, rank, tensors = set(), 1, {}
         for name, layer in layers.items():
             left, right = (one.detach() for one in layer.kernels(adapter))

@@ -1,4 +1,4 @@
-"""A linear layer with an update of two factors: what SURM's families (arXiv 2406.17740) share."""
+"""A linear layer whose update is made of two factors: the base of SURM's families (arXiv 2406.17740)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from transformers.pytorch_utils import Conv1D
 from spaces.methods._surm import Placement
 from spaces.methods.base.block_grid import Grid, Shape, grid
 from trainables.methods.surm.placement import PlacedLayer
-from trainables.structured.precision import at_least_float32
 from trainables.tuners.base import LinearConfig
-from trainables.tuners.structured.common import join
+from trainables.tuners.structured.common import at_least_float32, join
 from trainables.tuners.structured.fused_update import ComposedProduct, Gather
 
 Kernels = tuple[Tensor, ...]
 
+PARTS = ("first", "second", "scale", "bias")
+"""The parameters of an adapter; a layer has each in a dictionary of this name after the family's prefix."""
+
 TOKENS_PER_SIDE = 2
-"""From so many tokens for each row or column of W on, W + ΔW is made, and multiplied once."""
+"""With at least this many tokens for each row or column of W, it is cheaper to compute W + ΔW and multiply once."""
 
 
 @dataclass
 class SurmConfig(LinearConfig):
-    """ΔW from two factors; each family adds its own settings."""
+    """Settings of all families: ΔW is made of two factors."""
 
     placement: Placement = field(
         default="lora", metadata={"help": "Beside the weight, lora, or behind it, adapter: X + GELU(ΔW X) + b."}
@@ -42,16 +44,21 @@ class SurmConfig(LinearConfig):
 
 
 class SurmLayer(PlacedLayer):
-    """A linear layer with ΔW = α · s · (first, second): what the factors make is the family's.
+    """A linear layer with ΔW = α · s · f(first, second), where f is the family's.
 
-    Parameters of an adapter, each under the family's prefix: `first` and `second` of shape (p, q, …), a factor for
-    each of p × q blocks; `scale`, s, of shape (1,) where it is trained; `bias` of shape (out,) behind the weight.
+    Parameters of an adapter, each under the family's prefix: `first` and `second` of shape (p, q, …), a factor for each
+    of p × q blocks; `scale`, s, of shape (1,), if it is trained; `bias` of shape (out,), if the update is behind the
+    weight.
     """
 
     prefix: ClassVar[str]
     spread: ClassVar[float]
     ships_product: ClassVar[bool] = False
     other_param_names = ("surm_settings", "surm_dropout")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.adapter_layer_names = tuple(f"{cls.prefix}{part}" for part in PARTS)
 
     def __init__(self, base_layer: nn.Linear | Conv1D, adapter_name: str) -> None:
         super().__init__(base_layer, adapter_name)
@@ -62,29 +69,31 @@ class SurmLayer(PlacedLayer):
 
     @abstractmethod
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
-        """Shapes of the factors of one block."""
+        """Return the shapes of the factors of one block."""
 
     @abstractmethod
     def matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """The product of a single block, given without the dimensions of the grid, with x, shape (…, width)."""
+        """Return the product of a single block with x, shape (…, width). The kernels come without the grid's
+        dimensions.
+        """
 
     @abstractmethod
     def matrices(self, kernels: Kernels, block: Grid) -> Tensor:
-        """The blocks as matrices, shape (p, q, height, width)."""
+        """Return the blocks as matrices, shape (p, q, height, width)."""
 
     def grid_matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """The product of a grid of blocks with x; by its matrix, which one product reads at the cost of the layer's.
+        """Return the product of x with a grid of blocks, by its matrix: one product, at the cost of the layer's.
 
-        The inner vectors of two factors would be as many as there are blocks in a column, for every token.
+        By factors there would be as many inner vectors for every token as there are blocks in a column.
         """
         return linear(at_least_float32(x), join(self.matrices(kernels, block)))
 
     def composed(self, kernels: Kernels, block: Grid) -> Tensor:
-        """ΔW as a matrix, differentiable, by the way that costs least; by default by the blocks' own matrices."""
+        """Return ΔW as a differentiable matrix, in the cheapest way; by default from the blocks' own matrices."""
         return join(self.matrices(kernels, block))
 
     def gather(self, kernels: Kernels, block: Grid) -> Gather | None:
-        """Gradients of the kernels with no gradient of ΔW, where that costs less."""
+        """Return a function for the gradients of the kernels without that of ΔW; None when it would not cost less."""
         return None
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -103,7 +112,7 @@ class SurmLayer(PlacedLayer):
         return self.composed(kernels, block)
 
     def _composable(self, x: Tensor) -> str | None:
-        """The adapter whose update may be added to the weight before the product with x, which then costs less."""
+        """Return the adapter to add to the weight before the product with x, when that costs less; else None."""
         names = self.active(self._parameters_by_adapter())
         if self.disable_adapters or self.merged or len(names) != 1 or type(self.base_layer) is not nn.Linear:
             return None
@@ -117,14 +126,17 @@ class SurmLayer(PlacedLayer):
         return name if beside and frozen and exact and many and not dropped and not cast else None
 
     def part(self, name: str) -> nn.ParameterDict:
-        """One kind of parameter by adapter."""
+        """Return one kind of parameter, by adapter."""
         parameters: nn.ParameterDict = getattr(self, f"{self.prefix}{name}")
         return parameters
 
     def update_layer(self, adapter_name: str, config: Any, **kwargs: Any) -> None:
-        """Add an adapter: first = 0 and a normal second, or both normal where s = 0; drawn on the CPU.
+        """Add an adapter with first = 0 and a normal second, or with both normal if s = 0.
 
-        The generator of all layers is `kwargs["generator"]`.
+        Args:
+            adapter_name: its name.
+            config: its settings.
+            kwargs: the `generator` of all layers, which draws on the CPU.
         """
         self.surm_settings[adapter_name] = config
         self.surm_dropout[adapter_name] = nn.Dropout(config.dropout)
@@ -146,25 +158,25 @@ class SurmLayer(PlacedLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def spread_of(self, config: Any, shape: Sequence[int]) -> float:
-        """Standard deviation of a factor of this shape, where it is random at the start."""
+        """Return the standard deviation of a random factor of this shape at the start."""
         return self.spread
 
     def placement(self, adapter_name: str) -> Placement:
-        """Where the update of an adapter stands."""
+        """Return the placement of an adapter's update: beside the weight or behind it."""
         placement: Placement = self.surm_settings[adapter_name].placement
         return placement
 
     def bias(self, adapter_name: str) -> Tensor:
-        """b of an adapter behind the weight, shape (out,)."""
+        """Return b of an adapter behind the weight, shape (out,)."""
         bias: Tensor = self.part("bias")[adapter_name]
         return bias
 
     def grid(self, adapter_name: str) -> Grid:
-        """The blocks of ΔW."""
+        """Return the grid of the blocks of ΔW."""
         return grid(self.surm_settings[adapter_name].block_size, *self.update_shape(adapter_name))
 
     def kernels(self, adapter_name: str) -> Kernels:
-        """The scaled factors, or their product where that is all there is to them."""
+        """Return the scaled factors, or only their product if the family needs no more."""
         first, second = self.part("first")[adapter_name], self.part("second")[adapter_name]
         if adapter_name in (scale := self.part("scale")):
             first = first * scale[adapter_name]
@@ -172,7 +184,7 @@ class SurmLayer(PlacedLayer):
         return (first * second * alpha,) if self.ships_product else (first * alpha, second)
 
     def update(self, adapter_name: str, x: Tensor) -> Tensor:
-        """ΔW x, shape (…, rows), in float32 under autocast too, which would round the factors' products."""
+        """Return ΔW x, shape (…, rows). Autocast is off, because it would round the factors' products."""
         kernels, made = self.kernels(adapter_name), self.grid(adapter_name)
         x = self.surm_dropout[adapter_name](x)
         with torch.autocast(x.device.type, enabled=False):
@@ -182,7 +194,7 @@ class SurmLayer(PlacedLayer):
 
     @torch.no_grad()
     def get_delta_weight(self, adapter: str) -> Tensor:
-        """ΔW, float32, shaped like the stored weight; of an adapter behind the weight, square."""
+        """Return ΔW, float32, in the shape of the stored weight; square for an adapter behind the weight."""
         kernels = tuple(one.float() for one in self.kernels(adapter))
         delta = join(self.matrices(kernels, self.grid(adapter)))
         return delta.T if self.transposed and self.placement(adapter) == "lora" else delta

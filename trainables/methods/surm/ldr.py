@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from peft.utils import PeftType
 from torch import Tensor
 
 from spaces.methods.base.block_grid import Grid, Shape
 from spaces.methods.surm_ldr import LowDisplacementRankConfiguration, displacement_shapes
 from trainables.methods.surm.layer import Kernels, SurmConfig, SurmLayer
 from trainables.methods.surm.tuner import SurmAdapter, SurmModel
-from trainables.tuners.base import register
+from trainables.tuners.base import tuner
 from trainables.tuners.structured.displacement import composed, dense, matvec
 
 
@@ -22,48 +21,40 @@ class LowDisplacementRankConfig(SurmConfig):
 
     displacement_rank: int = field(default=1, metadata={"help": "Number of terms."})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType["SURM_LDR"]
-
 
 class LowDisplacementRankLayer(SurmLayer):
-    """G and H, shape (p, q, r, N)."""
+    """Matrices of low displacement rank from G and H, shape (p, q, r, N)."""
 
     prefix = "surm_ldr_"
-    adapter_layer_names = ("surm_ldr_first", "surm_ldr_second", "surm_ldr_scale", "surm_ldr_bias")
     spread = 0.02
 
     def factor_shapes(self, config: Any, block: Grid) -> tuple[Shape, Shape]:
-        """Shapes of G and H."""
+        """Return the shapes of G and H."""
         return displacement_shapes(config.displacement_rank, block)
 
     def matvec(self, kernels: Kernels, x: Tensor, block: Grid) -> Tensor:
-        """W(G, H) x in O(r N log N)."""
+        """Return W(G, H) x, in O(r N log N)."""
         g, h = kernels
         return matvec(g, h, x, block.height)
 
     def matrices(self, kernels: Kernels, block: Grid) -> Tensor:
-        """The upper left parts of W(G, H)."""
+        """Return the upper left parts of W(G, H)."""
         g, h = kernels
         return dense(g, h, block.height, block.width)
 
     def composed(self, kernels: Kernels, block: Grid) -> Tensor:
-        """The circulants times the columns of the skew-circulants, by transforms."""
+        """Multiply the circulants by the columns of the skew-circulants, by transforms."""
         if block.down * block.across > 1:
             return super().composed(kernels, block)
         g, h = (one[0, 0] for one in kernels)
         return composed(g, h, block.height, block.width)
 
 
+@tuner("surm_ldr", LowDisplacementRankConfig)
 class LowDisplacementRankModel(SurmModel):
-    """Ships both factors."""
+    """The tuner of the family of low displacement rank. It ships both factors."""
 
-    prefix = "surm_ldr_"
     tuner_layer_cls = LowDisplacementRankLayer
-
-
-register("surm_ldr", LowDisplacementRankConfig, LowDisplacementRankModel)
 
 
 class LowDisplacementRank(SurmAdapter[LowDisplacementRankConfiguration]):

@@ -1,4 +1,4 @@
-"""What SURM's families (arXiv 2406.17740) share as PEFT tuners; each is a module beside."""
+"""The PEFT tuner and the adapter that SURM's families (arXiv 2406.17740) inherit."""
 
 from __future__ import annotations
 
@@ -13,27 +13,34 @@ from spaces.methods._surm import SurmConfiguration, surm_layers
 from spaces.model.inventory import Inventory
 from trainables.methods.surm.layer import SurmConfig, SurmLayer
 from trainables.methods.surm.placement import PlacedLayer
-from trainables.tuners.adapter import Adapter, NoStockForm, StockForm
+from trainables.tuners.adapter import Adapter, NoStockForm, StockForm, method_settings
 from trainables.tuners.base import LinearTuner
 
 
 class SurmModel(LinearTuner):
-    """Ships s, and r₂ where a product is all that there is, within the first factor: without them they are ones."""
+    """A tuner of `SurmLayer`s.
+
+    It ships s, and r₂ of families that need only the product, multiplied into the first factor. Loading sets them to 1.
+    """
 
     tuner_layer_cls: type[SurmLayer]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.prefix = cls.tuner_layer_cls.prefix
 
     def _prepare_model(self, peft_config: SurmConfig, model: nn.Module) -> None:
         self._generator = torch.Generator().manual_seed(peft_config.seed)
 
     def layer_arguments(self, name: str) -> dict[str, Any] | None:
-        """One generator for all layers, in the model's order."""
+        """Return one generator for all layers, which draw from it in the model's order."""
         return {"generator": self._generator}
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Put the active adapters, or those named, into the weights, until they are unmerged.
+        """Merge the active adapters, or those named, into the weights, until they are unmerged.
 
         Raises:
-            RequestError: before any weight is changed, of an adapter behind the weights.
+            RequestError: before any weight is changed, when an adapter is behind the weights.
         """
         self._check_placements(adapter_names)
         super().merge_adapter(adapter_names, safe_merge)
@@ -41,10 +48,10 @@ class SurmModel(LinearTuner):
     def merge_and_unload(
         self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
     ) -> nn.Module:
-        """The base with the active adapters, or those named, in its weights.
+        """Return the base with the active adapters, or those named, in its weights.
 
         Raises:
-            RequestError: before any weight is changed, of an adapter behind the weights.
+            RequestError: before any weight is changed, when an adapter is behind the weights.
         """
         self._check_placements(adapter_names)
         plain: nn.Module = super().merge_and_unload(progressbar, safe_merge, adapter_names)
@@ -57,7 +64,7 @@ class SurmModel(LinearTuner):
 
     @classmethod
     def _folded(cls, config: SurmConfig) -> list[str]:
-        """Names of the parameters that are shipped within the first factor, in the order of their products."""
+        """Return the names of the parameters that are shipped within the first factor, in order of multiplication."""
         scale = ["scale"] if config.trainable_alpha else []
         second = ["second"] if cls.tuner_layer_cls.ships_product else []
         return [f".{cls.prefix}{name}." for name in scale + second]
@@ -92,24 +99,23 @@ C = TypeVar("C", bound=SurmConfiguration)
 
 
 class SurmAdapter(Adapter[C]):
-    """Makes the config of a family from a configuration that names its settings alike."""
+    """A method of SURM. The fields of its `config` have the names of the settings in `spaces`."""
 
     config: ClassVar[type[SurmConfig]]
 
     def peft_config(self, configuration: C, inventory: Inventory, seed: int) -> PeftConfig:
-        """The random factors follow the training's seed."""
-        placed = {"targets", "layers", "learning_rate"}
+        """Target the chosen layers; the training's seed draws the random factors."""
         return self.config(
             target_modules=[layer.name for layer in surm_layers(configuration, inventory)],
             seed=seed,
-            **configuration.model_dump(exclude=placed),
+            **method_settings(configuration),
         )
 
     def stock(self, model: PeftModel, configuration: C) -> StockForm:
-        """The trained adapter in the form of a tuner of PEFT's.
+        """Return the trained adapter as one of PEFT's own tuners.
 
         Raises:
-            NoStockForm: where there is none, naming the layer or the setting.
+            NoStockForm: naming the layer or the setting, when there is no such form.
         """
         if configuration.placement == "adapter":
             raise NoStockForm("placement = adapter: PEFT has no equal form; allowed: placement = lora")
@@ -126,16 +132,16 @@ class SurmAdapter(Adapter[C]):
         return StockForm(config, {f"base_model.model.{name}": tensor for name, tensor in tensors.items()})
 
     def stock_form(self, layers: dict[str, SurmLayer], adapter: str) -> tuple[PeftConfig, dict[str, Tensor]]:
-        """PEFT's config and tensors, by the name of their layer and their own, for updates beside Linear layers.
+        """Return PEFT's config and tensors for updates beside `nn.Linear` layers; names come without PEFT's prefix.
 
         Raises:
-            NoStockForm: where there is none, naming the layer or the setting.
+            NoStockForm: naming the layer or the setting, when there is no such form.
         """
         raise NoStockForm(f"{self.name}: PEFT has no equal form of {next(iter(layers))}")
 
 
 def adapted_layers(model: PeftModel) -> Iterator[tuple[str, SurmLayer]]:
-    """The layers of the active adapter by their names in the base."""
+    """Yield the layers of the active adapter with their names in the base."""
     for name, module in model.base_model.model.named_modules():
         if isinstance(module, SurmLayer) and model.active_adapter in module.part("first"):
             yield name, module

@@ -1,1 +1,1 @@
-"""Tuners that change some entries of a weight."""
+"""Tuners that change some entries of a module's parameters."""

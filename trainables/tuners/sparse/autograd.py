@@ -1,4 +1,4 @@
-"""Gradients of some entries of a module's parameters, with no lasting dense gradient."""
+"""Autograd functions that give gradients of some entries of parameters, without a lasting dense gradient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.tuners.sparse.entry_gradients import Entries
 
 
 class Piece(NamedTuple):
-    """Trained values of one parameter: its name in the module, where they are (None: everywhere), and the deltas."""
+    """Trained values of one parameter: its name in the module, their places (None: everywhere), and the deltas."""
 
     name: str
     entries: Entries | None
@@ -27,8 +27,8 @@ Gradients = tuple[Tensor | None, ...]
 class SparseProduct(torch.autograd.Function):
     """A linear layer whose parameters already hold the deltas; backward gives gradients of x and of the deltas.
 
-    A product that holds the deltas' gradients lives only while they are gathered from it, and is not made at all
-    where that is cheaper.
+    A dense gradient exists only while the deltas' gradients are gathered from it, and is not computed when another way
+    is cheaper.
     """
 
     @staticmethod
@@ -46,14 +46,14 @@ class SparseProduct(torch.autograd.Function):
         Args:
             ctx: autograd's.
             x: the input.
-            layer: holds the written weight, (out, in), or (in, out) if `transposed`, and bias (out,).
+            layer: holds the weight with the deltas in it, (out, in), or (in, out) if `transposed`, and the bias (out,).
             transposed: how the weight is stored.
-            names: for each of `deltas` whether it belongs to the `weight` or to the `bias`.
-            entries: for each of `deltas` the places of its values; None: all of the parameter.
-            deltas: trained values, shape (k,). They give nothing to the output but receive gradients.
+            names: for each of `deltas`, `weight` or `bias`.
+            entries: for each of `deltas`, the places of its values; None: all of the parameter.
+            deltas: trained values, shape (k,). They add nothing to the output but receive gradients.
         """
         out: Tensor = layer(x)
-        # Under autocast the output is of the lower type, and so will be its gradient.
+        # Under autocast the output has the narrower type, and so will its gradient.
         ctx.save_for_backward(x.to(out.dtype) if "weight" in names else None, layer.weight)
         ctx.transposed, ctx.names, ctx.entries, ctx.input_type = transposed, names, entries, x.dtype
         ctx.delta_types = tuple(delta.dtype for delta in deltas)
@@ -62,7 +62,7 @@ class SparseProduct(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Gradients:
-        """Gradients of x and of each delta."""
+        """Return the gradients of x and of each delta."""
         x, weight = ctx.saved_tensors
         to_x: Tensor | None = None
         if ctx.needs_input_grad[0]:
@@ -91,12 +91,12 @@ class SparseProduct(torch.autograd.Function):
 class SparseLookup(torch.autograd.Function):
     """An embedding whose table already holds the deltas; backward gives the gradients of the deltas alone.
 
-    The gradient is made for the rows that were looked up, not for the whole table.
+    The gradient is computed for the rows that were looked up, not for the whole table.
     """
 
     @staticmethod
     def forward(ctx: Any, ids: Tensor, module: nn.Embedding, entries: tuple[Entries, ...], *deltas: Tensor) -> Tensor:
-        """Apply `module`, which may scale what it finds, to ids of any shape."""
+        """Apply `module`, which may scale its rows, to ids of any shape."""
         out: Tensor = module(ids)
         ctx.save_for_backward(ids)
         ctx.module, ctx.entries = module, entries
@@ -106,7 +106,7 @@ class SparseLookup(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Gradients:
-        """Gradients of each delta."""
+        """Return the gradients of each delta."""
         (ids,) = ctx.saved_tensors
         rows, of_rows = _rows_gradient(ctx.module, ids, gradient)
         to_deltas = []
@@ -120,9 +120,9 @@ class SparseLookup(torch.autograd.Function):
 
 
 def _rows_gradient(module: nn.Embedding, ids: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows that were looked up, ascending, and their gradients (rows, width), as the module itself gives them."""
+    """Return the rows that were looked up, ascending, and their gradients (rows, width), as the module gives them."""
     rows, where = torch.unique(ids, return_inverse=True)
-    small = copy.copy(module)  # shares the table; the number of the padding row means another row in the small one
+    small = copy.copy(module)  # with the same table; in the small one the padding index would name another row
     small.padding_idx = None
     with torch.enable_grad():
         table = module.weight.detach()[rows].requires_grad_()
@@ -134,14 +134,14 @@ def _rows_gradient(module: nn.Embedding, ids: Tensor, gradient: Tensor) -> tuple
 
 
 class Traced(torch.autograd.Function):
-    """A parameter that already holds the deltas, as a tensor whose gradient they receive.
+    """A parameter that already holds the deltas, as a tensor that passes its gradient on to them.
 
-    The dense gradient lives only while it is gathered from.
+    The dense gradient exists only while the deltas' gradients are gathered from it.
     """
 
     @staticmethod
     def forward(ctx: Any, parameter: Tensor, entries: tuple[Entries, ...], *deltas: Tensor) -> Tensor:
-        """`parameter` itself, not copied."""
+        """Return a view of `parameter`."""
         ctx.entries = entries
         ctx.delta_types = tuple(delta.dtype for delta in deltas)
         return parameter.view_as(parameter)
@@ -149,6 +149,6 @@ class Traced(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Gradients:
-        """Gradients of each delta."""
+        """Return the gradients of each delta."""
         pairs = zip(ctx.entries, ctx.delta_types, strict=True)
         return None, None, *(entries.of(gradient).to(delta_type) for entries, delta_type in pairs)

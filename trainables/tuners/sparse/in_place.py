@@ -14,7 +14,7 @@ Written = tuple[Tensor, Tensor]  # flat indices (k,) and float32 deltas (k,)
 
 
 class _Steps:
-    """Optimizer steps made in this process: a fused optimizer changes parameters without raising their version."""
+    """The number of optimizer steps in this process. A fused optimizer does not raise the version of its parameters."""
 
     made = 0
 
@@ -27,7 +27,7 @@ register_optimizer_step_post_hook(_Steps.count)
 
 
 class Range(NamedTuple):
-    """The entries of one parameter: its number, from where to where they are, and the place of its first entry."""
+    """The entries of one parameter among all places: its number, the bounds of its places, and its first flat index."""
 
     number: int
     low: int
@@ -35,20 +35,20 @@ class Range(NamedTuple):
     start: int
 
     def flat(self, places: Tensor) -> Tensor:
-        """Flat indices into the parameter; of a module's first one a view of `places`."""
+        """Return flat indices into the parameter; for a module's first parameter a view of `places`."""
         here = places[self.low : self.high]
         return here - self.start if self.start else here
 
 
 State = tuple[int, ...]
-Originals = list[tuple[nn.Parameter, Range, Tensor]]  # a parameter, where its entries are, their values (k,)
+Originals = list[tuple[nn.Parameter, Range, Tensor]]  # a parameter, the range of its entries, their values (k,)
 
 
 class _Record:
-    """What stands in the parameters: from which tensors, in which state, and what was there before, at which places.
+    """The deltas that the parameters hold now: their tensors and state, their places, and the values before.
 
-    Holding the tensors keeps their identities from being used again. The places are not copied, so they must stay as
-    they are until the values that were there are back.
+    References to the tensors keep their ids from being used again. The places are not copied, so they must not change
+    until the values are restored.
     """
 
     def __init__(self, tensors: Sequence[Tensor], state: State, places: Tensor, originals: Originals) -> None:
@@ -74,11 +74,15 @@ Owner = tuple[nn.Module, str]
 class WrittenParameters:
     """Parameters of the base, laid out flat one after another.
 
-    The first write to one exchanges it for a private copy in all of its owners, for it may be shared with others.
+    The first write to one replaces it by a private copy in all of its owners, because other processes may share it.
     """
 
     def __init__(self, owners: Sequence[Sequence[Owner]]) -> None:
-        """`owners`: for each parameter the modules that hold it, several where it is tied, and its name there."""
+        """Name the parameters.
+
+        Args:
+            owners: for each parameter the modules that hold it, several if it is tied, and its name there.
+        """
         self._owners = [tuple(one) for one in owners]
         self._private: dict[int, nn.Parameter] = {}
         self._record: _Record | None = None
@@ -89,9 +93,9 @@ class WrittenParameters:
         """Make the parameters hold W.float() + Δ, rounded once to their type, where Δ is the sum of `entries`.
 
         Args:
-            tensors: what the entries are made from. While these are unchanged, nothing is done. Changes through
-                `.data` are noticed at the next optimizer step.
-            entries: gives for each delta its places, ascending and without repetition, and its values.
+            tensors: the tensors that the entries are computed from. While these are unchanged, nothing is done. A
+                change through `.data` is noticed at the next optimizer step.
+            entries: returns for each delta its places, ascending and without repetition, and its values.
         """
         state = (_Steps.made, *(number for one in tensors for number in (id(one), one._version)))
         if self._record is not None and self._record.state == state:
@@ -119,9 +123,9 @@ class WrittenParameters:
             self._record = None
 
     def ranges(self, places: Tensor) -> list[Range]:
-        """Where in ascending `places` the entries of each parameter lie, for the parameters that have some.
+        """Return the range of each parameter that has entries among the ascending `places`.
 
-        Found anew only when `places` is another tensor than last time, or was changed.
+        They are computed anew only when `places` is another tensor than last time, or was changed.
         """
         if self._ranges is None or self._ranges[0] is not places or self._ranges[1] != places._version:
             starts = [0, *itertools.accumulate(getattr(*owners[0]).numel() for owners in self._owners)]
@@ -149,12 +153,12 @@ def _flat(parameter: nn.Parameter) -> Tensor:
 
 @torch.inference_mode(False)
 def _copy(weight: Tensor) -> nn.Parameter:
-    # Made while evaluating, it must still serve training.
+    # A copy made in inference mode could not be trained.
     return nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format), requires_grad=False)
 
 
 def _sum(entries: Sequence[Written]) -> Written:
-    """Ascending places without repetition, and the summed deltas there."""
+    """Return ascending places without repetition, and the summed deltas there."""
     if len(entries) == 1:
         return entries[0]
     places, back = torch.unique(torch.cat([place for place, _ in entries]), return_inverse=True)

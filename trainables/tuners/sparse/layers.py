@@ -1,4 +1,4 @@
-"""Linear layers and embeddings some of whose parameters' entries move by trained deltas."""
+"""Linear layers and embeddings with trained deltas at some entries of their parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.tuners.sparse.module import SparseModule, Tied
 
 
 class SparseLayer(SparseModule, AdaptedLinear):
-    """A linear layer; no dense gradient of its weight outlives the backward."""
+    """A linear layer with deltas. No dense gradient of its weight outlives the backward pass."""
 
     base_layer: nn.Linear | Conv1D
 
@@ -33,7 +33,7 @@ class SparseLayer(SparseModule, AdaptedLinear):
         return product
 
     def get_delta_weight(self, adapter: str) -> Tensor:
-        """Δ of an adapter, float32, shaped like the stored weight."""
+        """Return Δ of an adapter, float32, in the shape of the stored weight."""
         weight = self.base_layer.weight
         places, deltas = self.entries(adapter)
         dense = torch.zeros(weight.numel(), device=weight.device)
@@ -42,7 +42,7 @@ class SparseLayer(SparseModule, AdaptedLinear):
         return dense.view(weight.shape)
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
-        """Whether Δ adds to W alone, so that PEFT's `convert_to_lora` can cut it to a rank."""
+        """Return whether Δ changes only W, so that PEFT's `convert_to_lora` can truncate it to a rank."""
         if adapter_name not in self.deltas:
             return False
         places, _ = self.entries(adapter_name)
@@ -50,7 +50,7 @@ class SparseLayer(SparseModule, AdaptedLinear):
 
 
 class SparseEmbedding(SparseModule):
-    """An embedding; the gradient of its table is made for the rows that were looked up alone."""
+    """An embedding with deltas. The gradient is computed only for the rows that were looked up."""
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids of any shape."""

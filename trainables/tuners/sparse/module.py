@@ -1,4 +1,4 @@
-"""Modules some of whose parameters' entries move by trained deltas."""
+"""Modules with trained deltas at some entries of their parameters."""
 
 from __future__ import annotations
 
@@ -11,34 +11,32 @@ from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trainables.adapted import AdaptedModule, Transparent
+from trainables.tuners.base import AdaptedModule, Transparent
 from trainables.tuners.sparse.autograd import Piece, Traced
 from trainables.tuners.sparse.entry_gradients import Entries
 from trainables.tuners.sparse.in_place import Owner, Written, WrittenParameters
 
-Tied = Mapping[
-    str, Sequence[Owner]
-]  # by a parameter's name in the module: all modules that hold it, and its names there
+Tied = Mapping[str, Sequence[Owner]]
+"""All modules that hold a tied parameter, with its names there, by its name in the module."""
 
 
 class _Known(NamedTuple):
-    """The entries of each parameter, as long as `places` stays what and as it was."""
+    """The entries of each parameter, valid while `places` is the same unchanged tensor."""
 
     places: Tensor
     version: int
-    parts: list[tuple[int, slice, Entries]]  # number of the parameter, where its deltas are, where they belong
+    parts: list[tuple[int, slice, Entries]]  # number of the parameter, its part of the deltas, their places
 
 
 class SparseModule(Transparent):
     """W + Δ, where Δ has k entries: float32 values (k,) and their int32 places (k,) in the module's parameters.
 
-    The parameters lie flat one after another, in the module's order, each as it is stored. The deltas are written into
-    private copies before the first forward after an optimizer step; nothing composed stands beside them. Whoever asks
-    for the module's state sees the pretrained values. An adapter in `expanded` has a dense Δ, one value for every
-    entry of the first parameter.
+    The parameters are laid out flat one after another, in the module's order, each as it is stored. The deltas are
+    written into private copies before the first forward after an optimizer step; no second copy of the sum exists. The
+    module's state, when it is read, holds the pretrained values. An adapter in `expanded` has a dense Δ, one value for
+    every entry of the first parameter.
 
-    Subclasses name two dictionaries by adapter: the deltas in `adapter_layer_names`, the places in
-    `other_param_names`.
+    Subclasses name two dictionaries by adapter: the deltas in `adapter_layer_names`, the places in `other_param_names`.
     """
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, tied: Tied | None = None) -> None:
@@ -56,24 +54,30 @@ class SparseModule(Transparent):
 
     @property
     def deltas(self) -> nn.ParameterDict:
-        """The trained values by adapter."""
+        """The trained values, by adapter."""
         deltas: nn.ParameterDict = getattr(self, self.adapter_layer_names[0])
         return deltas
 
     @property
     def places(self) -> BufferDict:
-        """The flat indices of the trained values by adapter, ascending."""
+        """The flat indices of the trained values, ascending, by adapter."""
         return getattr(self, self.other_param_names[0])
 
     def update_layer(self, adapter_name: str, config: Any, **kwargs: Any) -> None:
-        """Add an adapter at the flat indices `kwargs["places"]`, an int32 tensor; its deltas are 0."""
+        """Add an adapter whose deltas are 0.
+
+        Args:
+            adapter_name: its name.
+            config: its settings.
+            kwargs: `places`, its flat indices, an int32 tensor (k,).
+        """
         places: Tensor = kwargs["places"].to(self.device)
         self.places[adapter_name] = places
         self.deltas[adapter_name] = nn.Parameter(torch.zeros(len(places), device=places.device))
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def borrow(self, name: str, holder: SparseModule, original: str) -> None:
-        """Say that the parameter `name` of this module is the tied `original` of `holder`, which holds its deltas."""
+        """Declare that the parameter `name` here is the tied `original` of `holder`, which holds its deltas."""
         if (name, holder, original) not in self._borrowed:
             self._borrowed.append((name, holder, original))
 
@@ -90,7 +94,7 @@ class SparseModule(Transparent):
         return functional_call(self.base_layer, traced, args, kwargs)
 
     def pieces(self) -> list[Piece]:
-        """Write the deltas, also tied ones that another module holds; what of them is to receive gradients now."""
+        """Write the deltas, with tied ones that another module holds; return those that receive gradients now."""
         found = list(self._trained())
         for name, holder, original in self._borrowed:
             found += [piece._replace(name=name) for piece in holder._trained() if piece.name == original]
@@ -123,7 +127,7 @@ class SparseModule(Transparent):
         return known.parts
 
     def write(self) -> list[str]:
-        """Make the parameters hold what the module is to compute with now; returns the adapters in them."""
+        """Make the parameters hold the values that the module computes with now; return the adapters in them."""
         active = [name for name in self.active_adapters if name in self.deltas]
         names = list(self.merged_adapters) if self.merged else active
         if self.disable_adapters or not names:
@@ -134,7 +138,7 @@ class SparseModule(Transparent):
         return names
 
     def entries(self, name: str) -> Written:
-        """Places and deltas of an adapter, of a dense one those that are not 0."""
+        """Return the places and deltas of an adapter; of a dense one those that are not 0."""
         delta = self.deltas[name].detach().float()
         if name not in self.expanded:
             return self.places[name], delta
@@ -155,7 +159,7 @@ class SparseModule(Transparent):
         self.write()
 
     def unmerge(self) -> None:
-        """Let the parameters hold the pretrained values again, to the bit."""
+        """Restore the pretrained values, to the bit."""
         self.merged_adapters.clear()
         self._written.restore()
 
@@ -165,7 +169,7 @@ class SparseModule(Transparent):
         self.write()
 
     def delete_adapter(self, adapter_name: str) -> None:
-        """Forget an adapter."""
+        """Delete an adapter."""
         self._written.restore()
         self.expanded.discard(adapter_name)
         self._known.pop(adapter_name, None)
@@ -174,7 +178,7 @@ class SparseModule(Transparent):
     def unload_and_optionally_merge_module(
         self, merge: bool, safe_merge: bool, adapter_names: list[str] | None
     ) -> nn.Module:
-        """The plain module, with the deltas in it if `merge`, else with the pretrained values to the bit."""
+        """Return the plain module: with the deltas in it if `merge`, else with the pretrained values to the bit."""
         if merge:
             self.merge(safe_merge, adapter_names)
         else:
@@ -182,7 +186,7 @@ class SparseModule(Transparent):
         plain: nn.Module = self.base_layer
         return plain
 
-    # What reads, loads, moves or casts the module meets the pretrained values; the next forward writes again.
+    # Reading, loading, moving or casting the module sees the pretrained values; the next forward writes again.
 
     def _restore(self, *, merged: bool = True) -> None:
         for module in (self, *(holder for _, holder, _ in self._borrowed)):

@@ -1,9 +1,9 @@
-"""Entries of a product of tall matrices in compiled code: nothing dense is made of them.
+"""Compiled code for some entries of a product of two tall matrices, without a dense product.
 
-Few entries are added up token by token; for more of them some tokens at a time are turned round, so that every entry
-is a product of two vectors that lie in one piece and in the cache.
+For few entries it adds up token by token. For more, blocks of tokens are transposed, so that every entry is a dot
+product of two contiguous vectors in the cache.
 
-Imported only where it is used, since numba costs an import of its own.
+Imported only when it is used, because importing numba takes a while.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ Floats = npt.NDArray[Any]
 Indices = npt.NDArray[np.unsignedinteger[Any]]
 
 _TOKENS = 256
-"""Tokens that a thread takes at a time: the sums do not depend on how many threads there are."""
+"""Tokens that a thread takes at a time. A fixed number, so that sums do not depend on the number of threads."""
 
 _TURNED = 64
-"""Tokens that are turned round at a time: those of 2,000 numbers each are half a megabyte."""
+"""Tokens that are transposed at a time: with 2,000 numbers each they take half a megabyte."""
 
 _GROUP = 8
-"""Tokens that are read at once: so many rows far apart in memory stay in the cache, whatever their distance."""
+"""Tokens that are read at once: this many distant rows stay in the cache, whatever their distance."""
 
 _ALONE = 500_000
-"""Products for which one thread is enough: about half a millisecond of them."""
+"""Products up to which one thread is enough: about half a millisecond."""
 
 
 def _add(left: Floats, right: Floats, rows: Indices, columns: Indices, sums: Floats) -> None:
-    """Add Σ_t left[t, row] · right[t, column] to each of `sums`; four tokens a turn, which reads the indices once."""
+    """Add Σ_t left[t, row] · right[t, column] to each of `sums`, four tokens at a time, which read the indices once."""
     whole = len(left) // 4 * 4
     for token in range(0, whole, 4):
         for entry in range(len(rows)):
@@ -57,7 +57,7 @@ def _add(left: Floats, right: Floats, rows: Indices, columns: Indices, sums: Flo
 
 @register_jitable  # type: ignore[untyped-decorator]
 def _turn(given: Floats, turned: Floats) -> None:
-    """Write (tokens, width) as (width, tokens), four by four, which become shuffles of registers."""
+    """Write (tokens, width) as (width, tokens), in 4 × 4 blocks, which become shuffles of registers."""
     tokens, width = given.shape
     whole_tokens, whole_width = tokens // 4 * 4, width // 4 * 4
     for first in range(0, whole_tokens, _GROUP):
@@ -80,7 +80,10 @@ def _add_turned(
     turned_left: Floats,
     turned_right: Floats,
 ) -> None:
-    """As `_add`; the last two, of shapes (m, _TURNED) and (n, _TURNED), are written over."""
+    """Do the same as `_add`, by way of transposed blocks.
+
+    The last two arguments, of shapes (m, _TURNED) and (n, _TURNED), are overwritten.
+    """
     for start in range(0, len(left), _TURNED):
         tokens = min(_TURNED, len(left) - start)
         if tokens < _TURNED:
@@ -98,7 +101,7 @@ def _add_turned(
 
 @cache
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Machine code, kept on the disk where there is a place for it; it holds no lock of the interpreter."""
+    """Return machine code, cached on the disk if a folder can be written; it releases the interpreter's lock."""
     try:
         kept: Callable[..., None] = numba.njit(nogil=True, fastmath=True, cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
@@ -112,14 +115,14 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def sums(left: Tensor, right: Tensor, rows: Indices, columns: Indices, *, turned: bool) -> Tensor:
-    """Σ_t left[t, row] · right[t, column] for each entry, shape (k,), in as many threads as torch has.
+    """Return Σ_t left[t, row] · right[t, column] for each entry, shape (k,), in as many threads as torch has.
 
     Args:
         left: shape (T, m), float32 or float64, on the CPU.
         right: shape (T, n), of the same type.
-        rows: of each entry, shape (k,).
-        columns: of each entry, shape (k,).
-        turned: whether tokens are turned round, which pays where entries are many.
+        rows: row of each entry, shape (k,).
+        columns: column of each entry, shape (k,).
+        turned: whether tokens are transposed first, which pays off for many entries.
     """
     one, other = left.detach().contiguous().numpy(), right.detach().contiguous().numpy()
     parts = np.zeros((max(1, math.ceil(len(left) / _TOKENS)), len(rows)), one.dtype)
@@ -138,7 +141,7 @@ def sums(left: Tensor, right: Tensor, rows: Indices, columns: Indices, *, turned
             add(one[tokens], other[tokens], rows, columns, parts[number], *scratch)
 
     helpers = min(torch.get_num_threads(), len(parts)) - 1 if len(left) * len(rows) > _ALONE else 0
-    # This thread works too: torch's own threads spin for a while after a product, and hold up whoever comes new.
+    # This thread works too: torch's threads spin for a while after a product, and delay newly started ones.
     futures = [_pool(helpers).submit(work) for _ in range(helpers)]
     work()
     for future in futures:

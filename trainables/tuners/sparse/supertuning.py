@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from trainables.tuners.adapter import NoStockForm, StockForm
 
 _PREFIX = "base_model.model."
-_STEP = 2.0**-53  # apart from each other so are the floats just below 1, and the differences of such floats from 1
+_STEP = 2.0**-53  # the distance of neighbouring floats just below 1
 
 
 def sparse_stock(model: PeftModel, method: str) -> StockForm:
-    """The sparse deltas of the active adapter as a Supertuning adapter (arXiv 2607.09287).
+    """Return the sparse deltas of the active adapter as a Supertuning adapter (arXiv 2607.09287).
 
-    PEFT's other sparse tuner, SHiRA, holds r (m + n) entries of a weight of m × n, no fewer than m + n. Supertuning
-    has one density for all weights: those with fewer entries than that are padded with zeros on unused places. A
-    weight without any entry is left out.
+    PEFT's other sparse tuner, SHiRA, holds r (m + n) entries of an m × n weight, so at least m + n. Supertuning has one
+    density for all weights: those with fewer entries are padded with zeros at unused places. A weight without entries
+    is left out.
 
     Raises:
-        NoStockForm: naming a layer that is no `nn.Linear`, the only kind that PEFT's sparse tuners take, or that has
+        NoStockForm: naming a layer that is no `nn.Linear`, the only kind that PEFT's sparse tuners adapt, or that has
             entries outside its weight.
     """
     adapter = model.active_adapter
@@ -54,12 +54,12 @@ def sparse_stock(model: PeftModel, method: str) -> StockForm:
 
 
 def room(sparsity: float, size: int) -> int:
-    """Entries that PEFT gives a weight of `size` entries."""
+    """Return the number of entries that PEFT gives a weight of `size` entries."""
     return int(size * (1 - sparsity))
 
 
 def common_sparsity(counts: dict[str, int], sizes: dict[str, int]) -> float:
-    """The highest sparsity, up to rounding, at which every weight has room for its count."""
+    """Return the highest sparsity, up to rounding, at which every weight has room for its count."""
     sparsity = 1 - max(count / sizes[path] for path, count in counts.items())
     while any(room(sparsity, sizes[path]) < count for path, count in counts.items()):
         sparsity = max(0.0, sparsity - _STEP)

@@ -1,4 +1,4 @@
-"""Which modules of a model hold entries chosen in its parameters, tied parameters included."""
+"""The modules of a model that hold chosen entries of its parameters, tied parameters included."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST = 2**31 - 1
 
 
 class BaseParameters:
-    """The parameters of a model, and its adapted modules, under the names that they had before any was adapted."""
+    """The parameters of a model and its adapted modules, under the names that they had before any was adapted."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -33,37 +33,39 @@ class BaseParameters:
             self._names.setdefault(id(parameter), []).append(name)
 
     def named(self, name: str) -> nn.Parameter:
-        """A parameter.
+        """Return a parameter.
 
         Raises:
-            ValueError: when there is none of that name.
+            ValueError: when none has that name.
         """
         if name not in self._named:
             raise ValueError(f"parameter_names: the model has no parameter {name}")
         return self._named[name]
 
     def names(self, parameter: nn.Parameter) -> list[str]:
-        """All names of a parameter, several where it is tied."""
+        """Return all names of a parameter, several if it is tied."""
         return self._names[id(parameter)]
 
     def module(self, path: str) -> nn.Module:
-        """The module of the base at `path`."""
+        """Return the module of the base at `path`."""
         module = self.model.get_submodule(path)
         return module.get_submodule("base_layer") if "base_layer" in module._modules else module
 
     def owners(self, parameter: nn.Parameter) -> list[Owner]:
-        """The modules that hold a parameter, and its name there."""
+        """Return the modules that hold a parameter, each with its name there."""
         split = (name.rpartition(".") for name in self.names(parameter))
         return [(self.module(path), leaf) for path, _, leaf in split]
 
 
 @dataclass
 class Unit:
-    """A module that is to be adapted.
+    """A module to adapt.
 
-    `places`: ascending flat indices into its parameters, one laid out after another; `tied`: by a parameter's name
-    in the module all its owners; `borrowed`: a parameter's name here, the path of the module that holds its deltas
-    since the two are tied, and its name there.
+    Attributes:
+        places: ascending flat indices into its parameters, laid out one after another.
+        tied: the owners of each tied parameter, by its name in the module.
+        borrowed: for each parameter tied to one of another module that holds its deltas: its name here, the path of
+            that module, and its name there.
     """
 
     places: Places = field(default_factory=lambda: np.empty(0, dtype=np.int32))
@@ -72,14 +74,14 @@ class Unit:
 
 
 def units(parameters: BaseParameters, places: Mapping[str, Places]) -> dict[str, Unit]:
-    """The modules to adapt, by path, from the places chosen in each parameter.
+    """Return the modules to adapt, by path, for the places chosen in each parameter.
 
-    A unit is a module that itself owns a chosen parameter, or shares it with another; where such a module has another
-    inside, they are one unit, for adapted modules do not nest.
+    A unit is a module that owns a chosen parameter, alone or tied to another's. If such a module contains another, both
+    are one unit, because adapted modules do not nest.
 
     Raises:
         ValueError: when a parameter belongs to no module but the model itself, a module is too large for int32, or
-            another adapter has a module inside.
+            another adapter is on a module inside.
     """
     chosen = {name: here for name, here in places.items() if len(here)}
     owners = {path for name in chosen for path in _paths(parameters, name)} | parameters.adapted
@@ -99,7 +101,7 @@ def units(parameters: BaseParameters, places: Mapping[str, Places]) -> dict[str,
 
 
 def _paths(parameters: BaseParameters, name: str) -> list[str]:
-    """Paths of the modules that own the parameter, that in `name` first."""
+    """Return the paths of the modules that own the parameter, that in `name` first."""
     names = dict.fromkeys([name, *parameters.names(parameters.named(name))])
     paths = [one.rpartition(".")[0] for one in names]
     if "" in paths:

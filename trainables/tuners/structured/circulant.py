@@ -1,24 +1,23 @@
-"""Circulant matrices, rectangular ones as the upper left part of a square one."""
+"""Circulant matrices; a rectangular one is the upper left part of a square one."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from trainables.structured.precision import at_least_float32
-from trainables.tuners.structured.common import split
+from trainables.tuners.structured.common import at_least_float32, split
 
 
 def matvec(column: Tensor, x: Tensor, out_features: int) -> Tensor:
-    """C x for the circulant C with first column `column`, cropped to `out_features` rows and to the columns of `x`.
+    """Return C x for the circulant C with first column `column`, cropped to `out_features` rows and the columns of `x`.
 
     Args:
         column: c, shape (…, N) with N ≥ max(m, n); C[i, j] = c[(i − j) mod N]. Leading dimensions broadcast.
-        x: shape (…, n); zeros are appended to it up to N.
+        x: shape (…, n); it is padded with zeros up to N.
         out_features: m, the rows to keep.
 
     Returns:
-        Shape (…, m), of at least float32. By the convolution theorem C x = F⁻¹(F c ⊙ F x), in O(N log N).
+        Shape (…, m), at least float32. By the convolution theorem C x = F⁻¹(F c ⊙ F x), in O(N log N).
 
     Raises:
         ValueError: when N is smaller than m or n.
@@ -31,14 +30,14 @@ def matvec(column: Tensor, x: Tensor, out_features: int) -> Tensor:
 
 
 def grid_matvec(columns: Tensor, x: Tensor) -> Tensor:
-    """W x for the matrix W of square circulant blocks: yᵢ = Σⱼ C(cᵢⱼ) xⱼ, summed before the one inverse transform.
+    """Return W x for a matrix W of square circulant blocks: yᵢ = Σⱼ C(cᵢⱼ) xⱼ, summed before the one inverse transform.
 
     Args:
         columns: the blocks' first columns, shape (p, q, b).
         x: shape (…, q · b).
 
     Returns:
-        Shape (…, p · b), of at least float32.
+        Shape (…, p · b), at least float32.
     """
     _, parts, order = columns.shape
     spectra = torch.fft.rfft(at_least_float32(columns))
@@ -48,7 +47,7 @@ def grid_matvec(columns: Tensor, x: Tensor) -> Tensor:
 
 
 def correlation(outer: Tensor, inner: Tensor, order: int) -> Tensor:
-    """The gradient of Σ_t outer_t · (C inner_t) by the first column of C, shape (N,).
+    """Return the gradient of Σ_t outer_t · (C inner_t) with respect to the first column of C, shape (N,).
 
     Args:
         outer: shape (T, m).
@@ -65,22 +64,27 @@ def correlation(outer: Tensor, inner: Tensor, order: int) -> Tensor:
 
 
 def dense(column: Tensor, out_features: int, in_features: int) -> Tensor:
-    """The upper left (m, n) part of the circulant with first column `column`, shape (…, N), as (…, m, n).
+    """Return the upper left (m, n) part of the circulant with first column `column`, shape (…, N), as (…, m, n).
 
     Raises:
         ValueError: when N is smaller than m or n.
     """
     order = column.shape[-1]
     _check(order, out_features, in_features)
-    # C[i, j] is the (i − j + n − 1)-th of the column laid end to end: a window that moves by one, read backwards.
+    # C[i, j] is entry i − j + n − 1 of the repeated column: a window that moves by one, read backwards.
     around = torch.cat([column[..., order - in_features + 1 :], column[..., :out_features]], dim=-1)
     return around.unfold(-1, in_features, 1).flip(-1)
 
 
 def projection(matrix: Tensor) -> Tensor:
-    """First column of the circulant nearest to `matrix`, shape (m, n), in the Frobenius norm; shape (max(m, n),).
+    """Return the first column of the circulant nearest to `matrix` in the Frobenius norm.
 
-    Each entry is the mean of a wrapped diagonal (arXiv 2406.17740, appendix A.6), of what the crop keeps of it.
+    Args:
+        matrix: shape (m, n).
+
+    Returns:
+        Shape (max(m, n),). Each entry is the mean of a wrapped diagonal (arXiv 2406.17740, appendix A.6), over the part
+        that the crop keeps.
     """
     rows, columns = matrix.shape
     order = max(rows, columns)
@@ -90,7 +94,13 @@ def projection(matrix: Tensor) -> Tensor:
 
 
 def means(matrix: Tensor, group: Tensor, groups: int) -> Tensor:
-    """The mean of the entries of each group, shape (groups,); `group`, shaped like `matrix`, says which is whose."""
+    """Return the mean entry of each group, shape (groups,).
+
+    Args:
+        matrix: shape (m, n).
+        group: shape (m, n), the number of each entry's group.
+        groups: how many groups there are.
+    """
     total = torch.zeros(groups, dtype=matrix.dtype, device=matrix.device)
     total = total.index_add(0, group.flatten(), matrix.flatten())
     return total / torch.bincount(group.flatten(), minlength=groups).clamp(min=1)

@@ -1,4 +1,4 @@
-"""A linear layer whose update is added to the weight before the product: for many tokens cheaper than beside it."""
+"""A linear product whose update is added to the weight first, which for many tokens costs less than beside it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Gather = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 
 
 class ComposedProduct(torch.autograd.Function):
-    """(W + ΔW) x + b for a frozen W; backward gives the gradients of x and of what ΔW is made of.
+    """(W + ΔW) x + b for a frozen W; backward gives the gradients of x and of the parts of ΔW.
 
-    W + ΔW lives only while it is multiplied: it is made again for the gradient of x, so that a step keeps nothing of
-    the weight's size.
+    W + ΔW exists only while it is multiplied: it is computed again for the gradient of x, so that a step stores nothing
+    of the weight's size.
     """
 
     @staticmethod
@@ -38,10 +38,10 @@ class ComposedProduct(torch.autograd.Function):
             x: the input.
             weight: W, shape (out, in).
             bias: b, shape (out,), or None.
-            compose: ΔW, shaped like W, of `parts`; differentiable.
-            gather: the gradients of `parts` from those of the output, shape (T, out), and from x, shape (T, in), with
-                no gradient of ΔW between; None: through it.
-            parts: what ΔW is made of.
+            compose: computes ΔW, shaped like W, from `parts`; differentiable.
+            gather: computes the gradients of `parts` from those of the output, shape (T, out), and from x, shape (T,
+                in), without the gradient of ΔW. None: autograd goes through ΔW.
+            parts: the tensors that ΔW is made of.
         """
         ctx.save_for_backward(x, weight, *parts)
         ctx.compose, ctx.gather = compose, gather
@@ -50,7 +50,7 @@ class ComposedProduct(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x and of each part."""
+        """Return the gradients of x and of each part."""
         x, weight, *parts = ctx.saved_tensors
         wanted = ctx.needs_input_grad[5:]
         leaves = [part.detach().requires_grad_(need) for part, need in zip(parts, wanted, strict=True)]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.structured.precision import at_least_float32
-from trainables.tuners.structured.common import cut, split
+from trainables.tuners.structured.common import at_least_float32, cut, split
 
 
 def matvec(left: Tensor, right: Tensor, x: Tensor) -> Tensor:
-    """(A ⊗ B) x = A X Bᵀ, X being x in rows of d.
+    """Return (A ⊗ B) x = A X Bᵀ, where X is x in rows of d.
 
     Args:
         left: A, shape (a, b).
@@ -18,7 +17,7 @@ def matvec(left: Tensor, right: Tensor, x: Tensor) -> Tensor:
         x: shape (…, b · d).
 
     Returns:
-        Shape (…, a · c), of at least float32, in O(N (c + b)) for x of N entries, or O(N (a + d)), whichever is less.
+        Shape (…, a · c), at least float32, in O(N (c + b)) for x of N entries, or O(N (a + d)), whichever is less.
 
     Raises:
         ValueError: when x has another length.
@@ -34,15 +33,15 @@ def matvec(left: Tensor, right: Tensor, x: Tensor) -> Tensor:
 
 
 def dense(left: Tensor, right: Tensor) -> Tensor:
-    """A ⊗ B, shape (…, a · c, b · d), for A of shape (…, a, b) and B of shape (…, c, d)."""
+    """Return A ⊗ B, shape (…, a · c, b · d), for A of shape (…, a, b) and B of shape (…, c, d)."""
     return torch.einsum("...ab,...cd->...acbd", left, right).flatten(-2).flatten(-3, -2)
 
 
 def projection(matrix: Tensor, left: tuple[int, int], right: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """A and B of the Kronecker product nearest to `matrix` in the Frobenius norm, of equal norms.
+    """Return A and B, of equal norms, of the Kronecker product nearest to `matrix` in the Frobenius norm.
 
-    Blocks of the shape of B, each a row of the rearranged matrix, turn A ⊗ B into the product of vec A and vec B: its
-    best approximation of rank 1 is the answer (Van Loan and Pitsianis 1993).
+    With each block of the shape of B as a row, A ⊗ B becomes the product of vec A and vec B. The best rank-1
+    approximation of the matrix rearranged in this way is the answer (Van Loan and Pitsianis 1993).
 
     Args:
         matrix: shape (a · c, b · d).

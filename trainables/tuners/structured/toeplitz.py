@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.structured.precision import at_least_float32
 from trainables.tuners.structured.circulant import means
+from trainables.tuners.structured.common import at_least_float32
 
 
 def matvec(diagonals: Tensor, x: Tensor, out_features: int) -> Tensor:
-    """T x for the m × n Toeplitz matrix T[i, j] = t[i − j + n − 1].
+    """Return T x for the m × n Toeplitz matrix T[i, j] = t[i − j + n − 1].
 
     Args:
         diagonals: t, shape (…, m + n − 1), from the upper right corner to the lower left one. Leading dimensions
@@ -19,8 +19,8 @@ def matvec(diagonals: Tensor, x: Tensor, out_features: int) -> Tensor:
         out_features: m.
 
     Returns:
-        Shape (…, m), of at least float32: rows n − 1 … n + m − 2 of the convolution t ∗ x, which is a product with
-        an enclosing circulant of order m + n, in O(N log N).
+        Shape (…, m), at least float32: rows n − 1 … n + m − 2 of the convolution t ∗ x, which is a product with an
+        enclosing circulant of order m + n, in O(N log N).
 
     Raises:
         ValueError: when t has another length.
@@ -34,7 +34,7 @@ def matvec(diagonals: Tensor, x: Tensor, out_features: int) -> Tensor:
 
 
 def dense(diagonals: Tensor, out_features: int, in_features: int) -> Tensor:
-    """The (…, m, n) Toeplitz matrix with `diagonals` t, shape (…, m + n − 1).
+    """Return the (…, m, n) Toeplitz matrix with `diagonals` t, shape (…, m + n − 1).
 
     Raises:
         ValueError: when t has another length.
@@ -44,18 +44,18 @@ def dense(diagonals: Tensor, out_features: int, in_features: int) -> Tensor:
 
 
 def symmetric(column: Tensor) -> Tensor:
-    """Diagonals, shape (…, 2N − 1), of the symmetric Toeplitz matrix with first column `column`, shape (…, N)."""
+    """Return the diagonals, shape (…, 2N − 1), of the symmetric Toeplitz matrix with first column `column`, (…, N)."""
     return torch.cat([column.flip(-1), column[..., 1:]], dim=-1)
 
 
 def crop(diagonals: Tensor, out_features: int, in_features: int) -> Tensor:
-    """Diagonals of the upper left m × n part of a square Toeplitz matrix with `diagonals` of shape (…, 2N − 1)."""
+    """Return the diagonals of the upper left m × n part of a square Toeplitz matrix with `diagonals`, (…, 2N − 1)."""
     middle = diagonals.shape[-1] // 2
     return diagonals[..., middle - in_features + 1 : middle + out_features]
 
 
 def projection(matrix: Tensor) -> Tensor:
-    """Diagonals of the Toeplitz matrix nearest to `matrix` in the Frobenius norm: the mean of each of its diagonals.
+    """Return the diagonals of the Toeplitz matrix nearest to `matrix` in the Frobenius norm: the mean of each diagonal.
 
     Args:
         matrix: shape (m, n).
@@ -68,9 +68,11 @@ def projection(matrix: Tensor) -> Tensor:
 
 
 def symmetric_projection(matrix: Tensor) -> Tensor:
-    """First column, shape (max(m, n),), of the symmetric Toeplitz matrix whose upper left part is nearest to `matrix`.
+    """Return the first column of the symmetric Toeplitz matrix whose upper left part is nearest to `matrix`.
 
-    Its k-th entry is the mean of all entries at distance k from the main diagonal, on either side.
+    Returns:
+        Shape (max(m, n),). The k-th entry is the mean of all entries at distance k from the main diagonal, on either
+        side.
     """
     rows, columns = matrix.shape
     distance = (_diagonal(rows, columns, matrix.device) - (columns - 1)).abs()

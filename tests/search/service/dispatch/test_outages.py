@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from search.ray_cluster import connect
-from search.service.dispatch import stop_marker
 from search.service.dispatch.dispatcher import dispatch
-from search.service.dispatch.schedule import ATTEMPTS, AWAY, FIRST_SECONDS, MOST_SECONDS, WRONG_REQUEST, due, standings
-from search.service.jobs import search_job
+from search.service.dispatch.schedule import ATTEMPTS, FIRST_SECONDS, MOST_SECONDS, due, schedule
+from search.service.jobs.exit_codes import AWAY, WRONG_REQUEST
 from search.service.jobs.ray_jobs import Job
-from search.service.settings import job_options
 from search.storage import checks
-from search.storage.checks import check_storage
+from search.storage.checks import check_writable
 from search.suggest.study import answering, open_study
-from spaces.errors import Away, RequestError, Unreachable, WorkError
+from spaces.errors import Away, RequestError, Unreachable
 from spaces.spec.spec import parse_spec
 from tests.search.heads import free_port
-from tests.search.service.alone import Alone, Kept, client_of
-from tests.search.service.dispatch.test_schedule import request
-from tracking.mlflow_store.client import reading
-from tracking.mlflow_store.launch_requests import want_stop
+from tests.search.service.alone import Alone, Kept
+from tests.search.service.dispatch.requested import request
 from tracking.mlflow_store.uri import probe
 
 
@@ -46,95 +40,38 @@ def jobs(*codes: int | None, ended: float | None = None) -> dict[str, Job]:
     ],
 )
 def test_an_outage_is_never_final_and_a_failure_is_counted_beside_it(codes: list[int | None], phase: str) -> None:
-    (standing,) = standings([request("a", attempts=len(codes))], jobs(*codes), {})
+    (standing,) = schedule([request("a", attempts=len(codes))], jobs(*codes), {})
     assert standing.phase == phase
-    assert (standing.news is None) == (phase == "queued")
+    assert (standing.unrecorded_end is None) == (phase == "queued")
 
 
 def test_pauses_grow_and_have_an_end_and_others_go_before() -> None:
     for failed in range(1, 40):
         known = jobs(*[AWAY] * failed, ended=1_000.0)
         asked = [request("a", attempts=failed), request("b", 1)]
-        standing = standings(asked, known, {})
+        standing = schedule(asked, known, {})
         pause = standing[0].not_before - 1_000.0
         assert pause == min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** (failed - 1))
         assert [one.name for one in due(standing, 1, now=1_000.0 + pause - 0.1)] == ["b"]
         assert [one.name for one in due(standing, 1, now=1_000.0 + pause)] == ["a"]
     # A clock that is wrong by years keeps nobody waiting.
-    standing = standings([request("a", attempts=1)], jobs(AWAY, ended=1e12), {})
+    standing = schedule([request("a", attempts=1)], jobs(AWAY, ended=1e12), {})
     assert [one.name for one in due(standing, 1, now=1_000.0)] == ["a"]
 
 
 def test_a_count_of_attempts_beyond_reason_costs_no_time() -> None:
     many = 10**9
-    (standing,) = standings([request("a", attempts=many)], {f"a~{many}": Job("a", "failed", AWAY)}, {})
+    (standing,) = schedule([request("a", attempts=many)], {f"a~{many}": Job("a", "failed", AWAY)}, {})
     assert (standing.phase, standing.outages) == ("queued", 1)
 
 
 def test_who_asks_again_waits_for_no_pause() -> None:
-    (standing,) = standings([request("a", attempts=3, since=3)], jobs(AWAY, AWAY, AWAY, ended=1_000.0), {})
+    (standing,) = schedule([request("a", attempts=3, since=3)], jobs(AWAY, AWAY, AWAY, ended=1_000.0), {})
     assert standing.not_before == 0.0
-
-
-def drive(alone: Alone, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["driver", "mine", *job_options(alone.settings)])
-    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
-    return search_job.main()
-
-
-def storage_is_gone(alone: Alone) -> Path:
-    return alone.storage
 
 
 def tracking_is_gone(alone: Alone) -> Path:
     return Path(alone.settings.tracking_uri.removeprefix("sqlite:///"))
-
-
-def search_is_gone(alone: Alone) -> Path:
-    """The storage is there, and empty: another file system is mounted in its place."""
-    return alone.storage / "mine"
-
-
-def data_is_gone(alone: Alone) -> Path:
-    (root,) = alone.settings.roots
-    return root / "train.csv"
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize(
-    ("missing", "begun"),
-    [
-        (storage_is_gone, False),
-        (storage_is_gone, True),
-        (tracking_is_gone, False),
-        (tracking_is_gone, True),
-        (search_is_gone, True),
-        (data_is_gone, True),
-    ],
-)
-def test_a_driver_that_finds_something_away_says_so_and_is_followed_by_another(
-    alone: Alone,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    missing: Callable[[Alone], Path],
-    begun: bool,
-) -> None:
-    (root,) = alone.settings.roots
-    (root / "train.csv").touch()
-    alone.launch("mine")
-    if begun:
-        alone.begin(alone.spec("mine"))
-    place = missing(alone)
-    away = place.with_name("elsewhere")
-    place.rename(away)
-    assert drive(alone, monkeypatch) == AWAY
-    said = capsys.readouterr().err.splitlines()
-    assert len([line for line in said if line.startswith("paretune: ")]) == 1
-    assert "please report" not in said[-1]
-    assert not place.exists()  # nothing was made in its place
-    away.rename(place)
-    assert drive(alone, monkeypatch) == AWAY
-    assert "nothing answers there" in capsys.readouterr().err  # which may be there later as well
 
 
 @pytest.mark.integration
@@ -182,18 +119,6 @@ def test_a_stop_counts_though_ray_is_away(alone: Alone) -> None:
     assert known.known == {}
 
 
-@pytest.mark.integration
-def test_a_stop_is_passed_on_to_a_driver_though_ray_is_away(alone: Alone) -> None:
-    alone.launch("mine")
-    alone.begin(alone.spec("mine"))
-    with reading(alone.settings.tracking_uri) as client:
-        want_stop(client, alone.request("mine"))
-    away = client_of(alone.settings).app.state.context.jobs  # type: ignore[attr-defined]
-    with pytest.raises(WorkError, match="Ray at "):
-        dispatch(alone.settings, away)
-    assert stop_marker.is_marked(alone.storage / "mine")
-
-
 @pytest.mark.parametrize("number", ["EIO", "ENOSPC", "EROFS", "EACCES", "ESTALE", "ENOTCONN", "EDQUOT", "ETIMEDOUT"])
 def test_a_storage_that_fails_is_away_and_a_path_that_cannot_be_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
@@ -204,11 +129,11 @@ def test_a_storage_that_fails_is_away_and_a_path_that_cannot_be_is_wrong(
         raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
 
     with pytest.raises(RequestError) as wrong:
-        check_storage(tmp_path / ("s" * 300))
+        check_writable(tmp_path / ("s" * 300))
     assert not isinstance(wrong.value, Unreachable)
     monkeypatch.setattr(checks, "try_writing", failing)
     with pytest.raises(Unreachable, match="cannot be written"):
-        check_storage(tmp_path)
+        check_writable(tmp_path)
 
 
 @pytest.mark.parametrize("kind", [OperationalError, InterfaceError, OSError])
@@ -265,17 +190,3 @@ def test_nodes_that_are_away_are_not_a_wrong_request(
     with pytest.raises(RequestError, match="no node has them") as error:
         connect.check_resources(4, 0, had_them=had_them)
     assert type(error.value) is kind
-
-
-@pytest.mark.integration
-def test_a_search_that_waits_says_for_what(alone: Alone) -> None:
-    alone.launch("mine")
-    app = client_of(alone.settings)
-    known = Kept()
-    dispatch(alone.settings, known)
-    known.known["mine~1"] = Job("mine~1", "failed", AWAY, "storage /nowhere: Input/output error")
-    app.app.state.context.jobs.all = known.all  # type: ignore[attr-defined]
-    status = app.get("/v1/searches/mine").json()
-    assert (status["state"], status["message"]) == ("queued", "is tried again: storage /nowhere: Input/output error")
-    dispatch(alone.settings, known)
-    assert "mine~2" in known.known

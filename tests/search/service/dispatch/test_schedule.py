@@ -9,27 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.service.dispatch.schedule import ATTEMPTS, GIVEN_UP, WRONG_REQUEST, Standing, due, job_name, standings
+from search.service.dispatch.schedule import ATTEMPTS, ScheduledSearch, due, job_name, schedule
+from search.service.jobs.exit_codes import GIVEN_UP, WRONG_REQUEST
 from search.service.jobs.ray_jobs import Job, JobState
-from spaces.spec.spec import parse_spec
 from spaces.trials.records import State
-from tracking.mlflow_store.launch_requests import End, Request, Wanted
+from tests.search.service.dispatch.requested import request
+from tracking.mlflow_store.launch_requests import JobEnd, LaunchRequest
 
-SPEC = parse_spec({"name": "a", "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 9}})
-
-
-def request(
-    name: str,
-    submitted: int = 0,
-    wanted: Wanted = "run",
-    attempts: int = 0,
-    since: int = 0,
-    ended: End | None = None,
-) -> Request:
-    return Request(f"run-{name}", name, SPEC, submitted, wanted, attempts, since, ended)
-
-
-LIMITED, FAILED = End(1, "stopped"), End(1, "failed", "nothing is there")
+LIMITED, FAILED = JobEnd(1, "stopped"), JobEnd(1, "failed", "nothing is there")
 UNREADABLE = replace(request("a"), spec=None, flaw="its spec cannot be read (name: missing)")
 
 
@@ -76,8 +63,8 @@ def job(state: JobState, code: int | None = None) -> Job:
         (replace(UNREADABLE, attempts=1), job("failed"), "running", "failed"),
     ],
 )
-def test_phases(asked: Request, last: Job | None, tracked: State | None, phase: str) -> None:
-    standing = Standing(asked, last, asked.attempts, tracked)
+def test_phases(asked: LaunchRequest, last: Job | None, tracked: State | None, phase: str) -> None:
+    standing = ScheduledSearch(asked, last, asked.attempts, tracked)
     assert standing.phase == phase
     assert [one.name for one in due([standing], 1)] == (["a"] if phase == "queued" else [])
 
@@ -89,42 +76,44 @@ def test_phases(asked: Request, last: Job | None, tracked: State | None, phase: 
         (request("a", attempts=1), job("succeeded", 0), "finished", None),
         (request("a", attempts=1, ended=LIMITED), job("succeeded", 0), "stopped", None),
         (request("a", attempts=1, wanted="stop"), job("succeeded", 0), "stopped", None),
-        (request("a", attempts=1), job("failed", WRONG_REQUEST), None, End(1, "failed")),
+        (request("a", attempts=1), job("failed", WRONG_REQUEST), None, JobEnd(1, "failed")),
         (request("a", attempts=1, ended=FAILED), job("failed", WRONG_REQUEST), None, None),
-        (request("a", attempts=2, since=1, ended=FAILED), job("failed", WRONG_REQUEST), None, End(2, "failed")),
-        (request("a", attempts=ATTEMPTS), job("failed"), "running", End(ATTEMPTS, "failed")),
+        (request("a", attempts=2, since=1, ended=FAILED), job("failed", WRONG_REQUEST), None, JobEnd(2, "failed")),
+        (request("a", attempts=ATTEMPTS), job("failed"), "running", JobEnd(ATTEMPTS, "failed")),
         (request("a", attempts=1), job("failed"), "running", None),
         (request("a", attempts=1), None, "running", None),
     ],
 )
-def test_an_end_is_recorded_once(asked: Request, last: Job | None, tracked: State | None, end: End | None) -> None:
-    assert Standing(asked, last, asked.attempts, tracked).news == end
+def test_an_end_is_recorded_once(
+    asked: LaunchRequest, last: Job | None, tracked: State | None, end: JobEnd | None
+) -> None:
+    assert ScheduledSearch(asked, last, asked.attempts, tracked).unrecorded_end == end
 
 
 def test_why_it_failed_is_said_as_it_was_recorded() -> None:
-    assert Standing(request("a", attempts=1, ended=FAILED), None, 1, None).message == "nothing is there"
-    assert Standing(UNREADABLE, None, 0, None).message == "its spec cannot be read (name: missing)"
-    assert Standing(request("a", attempts=1), job("failed", WRONG_REQUEST), 1, None).message is None  # not yet
-    assert Standing(request("a", attempts=1, ended=FAILED), None, 1, "finished").message is None
+    assert ScheduledSearch(request("a", attempts=1, ended=FAILED), None, 1, None).message == "nothing is there"
+    assert ScheduledSearch(UNREADABLE, None, 0, None).message == "its spec cannot be read (name: missing)"
+    assert ScheduledSearch(request("a", attempts=1), job("failed", WRONG_REQUEST), 1, None).message is None  # not yet
+    assert ScheduledSearch(request("a", attempts=1, ended=FAILED), None, 1, "finished").message is None
 
 
 def test_what_was_asked_for_first_runs_first_as_far_as_there_is_room() -> None:
     asked = [request(name, submitted) for submitted, name in enumerate("abcd")]
     jobs = {"b~1": job("running")}
-    known = standings([asked[0], replace(asked[1], attempts=1), *asked[2:]], jobs, {})
+    known = schedule([asked[0], replace(asked[1], attempts=1), *asked[2:]], jobs, {})
     assert [one.name for one in due(known, 1)] == []
     assert [one.name for one in due(known, 3)] == ["a", "c"]
 
 
 def test_a_job_that_was_submitted_and_not_counted_is_the_last_one() -> None:
-    (standing,) = standings([request("a")], {"a~1": job("running")}, {})
+    (standing,) = schedule([request("a")], {"a~1": job("running")}, {})
     assert (standing.phase, standing.attempt) == ("running", 1)
 
 
 def test_an_earlier_job_says_nothing_of_a_search_that_was_asked_for_again() -> None:
     again = request("a", attempts=2, since=2)
-    assert standings([again], {"a~2": job("succeeded", 0)}, {"a": "stopped"})[0].phase == "queued"
-    assert standings([again], {"a~2": job("running")}, {"a": "running"})[0].phase == "running"
+    assert schedule([again], {"a~2": job("succeeded", 0)}, {"a": "stopped"})[0].phase == "queued"
+    assert schedule([again], {"a~2": job("running")}, {"a": "running"})[0].phase == "running"
 
 
 class World:
@@ -143,17 +132,17 @@ class World:
         self.over: set[str] = set()
 
     def dispatch(self) -> None:
-        known = standings(self.requests.values(), dict(self.jobs), self.tracked)
+        known = schedule(self.requests.values(), dict(self.jobs), self.tracked)
         for one in due(known, self.max_running):
             assert one.name not in self.over
             self.submit(one)
         for standing in known:
-            if standing.news is not None and self.random.random() < 0.8:  # else the service dies before
+            if standing.unrecorded_end is not None and self.random.random() < 0.8:  # else the service dies before
                 one = standing.request
-                self.requests[one.name] = replace(one, attempts=standing.attempt, ended=standing.news)
+                self.requests[one.name] = replace(one, attempts=standing.attempt, ended=standing.unrecorded_end)
                 self.over.add(one.name)
 
-    def submit(self, one: Request) -> None:
+    def submit(self, one: LaunchRequest) -> None:
         name = job_name(one, one.attempts + 1)
         if name not in self.jobs:  # Ray refuses a name that exists
             self.jobs[name] = job("running")
@@ -191,7 +180,7 @@ def test_every_search_runs_once_at_a_time_and_comes_to_its_end(seed: int, search
         assert all(len(world.alive(name)) <= 1 for name in world.requests)
         assert sum(len(world.alive(name)) for name in world.requests) <= max_running
         world.step(quiet=turn >= 30)
-    phases = {one.request.name: one.phase for one in standings(world.requests.values(), world.jobs, world.tracked)}
+    phases = {one.request.name: one.phase for one in schedule(world.requests.values(), world.jobs, world.tracked)}
     assert set(phases.values()) <= {"finished", "failed", "stopped"}
     for name, phase in phases.items():
         assert phase == "finished" or name in world.over

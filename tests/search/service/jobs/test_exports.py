@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from search.documents.service import ExportStatus
-from search.service.jobs.exports import FOLDER, Export, begin, file_of, status, statuses, submit_due
+from search.service.jobs.exports import FOLDER, Export, file_of, request_export, status, statuses, submit_due
 from search.service.jobs.ray_jobs import Job
 from search.service.problems import Problem
 from tests.search.service.alone import Alone, Kept
@@ -22,7 +22,7 @@ LOG = "Job entrypoint command failed with exit code 1, last available logs (trun
 
 
 def ask(alone: Alone, jobs: Kept, export: Export) -> tuple[str, int | None]:
-    found = begin(alone.settings, jobs, "mine", export)
+    found = request_export(alone.settings, jobs, "mine", export)
     return found.state, found.ahead
 
 
@@ -77,7 +77,7 @@ def test_one_at_a_time_in_the_order_in_which_they_were_asked_for(alone: Alone) -
 def test_an_operator_may_have_more_run_at_once(alone: Alone) -> None:
     jobs, settings = Kept(), replace(alone.settings, max_exports=2)
     for one in (FIRST, SECOND, THIRD):
-        begin(settings, jobs, "mine", one)
+        request_export(settings, jobs, "mine", one)
     assert [one.state for one in statuses(settings, jobs, "mine")] == ["running", "running", "queued"]
 
 
@@ -85,7 +85,9 @@ def test_services_that_submit_at_once_submit_each_export_once(alone: Alone) -> N
     jobs = Kept()
     with ThreadPoolExecutor(6) as threads:
         asked = [FIRST, SECOND, FIRST, SECOND, FIRST, SECOND]
-        states = [found.state for found in threads.map(lambda one: begin(alone.settings, jobs, "mine", one), asked)]
+        states = [
+            found.state for found in threads.map(lambda one: request_export(alone.settings, jobs, "mine", one), asked)
+        ]
         assert set(states) <= {"running", "queued"}
         for name, export in (("export~mine~0000-peft~1", FIRST), ("export~mine~0001-peft~1", SECOND)):
             if name in jobs.known:
@@ -97,9 +99,9 @@ def test_services_that_submit_at_once_submit_each_export_once(alone: Alone) -> N
 def test_no_more_wait_than_may(alone: Alone) -> None:
     jobs, settings = Kept(), replace(alone.settings, max_queued=2)
     for one in (FIRST, SECOND):
-        begin(settings, jobs, "mine", one)
+        request_export(settings, jobs, "mine", one)
     with pytest.raises(Problem) as refused:
-        begin(settings, jobs, "mine", THIRD)
+        request_export(settings, jobs, "mine", THIRD)
     assert refused.value.status_code == 429
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
-from search.service.jobs import search_job
-from search.service.security.path_confinement import confined, confined_again
-from search.service.settings import Settings, check_host, check_secrets, job_options, job_settings
+from search.service.security.path_confinement import confine_spec, confine_stored_spec
+from search.service.settings import Settings
 from spaces.errors import RequestError
 from spaces.spec.sections import HubSource
 from spaces.spec.spec import SearchSpec, parse_spec
-from tests.search.service.alone import Alone
 
 
 @pytest.fixture
@@ -36,7 +31,7 @@ def spec(**sections: Any) -> SearchSpec:
 
 
 def test_a_spec_runs_in_the_places_of_the_service(settings: Settings) -> None:
-    found = confined(spec(storage="/etc"), settings)
+    found = confine_spec(spec(storage="/etc"), settings)
     assert found.storage == str(settings.storage)
     assert found.search.study_storage == settings.study_storage
 
@@ -44,7 +39,9 @@ def test_a_spec_runs_in_the_places_of_the_service(settings: Settings) -> None:
 def test_what_lies_within_the_roots_is_read(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "data" / "link.csv").unlink()
     for place in ("data", "storage"):
-        confined(spec(data={"train": f"{tmp_path}/{place}/train.csv"}, model={"path": f"{tmp_path}/{place}"}), settings)
+        confine_spec(
+            spec(data={"train": f"{tmp_path}/{place}/train.csv"}, model={"path": f"{tmp_path}/{place}"}), settings
+        )
 
 
 @pytest.mark.parametrize(
@@ -70,24 +67,24 @@ def test_what_lies_within_the_roots_is_read(settings: Settings, tmp_path: Path) 
 def test_what_lies_outside_is_refused(settings: Settings, tmp_path: Path, path: str) -> None:
     given = path.format(tmp_path)
     with pytest.raises(RequestError, match=r"data\.train = .*: nothing that the service may read; allowed: paths in"):
-        confined(spec(data={"train": given}), settings)
+        confine_spec(spec(data={"train": given}), settings)
     with pytest.raises(RequestError, match=r"data\.test = "):
-        confined(spec(data={"train": {"hub": "org/data", "split": "train"}, "test": given}), settings)
+        confine_spec(spec(data={"train": {"hub": "org/data", "split": "train"}, "test": given}), settings)
 
 
 def test_a_relative_path_lies_in_the_first_root_that_has_it(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "data" / "org" / "model").mkdir(parents=True)
     (tmp_path / "data" / "more.csv").touch()
-    found = confined(spec(data={"train": "train.csv", "validation": "./more.csv"}), settings)
+    found = confine_spec(spec(data={"train": "train.csv", "validation": "./more.csv"}), settings)
     assert found.data.train == f"{tmp_path}/storage/train.csv"
     assert found.data.validation == f"{tmp_path}/data/more.csv"
     assert found.model.path == f"{tmp_path}/data/org/model"
 
 
 def test_a_name_too_long_for_a_file_may_be_one_of_the_hub(settings: Settings) -> None:
-    assert confined(spec(model={"path": "m" * 5_000}), settings).model.path == "m" * 5_000
+    assert confine_spec(spec(model={"path": "m" * 5_000}), settings).model.path == "m" * 5_000
     with pytest.raises(RequestError, match=r"data\.train = "):
-        confined(spec(data={"train": "t" * 5_000}), settings)
+        confine_spec(spec(data={"train": "t" * 5_000}), settings)
 
 
 @pytest.mark.parametrize(
@@ -97,26 +94,9 @@ def test_a_name_too_long_for_a_file_may_be_one_of_the_hub(settings: Settings) ->
 def test_models_and_data_sets_outside_are_refused(settings: Settings, tmp_path: Path, path: str) -> None:
     given = path.format(tmp_path)
     with pytest.raises(RequestError, match=r"model\.path = "):
-        confined(spec(model={"path": given}), settings)
+        confine_spec(spec(model={"path": given}), settings)
     with pytest.raises(RequestError, match=r"data\.train\.hub = "):
-        confined(spec(data={"train": {"hub": given, "split": "train"}}), settings)
-
-
-@pytest.mark.parametrize(
-    ("option", "given"),
-    [
-        ("--tracking-uri", {"tracking_uri": "http://us:secret@mlflow:5000"}),
-        ("--tracking-uri", {"tracking_uri": "postgresql+psycopg://us:secret@db/mlflow"}),
-        ("--ray-jobs", {"ray_jobs": "http://us:secret@head:8265"}),
-        ("--study-storage", {"study_storage": "postgresql+psycopg://us:secret@db/optuna"}),
-        ("--study-storage", {"study_storage": "postgresql+psycopg://db/optuna?user=us&password=secret"}),
-    ],
-)
-def test_addresses_with_passwords_are_refused(settings: Settings, option: str, given: dict[str, str]) -> None:
-    check_secrets(replace(settings, study_storage="postgresql://us:@/optuna?host=%2Fvar%2Frun"))
-    with pytest.raises(RequestError, match=f"{option}: holds a password") as refused:
-        check_secrets(replace(settings, **given))  # type: ignore[arg-type]
-    assert "secret" not in str(refused.value)
+        confine_spec(spec(data={"train": {"hub": given, "split": "train"}}), settings)
 
 
 @pytest.mark.parametrize(
@@ -125,14 +105,7 @@ def test_addresses_with_passwords_are_refused(settings: Settings, option: str, g
 )
 def test_places_of_its_own_are_refused(settings: Settings, sections: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match="the service has its own; allowed: nothing"):
-        confined(spec(**sections), settings)
-
-
-def test_without_tokens_a_service_is_for_its_own_machine() -> None:
-    check_host("127.0.0.1", None)
-    check_host("0.0.0.0", Path("tokens"))
-    with pytest.raises(RequestError, match=r"--host 0\.0\.0\.0: others could reach it without a token"):
-        check_host("0.0.0.0", None)
+        confine_spec(spec(**sections), settings)
 
 
 def test_a_folder_from_which_a_link_leads_out_is_refused(settings: Settings, tmp_path: Path) -> None:
@@ -143,12 +116,12 @@ def test_a_folder_from_which_a_link_leads_out_is_refused(settings: Settings, tmp
         ({"data": {"train": {"hub": f"{tmp_path}/data/model"}}}, "data.train.hub"),
     ):
         with pytest.raises(RequestError, match=rf"{field} = .*holds vocab\.txt, which leads elsewhere"):
-            confined(spec(**sections), settings)
+            confine_spec(spec(**sections), settings)
 
 
 def test_a_spec_that_stands_in_mlflow_is_confined_anew(settings: Settings, tmp_path: Path) -> None:
-    stored = confined(spec(data={"train": "train.csv"}), settings)
-    assert confined_again(stored, settings) == stored
+    stored = confine_spec(spec(data={"train": "train.csv"}), settings)
+    assert confine_stored_spec(stored, settings) == stored
     spoiled = stored.model_copy(
         update={
             "storage": "/etc",
@@ -156,66 +129,20 @@ def test_a_spec_that_stands_in_mlflow_is_confined_anew(settings: Settings, tmp_p
             "search": stored.search.model_copy(update={"study_storage": "postgresql+psycopg://elsewhere/optuna"}),
         }
     )
-    assert confined_again(spoiled, settings) == stored
+    assert confine_stored_spec(spoiled, settings) == stored
     data = stored.data.model_copy(update={"train": str(tmp_path / "secret" / "train.csv")})
     with pytest.raises(RequestError, match=r"data\.train = "):
-        confined_again(stored.model_copy(update={"data": data}), settings)
-
-
-def test_what_a_job_is_told_of_the_service(settings: Settings) -> None:
-    several = replace(settings, roots=(Path("/data"), Path("/a folder/--root")))
-    for told in (several, replace(settings, study_storage=None, roots=())):
-        assert job_settings(ArgumentParser(), job_options(told))[1] == told
-
-
-def test_a_driver_confines_what_stands_in_mlflow(alone: Alone, capsys: pytest.CaptureFixture[str]) -> None:
-    (root,) = alone.settings.roots
-    (root / "train.csv").touch()
-    assert alone.launch("mine").status_code == 201
-    alone.spoil("mine", lambda text: text.replace(str(root / "train.csv"), "/etc/passwd.csv"))
-    assert _driven("mine", alone.settings) == 2
-    assert "data.train = /etc/passwd.csv: nothing that the service may read" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("section", "field", "uri"),
-    [
-        ("search", "study_storage", "postgresql+psycopg://elsewhere/optuna"),
-        ("tracking", "uri", "http://elsewhere:5000"),
-    ],
-)
-def test_a_driver_opens_no_other_places_than_the_operators(
-    alone: Alone, capsys: pytest.CaptureFixture[str], section: str, field: str, uri: str
-) -> None:
-    alone.begin(alone.spec("mine"))
-    file = alone.storage / "mine" / "spec.yaml"
-    values = yaml.safe_load(file.read_text())
-    values[section][field] = uri
-    file.write_text(yaml.safe_dump(values))
-    assert _driven("mine", alone.settings) == 2
-    assert f"{section}.{field}: the service has its own" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["../mine", "/etc", ".", "a/b", "a\n"])
-def test_a_driver_works_in_no_other_folder(alone: Alone, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    assert _driven(name, alone.settings) == 2
-    assert "no name of a search" in capsys.readouterr().err
-
-
-def _driven(name: str, settings: Settings) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["driver", name, *job_options(settings)])
-        return search_job.main()
+        confine_stored_spec(stored.model_copy(update={"data": data}), settings)
 
 
 @pytest.mark.parametrize("word", ["../../etc", "/etc/passwd", "a/../../b", "..", ".hidden", "a\\b", "a\nb", ""])
 def test_words_of_which_paths_are_made_hold_none(settings: Settings, word: str) -> None:
-    confined(spec(model={"path": "org/model", "revision": "refs/pr/1"}), settings)
-    confined(spec(data={"train": {"hub": "org/data", "name": "en-de.v1"}}), settings)
+    confine_spec(spec(model={"path": "org/model", "revision": "refs/pr/1"}), settings)
+    confine_spec(spec(data={"train": {"hub": "org/data", "name": "en-de.v1"}}), settings)
     with pytest.raises(RequestError, match=r"model\.revision = .*: may be a path"):
-        confined(spec(model={"path": "org/model", "revision": word}), settings)
+        confine_spec(spec(model={"path": "org/model", "revision": word}), settings)
     with pytest.raises(RequestError, match=r"data\.train\.name = .*: may be a path"):
-        confined(spec(data={"train": {"hub": "org/data", "name": word}}), settings)
+        confine_spec(spec(data={"train": {"hub": "org/data", "name": word}}), settings)
 
 
 READ, REPLACED, CHECKED, WORDS = "read within the roots", "the operator's", "a word without a path", "text"

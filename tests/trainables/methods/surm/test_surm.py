@@ -18,31 +18,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 from transformers import BertConfig
-from transformers.pytorch_utils import Conv1D
 
 from spaces.errors import RequestError
 from spaces.methods.registry import configuration, method
 from spaces.spec.sections import Task
 from tests.trainables.short_trainings import train
+from tests.trainables.structured_checks import f_circulant
+from tests.trainables.surm_layers import CONFIGS, FAMILIES, adapted, line
 from tests.trainables.tiny_models import BERT, Tiny
-from tests.trainables.tuners.structured.test_displacement import f_circulant
 from trainables.adapters.attach import attach
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.methods.surm.circulant import CirculantConfig
-from trainables.methods.surm.kronecker import KroneckerConfig
-from trainables.methods.surm.layer import SurmConfig, SurmLayer
-from trainables.methods.surm.ldr import LowDisplacementRankConfig
-from trainables.methods.surm.toeplitz import ToeplitzConfig
+from trainables.methods.surm.layer import SurmLayer
 from trainables.methods.surm.tuner import adapted_layers
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-CONFIGS: dict[str, tuple[type[SurmConfig], st.SearchStrategy[dict[str, Any]]]] = {
-    "surm-circulant": (CirculantConfig, st.just({})),
-    "surm-toeplitz": (ToeplitzConfig, st.fixed_dictionaries({"symmetric": st.booleans()})),
-    "surm-kronecker": (KroneckerConfig, st.fixed_dictionaries({"factors": st.sampled_from(["paper", "square"])})),
-    "surm-ldr": (LowDisplacementRankConfig, st.just({"displacement_rank": 1})),
-}
-FAMILIES = pytest.mark.parametrize("name", CONFIGS)
 PLACEMENTS = pytest.mark.parametrize("placement", ["lora", "adapter"])
 SHARED = st.fixed_dictionaries(
     {
@@ -51,24 +41,6 @@ SHARED = st.fixed_dictionaries(
         "trainable_alpha": st.booleans(),
     }
 )
-
-
-def line(rows: int, columns: int, transposed: bool = False) -> nn.Module:
-    torch.manual_seed(rows * 10 + columns)
-    return nn.ModuleDict({"line": Conv1D(rows, columns) if transposed else nn.Linear(columns, rows)})
-
-
-def adapted(name: str, rows: int, columns: int, transposed: bool = False, **values: Any) -> SurmLayer:
-    """A layer all of whose parameters are random."""
-    config = CONFIGS[name][0](target_modules=["line"], seed=3, **values)
-    layer = get_peft_model(line(rows, columns, transposed), config).base_model.model["line"]
-    assert isinstance(layer, SurmLayer)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for path, parameter in layer.named_parameters():
-            if not path.startswith("base_layer"):
-                parameter.normal_(generator=generator)
-    return layer
 
 
 def of_block(name: str, first: Array, second: Array, order: int) -> Array:

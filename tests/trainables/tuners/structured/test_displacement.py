@@ -9,18 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainables.structured_checks import BATCHES, DTYPES, SEEDS, SIZES, check_product, normal
+from tests.trainables.structured_checks import BATCHES, DTYPES, SEEDS, SIZES, check_product, f_circulant, normal
 from trainables.tuners.structured.displacement import dense, matvec, projection, skew_dense, skew_matvec
 
 RANKS = st.integers(1, 3)
-
-
-def f_circulant(column: np.ndarray, f: float) -> np.ndarray:
-    """Σₖ vₖ Z_fᵏ, Z_f being the shift down that multiplies by f what it wraps around."""
-    order = len(column)
-    shift = np.eye(order, k=-1)
-    shift[0, -1] += f
-    return sum(v * np.linalg.matrix_power(shift, k) for k, v in enumerate(column))
 
 
 @given(SIZES, SEEDS)

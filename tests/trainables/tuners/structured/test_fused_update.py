@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.trainables.methods.surm.test_surm import CONFIGS, FAMILIES, adapted
+from tests.trainables.surm_layers import CONFIGS, FAMILIES, adapted
 from trainables.methods.surm import toeplitz
 from trainables.methods.surm.layer import SurmLayer
 from trainables.tuners.structured.circulant import correlation

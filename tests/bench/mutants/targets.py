@@ -1,0 +1,40 @@
+"""The modules of which mutants are made, and the tests that should notice them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+TARGETS: Mapping[str, tuple[str, ...]] = {
+    "spaces/pareto": ("tests/spaces",),
+    "spaces/space": ("tests/spaces",),
+    "spaces/methods/base": ("tests/spaces",),
+    "trainables/methods/dst": ("tests/trainables/methods/dst",),
+    "trainables/tuners/sparse": (
+        "tests/trainables/tuners/sparse",
+        "tests/trainables/methods/test_sparta.py",
+        "tests/trainables/methods/dst",
+    ),
+    "search/suggest": ("tests/search/suggest",),
+    "tracking/writing": ("tests/tracking/writing", "tests/tracking/test_queries.py"),
+}
+"""By folder, the tests beyond the module's own test file."""
+
+
+def modules() -> list[str]:
+    """The modules, as paths from the root of the repository."""
+    found = [path for folder in TARGETS for path in sorted((ROOT / folder).glob("*.py"))]
+    return [str(path.relative_to(ROOT)) for path in found if path.name != "__init__.py"]
+
+
+def own_test(module: str) -> str:
+    """The test file of a module, whether it is there or not."""
+    path = Path(module)
+    return str(Path("tests") / path.parent / f"test_{path.name}")
+
+
+def other_tests(module: str) -> tuple[str, ...]:
+    """The further tests that should notice a mutant of a module."""
+    return TARGETS[str(Path(module).parent)]

@@ -1,0 +1,55 @@
+"""The columns of a file are known before its rows are read, by its suffix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import pytest
+
+from spaces.errors import RequestError
+from trainables.data.files import column_names, find_file, read_file
+
+ROWS = [{"text": "a", "label": 1}, {"text": "b", "label": 2}]
+
+
+def written(folder: Path, suffix: str) -> str:
+    path = folder / f"data.{suffix}"
+    if suffix in ("csv", "tsv"):
+        sign = "," if suffix == "csv" else "\t"
+        path.write_text("\n".join(sign.join(row) for row in (["text", "label"], ["a", "1"], ["b", "2"])))
+    elif suffix == "parquet":
+        parquet.write_table(arrow.Table.from_pylist(ROWS), path)
+    else:
+        text = json.dumps(ROWS) if suffix == "json" else "\n".join(map(json.dumps, ROWS))
+        path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "json"])
+def test_names_and_rows(suffix: str, tmp_path: Path) -> None:
+    source = written(tmp_path, suffix)
+    content = read_file("data.train", source)
+    assert list(content.columns) == ["text", "label"]
+    assert [str(value) for value in content.columns["label"]] == ["1", "2"]
+    assert column_names("data.train", source) == (None if suffix == "json" else ["text", "label"])
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"data\.test = x\.txt: unknown suffix '\.txt'; allowed: \.csv, "):
+        find_file("data.test", "x.txt")
+    absent = str(tmp_path / "x.csv")
+    with pytest.raises(RequestError, match="no such file; allowed: a file of examples"):
+        find_file("data.test", absent)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(RequestError, match="is a folder"):
+        column_names("data.test", str(tmp_path / "folder.csv"))
+
+
+def test_an_object_that_names_a_value_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1}\n{"a": 1, "a": 2}\n')
+    with pytest.raises(RequestError, match="line 2: a column is named 'a' twice"):
+        read_file("data.train", str(path))

@@ -1,1 +1,0 @@
-"""Structured matrices as plain functions: no model in sight."""
