@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from search.processes import command
+from search.command_process import command
 from search.service.dispatch.dispatcher import dispatch
 from search.service.jobs.ray_jobs import Job
 from search.service.status.search_status import local_status
