@@ -29,7 +29,7 @@ def _front_table(document: FrontDocument, confirmed: bool, axis: Axis, *, settin
     percent = document.objective.metric in SHARES
     tested = any(point.confirmed_quality is not None for point in document.front)
     marks = _marks(document)
-    table = titled_table(_title(document))
+    table = titled_table(_title(document, confirmed))
     for heading in ("trial", "method", *((PLACE,) if settings else ())):
         table.add_column(heading, no_wrap=settings)
     for heading in (f"{axis} parameters", "of base", document.objective.metric):
@@ -175,11 +175,12 @@ def front_csv(document: FrontDocument, path: Path) -> None:
             )
 
 
-def _title(document: FrontDocument) -> str:
+def _title(document: FrontDocument, confirmed: bool) -> str:
+    name = f"{document.search}, confirmed" if confirmed else document.search
     percent = document.objective.metric in SHARES
     head = _number(document.reference.quality, percent)
     area = "" if document.hypervolume is None else f", hypervolume {document.hypervolume:.3f}"
-    return f"{document.search}: up to {document.budget.parameters:,} parameters, head alone {head}{area}"
+    return f"{name}: up to {document.budget.parameters:,} parameters, head alone {head}{area}"
 
 
 def _marks(document: FrontDocument) -> dict[str, str]:

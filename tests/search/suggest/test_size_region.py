@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from search.suggest.size_region import FEWEST, HALF_WIDTH, MOST, Tried, nearest, regional_study
+from search.suggest.size_region import FEWEST, MOST, Tried, nearest, regional_study
+from spaces.pareto.point import SIZE_REGION
 from spaces.trials.records import Rung, State
 
 
@@ -23,7 +24,7 @@ def test_a_region_is_what_is_near_or_else_the_nearest(sizes: list[int], at: floa
     logarithms = [math.log10(size) for size in sizes]
     far = [abs(size - math.log10(at)) for size in logarithms]
     found = nearest(logarithms, math.log10(at))
-    near = [position for position, distance in enumerate(far) if distance <= HALF_WIDTH]
+    near = [position for position, distance in enumerate(far) if distance <= SIZE_REGION]
     assert set(near) <= set(found)
     assert len(found) == min(len(sizes), max(FEWEST, len(near)))
     left = [distance for position, distance in enumerate(far) if position not in found]

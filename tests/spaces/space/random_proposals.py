@@ -8,7 +8,7 @@ import numpy as np
 
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
-from spaces.space.suggesters import RandomSuggester
+from tests.spaces.random_suggester import RandomSuggester
 
 
 def proposals(space: Space, seed: int, draws: int = 60) -> list[Proposal]:

@@ -143,6 +143,12 @@ def test_the_note_says_what_is_told_apart_and_by_what() -> None:
     assert "ties" not in build_front(search_row(), TRIALS, confirmed=False, axis="trainable").model_dump()
 
 
+def test_the_title_of_a_confirmed_front_says_that_it_is_one() -> None:
+    document = confirmed_front([("0000", 100, [0.6]), ("0001", 200, [0.8])], 1_000)
+    tables = [front_table(document, confirmed=confirmed).full for confirmed in (True, False)]
+    assert [str(table.title).partition(": up to")[0] for table in tables] == ["demo, confirmed", "demo"]
+
+
 def test_a_front_without_points_is_a_heading() -> None:
     lines = printed(build_front(search_row("loss"), [], confirmed=False, axis="trainable"))
     assert lines[0].strip() == "demo: up to 50,000 parameters, head alone –"
