@@ -1,7 +1,6 @@
 """The house: floors of folders, imports that go down, files named after methods, tests named after modules.
 
-The rules are functions of `tests/house.py`. `NOT_YET` lists the violations that are known; an entry that no longer is
-one fails the test as well.
+The rules are functions of `tests/house.py`.
 """
 
 from __future__ import annotations
@@ -110,10 +109,8 @@ MOST_EXCEPTIONS = 60
 EXCEPTIONS: frozenset[str] = frozenset(
     {
         "search.cli.__main__",
-        "search.cli.export",
         "search.cli.options",
         "search.cli.service_commands",
-        "search.client",
         "search.demo.__main__",
         "search.documents.command_examples",
         "search.documents.service",
@@ -121,52 +118,17 @@ EXCEPTIONS: frozenset[str] = frozenset(
         "search.driver.run",
         "search.service.app",
         "search.service.checks.checker",
-        "search.service.checks.resource_limits",
         "search.service.dependencies",
-        "search.service.dispatch.known_searches",
         "search.service.http_server",
         "search.service.jobs.exit_codes",
         "search.service.jobs.export_job",
         "search.service.routes.fronts",
         "spaces.spec.defaults",
         "tracking.documents.schema_examples",
-        "tracking.documents.schemas",
-        "tracking.mlflow_store.export_orders",
-        "tracking.mlflow_store.launch_requests",
-        "tracking.mlflow_store.run_records",
-        "tracking.mlflow_store.runs",
-        "tracking.mlflow_store.tags",
-        "tracking.reports.table_layout",
         "trainables.registry",
-        "trainables.trial",
     }
 )
 """Modules whose tests have another name: mostly tables, schemas and entry points that other tests run."""
-
-# ---------------------------------------------------------------------------------------------------------------------
-# NOT YET: known violations, to be emptied. An entry that is no longer needed fails its test.
-NOT_YET: dict[str, frozenset[str]] = {
-    "floor": frozenset(),
-    "room": frozenset(),
-    "upward": frozenset(),
-    "crowded": frozenset(),
-    "method": frozenset(),
-    "test file": frozenset(),
-    "borrowed": frozenset(
-        {
-            "tests/tracking/reports/test_plots.py -> tests.tracking.reports.test_figure",
-            "tests/trainables/adapters/test_load_adapter.py -> tests.trainables.exporting.test_export",
-        }
-    ),
-}
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def assert_only_known(rule: str, found: set[str]) -> None:
-    """Nothing is found but what `NOT_YET` lists, and all of that."""
-    known = NOT_YET[rule]
-    assert found - known == set(), rule
-    assert known - found == set(), f"{rule}: no longer needed in NOT_YET"
 
 
 def violations(package: str, source: str) -> list[str]:
@@ -206,15 +168,15 @@ def test_a_wrong_import_is_found(package: str, source: str) -> None:
 
 
 def test_every_module_has_a_floor() -> None:
-    assert_only_known("floor", {one for package in FLOORS for one in without_a_floor(HOUSE, package, FLOORS[package])})
+    assert {one for package in FLOORS for one in without_a_floor(HOUSE, package, FLOORS[package])} == set()
 
 
 def test_every_room_of_the_floors_exists() -> None:
-    assert_only_known("room", {one for package in FLOORS for one in empty_rooms(HOUSE, package, FLOORS[package])})
+    assert {one for package in FLOORS for one in empty_rooms(HOUSE, package, FLOORS[package])} == set()
 
 
 def test_folders_import_only_from_floors_below() -> None:
-    assert_only_known("upward", {one for package in FLOORS for one in upward(HOUSE, package, FLOORS[package])})
+    assert {one for package in FLOORS for one in upward(HOUSE, package, FLOORS[package])} == set()
 
 
 def test_folders_import_in_no_circle() -> None:
@@ -226,21 +188,20 @@ def test_modules_import_from_no_face_of_their_own_package() -> None:
 
 
 def test_no_folder_is_crowded() -> None:
-    assert_only_known("crowded", crowded(HOUSE, MOST_MODULES, METHOD_FOLDERS))
+    assert crowded(HOUSE, MOST_MODULES, METHOD_FOLDERS) == set()
 
 
 def test_a_method_is_found_by_its_name() -> None:
     counted = {name: type(method).__module__ for name, method in methods().items()}
     trained = {name: type(adapter).__module__ for name, adapter in adapters().items()}
     assert counted.keys() == trained.keys()
-    assert_only_known(
-        "method", not_named_after(counted, "spaces.methods") | not_named_after(trained, "trainables.methods")
-    )
+    assert not_named_after(counted, "spaces.methods") == set()
+    assert not_named_after(trained, "trainables.methods") == set()
 
 
 def test_every_module_has_its_test_file() -> None:
     tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
-    assert_only_known("test file", untested(HOUSE, tests, METHOD_FOLDERS) - EXCEPTIONS)
+    assert untested(HOUSE, tests, METHOD_FOLDERS) - EXCEPTIONS == set()
 
 
 def test_exceptions_are_few_and_real() -> None:
@@ -253,7 +214,7 @@ def test_no_test_borrows_from_another_test() -> None:
     files = {
         path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")
     }
-    assert_only_known("borrowed", borrowed(files))
+    assert borrowed(files) == set()
 
 
 TWO_FLOORS = floors("high left", "low")

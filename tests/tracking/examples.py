@@ -18,8 +18,8 @@ from spaces.model.budget import Budget
 from spaces.spec.metrics import METRICS
 from spaces.spec.spec import SearchSpec, parse_spec
 from spaces.trials.records import Kind, Rung, State, TrialPlan, TrialResult
-from tracking.documents.building import build_front
-from tracking.documents.schemas import FrontDocument
+from tracking.documents.building import build_front, build_trials
+from tracking.documents.schemas import FrontDocument, TrialsDocument
 from tracking.mlflow_store.run_records import SearchRun, TrialRun
 from tracking.mlflow_store.tags import SearchFacts
 
@@ -168,3 +168,9 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+
+def documents(trials: Sequence[TrialRun], metric: str = "accuracy") -> tuple[FrontDocument, TrialsDocument]:
+    """Return the front and the trials of a search that trained these."""
+    search = search_row(metric)
+    return build_front(search, trials, confirmed=False, axis="trainable"), build_trials(search, trials)
