@@ -18,8 +18,8 @@ from spaces.model.budget import Budget
 from spaces.spec.metrics import METRICS
 from spaces.spec.spec import SearchSpec, parse_spec
 from spaces.trials.records import Kind, Rung, State, TrialPlan, TrialResult
-from tracking.documents.building import build_front
-from tracking.documents.schemas import FrontDocument
+from tracking.documents.building import build_front, build_trials
+from tracking.documents.schemas import FrontDocument, TrialsDocument
 from tracking.mlflow_store.run_records import SearchRun, TrialRun
 from tracking.mlflow_store.tags import SearchFacts
 
@@ -109,6 +109,12 @@ def front_of(
     """The front of a search of this name, with the usual reference."""
     built = build_front(search_row(metric), [REFERENCE, *trials], confirmed=confirmed, axis="trainable")
     return built.model_copy(update={"search": name})
+
+
+def documents(trials: Sequence[TrialRun], metric: str = "accuracy") -> tuple[FrontDocument, TrialsDocument]:
+    """The front and the trials of a search of these."""
+    search = search_row(metric)
+    return build_front(search, trials, confirmed=False, axis="trainable"), build_trials(search, trials)
 
 
 STATES: list[State] = ["finished", "finished", "finished", "stopped", "failed", "running"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,16 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces.model.budget import Budget
-from tests.tracking.examples import REFERENCE, rows, search_row, trial_row
+from tests.tracking.examples import REFERENCE, documents, rows, search_row, trial_row
 from tracking.documents.building import build_front, build_trials
-from tracking.documents.schemas import FrontDocument, TrialsDocument
 from tracking.mlflow_store.run_records import TrialRun
 from tracking.reports.figure import Dot, compose, number
-
-
-def documents(trials: Sequence[TrialRun], metric: str = "accuracy") -> tuple[FrontDocument, TrialsDocument]:
-    search = search_row(metric)
-    return build_front(search, trials, confirmed=False, axis="trainable"), build_trials(search, trials)
 
 
 @given(rows, st.sampled_from(["accuracy", "loss"]), st.booleans())

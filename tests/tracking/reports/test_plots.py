@@ -15,8 +15,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from spaces.model.budget import Budget
-from tests.tracking.examples import REFERENCE, search_row, trial_row
-from tests.tracking.reports.test_figure import documents
+from tests.tracking.examples import REFERENCE, documents, search_row, trial_row
 from tracking.documents.building import build_front, build_trials
 from tracking.mlflow_store.run_records import TrialRun
 from tracking.reports.plots import front_html, front_png
