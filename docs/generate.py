@@ -1,4 +1,6 @@
-"""Writes what the pages take from the code: `docs/spec.md`, and the tables of settings in `docs/methods.md`.
+"""Write the parts of the pages that follow from the code.
+
+These are `docs/spec.md`, the table of methods in `docs/methods.md`, and the settings in `docs/methods/`.
 
 python docs/generate.py
 """
@@ -6,6 +8,7 @@ python docs/generate.py
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,15 +22,20 @@ from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec, apply_override, default_methods, parse_spec
 
 DOCS = Path(__file__).resolve().parent
-BEGIN, END = "<!-- settings: written by docs/generate.py -->\n", "<!-- end of settings -->\n"
+WRITTEN = "written by docs/generate.py -->\n"
+
+PLACE = ("targets", "layers")
+"""Knobs that many methods have; `docs/methods.md` explains them once."""
 
 SMALLEST = {"name": "smallest", "model": {"path": "MODEL"}, "data": {"train": "train.csv"}, "budget": {"parameters": 1}}
 
 INTRODUCTION = """# The spec
 
+*For writers of a spec: every field, its values, its default and its meaning.*
+
 <!-- Written by docs/generate.py from the schema. Do not edit. -->
 
-A spec is a YAML file that says everything about one search. `paretune validate SPEC.yaml` checks it together with its
+A spec is a YAML file that describes one search completely. `paretune validate SPEC.yaml` checks it together with its
 model and its data, `paretune schema` prints its JSON schema, and `--set a.b=value` of `paretune search` and
 `paretune validate` sets one field from the command line; the value is read as YAML. Unknown fields are refused.
 `spaces/recipes/` holds specs to start from.
@@ -58,7 +66,7 @@ methods:
 ```
 
 Every method takes `learning_rate` (absolute) and `learning_rate_multiplier` (times the method's own prior: its default,
-raised for small adapters as [methods.md](methods.md) says, which has the settings of each method too).
+raised for small adapters; see [methods.md](methods.md), which also lists the settings of each method).
 
 ## Fields
 
@@ -143,26 +151,64 @@ def metric_rows() -> Iterator[str]:
         yield f"| `{metric.name}` | {better} | {metric.perfect:g} | {', '.join(tasks)} |\n"
 
 
-def settings() -> str:
-    """The settings of every method."""
-    parts = []
+def overview(families: dict[str, Path]) -> str:
+    """The table of all methods.
+
+    Args:
+        families: the page that explains each method.
+    """
+    rows = [
+        "| method | searched by default | trains | size knob | learning rate | source |\n|---|---|---|---|---|---|\n"
+    ]
     for method in methods().values():
-        described = describe(method)
-        parts.append(f"\n### {described.name}\n\nSource: {described.source}.\n\n")
-        parts.append("| knob | default | searched | meaning |\n|---|---|---|---|\n")
-        parts += [
-            f"| `{knob.name}` | {knob.default} | {'yes' if knob.searched else ''} | {knob.description} |\n"
-            for knob in described.knobs
-        ]
-    return "".join(parts) + "\n"
+        one = describe(method)
+        link = f"[{one.name}](methods/{families[one.name].name}#{one.name})"
+        usual = "yes" if one.searched_by_default else ""
+        size = f"`{one.size_knob}`" if one.size_knob else "its place"
+        rows.append(f"| {link} | {usual} | {one.summary} | {size} | {one.learning_rate:g} | {one.source} |\n")
+    return "".join(rows)
+
+
+def settings(name: str) -> str:
+    """The settings of one method: its defaults, and a table of the knobs that are its own."""
+    knobs = describe(methods()[name]).knobs
+    places = "".join(f", `{knob.name}` {knob.default}" for knob in knobs if knob.name in PLACE)
+    rate = next(knob.default for knob in knobs if knob.name == "learning_rate")
+    own = [knob for knob in knobs if knob.name not in (*PLACE, "learning_rate")]
+    rows = [
+        f"| `{knob.name}` | {knob.default} | {'yes' if knob.searched else ''} | {knob.description} |\n" for knob in own
+    ]
+    head = "\n| knob | default | searched | meaning |\n|---|---|---|---|\n" if own else ""
+    return f"Defaults: `learning_rate` {rate:g}{places}.\n{head}{''.join(rows)}"
+
+
+def filled(text: str, subject: str, end: str, written: str) -> str:
+    """The text with a generated part in the place of the one before it."""
+    before, begin, rest = text.partition(f"<!-- {subject}: {WRITTEN}")
+    _, ending, after = rest.partition(f"<!-- end of {end} -->\n")
+    if not (begin and ending):
+        raise ValueError(f"there is no place for the {subject}")
+    return f"{before}{begin}\n{written}\n{ending}{after}"
+
+
+def family_pages() -> tuple[dict[Path, str], dict[str, Path]]:
+    """The pages of the families, and the page of each method."""
+    texts, families = {}, {}
+    for path in sorted((DOCS / "methods").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"^<!-- settings of ([\w-]+):", text, flags=re.MULTILINE):
+            text = filled(text, f"settings of {name}", "settings", settings(name))
+            families[name] = path
+        texts[path] = text
+    return texts, families
 
 
 def pages() -> dict[Path, str]:
-    """What the generated pages must hold."""
+    """Every generated page and its text."""
+    texts, families = family_pages()
     page = DOCS / "methods.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return {DOCS / "spec.md": spec_page(), page: f"{before}{BEGIN}{settings()}{END}{after}"}
+    table = filled(page.read_text(encoding="utf-8"), "methods", "methods", overview(families))
+    return {DOCS / "spec.md": spec_page(), page: table, **texts}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from search.terminal import write_with_stand_ins
-from spaces.errors import RequestError, WorkError
+from spaces.errors import RequestError, WorkError, one_line
 
 INTERRUPTED = 130
 """Typer returns this code for a KeyboardInterrupt."""
@@ -44,7 +44,7 @@ def exit_code(work: Callable[[], object]) -> int:
     except typer.exceptions.TyperException as error:
         return _complain(error.format_message(), 2)
     except Exception as error:
-        named = f"{type(error).__name__}: {error}"[:500]
+        named = one_line(f"{type(error).__name__}: {error}", 500)
         return _complain(f"{named}; please report this, with what stands in {_keep_traceback()}", 1)
     if outcome == INTERRUPTED:
         return _complain("interrupted", 1)
@@ -53,7 +53,7 @@ def exit_code(work: Callable[[], object]) -> int:
 
 def complaint(error: object) -> str:
     """Return the line in which a command reports an error."""
-    return _PREFIX + " ".join(str(error).split())
+    return _PREFIX + one_line(error, None)
 
 
 def last_complaint(output: str) -> str | None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, TypeVar
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, one_line
 
 
 class Named(Protocol):
@@ -55,7 +55,7 @@ def _objects(entry: EntryPoint, attribute: str, kind: type[Any]) -> tuple[Any, .
     try:
         objects = tuple(getattr(entry.load(), attribute))
     except Exception as error:  # of code that is not ours
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        said = one_line(f"{type(error).__name__}: {error}")
         raise RequestError(
             f"{_described(entry)}: cannot be loaded ({said}); allowed: a module with {attribute}"
         ) from error

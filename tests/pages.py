@@ -1,4 +1,4 @@
-"""The project's pages as their readers meet them: blocks of code, code in sentences, links and headings."""
+"""The project's pages, parsed: blocks of code, code in sentences, links, headings, and the lead of a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,47 @@ def blocks(language: str, *pages: Path, section: str | None = None) -> list[Bloc
     return found
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A Mermaid flowchart whose boxes name folders or modules.
+
+    `boxes`: paths by the name of a box. `arrows` and `dotted`: pairs of paths.
+    """
+
+    boxes: dict[str, Path]
+    arrows: frozenset[tuple[Path, Path]]
+    dotted: frozenset[tuple[Path, Path]]
+
+
+def drawing(text: str) -> Drawing:
+    """Parse a flowchart: boxes `name["path<br/>words"]`, arrows `a --> b` and `a -.-> b`, with or without a label.
+
+    Raises:
+        ValueError: for any other line.
+        KeyError: for an arrow at a box that is not there.
+    """
+    first, *lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if first != "flowchart TD":
+        raise ValueError(f"not a flowchart: {first}")
+    boxes: dict[str, Path] = {}
+    arrows: dict[str, set[tuple[Path, Path]]] = {"-->": set(), "-.->": set()}
+    for line in lines:
+        if box := re.fullmatch(r'(\w+)\["([^<"]+)<br/>[^"]+"\]', line):
+            boxes[box[1]] = Path(box[2])
+        elif arrow := re.fullmatch(r"(\w+) (-->|-\.->)(?:\|[^|]+\|)? (\w+)", line):
+            arrows[arrow[2]].add((boxes[arrow[1]], boxes[arrow[3]]))
+        else:
+            raise ValueError(f"neither a box nor an arrow: {line}")
+    return Drawing(boxes, frozenset(arrows["-->"]), frozenset(arrows["-.->"]))
+
+
 def _inline(page: Path) -> Iterator[Token]:
     for token in _tokens(page):
         yield from token.children or ()
 
 
 def phrases(page: Path) -> list[str]:
-    """Code that stands in sentences and tables."""
+    """Code in sentences and tables."""
     return [token.content for token in _inline(page) if token.type == "code_inline"]
 
 
@@ -66,6 +100,11 @@ def anchors(page: Path) -> set[str]:
     tokens = _tokens(page)
     headings = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def lead(page: Path) -> str:
+    """The first paragraph of a page."""
+    return next(after.content for token, after in pairwise(_tokens(page)) if token.type == "paragraph_open")
 
 
 def shell_lines(*pages: Path, section: str | None = None) -> list[str]:

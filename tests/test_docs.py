@@ -17,7 +17,7 @@ from spaces.model.inventory import Inventory
 from spaces.spec.sections import ModelSection, Task
 from spaces.spec.spec import SearchSpec
 from tests.bench.study_report import results, table
-from tests.pages import PAGES, ROOT, anchors, links
+from tests.pages import PAGES, ROOT, anchors, lead, links
 from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of, meta_model
 
@@ -44,11 +44,16 @@ def test_the_spec_page_has_every_field() -> None:
             assert f"| `{name}` |" in page
 
 
-def test_the_methods_page_explains_every_method() -> None:
-    assert set(methods()) <= anchors(DOCS / "methods.md")
-    text = (DOCS / "methods.md").read_text(encoding="utf-8")
-    for name in methods():
-        assert f"\n## {name}\n" in text
+def test_the_pages_of_the_families_explain_every_method_once() -> None:
+    pages = sorted((DOCS / "methods").glob("*.md"))
+    explained = [name for page in pages for name in re.findall(r"^## (.*)$", page.read_text(encoding="utf-8"), re.M)]
+    assert sorted(explained) == sorted(methods())
+
+
+def test_the_settings_of_a_method_are_those_of_its_section() -> None:
+    for page in sorted((DOCS / "methods").glob("*.md")):
+        for section in re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.M)[1:]:
+            assert re.findall(r"<!-- settings of ([\w-]+):", section) == [section.splitlines()[0]]
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +87,42 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
-    linked = {(ROOT / link).resolve() for link in links(ROOT / "README.md") if not link.startswith("https://")}
-    assert set(PAGES) - {ROOT / "README.md"} <= linked
+def linked(page: Path) -> set[Path]:
+    """Files of this repository that a page links to."""
+    paths = {link.partition("#")[0] for link in links(page) if not link.startswith("https://")}
+    return {(page.parent / path).resolve() for path in paths if path}
+
+
+def test_the_readme_leads_to_the_index_and_that_to_every_page() -> None:
+    index = DOCS / "README.md"
+    assert index in linked(ROOT / "README.md")
+    assert set(PAGES) - {index} <= linked(index)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if DOCS in page.parents], ids=lambda page: page.name)
+def test_a_page_says_for_whom_it_is(page: Path) -> None:
+    assert page == DOCS / "results.md" or lead(page).lstrip("*").startswith("For ")
 
 
 def test_every_block_says_its_language() -> None:
     """A block in a language that nothing checks would be a claim that nothing checks."""
     for page in PAGES:
         fences = re.findall(r"^```(\w*)$", page.read_text(encoding="utf-8"), re.M)[::2]
-        assert set(fences) <= {"sh", "yaml", "python", "text"}, page.name
+        assert set(fences) <= {"sh", "yaml", "python", "text", "mermaid"}, page.name
+
+
+def test_the_results_name_tests_that_are_there() -> None:
+    """A row that says which test holds it names the file, and the function where one holds it alone."""
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "results.md").read_text(encoding="utf-8"))
+    assert len(named) > 50
+    for file, function in named:
+        assert (ROOT / file).is_file(), file
+        if function:
+            assert f"def {function}(" in (ROOT / file).read_text(encoding="utf-8"), (file, function)
 
 
 def test_the_changelog_has_this_version() -> None:

@@ -23,7 +23,8 @@ from tests.conftest import Workplace
 from tests.pages import PAGES, ROOT, Block, blocks, phrases, shell_lines
 
 README = ROOT / "README.md"
-OWN_SEARCH, NEW_METHOD = "Your own search", "Adding a method"
+COMMAND_PAGE, METHOD_PAGE = ROOT / "docs" / "commands.md", ROOT / "docs" / "new-method.md"
+OWN_SEARCH = "Your own search"
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 SMALLEST = {"name": "a", "model": {"path": "m"}, "data": {"train": "t.csv"}, "budget": {"parameters": 1}}
@@ -59,7 +60,7 @@ def test_the_check_of_command_lines_can_fail() -> None:
 
 
 def test_the_table_of_commands_has_every_command() -> None:
-    named = {line.split()[1] for line in phrases(README) if line.startswith("paretune ")}
+    named = {line.split()[1] for line in phrases(COMMAND_PAGE) if line.startswith("paretune ")}
     assert named >= set(COMMANDS)
 
 
@@ -95,6 +96,17 @@ def test_a_path_exists(page: str, path: str) -> None:
     assert not test or f"def {test}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
+def modules_named_alone() -> list[str]:
+    """Modules that the page on architecture names without their folder."""
+    named = phrases(ROOT / "docs" / "architecture.md")
+    return sorted({one for one in named if re.fullmatch(r"\w+\.(py|js)", one)} - {"paretune.py"})
+
+
+@pytest.mark.parametrize("name", modules_named_alone())
+def test_a_module_that_is_named_alone_exists(name: str) -> None:
+    assert [found for package in ("search/service", "trainables") for found in (ROOT / package).rglob(name)]
+
+
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_a_spec_is_valid(block: Block) -> None:
     """A block that is a part of a spec must be one that a small spec takes."""
@@ -121,7 +133,7 @@ def test_the_imports_of_a_block_of_python_resolve(block: Block) -> None:
 
 
 def test_the_limits_name_the_methods_that_are_built() -> None:
-    (sentence,) = re.findall(r"^- Methods: (.*?)\.", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (sentence,) = re.findall(r"^- Methods: (.*?)\.", README.read_text(encoding="utf-8"), flags=re.M | re.S)
     assert set(re.findall(r"`([\w-]+)`", sentence)) == set(methods())
 
 
@@ -159,9 +171,9 @@ for settings in ({}, {"targets": "all"}, {"targets": "mlp", "layers": "one"}):
 """
 
 
-def test_the_new_method_of_the_readme_is_found_and_counts_what_it_trains(tmp_path: Path, tiny_model: Path) -> None:
+def test_the_new_method_of_the_docs_is_found_and_counts_what_it_trains(tmp_path: Path, tiny_model: Path) -> None:
     """Its two files are written and nothing else is touched."""
-    for block in blocks("python", README, section=NEW_METHOD):
+    for block in blocks("python", METHOD_PAGE):
         file = code_file(block)
         assert file is not None
         package, _, name = file.replace("/", "_", 1).partition("/")
@@ -234,7 +246,7 @@ def test_the_newcomers_search_gives_a_front_and_an_adapter_that_loads_as_shown(n
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("method", "left_out"), [("lora", "adapters"), ("dst", "^$")])
+@pytest.mark.parametrize(("method", "left_out"), [("lora", "register_tuners"), ("dst", "^$")])
 def test_a_lora_adapter_loads_with_peft_alone_and_one_of_ours_as_shown(
     newcomer: Workplace, method: str, left_out: str
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 SCRIPT = """
 import runpy, sys
-from search import word_order
+from search.demo import word_order
 
 def look(folder):
     from huggingface_hub.constants import HF_HUB_OFFLINE
