@@ -111,6 +111,12 @@ def front_of(
     return built.model_copy(update={"search": name})
 
 
+def documents(trials: Sequence[TrialRun], metric: str = "accuracy") -> tuple[FrontDocument, TrialsDocument]:
+    """The front and the trials of a search of these."""
+    search = search_row(metric)
+    return build_front(search, trials, confirmed=False, axis="trainable"), build_trials(search, trials)
+
+
 STATES: list[State] = ["finished", "finished", "finished", "stopped", "failed", "running"]
 KINDS: list[Kind] = ["trial", "trial", "trial", "confirmation"]
 rows = st.lists(

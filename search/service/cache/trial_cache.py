@@ -28,7 +28,7 @@ FRESH_SECONDS = 2.0
 """Age up to which a snapshot is returned as it is; at least as long as its read took, so that reads do not pile up."""
 
 PATIENCE_SECONDS = 10.0
-"""How much longer it is returned while a thread reads; longer where a read takes seconds (thousands of trials)."""
+"""Further age up to which it is returned while a thread reads; more where a read takes seconds (many trials)."""
 
 ENDED_SECONDS = 60.0
 """Age after which a search that has ended is read again all the same, as its record may have been edited."""
