@@ -23,7 +23,7 @@ from rich.console import Console
 from search.cli import methods
 from search.cli.main import run
 from search.driver import run as search_run
-from search.driver.preflight import absolute, prepare
+from search.driver.preflight import absolute, check, prepare
 from search.ray_cluster import address
 from search.storage import search_folder
 from spaces.errors import RequestError
@@ -363,7 +363,7 @@ def test_what_is_cut_is_said_before_training(workplace: Workplace) -> None:
         contextlib.chdir(workplace.folder),
         pytest.raises(RequestError, match="nosuch"),
     ):  # the next thing to be checked
-        search_run.start(absolute(load_spec(Path(elsewhere))), "sqlite:///m.db", None, Console(file=printed, width=80))
+        check(absolute(load_spec(Path(elsewhere))), "sqlite:///m.db", None, Console(file=printed, width=80))
     assert f"note: {note}\n" in printed.getvalue()
 
 
