@@ -31,7 +31,7 @@ SMALLEST = {"name": "smallest", "model": {"path": "MODEL"}, "data": {"train": "t
 
 INTRODUCTION = """# The spec
 
-*For whoever writes a spec: every field, its values, its default and its meaning.*
+*For writers of a spec: every field, its values, its default and its meaning.*
 
 <!-- Written by docs/generate.py from the schema. Do not edit. -->
 

@@ -85,7 +85,7 @@ def _inline(page: Path) -> Iterator[Token]:
 
 
 def phrases(page: Path) -> list[str]:
-    """Code that stands in sentences and tables."""
+    """Code in sentences and tables."""
     return [token.content for token in _inline(page) if token.type == "code_inline"]
 
 

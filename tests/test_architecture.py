@@ -128,7 +128,6 @@ EXCEPTIONS: frozenset[str] = frozenset(
         "search.service.jobs.exit_codes",
         "search.service.jobs.export_job",
         "search.service.routes.fronts",
-        "spaces.pareto.point",
         "spaces.spec.defaults",
         "tracking.documents.schema_examples",
         "tracking.documents.schemas",
