@@ -30,7 +30,7 @@ def summary(rows: list[TrialRun] = ROWS, **changes: object) -> Summary:
 def test_both_fronts_and_their_pictures(tmp_path: Path) -> None:
     code, text = concluded(tmp_path, summary())
     assert code == 0
-    assert text.count("demo: up to 50,000 parameters") == 2
+    assert text.count(": up to 50,000 parameters") == 2
     home = make_spec(tmp_path).home
     assert text.splitlines()[-2:] == [f"wrote {home / 'front.html'}", f"wrote {home / 'front.png'}"]
 
