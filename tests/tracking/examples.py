@@ -174,9 +174,3 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-
-
-def documents(trials: Sequence[TrialRun], metric: str = "accuracy") -> tuple[FrontDocument, TrialsDocument]:
-    """Return the front and the trials of a search that trained these."""
-    search = search_row(metric)
-    return build_front(search, trials, confirmed=False, axis="trainable"), build_trials(search, trials)
