@@ -1,4 +1,4 @@
-"""Runs many trials: Ray Tune and Optuna, stopping, resume, confirm, and the command line."""
+"""Searches of many trials: Ray Tune and Optuna, early stopping, resume, confirm, the commands and the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client of the service, in Python: what a route takes and gives, with types. Needs neither torch nor Ray."""
+"""A typed HTTP client of the service; it loads neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -26,11 +26,21 @@ _EXPORTS = TypeAdapter(tuple[ExportStatus, ...])
 
 
 class Client:
-    """Speaks to the service at `url`. `token`: else that of the variable PARETUNE_TOKEN; `timeout`: seconds.
+    """A client of the service at `url`.
+
+    Args:
+        url: such as http://127.0.0.1:8080.
+        token: by default that of the environment variable PARETUNE_TOKEN.
+        timeout: seconds to wait for an answer.
 
     Raises:
-        RequestError: from every method, when the request is wrong; in the service's words.
-        WorkError: when the service does not answer, or fails.
+        RequestError: from every method, when the request is wrong; the message is the service's.
+        WorkError: from every method, when the service does not answer, or fails.
+
+    Example:
+        >>> client = Client("http://127.0.0.1:8080")  # doctest: +SKIP
+        >>> client.wait(client.launch(spec).search).state  # doctest: +SKIP
+        'finished'
     """
 
     def __init__(self, url: str, token: str | None = None, timeout: float = 60.0) -> None:
@@ -41,35 +51,35 @@ class Client:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
     def launch(self, spec: SearchSpec) -> SearchStatus:
-        """Ask for a search; the same one again is the same search."""
+        """Launch a search; the same spec again is the same search."""
         return self._as(SearchStatus, "POST", "/v1/searches", json=_sent(spec))
 
     def status(self, name: str) -> SearchStatus:
-        """How a search stands."""
+        """Return the state of a search, its counts and its best points."""
         return self._as(SearchStatus, "GET", _path(name))
 
     def searches(
         self, *, limit: int = 50, offset: int = 0, state: Phase | None = None, contains: str = ""
     ) -> SearchPage:
-        """What exists, newest first: all, or those in a state, or with a part in their name."""
+        """Return searches, newest first: all, those in `state`, or those whose name contains `contains`."""
         chosen = {"limit": limit, "offset": offset, "state": state or "", "contains": contains}
         return self._as(SearchPage, "GET", "/v1/searches", params=chosen)
 
     def validate(self, spec: SearchSpec) -> ValidateDocument:
-        """What a spec would search, checked with its model and its data."""
+        """Check a spec with its model and its data, and describe the search."""
         return self._as(ValidateDocument, "POST", "/v1/validate", json=_sent(spec))
 
     def count(self, spec: SearchSpec, method: str, **settings: str | float | bool) -> CountDocument:
-        """What a configuration trains and stores."""
+        """Count what a configuration trains and stores."""
         wanted = {"spec": _sent(spec), "method": method, "settings": settings}
         return self._as(CountDocument, "POST", "/v1/count", json=wanted)
 
     def methods(self) -> MethodsDocument:
-        """Methods, their knobs, and what each can do."""
+        """Describe the methods: their knobs and their capabilities."""
         return self._as(MethodsDocument, "GET", "/v1/methods")
 
     def stop(self, name: str) -> SearchStatus:
-        """End a search cleanly."""
+        """Ask a search to end cleanly."""
         return self._as(SearchStatus, "POST", f"{_path(name)}/stop")
 
     def resume(self, name: str) -> SearchStatus:
@@ -77,7 +87,7 @@ class Client:
         return self._as(SearchStatus, "POST", f"{_path(name)}/resume")
 
     def front(self, name: str, *, confirmed: bool = False, axis: Axis = "trainable") -> FrontDocument:
-        """The front of a search."""
+        """Return the front of a search."""
         chosen = {"confirmed": str(confirmed).lower(), "axis": axis}
         return self._as(FrontDocument, "GET", f"{_path(name)}/front", params=chosen)
 
@@ -87,16 +97,16 @@ class Client:
         file.write_bytes(self._asked("GET", f"{_path(name)}/front", params=chosen).content)
 
     def trials(self, name: str) -> TrialsDocument:
-        """Everything that a search trained."""
+        """Return everything that a search trained."""
         return self._as(TrialsDocument, "GET", f"{_path(name)}/trials")
 
     def compare(self, *names: str, confirmed: bool = False) -> ComparisonDocument:
-        """Fronts side by side."""
+        """Return fronts side by side."""
         chosen = {"name": names, "confirmed": str(confirmed).lower()}
         return self._as(ComparisonDocument, "GET", "/v1/compare", params=chosen)
 
     def export(self, name: str, wanted: ExportRequest) -> ExportStatus:
-        """Have an adapter written.
+        """Order an export; the same choice again is the same export.
 
         Raises:
             WorkError: also when no trial of the search beats the head alone, and none was named.
@@ -105,28 +115,28 @@ class Client:
         return self._as(ExportStatus, "POST", path, conflict=WorkError, json=sent)
 
     def exports(self, name: str) -> tuple[ExportStatus, ...]:
-        """Every export of a search."""
+        """Return every export of a search."""
         return _EXPORTS.validate_json(self._asked("GET", f"{_path(name)}/exports").content)
 
     def exported(self, name: str, identity: str) -> ExportStatus:
-        """How an export stands."""
+        """Return the state of an export."""
         return self._as(ExportStatus, "GET", f"{_path(name)}/exports/{quote(identity)}")
 
     def download(self, name: str, identity: str, file: Path) -> None:
-        """Write the zip file of a finished export."""
+        """Write the zip file of a finished export to `file`."""
         path = f"{_path(name)}/exports/{quote(identity)}/download"
         with self._asked("GET", path, stream=True) as answer, file.open("wb") as out:
             for piece in answer.iter_content(_PIECE):
                 out.write(piece)
 
     def wait(self, name: str, every: float = 2.0) -> SearchStatus:
-        """Wait until a search has ended, one way or another."""
+        """Wait until a search is finished, stopped or failed; ask again after `every` seconds."""
         while (status := self.status(name)).state in ("queued", "running", "stopping"):
             time.sleep(every)
         return status
 
     def _as(self, kind: type[M], verb: str, path: str, **request: Any) -> M:
-        # A service of a later version may say more.
+        # A later version of the service may send more fields.
         return kind.model_validate_json(self._asked(verb, path, **request).content, extra="ignore")
 
     def _asked(

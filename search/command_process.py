@@ -44,7 +44,7 @@ def exit_code(work: Callable[[], object]) -> int:
     except typer.exceptions.TyperException as error:
         return _complain(error.format_message(), 2)
     except Exception as error:
-        named = f"{type(error).__name__}: {error}"[:500]
+        named = one_line(f"{type(error).__name__}: {error}", 500)
         return _complain(f"{named}; please report this, with what stands in {_keep_traceback()}", 1)
     if outcome == INTERRUPTED:
         return _complain("interrupted", 1)

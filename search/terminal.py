@@ -1,4 +1,4 @@
-"""The terminal: a console that whole outputs take in turns, and characters for encodings that lack ours."""
+"""The terminal: a console that is safe to share between threads, and stand-ins for characters it cannot show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from rich.console import Console
 
-# As wide as what they replace wherever that is drawn in a table, for a line that became longer would wrap.
+# In tables each is as wide as the character that it replaces, since a longer line would wrap.
 _STAND_INS = {
     "–": "-",
     "—": "-",
@@ -44,14 +44,14 @@ codecs.register_error(_HANDLER, _stand_in)
 
 
 def write_with_stand_ins() -> None:
-    """Let the standard streams write a stand-in for each character that their encoding lacks, instead of failing."""
+    """Make the standard streams write a stand-in for each character that their encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
 
 
 def print_json(document: BaseModel) -> None:
-    """Print a document as JSON; where the standard output is not UTF-8, with escapes for all that is not ASCII."""
+    """Print a document as JSON; to a standard output that is not UTF-8, in ASCII with escapes."""
     text = document.model_dump_json(indent=2)
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     if codecs.lookup(encoding).name != "utf-8":
@@ -60,11 +60,11 @@ def print_json(document: BaseModel) -> None:
 
 
 class Terminal(Console):
-    """A console that one thread writes to at a time, from what it reads of the display to the last byte.
+    """A console that one thread uses at a time, from reading the state of the display to writing the last byte.
 
-    Rich moves the cursor by the height of the display that was drawn last, and locks neither from there to the writing
-    nor what libraries print beside it. A thread that comes between two others' reading and writing would then delete
-    lines that it never wrote, and leave some of the display behind.
+    Rich moves the cursor up by the height of the display that was drawn last, and holds no lock between reading that
+    height and writing. Without `turn`, a thread that writes in between would make another one delete the wrong lines,
+    and leave parts of the display behind.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -72,7 +72,7 @@ class Terminal(Console):
         super().__init__(**settings)
 
     def print(self, *objects: Any, **settings: Any) -> None:
-        """As Rich's: what it draws around the objects is looked up within the turn as well."""
+        """Print as Rich's console does, within a turn."""
         with self.turn:
             super().print(*objects, **settings)
 
@@ -89,10 +89,16 @@ class Terminal(Console):
 
 
 def announce(console: Console, work: str) -> None:
-    """Say what is being done now, before it is done: it may take a while."""
+    """Name a step that may take a while, before it is done."""
     console.print(f"{work} …", style="dim", highlight=False, soft_wrap=True)
 
 
 def console() -> Terminal:
-    """Where commands print: as wide as the terminal, and wide enough for a table elsewhere."""
-    return Terminal(width=None if sys.stdout.isatty() else max(160, int(os.environ.get("COLUMNS", "0") or 0)))
+    """Return a console on the standard output: as wide as the terminal, else wide enough for a table.
+
+    In a notebook it writes plain lines, also from threads, and moves no cursor.
+    """
+    width = None if sys.stdout.isatty() else max(160, int(os.environ.get("COLUMNS", "0") or 0))
+    # A notebook's kernel sets FORCE_COLOR, which Rich takes for a terminal.
+    plain = {"force_jupyter": False, "force_terminal": False} if Console().is_jupyter else {}
+    return Terminal(width=width, **plain)

@@ -1,4 +1,4 @@
-"""What may be searched: the spec, the budget, the layer inventory, counts and fronts. Imports no torch."""
+"""The search space: specs, budgets, layer inventories, exact counts, fronts. Imports no torch."""
 
 from __future__ import annotations
 

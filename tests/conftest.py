@@ -220,3 +220,13 @@ def command() -> str:
 @pytest.fixture
 def workplace(tmp_path: Path, tiny_model: Path, tiny_data: Path) -> Workplace:
     return Workplace(tmp_path, tiny_model, tiny_data)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs; making one takes seconds, copying it does not."""
+    from tracking.mlflow_store.client import connect
+
+    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    connect(f"sqlite:///{file}")
+    return file

@@ -115,6 +115,16 @@ def test_every_block_says_its_language() -> None:
         assert set(fences) <= {"sh", "yaml", "python", "text", "mermaid"}, page.name
 
 
+def test_the_results_name_tests_that_are_there() -> None:
+    """A row that says which test holds it names the file, and the function where one holds it alone."""
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "results.md").read_text(encoding="utf-8"))
+    assert len(named) > 50
+    for file, function in named:
+        assert (ROOT / file).is_file(), file
+        if function:
+            assert f"def {function}(" in (ROOT / file).read_text(encoding="utf-8"), (file, function)
+
+
 def test_the_changelog_has_this_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"## [{project['version']}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""MLflow, without Ray and without torch: writing runs, reading fronts, fetching adapters, plots."""
+"""MLflow, without Ray and without torch: write runs, read fronts, fetch adapters, draw plots."""
 
 from __future__ import annotations
 

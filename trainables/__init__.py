@@ -1,4 +1,4 @@
-"""Trains one configuration: methods in torch, data, the loop, the Ray trainable; writes and verifies exports."""
+"""One configuration, trained: methods in torch, data, the loop, the Ray trainable; exports, written and verified."""
 
 from __future__ import annotations
 

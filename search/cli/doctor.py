@@ -39,7 +39,7 @@ _OPTUNA_STATES: dict[State, TrialState] = {
 
 
 class DoctorDocument(BaseModel):
-    """What `doctor --json` prints."""
+    """The document of `doctor --json`."""
 
     healthy: bool
     facts: dict[str, str]
@@ -47,7 +47,7 @@ class DoctorDocument(BaseModel):
 
 
 def doctor(name: str | None, storage: Path, given: str | None, as_json: bool, console: Console) -> int:
-    """Check, print, and return 1 when something is wrong."""
+    """Check this installation or a search, print what was found, and return 1 when there are problems."""
     document = _environment(storage, given) if name is None else _search(name, storage, given)
     if as_json:
         print_json(document)
@@ -82,7 +82,7 @@ def _environment(storage: Path, given: str | None) -> DoctorDocument:
 
 
 def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
-    """Ledger, Optuna and MLflow must hold the same trials in the same states, each once, and adapters be whole.
+    """Check that ledger, Optuna and MLflow hold the same trials in the same states, and that adapters are whole.
 
     Nothing is changed.
     """
@@ -108,9 +108,10 @@ def _search(name: str, storage: Path, given: str | None) -> DoctorDocument:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """What the ledger says: states by trial, which of them are trials of the search, and which files are damaged.
+    """The ledger's record of a search.
 
-    `unknown`: trials of damaged files, of which nothing can be said. `finished`: trials that must have an adapter.
+    `states`: by training. `searched`: trials, without reference and confirmations. `damage`: a line for each damaged
+    file. `unknown`: trials of damaged files. `finished`: trials that must have an adapter.
     """
 
     states: dict[str, State]
@@ -155,7 +156,7 @@ def _optuna_problems(recorded: _Recorded, told: list[FrozenTrial]) -> list[str]:
 
 def _mlflow_problems(recorded: _Recorded, rows: list[TrialRun], deleted: Mapping[str, str]) -> list[str]:
     tracked = {row.plan.trial: str(row.state) for row in rows if row.plan.trial not in recorded.unknown}
-    # A trial that was planned and not begun when the search was cut short has no run yet.
+    # A trial that was planned, but not begun when the search was cut off, has no run.
     begun = {one: str(state) for one, state in recorded.states.items() if state != "running" or one in tracked}
     gone = {trial: run for trial, run in deleted.items() if trial in begun and trial not in tracked}
     return [

@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run: help and reading the front need no torch, no Ray."""
+"""The command line. Commands import their work when they run, so that help and `front` load neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _LOADING = "loading torch, transformers and Ray"
 
 
 def main() -> None:
-    """Run a command: exit code 0 done, 1 the work failed, 2 the request was wrong."""
-    # Of libraries that speak to each other's authors.
+    """Run the command of this process, and end it with 0: done, 1: the work failed, or 2: the request was wrong."""
+    # Deprecation warnings between libraries; users cannot act on them.
     warnings.simplefilter("ignore", FutureWarning)
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and give its exit code; no arguments ask for help."""
+    """Run one command, and return its exit code; without arguments, print the help."""
     return exit_code(lambda: app(arguments or ["--help"], prog_name="paretune", standalone_mode=False))
 
 
@@ -53,7 +53,7 @@ def search(spec: Spec, overrides: Overrides = None, address: Address = None, tra
     """Run a search, here or on a Ray cluster; live progress; ends with the front."""
     from spaces.spec.spec import load_spec
 
-    loaded = load_spec(spec, overrides or [])  # a wrong field is told before anything is loaded
+    loaded = load_spec(spec, overrides or [])  # so that a wrong field is reported before torch and Ray are loaded
     terminal = console()
     announce(terminal, _LOADING)
     from search.driver import launch
@@ -89,7 +89,7 @@ def resume(
 def front(
     name: Name,
     confirmed: Annotated[
-        bool, typer.Option("--confirmed", help="Of the confirmed points, by confirmed quality.")
+        bool, typer.Option("--confirmed", help="Only confirmed points, by confirmed quality.")
     ] = False,
     axis: Annotated[Literal["trainable", "stored"], typer.Option(help="The parameters to count.")] = "trainable",
     html: File = None,
@@ -111,7 +111,7 @@ def front(
 def compare(
     names: Annotated[list[str], typer.Argument(help="Names of searches.")],
     confirmed: Annotated[
-        bool, typer.Option("--confirmed", help="Of the confirmed points, by confirmed quality.")
+        bool, typer.Option("--confirmed", help="Only confirmed points, by confirmed quality.")
     ] = False,
     html: File = None,
     png: File = None,
@@ -134,7 +134,7 @@ def trials(
     tracking_uri: TrackingUri = None,
     server: Server = None,
 ) -> None:
-    """What was tried."""
+    """Everything that a search trained."""
     from search.cli import show, sources
 
     show.trials(sources.source(server, tracking_uri, storage), name, as_json, console())
@@ -142,7 +142,7 @@ def trials(
 
 @app.command()
 def searches(as_json: Json = False, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None) -> None:
-    """What exists."""
+    """Every search."""
     from search.cli import show
     from tracking.mlflow_store.uri import reading_uri
 
@@ -182,7 +182,7 @@ def export(
     tracking_uri: TrackingUri = None,
     server: Server = None,
 ) -> None:
-    """Write the chosen adapter as a folder that stands alone, verified after writing."""
+    """Write the chosen adapter as a folder that needs nothing else, and verify it."""
     from search import exporting
     from search.cli.export import export_from
 
@@ -222,10 +222,10 @@ def count(
 @app.command()
 def methods(
     name: Annotated[str | None, typer.Argument(help="Name of a method.")] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Try anew what they can do.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Try their capabilities anew.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Methods, those searched by default marked, their knobs with ranges, and what each can do."""
+    """Methods, those searched by default marked, their knobs with ranges, and their capabilities."""
     from search.cli import methods
 
     methods.methods(name, probe, as_json, console())
@@ -233,7 +233,7 @@ def methods(
 
 @app.command()
 def validate(spec: Spec, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Check a spec and its data, and say what it would search."""
+    """Check a spec with its model and its data, and describe the search."""
     from search.cli import check
 
     check.validate(spec, overrides or [], as_json, console())

@@ -1,4 +1,4 @@
-"""`serve` and `token`: the service, and who may use it."""
+"""`serve` and `token`: the service, and the tokens of its users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracking.mlflow_store.client import connect
 
 
 def serve(host: str, port: int, settings: Settings) -> None:
-    """Serve until a signal ends it. Searches go on, and so does what waits once a service is there again.
+    """Serve until a signal ends it. Searches go on; queued ones are started once a service runs again.
 
     Raises:
         RequestError: when the storage or MLflow cannot be used, an address holds a password, or others could reach the
@@ -28,11 +28,11 @@ def serve(host: str, port: int, settings: Settings) -> None:
     check_writable(settings.storage)
     settings.storage.mkdir(parents=True, exist_ok=True)
     check_tracking(settings.tracking_uri, settings.storage)
-    connect(settings.tracking_uri)  # makes a SQLite file that is not there yet, so that it can be read
+    connect(settings.tracking_uri)  # creates a missing SQLite file, so that it can be read
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     make_server(create_app(settings), host, port, settings).run()
 
 
 def token(name: str, role: Role, file: Path) -> None:
-    """Make a token, and print it: it is kept nowhere."""
+    """Make a token and print it; only its hash is kept."""
     print(make_token(file, name, role))

@@ -1,4 +1,4 @@
-"""The command line of the service, and of searches that run elsewhere."""
+"""The commands of the service, and of searches that run elsewhere."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def launch(
     tracking_uri: TrackingUri = None,
     server: Server = None,
 ) -> None:
-    """Have a search run, by a service or in a process of its own, and come back."""
+    """Start a search in a service or in a process of its own, and return."""
     from search.cli import remote
 
     remote.launch(spec, overrides or [], server, address, tracking_uri)
@@ -45,7 +45,7 @@ def status(
     tracking_uri: TrackingUri = None,
     server: Server = None,
 ) -> None:
-    """How a search stands: its trials, its best points, and how long it will take."""
+    """The state of a search: its trials, its best points, and the time that is left."""
     from search.cli import remote
 
     remote.status(name, server, tracking_uri, storage, as_json, console())
@@ -53,7 +53,7 @@ def status(
 
 @app.command()
 def stop(name: Name, storage: Storage = DEFAULT_STORAGE, server: Server = None) -> None:
-    """End a search cleanly, wherever it runs; it can be resumed."""
+    """Ask a search to end cleanly, wherever it runs; it can be resumed."""
     from search.cli import remote
 
     remote.stop(name, server, storage)
@@ -80,19 +80,32 @@ def serve(
         list[Path] | None,
         typer.Option(envvar="PARETUNE_ROOTS", help="A folder from which specs may read; may be given several times."),
     ] = None,
-    max_running: Annotated[int, typer.Option(envvar="PARETUNE_MAX_RUNNING", min=1, help="Searches side by side.")] = 1,
+    max_running: Annotated[
+        int, typer.Option(envvar="PARETUNE_MAX_RUNNING", min=1, help="Most searches that run at once.")
+    ] = 1,
     max_queued: Annotated[
-        int, typer.Option(envvar="PARETUNE_MAX_QUEUED", min=0, help="Searches that wait, and exports.")
+        int, typer.Option(envvar="PARETUNE_MAX_QUEUED", min=0, help="Most searches that wait, and most exports.")
     ] = 100,
     max_exports: Annotated[
-        int, typer.Option(envvar="PARETUNE_MAX_EXPORTS", min=1, help="Exports side by side; each holds the base twice.")
+        int,
+        typer.Option(
+            envvar="PARETUNE_MAX_EXPORTS", min=1, help="Most exports that run at once; each holds the base twice."
+        ),
     ] = 1,
-    max_body: Annotated[int, typer.Option(envvar="PARETUNE_MAX_BODY", min=1, help="Bytes of a request.")] = 1_000_000,
+    max_body: Annotated[
+        int, typer.Option(envvar="PARETUNE_MAX_BODY", min=1, help="Most bytes of a request.")
+    ] = 1_000_000,
     requests_per_minute: Annotated[
-        int, typer.Option(envvar="PARETUNE_REQUESTS_PER_MINUTE", min=1, help="Of one token, or one address.")
+        int,
+        typer.Option(
+            envvar="PARETUNE_REQUESTS_PER_MINUTE", min=1, help="Most requests a minute of one token, or of one address."
+        ),
     ] = 600,
     request_seconds: Annotated[
-        float, typer.Option(envvar="PARETUNE_REQUEST_SECONDS", min=1, help="Within which a request must arrive whole.")
+        float,
+        typer.Option(
+            envvar="PARETUNE_REQUEST_SECONDS", min=1, help="Seconds within which a whole request must arrive."
+        ),
     ] = 30.0,
     proxy: Annotated[
         list[str] | None,
@@ -128,8 +141,8 @@ def serve(
 
 @app.command()
 def token(
-    name: Annotated[str, typer.Argument(help="Whose token it is.")],
-    role: Annotated[Literal["read", "run"], typer.Option(help="read: look on. run: launch, stop and export too.")],
+    name: Annotated[str, typer.Argument(help="The holder of the token.")],
+    role: Annotated[Literal["read", "run"], typer.Option(help="read: look on; run: also launch, stop and export.")],
     tokens: Annotated[Path, typer.Option(envvar="PARETUNE_TOKENS", help="File of hashed tokens.")],
 ) -> None:
     """Make a token for the service and print it; the file keeps only its hash."""

@@ -1,4 +1,4 @@
-"""`front`, `trials` and `searches`: what MLflow holds, printed."""
+"""`front`, `trials`, `compare` and `searches`: print and draw what MLflow holds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def front(
     as_json: bool,
     console: Console,
 ) -> None:
-    """Print the front of a search, and write it where asked.
+    """Print the front of a search, and write it to the files that are named.
 
     Raises:
         RequestError: when there is no such search, or a file cannot be written.
@@ -68,7 +68,7 @@ def front(
 def compare(
     uri: str, names: list[str], confirmed: bool, html: Path | None, png: Path | None, as_json: bool, console: Console
 ) -> None:
-    """Print fronts side by side, and draw them where asked.
+    """Print fronts side by side, and draw them into the files that are named.
 
     Raises:
         RequestError: for fewer than two searches, one that does not exist, or metrics that differ.
@@ -94,7 +94,7 @@ def compare(
 
 
 def _check_file(option: str, path: Path) -> None:
-    """See that a file can be written before any other is."""
+    """Refuse a file that cannot be written, before any other is written."""
     reason = "is a folder" if path.is_dir() else None
     try:
         try_writing(path.parent)
@@ -105,7 +105,7 @@ def _check_file(option: str, path: Path) -> None:
 
 
 def trials(source: Source, name: str, as_json: bool, console: Console) -> None:
-    """Print what a search trained."""
+    """Print everything that a search trained."""
     document = source.trials(name)
     if as_json:
         print_json(document)
@@ -114,7 +114,7 @@ def trials(source: Source, name: str, as_json: bool, console: Console) -> None:
 
 
 def searches(uri: str, as_json: bool, console: Console) -> None:
-    """Print what exists."""
+    """Print every search, and the records that cannot be read."""
     document = searches_document(uri)
     if as_json:
         print_json(document)

@@ -1,4 +1,4 @@
-"""Where a reading command reads: MLflow, or a service."""
+"""The sources that reading commands read from: MLflow, or a service."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Mlflow:
 
 
 def source(server: str | None, tracking_uri: str | None, storage: Path) -> Source:
-    """What a command was told to read from.
+    """Return the source that the options of a command name.
 
     Raises:
         RequestError: when nothing can be read there.

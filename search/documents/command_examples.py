@@ -1,4 +1,4 @@
-"""Examples of what commands print, for the schemas of their documents; the numbers are made up."""
+"""Examples in the schemas of the commands' documents; the numbers are made up."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class MethodDescription(BaseModel):
     name: str
     summary: str
     source: str
-    searched_by_default: bool = Field(description="Whether a search that names no methods tries it.")
+    searched_by_default: bool = Field(description="A search that names no methods tries it.")
     learning_rate: float
     size_knob: str | None
     knobs: list[KnobDescription]
@@ -95,7 +95,7 @@ class ProbedMethod(MethodDescription):
     """One method and its capabilities."""
 
     capabilities: CapabilitiesDescription | None = Field(
-        description="None: of a method that is not paretune's own, until `methods --probe` has tried it."
+        description="Null for a method from another package, until `methods --probe` has tried it."
     )
     tried_with: dict[str, str] = Field(description="Versions of the packages with which its capabilities were found.")
 

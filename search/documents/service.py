@@ -1,4 +1,4 @@
-"""What the service answers with, where it is not what a command prints."""
+"""The JSON documents of the service that no command prints."""
 
 from __future__ import annotations
 
@@ -19,31 +19,35 @@ class _Document(BaseModel):
 
 
 class SearchStatus(_Document):
-    """How a search stands."""
+    """The state of a search."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [service_examples.STATUS]})
 
     search: str
     state: Phase
-    submitted: str | None = Field(description="UTC, ISO 8601; none of a search that the service was not asked for.")
-    started: str | None = Field(description="UTC, ISO 8601; none while it waits.")
-    base_model: str = Field(description="Empty where it is not known.")
-    budget: BudgetNumbers | None = Field(description="In numbers; none until the search has begun.")
-    objective: ObjectiveName | None = Field(description="None where the spec cannot be read.")
+    submitted: str | None = Field(
+        description="UTC, ISO 8601; null for a search that was not launched through the service."
+    )
+    started: str | None = Field(description="UTC, ISO 8601; null while it waits.")
+    base_model: str = Field(description="Empty when it is not known.")
+    budget: BudgetNumbers | None = Field(description="In numbers; null until the search has begun.")
+    objective: ObjectiveName | None = Field(description="Null when the spec cannot be read.")
     hypervolume: float | None
     trials: TrialCounts
-    planned: int | None = Field(description="Trials that it is to have; none where its spec is not known.")
-    progress: float = Field(ge=0, le=1, description="Trials that ended, of those that it is to have.")
+    planned: int | None = Field(description="Trials that the spec asks for; null when the spec is not known.")
+    progress: float = Field(ge=0, le=1, description="The share of the planned trials that have ended.")
     eta_seconds: float | None = Field(
-        description="Until its last trial, at the pace so far; confirm comes on top. "
-        "In a list, none of a search that was taken up again."
+        description="Seconds until its last trial ends, at the pace so far, without confirm. "
+        "In a list, null for a search that was resumed."
     )
     best: FrontPoint | None = Field(
         default=None,
-        description="As the front has it; none where no trial beats the head alone. Of one search, not of a list.",
+        description="The best point of the front; null when no trial beats the head alone, and in a list.",
     )
-    knee: FrontPoint | None = Field(default=None, description="The point of best trade, likewise.")
-    message: str | None = Field(default=None, description="Why it failed, or why it is tried again.")
+    knee: FrontPoint | None = Field(
+        default=None, description="The point of best trade of the front; null where `best` is."
+    )
+    message: str | None = Field(default=None, description="The reason why it failed, or is tried again.")
 
 
 class SearchPage(_Document):
@@ -52,13 +56,13 @@ class SearchPage(_Document):
     model_config = ConfigDict(json_schema_extra={"examples": [service_examples.PAGE]})
 
     searches: tuple[SearchStatus, ...]
-    total: int = Field(description="Searches that were found, on all pages.")
+    total: int = Field(description="All searches that match, on all pages.")
     limit: int
     offset: int
 
 
 class RungEntry(_Document):
-    """An evaluation on the way."""
+    """The evaluation of a training at one step."""
 
     step: int
     quality: float
@@ -74,7 +78,7 @@ class CurveDocument(_Document):
 
 
 class ExportRequest(_Document):
-    """Which adapter is wanted, and in which form; the best of the front where nothing else is said."""
+    """The adapter that is wanted, and its form; by default the best of the front."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [service_examples.EXPORT_REQUEST]})
 
@@ -89,7 +93,7 @@ class ExportRequest(_Document):
         description="Of format lora; below 1: the part of the squared singular values to keep.",
     )
     verification_rows: bool = Field(
-        default=True, description="Whether to keep the few rows of the validation split that it was verified with."
+        default=True, description="Keep the few rows of the validation split that it was verified with."
     )
 
     @model_validator(mode="after")
@@ -106,10 +110,10 @@ class ExportRequest(_Document):
 
 
 def check_rank(rank: float, form: Format) -> None:
-    """See that a low-rank stand-in can have this rank.
+    """Refuse a rank that a low-rank stand-in cannot have.
 
     Raises:
-        ValueError: when it cannot, or the export is none.
+        ValueError: for such a rank, and for any rank of another form.
     """
     if form != "lora":
         raise ValueError(f"rank {rank:g}: says nothing of format {form}; allowed: with format lora")
@@ -128,15 +132,15 @@ class ExportStatus(_Document):
     search: str
     trial: str
     format: Format
-    rank: float | None = Field(description="Of format lora, where it is not the usual one.")
-    verification_rows: bool = Field(default=True, description="Whether it has the rows that it was verified with.")
+    rank: float | None = Field(description="Of format lora; null for the default.")
+    verification_rows: bool = Field(default=True, description="It has the rows that it was verified with.")
     state: Literal["queued", "running", "finished", "failed"]
-    ahead: int | None = Field(default=None, description="Exports that come before it, while it is queued.")
-    message: str | None = Field(description="Why it failed.")
+    ahead: int | None = Field(default=None, description="The number of exports before it, while it is queued.")
+    message: str | None = Field(description="The reason why it failed.")
 
 
 class ProblemDocument(BaseModel):
-    """What went wrong, as RFC 9457 has it."""
+    """An error in the form of RFC 9457."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [service_examples.PROBLEM]})
 

@@ -1,4 +1,4 @@
-"""Examples of what the service takes and gives, for its description; the numbers are made up."""
+"""Examples in the service's OpenAPI document; the numbers are made up."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def search(
     console, spec = console or new_console(), absolute(spec)
     with resumable(spec.home):
         prepared, uri = check(spec, tracking_uri, address, console)
-        return SearchResult(spec, run_start(prepared, uri, address, console))
+        return SearchResult(prepared.spec, run_start(prepared, uri, address, console))
 
 
 def resume(

@@ -38,6 +38,7 @@ from trainables.base_model.model_files import reading
 from trainables.base_model.weights import BaseWeights, fresh_parameters, load_weights
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
+from trainables.methods.registry import check_tuners
 from trainables.training.rehearsal import rehearse
 
 
@@ -178,6 +179,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
     space = Space(spec.methods, inventory, budget, spec.search.seed)
     space.check()
+    check_tuners(space.names)
     suggestions = tuple(given_configurations(spec, space))
     return Prepared(
         spec,

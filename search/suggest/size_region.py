@@ -33,7 +33,7 @@ class Tried:
 
 
 def nearest(sizes: Sequence[float], size: float) -> range:
-    """Return the positions of the sizes in the region around `size`.
+    """Return the positions of the sizes in the region around `size`, one `SIZE_REGION` to either side.
 
     Args:
         sizes: Decimal logarithms of trainable parameters, ascending.

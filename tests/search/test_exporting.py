@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from search.exporting import Choice, choice_note
+from search.documents.service import Format
+from search.exporting import Choice, Exported, choice_note, export
 from search.service.jobs.exports import PATTERN, Export
 from spaces.errors import NoAnswer, RequestError
+from tests.search.written_searches import write_search
 from tests.tracking.examples import REFERENCE, search_row, trial_row
 from tracking.mlflow_store.run_records import TrialRun
+from trainables.exporting.export import Proof
 
 SMALL = trial_row("0000", 0.6, 10)
 MIDDLE = trial_row("0001", 0.8, 100, confirmed_quality=0.79)
@@ -74,7 +78,7 @@ def test_it_is_said_of_which_front_the_choice_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "export",
+    "ordered",
     [
         Export("0004", "peft", None),
         Export("0004", "peft", None, rows=False),
@@ -85,6 +89,45 @@ def test_it_is_said_of_which_front_the_choice_is() -> None:
     ],
     ids=str,
 )
-def test_an_export_of_the_service_is_known_by_its_identity(export: Export) -> None:
-    assert re.fullmatch(PATTERN, export.identity)
-    assert Export.parse(export.identity) == export
+def test_an_export_of_the_service_is_known_by_its_identity(ordered: Export) -> None:
+    assert re.fullmatch(PATTERN, ordered.identity)
+    assert Export.parse(ordered.identity) == ordered
+
+
+@pytest.mark.parametrize(
+    ("form", "proof", "note", "lines"),
+    [
+        ("peft", Proof(2e-7), None, ["verified in a fresh process: the largest difference of its logits is 2e-07"]),
+        ("stock", Proof(2e-7), "a note", ["a note", "verified in a fresh process, by PEFT alone: the largest"]),
+        ("merged", Proof(0.0, weights="bfloat16"), None, [", its weights are bfloat16"]),
+        ("lora", Proof(before=0.8, after=0.75), None, ["accuracy on validation: 0.8000 as trained, 0.7500 as LoRA"]),
+    ],
+)
+def test_an_export_says_what_was_written_and_proven(
+    form: Format, proof: Proof, note: str | None, lines: list[str]
+) -> None:
+    told = str(Exported(Path("out"), "0003", "sparta", 1234, "accuracy", form, note, proof)).splitlines()
+    assert told[0] == "exported trial 0003 (sparta, 1,234 parameters) to out"
+    assert len(told) == 1 + len(lines)
+    for line, expected in zip(told[1:], lines, strict=True):
+        assert expected in line
+
+
+def test_a_wrong_choice_is_refused_before_mlflow_is_asked(tmp_path: Path) -> None:
+    nowhere = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(RequestError, match="--best, --knee and --trial exclude each other"):
+        export("mine", tmp_path / "out", knee=True, trial="0001", tracking_uri=nowhere)
+    with pytest.raises(RequestError, match="--rank 8: says nothing of format peft"):
+        export("mine", tmp_path / "out", rank=8, tracking_uri=nowhere)
+    with pytest.raises(RequestError, match=r"mlflow\.db"):
+        export("mine", tmp_path / "out", tracking_uri=nowhere)
+
+
+def test_only_a_finished_trial_is_exported(tmp_path: Path) -> None:
+    write_search(tmp_path, "mine", (0.6, 0.7))
+    for trial in ("0009", "reference"):
+        with pytest.raises(RequestError, match=f"--trial {trial}: no finished trial; allowed: 0000, 0001"):
+            export(
+                "mine", tmp_path / "out", trial=trial, storage=tmp_path, tracking_uri=f"sqlite:///{tmp_path}/mlflow.db"
+            )
+    assert not (tmp_path / "out").exists()

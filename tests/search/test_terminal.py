@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from search.cli.main import run
+from search.terminal import console
 from spaces.model.budget import Budget
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import Progress
@@ -139,3 +141,15 @@ def test_the_status_of_a_search_here_says_how_far_its_running_trials_are(
     assert b"running" not in printed("utf-8", monkeypatch, *asked)[1]
     folder.write_progress(Progress(step=120, loss=0.43))
     assert "running: 0003 lora step 120 loss 0.43" in printed("utf-8", monkeypatch, *asked)[1].decode()
+
+
+def test_a_notebook_is_given_plain_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its kernel sets FORCE_COLOR, and Rich would draw with HTML, in an output of its own for every line."""
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setattr("builtins.get_ipython", lambda: shell, raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert Console().is_jupyter
+    notebook = console()
+    assert not notebook.is_terminal
+    notebook.print("[bold]a line[/bold]")
+    assert capsys.readouterr().out == "a line\n"

@@ -12,22 +12,12 @@ import pytest
 from spaces.entry_points import with_installed
 from spaces.errors import RequestError
 from tests.conftest import Workplace, command
+from tests.installed import install
 
 
 @dataclass(frozen=True)
 class Thing:
     name: str
-
-
-def install(folder: Path, name: str, group: str, values: dict[str, str], **modules: str) -> None:
-    """Put a package of these modules into a folder, as an installer would."""
-    metadata = folder / f"{name}-1.5.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
-    lines = [f"{entry} = {value}" for entry, value in values.items()]
-    (metadata / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
-    for module, source in modules.items():
-        (folder / f"{module}.py").write_text(source)
 
 
 @pytest.fixture

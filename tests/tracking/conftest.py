@@ -10,7 +10,6 @@ import pytest
 
 from spaces.spec.spec import SearchSpec
 from tests.tracking.examples import Server, make_spec
-from tracking.mlflow_store.client import connect
 
 
 @pytest.fixture
@@ -23,14 +22,6 @@ def storage(tmp_path: Path) -> Path:
 @pytest.fixture
 def spec(storage: Path) -> SearchSpec:
     return make_spec(storage)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without runs; making one takes seconds, copying it does not."""
-    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    connect(f"sqlite:///{file}")
-    return file
 
 
 @pytest.fixture

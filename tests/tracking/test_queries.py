@@ -17,31 +17,15 @@ from spaces.spec.spec import SearchSpec
 from spaces.trials.records import Rung, TrialResult
 from spaces.trials.row_values import pack
 from tests.tracking.examples import finished, make_spec, plan
+from tests.tracking.written import write
 from tracking.documents.building import build_front
 from tracking.documents.schemas import Axis, SearchesDocument, Ties
 from tracking.mlflow_store import runs
 from tracking.mlflow_store.client import connect
-from tracking.mlflow_store.runs import deleted_trials, find_search, list_searches, read_confirmations, read_trials
+from tracking.mlflow_store.runs import find_search, list_searches, read_confirmations, read_trials
 from tracking.mlflow_store.tags import PLAN, ROW_VALUES
 from tracking.queries import front_document, searches_document, trials_document
 from tracking.writing.search_writer import SearchWriter
-
-
-def write(uri: str, spec: SearchSpec, search_id: str, qualities: list[float], *, end: bool = True) -> None:
-    """A search whose trials train 1000, 2000 … parameters."""
-    writer = SearchWriter(uri, spec, search_id, spec.home / search_id)
-    writer.start_search(Budget(50_000, 50), 1_000_000, 770)
-    reference = plan("reference", kind="reference", parameters=0)
-    writer.start_trial(reference)
-    writer.end_trial(reference, finished(0.5))
-    for number, quality in enumerate(qualities):
-        one = plan(f"{number:04d}", parameters=1000 * (number + 1))
-        writer.start_trial(one)
-        writer.end_trial(one, finished(quality))
-    writer.log_counts(finished=len(qualities), stopped=0, failed=0, rejected=2, hypervolume=0.25)
-    if end:
-        writer.end_search("finished")
-    assert writer.close(60) == 0
 
 
 def test_a_front_comes_back_with_its_types(uri: str, spec: SearchSpec) -> None:
@@ -73,21 +57,6 @@ def test_the_front_needs_neither_the_tag_nor_the_end_of_the_search(uri: str, spe
         ("0001", "stopped", None),
         ("0002", "running", None),
     ]
-
-
-def test_trials_of_many_pages_are_all_read_in_order(
-    uri: str, spec: SearchSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(uri, spec, "id", [0.6] * 7)
-    writer = SearchWriter(uri, spec, "id", spec.home / "id")
-    for trial in ("10000", "9999"):
-        writer.start_trial(plan(trial))
-    assert writer.close(60) == 0
-    monkeypatch.setattr(runs, "_PAGE", 2)
-    client = connect(uri)
-    found = read_trials(client, find_search(client, "demo"))
-    trials = [row.plan.trial for row in found if row.plan.kind == "trial"]
-    assert trials == ["0000", "0001", "0002", "0003", "0004", "0005", "0006", "9999", "10000"]
 
 
 def test_searches_of_all_experiments_are_listed_newest_first(
@@ -305,13 +274,3 @@ def test_a_search_whose_run_was_deleted_says_how_to_restore_it(uri: str, spec: S
     client.delete_run(earlier)
     with pytest.raises(RequestError, match=f"`mlflow runs restore --run-id {later}`"):
         front_document(uri, "demo")
-
-
-def test_deleted_trials_are_known(uri: str, spec: SearchSpec) -> None:
-    write(uri, spec, "id", [0.6, 0.7])
-    client = connect(uri)
-    search = find_search(client, "demo")
-    gone = front_document(uri, "demo").front[-1]
-    client.delete_run(gone.run_id)
-    assert deleted_trials(client, search) == {gone.trial: gone.run_id}
-    assert [one.trial for one in trials_document(uri, "demo").trials] == ["0000"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from spaces.entry_points import with_installed
+from spaces.errors import RequestError
 from trainables import methods as package
 from trainables.tuners.adapter import Adapter, AnyAdapter
 
@@ -21,6 +22,17 @@ def register_tuners() -> None:
         RequestError: when a package that brings methods is broken.
     """
     adapters()
+
+
+def check_tuners(methods: Iterable[str]) -> None:
+    """Refuse methods that can be counted and not trained: a package brings their count alone.
+
+    Raises:
+        RequestError: naming the method.
+    """
+    for name in methods:
+        if name not in adapters():
+            raise RequestError(f"methods.{name}: has no tuner; allowed: a package with an entry point in {GROUP}")
 
 
 @cache

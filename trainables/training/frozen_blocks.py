@@ -140,7 +140,7 @@ def given_output(model: nn.Module, blocks: Sequence[str], output: Tensor) -> Ite
 
 
 def draws_nothing(base: nn.Module, block: str, inputs: Inputs) -> bool:
-    """Return whether `base` computes the same up to `block`, to the bit, in training and in evaluation."""
+    """Return whether `base` computes the same up to `block` in training as in evaluation, and draws nothing."""
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in base.modules()):
         return False  # in training these write into their buffers, which processes share
     expected = output_of(base, block, inputs)

@@ -145,7 +145,7 @@ class Training:
         step = self.step + 1
         self.hooks.before_forward(step)
         try:
-            value, self.micro_batch = smaller_batches(lambda size: self._gradient(rows, size), self.micro_batch)
+            value = self._gradient(rows)
         except OutOfMemory:
             raise TrainingFailed(f"out of memory at step {step} with a single example at once") from None
         auxiliary = self.hooks.auxiliary_loss(step)
@@ -163,13 +163,17 @@ class Training:
         self.step = step
         return value
 
-    def _gradient(self, rows: Indices, micro_batch: int) -> float:
+    def _gradient(self, rows: Indices) -> float:
         """Set the gradient of the mean loss over `rows`, and return that loss; leave no gradient when it fails."""
-        try:
-            total, terms = self._summed_gradient(rows, micro_batch)
-        except RuntimeError:
-            self.optimizer.zero_grad(set_to_none=True)
-            raise
+
+        def summed(micro_batch: int) -> tuple[float, int]:
+            try:
+                return self._summed_gradient(rows, micro_batch)
+            except RuntimeError:
+                self.optimizer.zero_grad(set_to_none=True)
+                raise
+
+        (total, terms), self.micro_batch = smaller_batches(summed, self.micro_batch)
         for parameter in self._parameters():
             if parameter.grad is not None:
                 parameter.grad.div_(max(1, terms))

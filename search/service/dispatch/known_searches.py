@@ -21,7 +21,8 @@ class KnownSearches:
     Attributes:
         rows: the newest search of each name.
         spoiled: by name, why the record of the newest search cannot be read.
-        requests: the first request of each name. One whose search is in `spoiled` has no spec, so that it is not run.
+        requests: the first request of each name, the earliest first. One whose search is in `spoiled` has no spec, so
+            that it is not run.
     """
 
     rows: dict[str, SearchRun]
@@ -40,7 +41,9 @@ def read_searches(client: MlflowClient, name: str | None = None) -> KnownSearche
             rows[row.name] = row
         else:
             spoiled[row.name] = f"its record in MLflow cannot be read ({row.flaw})"
-    first = {one.name: one for one in reversed(find_requests(client, name))}
+    first: dict[str, LaunchRequest] = {}
+    for request in find_requests(client, name):
+        first.setdefault(request.name, request)
     return KnownSearches(rows, spoiled, _without_spoiled_specs(first.values(), spoiled))
 
 

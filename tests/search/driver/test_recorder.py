@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -50,7 +51,8 @@ def test_the_front_is_that_of_all_trials_in_whatever_order_they_end(
     assert recorder.rejected == 3
 
 
-def test_a_trial_whose_workers_died_before_it_began_has_a_run(tmp_path: Path) -> None:
+def test_a_trial_whose_workers_died_before_it_began_has_a_run(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     spec = make_spec(tmp_path)
     writer = SearchWriter(uri, spec, "id", spec.home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,8 +53,10 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    return Ended(tmp_path_factory.mktemp("ended"))
+def ended(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ended:
+    folder = tmp_path_factory.mktemp("ended")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    return Ended(folder)
 
 
 def test_the_ledger_alone_gives_the_summary_that_mlflow_gives(ended: Ended) -> None:

@@ -15,7 +15,6 @@ from tests.conftest import Workplace
 from tests.search.service.alone import Alone, alone_in
 from tests.search.service.browsing import SECONDS, Opener
 from tests.search.service.surroundings import BY_LOSS, FIRST, Running, surroundings
-from tests.tracking.conftest import empty_database as empty_database
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import optuna
 
 from search.suggest.initial_points import enqueue
 from search.suggest.proposer import Proposer
-from search.suggest.samplers import regional_sampler
+from search.suggest.samplers import make_sampler, regional_sampler
 from search.suggest.searcher import PlannedSearch
 from search.suggest.study import open_study
 from search.suggest.study_trials import TRIAL
@@ -35,16 +35,24 @@ class Harness:
         trials: int = 30,
         max_total_steps: int | None = None,
         start_with: tuple[dict[str, Any], ...] = (),
+        *,
+        durable: bool = False,
     ) -> None:
+        """Make the search; `durable`: its study is in a database, as that of a real search, and not in memory."""
         self.spec = spec
         self.ledger = Ledger(spec.home)
         spec.home.mkdir(exist_ok=True)
-        self.study = open_study(spec, "id", spec.home)
+        self.study = open_study(spec, "id", spec.home) if durable else self._study_in_memory()
         self.space = Space(methods, inventory, budget)
         self.trials = trials
         self.max_total_steps = max_total_steps
         self.given = [suggestion(self.space, settings) for settings in start_with]
         self.searcher = self.renew()
+
+    def _study_in_memory(self) -> optuna.Study:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = make_sampler(self.spec, taken=0)
+        return optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
 
     def renew(self, waiting: tuple[TrialPlan, ...] = (), max_failures: int = 0) -> PlannedSearch:
         enqueue(self.study, self.ledger, self.given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def test_a_driver_that_was_killed_while_it_wrote_what_comes_first_loses_nothing(
     configurations = tuple({"method": "lora", "rank": rank, "learning_rate": 0.0031} for rank in (1, 2, 3))
     elsewhere = spec.model_copy(update={"storage": str(tmp_path / "whole")})
     (tmp_path / "whole").mkdir()
-    whole = Harness(elsewhere, inventory, Budget(68_000, 1), ALL, start_with=configurations)
+    whole = Harness(elsewhere, inventory, Budget(68_000, 1), ALL, start_with=configurations, durable=True)
     enqueue, done = optuna.Study.enqueue_trial, []
 
     def killed(*given: Any, **named: Any) -> None:
@@ -39,8 +40,8 @@ def test_a_driver_that_was_killed_while_it_wrote_what_comes_first_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(optuna.Study, "enqueue_trial", killed)
         with pytest.raises(KeyboardInterrupt):
-            Harness(spec, inventory, Budget(68_000, 1), ALL, start_with=configurations)
-    again = Harness(spec, inventory, Budget(68_000, 1), ALL, start_with=configurations)
+            Harness(spec, inventory, Budget(68_000, 1), ALL, start_with=configurations, durable=True)
+    again = Harness(spec, inventory, Budget(68_000, 1), ALL, start_with=configurations, durable=True)
     waiting = [
         [(trial.system_attrs["fixed_params"], trial.user_attrs) for trial in one.study.trials] for one in (whole, again)
     ]
@@ -75,8 +76,9 @@ def test_a_given_configuration_outside_the_budget_is_an_error(spec: SearchSpec, 
 
 
 def test_a_search_starts_from_the_fronts_of_earlier_ones(
-    spec: SearchSpec, inventory: Inventory, tmp_path: Path
+    spec: SearchSpec, inventory: Inventory, tmp_path: Path, empty_database: Path
 ) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     space = Space(ALL, inventory, Budget(68_000, 200))
     ranks = {1: 0.7, 2: 0.8, 3: 0.75}

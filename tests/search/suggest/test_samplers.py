@@ -65,7 +65,7 @@ def test_nsga2_is_more_than_random_search(spec: SearchSpec, inventory: Inventory
 def test_a_search_that_goes_on_draws_anew(spec: SearchSpec, inventory: Inventory) -> None:
     search = spec.search.model_copy(update={"sampler": "random"})
     spec = spec.model_copy(update={"search": search})
-    harness = Harness(spec, inventory, Budget(68_000, 6_800), ALL)
+    harness = Harness(spec, inventory, Budget(68_000, 6_800), ALL, durable=True)
     for number in range(8):
         plan = harness.ask(str(number))
         assert plan is not None

@@ -1,4 +1,4 @@
-"""The searcher against a real study in SQLite: the traps of Ray's OptunaSearch stay closed."""
+"""The searcher, asked as Ray Tune asks it: within the budget, without doubles, and with every end recorded."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from search.suggest import searcher
 from search.suggest.study_trials import DUPLICATE, REJECTED, rejected_count
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
@@ -20,7 +21,7 @@ from tests.search.suggest.harness import ALL, Harness
 
 def test_every_plan_is_within_the_budget_and_nothing_stays_running(spec: SearchSpec, inventory: Inventory) -> None:
     search = spec.search.model_copy(update={"sampler": "random"})  # draws what is rejected more often
-    harness = Harness(spec.model_copy(update={"search": search}), inventory, Budget(20_000, 12_000), ALL)
+    harness = Harness(spec.model_copy(update={"search": search}), inventory, Budget(20_000, 12_000), ALL, durable=True)
     plans = []
     while (plan := harness.ask(f"tune{len(plans)}")) is not None:
         assert harness.ledger.trial(plan.trial).plan() == plan
@@ -43,7 +44,7 @@ def test_every_plan_is_within_the_budget_and_nothing_stays_running(spec: SearchS
 def test_a_study_that_fails_as_a_trial_ends_ends_the_search_and_not_the_trial(
     spec: SearchSpec, inventory: Inventory
 ) -> None:
-    harness = Harness(spec, inventory, Budget(68_000, 200), ALL)
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, durable=True)
     plan, other = harness.ask("a"), harness.ask("b")
     assert plan is not None
     assert other is not None
@@ -119,7 +120,10 @@ def test_a_plan_whose_worker_died_is_handed_out_again(spec: SearchSpec, inventor
     assert harness.searcher.suggest("six") == Searcher.FINISHED
 
 
-def test_equal_configurations_are_trained_once(spec: SearchSpec, inventory: Inventory) -> None:
+def test_equal_configurations_are_trained_once(
+    spec: SearchSpec, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher, "DRAWS_BEFORE_GIVING_UP", 500)  # there are four configurations
     fixed = {"lora": {"rank": [1, 2], "targets": "qv", "layers": ["all", "last"], "learning_rate": 1e-3}}
     harness = Harness(spec, inventory, Budget(68_000, 200), fixed)
     plans = []

@@ -22,7 +22,7 @@ from tests.tracking.examples import plan
 
 
 def test_a_new_driver_goes_on_where_the_old_one_died(spec: SearchSpec, inventory: Inventory) -> None:
-    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, trials=6)
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, trials=6, durable=True)
     finished, unfinished, unseen = (harness.ask(name) for name in ("one", "two", "three"))
     assert finished is not None
     assert unfinished is not None
@@ -55,7 +55,7 @@ def test_what_was_asked_for_when_the_driver_was_killed_is_asked_again_and_counte
     spec: SearchSpec, inventory: Inventory, monkeypatch: pytest.MonkeyPatch, point: tuple[type, str]
 ) -> None:
     configuration = {"method": "lora", "rank": 3, "learning_rate": 0.0031}
-    harness = Harness(spec, inventory, Budget(68_000, 1), ALL, trials=6, start_with=(configuration,))
+    harness = Harness(spec, inventory, Budget(68_000, 1), ALL, trials=6, start_with=(configuration,), durable=True)
 
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -78,7 +78,7 @@ def test_what_was_asked_for_when_the_driver_was_killed_is_asked_again_and_counte
 
 
 def test_trials_whose_study_was_lost_end_all_the_same(spec: SearchSpec, inventory: Inventory) -> None:
-    harness = Harness(spec, inventory, Budget(68_000, 68), ALL, trials=3)
+    harness = Harness(spec, inventory, Budget(68_000, 68), ALL, trials=3, durable=True)
     first, second = harness.ask("a"), harness.ask("b")
     assert first is not None
     assert second is not None
@@ -117,7 +117,7 @@ def test_only_a_finished_trial_with_a_number_is_complete_and_stays_so(
 
 
 def test_a_failed_trial_that_is_to_be_tried_again_is_opened_as_a_copy(spec: SearchSpec, inventory: Inventory) -> None:
-    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, trials=2)
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, trials=2, durable=True)
     first, second = harness.ask("a"), harness.ask("b")
     assert first is not None
     assert second is not None

@@ -15,7 +15,7 @@ from spaces.errors import RequestError
 from spaces.spec.sections import Task
 from spaces.spec.spec import dump_spec, load_spec
 from tests.conftest import Workplace
-from tests.trainables.exporting.test_export import make_artifact
+from tests.trainables.artifacts import make_artifact
 from tests.trainables.shipped_models import model_of, ship, spec_of
 from trainables import load_adapter
 from trainables.adapters.saved_folder import write_labels

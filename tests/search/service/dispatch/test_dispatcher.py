@@ -40,3 +40,14 @@ def test_what_goes_wrong_with_one_search_keeps_no_other_from_being_submitted(alo
     with reading(alone.settings.tracking_uri) as client:
         (cursed,) = (one for one in schedule(find_requests(client), jobs.known, {}) if one.phase == "queued")
     assert cursed.request.name == "cursed"
+
+
+@pytest.mark.integration
+def test_what_was_asked_for_first_is_submitted_first(alone: Alone) -> None:
+    for name in ("first", "second", "third"):
+        alone.launch(name)
+    jobs = Kept()
+    dispatch(alone.settings, jobs)
+    assert list(jobs.known) == ["first~1"]
+    dispatch(replace(alone.settings, max_running=2), jobs)
+    assert list(jobs.known) == ["first~1", "second~1"]

@@ -1,0 +1,124 @@
+"""An actor trains one plan after another, and each ends with a durable result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+from safetensors.torch import load_file
+
+from spaces.methods.registry import configuration, method
+from spaces.spec.spec import load_spec
+from spaces.trials.ledger import Ledger
+from spaces.trials.records import TrialPlan, TrialResult, rung_steps
+from tests.conftest import Workplace
+from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, BASE, read_labels
+from trainables.adapters.verification import saved_rows
+from trainables.base_model.config import load_config
+from trainables.base_model.inventory import inventory_of, meta_model
+from trainables.base_model.weights import load_weights
+from trainables.data.splits import load_splits
+from trainables.trial import TrialTrainable, WorkerInputs
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module", autouse=True)
+def instance() -> Iterator[None]:
+    ray.shutdown()
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def inputs(workplace: Workplace) -> WorkerInputs:
+    spec = load_spec(workplace.spec(storage=str(workplace.folder / "runs")))
+    spec.home.mkdir(parents=True)
+    splits = load_splits(spec)
+    config = load_config(spec.model, splits.labels)
+    weights = load_weights(spec.model, config, splits.labels)
+    inventory = inventory_of(meta_model(config, spec.model.task), weights.fresh)
+    arrays = (ray.put(one) for one in (weights, splits.train, splits.validation))
+    return WorkerInputs(spec, inventory, Ledger(spec.home).taken_over(), *arrays)
+
+
+def plan_of(inputs: WorkerInputs, name: str, trial: str, **changes: Any) -> dict[str, Any]:
+    chosen = configuration(name, {})
+    count = method(name).count(chosen, inputs.inventory)
+    plan = TrialPlan(
+        trial=trial,
+        kind="trial",
+        method=name,
+        config=chosen.model_dump(mode="json"),
+        seed=1,
+        trainable_parameters=count.trainable_parameters,
+        stored_parameters=count.stored_parameters,
+        adapter_bytes=count.adapter_bytes,
+        head_parameters=count.head_parameters,
+        peak_updated_parameters=count.peak_updated_parameters,
+    ).model_copy(update=changes)
+    inputs.ledger.trial(trial).write_plan(plan)
+    return plan.model_dump(mode="json")
+
+
+@ray.remote(num_cpus=1)
+def run(inputs: WorkerInputs, plans: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The reports of one actor that trains the plans."""
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    reports: list[list[dict[str, Any]]] = []
+    for plan in plans:
+        if reports:
+            trainable.reset_config({"plan": plan})
+        else:
+            trainable.setup({"plan": plan}, inputs=inputs)
+        reports.append([trainable.step()])
+        while not reports[-1][-1]["done"]:
+            reports[-1].append(trainable.step())
+    return reports
+
+
+def result_of(inputs: WorkerInputs, trial: str) -> TrialResult:
+    result = inputs.ledger.trial(trial).result()
+    assert result is not None
+    return result
+
+
+def test_every_plan_ends_with_its_rungs_and_its_adapter(inputs: WorkerInputs) -> None:
+    plans = [plan_of(inputs, "lora", "one"), plan_of(inputs, "sparta", "two")]
+    reports = ray.get(run.remote(inputs, plans))
+    settings = inputs.spec.training
+    steps = list(rung_steps(settings.max_steps, inputs.spec.search.rungs))
+    for trial, told in zip(("one", "two"), reports, strict=True):
+        result = result_of(inputs, trial)
+        assert (result.state, result.steps) == ("finished", settings.max_steps)
+        assert [rung.step for rung in result.rungs] == steps == [report["steps"] for report in told]
+        assert result.quality == result.rungs[-1].quality == told[-1]["quality"]
+        folder = inputs.ledger.trial(trial)
+        assert not folder.checkpoint.exists()
+        assert read_labels(folder.adapter) == ("bad", "good")
+        assert (folder.adapter / BASE).is_file()
+        assert saved_rows(folder.adapter) > 0
+    names = {trial: set(load_file(inputs.ledger.trial(trial).adapter / ADAPTER_WEIGHTS)) for trial in ("one", "two")}
+    assert any("lora_A" in name for name in names["one"])
+    assert not any("lora" in name for name in names["two"])
+
+
+def test_a_count_that_does_not_hold_fails_the_trial(inputs: WorkerInputs) -> None:
+    plan = plan_of(inputs, "lora", "wrong", trainable_parameters=7)
+    ((report,),) = ray.get(run.remote(inputs, [plan]))
+    assert report["state"] == "failed"
+    result = result_of(inputs, "wrong")
+    assert (result.state, result.steps) == ("failed", 0)
+    assert "parameters where 7 were counted" in (result.reason or "")
+
+
+def test_a_trial_that_ended_is_not_run_again(inputs: WorkerInputs) -> None:
+    plan = plan_of(inputs, "lora", "done")
+    ended = TrialResult(state="failed", steps=3, reason="an earlier one")
+    inputs.ledger.trial("done").write_result(ended)
+    ((report,),) = ray.get(run.remote(inputs, [plan]))
+    assert (report["done"], report["state"]) == (True, "failed")
+    assert result_of(inputs, "done") == ended
