@@ -110,10 +110,8 @@ MOST_EXCEPTIONS = 60
 EXCEPTIONS: frozenset[str] = frozenset(
     {
         "search.cli.__main__",
-        "search.cli.export",
         "search.cli.options",
         "search.cli.service_commands",
-        "search.client",
         "search.demo.__main__",
         "search.documents.command_examples",
         "search.documents.service",
@@ -121,24 +119,14 @@ EXCEPTIONS: frozenset[str] = frozenset(
         "search.driver.run",
         "search.service.app",
         "search.service.checks.checker",
-        "search.service.checks.resource_limits",
         "search.service.dependencies",
-        "search.service.dispatch.known_searches",
         "search.service.http_server",
         "search.service.jobs.exit_codes",
         "search.service.jobs.export_job",
         "search.service.routes.fronts",
         "spaces.spec.defaults",
         "tracking.documents.schema_examples",
-        "tracking.documents.schemas",
-        "tracking.mlflow_store.export_orders",
-        "tracking.mlflow_store.launch_requests",
-        "tracking.mlflow_store.run_records",
-        "tracking.mlflow_store.runs",
-        "tracking.mlflow_store.tags",
-        "tracking.reports.table_layout",
         "trainables.registry",
-        "trainables.trial",
     }
 )
 """Modules whose tests have another name: mostly tables, schemas and entry points that other tests run."""
@@ -155,7 +143,6 @@ NOT_YET: dict[str, frozenset[str]] = {
     "borrowed": frozenset(
         {
             "tests/tracking/reports/test_plots.py -> tests.tracking.reports.test_figure",
-            "tests/trainables/adapters/test_load_adapter.py -> tests.trainables.exporting.test_export",
         }
     ),
 }
