@@ -44,7 +44,7 @@ class LayerMethod(Method[P]):
         if self.size_knob != "rank":
             return None
         sizes = self.sizes(configuration, layers)
-        return max(sizes[0], sizes[-1]) if sizes else 0
+        return max(sizes, default=0)
 
     def obstacle(self, configuration: P, layer: LinearLayer) -> str | None:
         """Return why the configuration cannot exist on `layer`; None if it can."""
