@@ -196,7 +196,8 @@ def test_what_cannot_exist_is_refused_by_value(name: str, values: dict[str, Any]
 
 def test_a_tuner_without_conv1d_is_refused_by_name() -> None:
     for name in ("loha", "lokr", "c3a", "shira", "oft", "boft", "hra", "miss"):
-        with pytest.raises(Unfit, match=f"{name}: PEFT has it not for Conv1D, which transformer.h.0.attn.c_attn is"):
+        said = f"PEFT does not support {name} on Conv1D layers such as transformer.h.0.attn.c_attn"
+        with pytest.raises(Unfit, match=said):
             method(name).fit(configuration(name, {}), GPT2.inventory, 10_000)
 
 
