@@ -24,7 +24,7 @@ def result(layer: SurmLayer, x: Tensor, per_side: float) -> tuple[Tensor, dict[s
     inputs = x.clone().requires_grad_()
     leaves = {"x": inputs} | {name: one for name, one in layer.named_parameters() if one.requires_grad}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layer, "TOKENS_PER_SIDE", per_side)
+        patch.setattr("trainables.methods.surm.layer.TOKENS_PER_SIDE", per_side)
         out = layer(inputs)
     found = torch.autograd.grad(out.square().sum(), list(leaves.values()))
     return out, dict(zip(leaves, found, strict=True)), out.grad_fn.name() if out.grad_fn else ""
