@@ -177,18 +177,19 @@ class Workplace:
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command to its end in this process, for a process of its own takes seconds to import.
 
-        Searches use one Ray, which takes seconds to start; it ends with the process.
+        Searches use one Ray, which takes seconds to start; it ends with the process. A cluster is joined by another
+        process, for which this Ray need not end.
         """
         from search.cli.main import run
 
+        if "--address" in arguments:
+            return self.run(*arguments)
         if arguments[0] in ("search", "resume"):
             import ray
 
             from search.ray_cluster.connect import start_here
 
-            if "--address" in arguments:
-                ray.shutdown()
-            elif not ray.is_initialized():
+            if not ray.is_initialized():
                 start_here()
         printed, complaint = io.StringIO(), io.StringIO()
         with (
