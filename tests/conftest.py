@@ -26,6 +26,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Ray's workers give way to every other process unless told otherwise; beside other tests they would hardly run.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# Once, and not around each command: Ray's threads read the environment, and a process may crash where it changes then.
+os.environ["COLUMNS"] = "160"
 
 ADDRESSES = ("PARETUNE_TRACKING_URI", "MLFLOW_TRACKING_URI", "RAY_ADDRESS")
 WORDS = {"good": "fine great lovely warm bright", "bad": "poor awful cold dull grey"}
@@ -198,7 +200,6 @@ class Workplace:
             contextlib.redirect_stderr(complaint),
         ):
             patch.chdir(self.folder)
-            patch.setenv("COLUMNS", "160")
             for name in ADDRESSES:
                 patch.delenv(name, raising=False)
             code = run(list(arguments))

@@ -70,7 +70,7 @@ class Screen:
     def finish(self) -> list[str]:
         """Every row from the first on, once the program has ended."""
         code = self.process.wait(timeout=120)
-        self._reader.join(timeout=10)
+        self._reader.join(timeout=120)  # the emulator is slower than the program that it shows
         os.close(self._terminal)
         screen = self._emulator
         rows = [*screen.history.top, *(screen.buffer[number] for number in range(screen.lines))]
