@@ -126,6 +126,10 @@ class Recorder:
             self.reference = head_level(result.quality, self.metric.mode)
         return ended
 
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of trials by state, and of rejected configurations."""
+        return {state: self._counts[state] for state in ("finished", "stopped", "failed")} | {"rejected": self.rejected}
+
     def reject(self) -> None:
         """Count a suggestion outside the budget."""
         self.rejected += 1
@@ -138,13 +142,7 @@ class Recorder:
             self._writer.set_on_front(trial, True)
         for trial in left:
             self._writer.set_on_front(trial, False)
-        self._writer.log_counts(
-            finished=self._counts["finished"],
-            stopped=self._counts["stopped"],
-            failed=self._counts["failed"],
-            rejected=self.rejected,
-            hypervolume=self.hypervolume,
-        )
+        self._writer.log_counts(**self.counts(), hypervolume=self.hypervolume)
         for trial in joined:  # last: an upload splits the batch of events
             self._writer.upload_adapter(trial, self.ledger.trial(trial).adapter)
 

@@ -101,7 +101,7 @@ def _local(prepared: Prepared, recorder: Recorder) -> tuple[SearchRun, list[Tria
         experiment_id="",
         started=0,
         state="finished",
-        metrics={"rejected": recorder.rejected},
+        metrics={name: float(number) for name, number in recorder.counts().items()},
         name=spec.name,
         search_id="",
         facts=SearchFacts.of(spec, prepared.budget, inventory.base_parameters, inventory.head_parameters),

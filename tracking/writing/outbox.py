@@ -71,13 +71,18 @@ class Outbox:
         return [event for entry in self._file.entries() if (event := parse(entry.line))]
 
     def drain(self, timeout: float) -> int:
-        """Wait up to `timeout` seconds until all events are sent; return the number of those that are not."""
-        end = time.monotonic() + timeout
+        """Wait until all events are sent, or none was for `timeout` seconds; return the number of those that are not.
+
+        A slow receiver is waited for as long as it takes events: many may wait after an outage.
+        """
+        end, sent = time.monotonic() + timeout, self._file.offset
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
             while self._file.waits and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
+                if (offset := self._file.offset) > sent:
+                    end, sent = time.monotonic() + timeout, offset
             self._hurried = False
             return self._file.unsent
 

@@ -141,7 +141,7 @@ class SearchWriter:
         )
 
     def drain(self, timeout: float) -> int:
-        """Wait up to `timeout` seconds until MLflow has every event; return the number of events that it lacks."""
+        """Wait until MLflow has every event, or took none for `timeout` seconds; return the number that it lacks."""
         return self._outbox.drain(timeout)
 
     def close(self, timeout: float) -> int:

@@ -72,6 +72,7 @@ def test_the_ledger_alone_gives_the_summary_that_mlflow_gives(ended: Ended) -> N
             [point.model_dump(exclude={"run_id"}) for point in getattr(one, of).front] for one in (local, tracked)
         )
         assert here == there
+    assert local.front.trials == tracked.front.trials
     assert local.front.hypervolume == pytest.approx(tracked.front.hypervolume)
     assert [(one.trial, one.state) for one in local.trials.trials] == [
         (one.trial, one.state) for one in tracked.trials.trials

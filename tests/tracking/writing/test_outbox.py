@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracking.writing.delivery import Refused
-from tracking.writing.events import End, Event, Log, Start
+from tracking.writing.events import End, Event, Log, Start, Text
 from tracking.writing.outbox import Outbox
 
 LONG = 30.0
@@ -138,6 +138,17 @@ def test_a_caller_never_waits_for_the_sender(tmp_path: Path) -> None:
     released.set()
     assert outbox.close(LONG) == 0
     assert receiver.taken == [log(number) for number in range(2000)]
+
+
+def test_a_slow_receiver_is_waited_for_while_it_takes_events(tmp_path: Path) -> None:
+    """After an outage many events wait, and sending them all takes longer than the patience with a silent receiver."""
+    receiver = Receiver(lambda events: time.sleep(0.2))
+    outbox = Outbox(tmp_path, receiver)
+    texts = [Text(trial="0001", time=number, artifact_file="spec.yaml", text="") for number in range(10)]
+    outbox.append(*texts)  # each is sent alone
+    assert outbox.drain(1.0) == 0
+    assert receiver.taken == texts
+    outbox.close(LONG)
 
 
 def test_failures_are_tried_again_and_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
