@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import io
 import json
 import os
@@ -10,6 +12,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ from typing import Any
 import hypothesis
 import pytest
 import yaml
+
+from tests.preloaded_python import preloaded_python
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("paretune", deadline=None)
@@ -162,7 +167,11 @@ class Workplace:
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run the command and go on."""
+        """Run the command and go on. Its database of MLflow is a copy, for it takes seconds to make."""
+        tracked = self.home.with_name("mlflow.db")
+        if not tracked.exists():
+            tracked.parent.mkdir(exist_ok=True)
+            shutil.copy(make_empty_database(), tracked)
         return subprocess.Popen(
             [command(), *arguments],
             cwd=self.folder,
@@ -188,19 +197,15 @@ class Workplace:
         """Run the command to its end in this process, for a process of its own takes seconds to import.
 
         Searches use one Ray, which takes seconds to start; it ends with the process. A cluster is joined by another
-        process, for which this Ray need not end.
+        process, for which this Ray need not end. Processes that verify exports begin with the large libraries, and a
+        database of MLflow is copied, for it takes seconds to make.
         """
         from search.cli.main import run
 
         if "--address" in arguments:
             return self.run(*arguments)
         if arguments[0] in ("search", "resume"):
-            import ray
-
-            from search.ray_cluster.connect import start_here
-
-            if not ray.is_initialized():
-                start_here()
+            start_ray()
         printed, complaint = io.StringIO(), io.StringIO()
         with (
             pytest.MonkeyPatch.context() as patch,
@@ -208,6 +213,10 @@ class Workplace:
             contextlib.redirect_stderr(complaint),
         ):
             patch.chdir(self.folder)
+            if arguments[0] in ("search", "resume"):
+                copy_databases(patch)
+            if arguments[0] == "export":
+                patch.setattr(sys, "executable", preloaded_python())
             for name in ADDRESSES:
                 patch.delenv(name, raising=False)
             code = run(list(arguments))
@@ -218,6 +227,19 @@ class Workplace:
         done = self.call(*arguments, "--json")
         assert done.returncode == 0 or arguments[0] == "doctor", done.stderr
         return json.loads(done.stdout)
+
+
+def start_ray(**resources: int) -> None:
+    """Have a Ray in this process, which ends with it. All tests of a process share it, for it takes seconds to start.
+
+    With two CPUs, a search that does not say how many trials run at once has two workers, which take seconds too.
+    """
+    import ray
+
+    from search.ray_cluster.connect import start_here
+
+    if not ray.is_initialized():
+        start_here(**{"num_cpus": 2, **resources})
 
 
 def command() -> str:
@@ -232,11 +254,26 @@ def workplace(tmp_path: Path, tiny_model: Path, tiny_data: Path) -> Workplace:
     return Workplace(tmp_path, tiny_model, tiny_data)
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@functools.cache
+def make_empty_database() -> Path:
     """An MLflow database without runs; making one takes seconds, copying it does not."""
     from tracking.mlflow_store.client import connect
 
-    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    folder = tempfile.TemporaryDirectory(prefix="mlflow-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    file = Path(folder.name) / "mlflow.db"
     connect(f"sqlite:///{file}")
     return file
+
+
+def copy_databases(patch: pytest.MonkeyPatch) -> None:
+    """Have a database of MLflow that does not exist copied instead of made."""
+    from tracking.mlflow_store import client
+
+    empty = make_empty_database()
+    patch.setattr(client, "_make_database", lambda file: shutil.copy(empty, file))
+
+
+@pytest.fixture(scope="session")
+def empty_database() -> Path:
+    return make_empty_database()

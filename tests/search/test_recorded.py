@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.conftest import Workplace
+from tests.preloaded_python import preloaded_python
 from tests.recorded import METHODS, unpack
 
 pytestmark = pytest.mark.integration
@@ -125,7 +125,7 @@ def test_exports_load_in_a_process_of_their_own(
     for folder in folders:
         assert (REGISTER in (folder / "README.md").read_text(encoding="utf-8")) is bool(register)
     done = subprocess.run(
-        [sys.executable, "-c", LOAD.format(register=register, alone=alone), recorded.model, *folders],
+        [preloaded_python(), "-c", LOAD.format(register=register, alone=alone), recorded.model, *folders],
         env=recorded.environment(),
         capture_output=True,
         text=True,
