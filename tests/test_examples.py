@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,19 +16,33 @@ import pytest
 import yaml
 
 import paretune
-from tests.conftest import ADDRESSES, Workplace
+from tests.conftest import Workplace, copy_databases, start_ray
 from tests.pages import ROOT, blocks, phrases
+from tests.preloaded_python import preloaded_python
 
 EXAMPLES = ROOT / "docs" / "examples"
 PAGE = ROOT / "docs" / "python.md"
 
 
-def run(place: Workplace, script: str, *arguments: str, packages: Path | None = None) -> str:
-    """What a script prints, run as its first lines say."""
+def run_here(place: Workplace, script: str, *arguments: str) -> str:
+    """What a script prints, run in this process, which has the libraries and a Ray."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(place.folder)
+        patch.setattr(sys, "argv", [script, *arguments])
+        patch.setattr(sys, "executable", preloaded_python())
+        copy_databases(patch)
+        start_ray()
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+    return printed.getvalue()
+
+
+def run(place: Workplace, script: str, *arguments: str, packages: Path) -> str:
+    """What a script prints, run as its first lines say, with packages of one's own."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / script), *arguments],
         cwd=place.folder,
-        env=place.environment() | ({} if packages is None else {"PYTHONPATH": str(packages)}),
+        env=place.environment() | {"PYTHONPATH": str(packages)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -42,12 +59,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data:
 
 @pytest.mark.integration
 def test_an_own_search_and_its_front(place: Workplace) -> None:
-    printed = run(place, "own_search.py", str(place.model), "own")
+    printed = run_here(place, "own_search.py", str(place.model), "own")
     assert "trainable_parameters" in printed
     assert "verified in a fresh process" in printed
     assert re.findall(r"^(good|bad): ", printed, flags=re.MULTILINE)
     assert (place.folder / "own" / "front.html").is_file()
-    read = run(place, "read_front.py", "reviews", "own/runs")
+    read = run_here(place, "read_front.py", "reviews", "own/runs")
     assert "of_base" in read
     assert (place.folder / "own" / "runs" / "reviews-trials.html").is_file()
 
@@ -84,9 +101,9 @@ def test_the_code_of_the_page_runs_from_top_to_bottom(
 ) -> None:
     """In a folder with data and two specs; what asks a service is left to its own tests."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    for name in ADDRESSES:
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "executable", preloaded_python())
+    copy_databases(monkeypatch)
+    start_ray()
     shutil.copytree(tiny_model, tmp_path / "tiny")
     Workplace(tmp_path, Path("tiny"), tiny_data).spec("reviews")
     again = Workplace(tmp_path, Path("tiny"), tiny_data).spec("reviews-again", search={"seed": 1})

@@ -21,6 +21,7 @@ from spaces.methods.registry import methods
 from spaces.spec.spec import parse_spec
 from tests.conftest import Workplace
 from tests.pages import PAGES, ROOT, Block, blocks, phrases, shell_lines
+from tests.preloaded_python import preloaded_python
 
 README = ROOT / "README.md"
 COMMAND_PAGE, METHOD_PAGE = ROOT / "docs" / "commands.md", ROOT / "docs" / "new-method.md"
@@ -180,7 +181,7 @@ def test_the_new_method_of_the_docs_is_found_and_counts_what_it_trains(tmp_path:
         (tmp_path / package).mkdir()
         (tmp_path / package / name).write_text(block.text, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", NEW_METHOD_CHECK, str(tiny_model)],
+        [preloaded_python(), "-c", NEW_METHOD_CHECK, str(tiny_model)],
         cwd=tmp_path,
         env=Workplace(tmp_path, tiny_model, tmp_path).environment(),
         capture_output=True,
@@ -224,7 +225,7 @@ def load_as_shown(place: Workplace, folder: Path, left_out: str = "^$") -> list[
     )
     assert "sentence-transformers/all-MiniLM-L6-v2" in text
     done = subprocess.run(
-        [sys.executable, "-c", text.replace("sentence-transformers/all-MiniLM-L6-v2", str(place.model)) + check],
+        [preloaded_python(), "-c", text.replace("sentence-transformers/all-MiniLM-L6-v2", str(place.model)) + check],
         cwd=folder,
         env=place.environment(),
         capture_output=True,

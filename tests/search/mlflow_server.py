@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.search.processes import wait_for
+from tests.tracking.examples import WITHOUT_JOBS
 
 
 def serve(folder: Path, port: int, store: str | None = None) -> subprocess.Popen[bytes]:
@@ -20,6 +21,7 @@ def serve(folder: Path, port: int, store: str | None = None) -> subprocess.Popen
             *("--backend-store-uri", store, "--artifacts-destination", f"{folder}/artifacts"),
         ],
         cwd=folder,
+        env={**os.environ, **WITHOUT_JOBS},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

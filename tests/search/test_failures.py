@@ -149,6 +149,12 @@ def test_a_limit_of_time_ends_a_search_with_its_front_and_a_resume_goes_on(workp
     assert workplace.read("doctor", "mine")["healthy"]
 
 
+TRIALS = 5
+"""More than those that fail before a search is given up."""
+
+NAMES = [f"{number:04d}" for number in range(TRIALS)]
+
+
 def spoil(place: Workplace, *trainings: str) -> list[Path]:
     """Have the end of these trainings fail: where they put their adapter first there is a file."""
     blocks = [place.home / "trials" / one / ".adapter" for one in trainings]
@@ -165,9 +171,7 @@ def mended(place: Workplace, blocks: list[Path]) -> None:
     done = place.call("resume", "mine")
     assert done.returncode == 0, done.stderr
     document = place.read("trials", "mine")
-    assert [(one["trial"], one["state"]) for one in document["trials"]] == [
-        (f"{number:04d}", "finished") for number in range(8)
-    ]
+    assert [(one["trial"], one["state"]) for one in document["trials"]] == [(name, "finished") for name in NAMES]
     assert document["reference"]["state"] == "finished"
     assert not any(one["reason"] for one in document["trials"])
     assert place.read("status", "mine")["state"] == "finished"
@@ -185,7 +189,7 @@ def given_up(place: Workplace) -> str:
 
 
 def test_a_search_whose_reference_fails_ends_with_the_reason(workplace: Workplace) -> None:
-    spec = workplace.spec(search={"trials": 8, "rungs": 1})
+    spec = workplace.spec(search={"trials": TRIALS, "rungs": 1})
     blocks = spoil(workplace, "reference")
     done = workplace.call("search", str(spec))
     assert done.returncode == 1
@@ -201,8 +205,8 @@ def test_a_search_whose_reference_fails_ends_with_the_reason(workplace: Workplac
 
 
 def test_a_search_whose_first_trials_all_fail_alike_ends_with_the_reason(workplace: Workplace) -> None:
-    spec = workplace.spec(search={"trials": 8, "rungs": 1})
-    blocks = spoil(workplace, *(f"{number:04d}" for number in range(8)))
+    spec = workplace.spec(search={"trials": TRIALS, "rungs": 1})
+    blocks = spoil(workplace, *NAMES)
     for command in (("search", str(spec)), ("resume", "mine")):  # and again, for nothing was mended
         done = workplace.call(*command)
         assert done.returncode == 1
@@ -217,14 +221,8 @@ def test_a_search_whose_first_trials_all_fail_alike_ends_with_the_reason(workpla
 
 
 def test_what_runs_beside_the_last_failure_is_ended_and_goes_on_later(workplace: Workplace) -> None:
-    import ray
-
-    from search.ray_cluster.connect import start_here
-
-    ray.shutdown()
-    start_here(num_cpus=4)
-    spec = workplace.spec(search={"trials": 8, "rungs": 1, "concurrent": 2}, training={"max_steps": 60})
-    blocks = spoil(workplace, *(f"{number:04d}" for number in range(8)))
+    spec = workplace.spec(search={"trials": TRIALS, "rungs": 1, "concurrent": 2}, training={"max_steps": 60})
+    blocks = spoil(workplace, *NAMES)
     done = workplace.call("search", str(spec))
     assert done.returncode == 1
     assert "all failed alike: FileExistsError" in given_up(workplace)
@@ -232,7 +230,6 @@ def test_what_runs_beside_the_last_failure_is_ended_and_goes_on_later(workplace:
     assert states.count("failed") in (3, 4)  # the other one may end before it is ended
     assert set(states) <= {"failed", "running"}
     mended(workplace, blocks)
-    ray.shutdown()
 
 
 def test_failures_that_are_not_alike_do_not_end_a_search(workplace: Workplace) -> None:

@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,16 @@ import ray
 
 from search.driver.phases import reference_plan, share
 from search.driver.preflight import prepare
-from search.ray_cluster.connect import start_here
 from spaces.spec.spec import load_spec
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialResult
-from tests.conftest import Workplace
+from tests.conftest import Workplace, start_ray
 from trainables.data.encoded_split import Array, EncodedTokens, fingerprint
 from trainables.data.tables import Table
 from trainables.data.texts import TextEncoder
 from trainables.trial import TrialTrainable, WorkerInputs
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module", autouse=True)
-def instance() -> Iterator[None]:
-    ray.shutdown()
-    start_here(num_cpus=4)
-    yield
-    ray.shutdown()
 
 
 def mapped_from(array: Array) -> tuple[str, int]:
@@ -75,6 +65,7 @@ def look(shared: WorkerInputs, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_workers_map_the_encoded_data_and_know_no_tokenizer(workplace: Workplace) -> None:
+    start_ray()
     spec = load_spec(workplace.spec())
     spec = spec.model_copy(update={"storage": str(workplace.folder / "paretune-runs")})
     spec.home.mkdir(parents=True)

@@ -117,6 +117,9 @@ def documents(trials: Sequence[TrialRun], metric: str = "accuracy") -> tuple[Fro
     return build_front(search, trials, confirmed=False, axis="trainable"), build_trials(search, trials)
 
 
+WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Variables with which `mlflow server` starts no processes for jobs, of which it has none here."""
+
 STATES: list[State] = ["finished", "finished", "finished", "stopped", "failed", "running"]
 KINDS: list[Kind] = ["trial", "trial", "trial", "confirmation"]
 rows = st.lists(
@@ -160,6 +163,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
+                env={**os.environ, **WITHOUT_JOBS},
                 start_new_session=True,
             )
         for _ in range(600):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,6 @@ from search.driver.preflight import Prepared, prepare
 from search.driver.progress import Display
 from search.driver.recorder import Recorder
 from search.driver.tune_run import RecordingCallback, run_trainings
-from search.ray_cluster.connect import start_here
 from search.suggest.plan_queue import PlanList
 from search.suggest.searcher import plan_of
 from spaces.space.proposal import Proposal
@@ -27,7 +27,7 @@ from spaces.space.suggesters import FixedSuggester
 from spaces.spec.spec import load_spec
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import Progress, TrialPlan, TrialResult
-from tests.conftest import Workplace
+from tests.conftest import Workplace, make_empty_database, start_ray
 from tracking.queries import trials_document
 from tracking.writing.search_writer import SearchWriter
 from trainables.base_model.weights import BaseWeights
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.integration
 def instance() -> Iterator[None]:
     """Ray with more CPUs than trials are to run at once, and a GPU that need not exist."""
     ray.shutdown()
-    start_here(num_cpus=4, num_gpus=1)
+    start_ray(num_cpus=4, num_gpus=1)
     yield
     ray.shutdown()
 
@@ -91,6 +91,7 @@ class Stage:
         self.prepared = prepare(self.spec)
         self.shared = share(self.prepared, self.ledger)
         self.uri = f"sqlite:///{place.folder}/mlflow.db"
+        shutil.copy(make_empty_database(), place.folder / "mlflow.db")
 
     def plan(self, name: str, method: str, seed: int = 0) -> TrialPlan:
         plan = plan_of(name, propose(self.prepared, method), self.prepared.budget, {}, seed=seed)
