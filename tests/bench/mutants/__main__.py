@@ -2,10 +2,10 @@
 
 `draw` lists mutants, drawn by a seed over all places of the modules in targets.py that can be changed; the list is
 committed before tests are written against it. `run` first runs the tests without a mutant, which must pass; then it
-tries each mutant with the module's own test file, and those left with the other tests that call its function. Each
-answer is a line of the record, of which the last one counts; what was interrupted goes on where it stopped. `table`
-sums up one record, or two, before and after tests were added. Mutants that change nothing that a caller could see are
-in equivalent.jsonl, with the reason.
+tries each mutant with the module's own test file, and those left with the others near it. Each answer is a line of the
+record, of which the last one counts; what was interrupted goes on where it stopped. `table` sums up two records, before
+and after tests were added. Mutants that change nothing that a caller could see are in equivalent.jsonl, with the
+reason.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tests.bench.mutants.changes import Change, applied, changes
-from tests.bench.mutants.running import copy_of_repository, functions_called, passes, preload
+from tests.bench.mutants.running import copy_of_repository, passes, preload
 from tests.bench.mutants.targets import ROOT, TARGETS, modules, other_tests, own_tests
 
 Line = dict[str, Any]
@@ -49,34 +49,33 @@ class Bench:
     def __init__(self, repository: Path, seconds: float) -> None:
         self.repository = repository
         self.seconds = seconds
-        self.called: dict[tuple[str, ...], dict[str, set[tuple[str, str]]]] = {}
+        self._sound: set[tuple[str, ...]] = set()
 
     def by_own(self, mutant: Line) -> str:
         """Try a mutant on its module's own tests; returns who noticed it."""
-        own = own_tests(mutant["module"])
-        self._called(own)
-        return UNKNOWN if self._passes(mutant, own) else OWN
+        return UNKNOWN if self._passes(mutant, own_tests(mutant["module"])) else OWN
 
     def by_others(self, mutant: Line) -> str:
-        """Try a mutant, which its module's own tests did not notice, on the others that call its function."""
-        called = self._called(other_tests(mutant["module"]))
-        function = (mutant["module"], mutant["function"])
-        callers = {test for test, functions in called.items() if function in functions} or set(called)
-        others = sorted(callers - set(own_tests(mutant["module"])))
-        return NONE if self._passes(mutant, tuple(others)) else OTHER
+        """Try a mutant, which its module's own tests did not notice, on the others."""
+        (own,) = own_tests(mutant["module"])
+        others = other_tests(mutant["module"])
+        return NONE if others == (own,) or self._passes(mutant, others, without=own) else OTHER
 
-    def _called(self, tests: tuple[str, ...]) -> dict[str, set[tuple[str, str]]]:
-        """The functions that tests call; they are run for it once, without a mutant."""
-        if tests not in self.called:
-            self.called[tests] = functions_called(self.repository, tests, 4 * self.seconds)
-        return self.called[tests]
+    def _passes(self, mutant: Line, tests: tuple[str, ...], without: str = "") -> bool:
+        """Run tests on a mutant, and before their first run once without one.
 
-    def _passes(self, mutant: Line, tests: tuple[str, ...]) -> bool:
+        Raises:
+            RuntimeError: A test fails without a mutant; it would count as noticing every one.
+        """
+        if tests not in self._sound:
+            if not passes(self.repository, tests, 4 * self.seconds, keep=True):
+                raise RuntimeError(f"tests fail without a mutant: {' '.join(tests)}")
+            self._sound.add(tests)
         path = self.repository / mutant["module"]
         source = path.read_text(encoding="utf-8")
         path.write_text(applied(source, Change(*key(mutant)[1:])), encoding="utf-8")
         try:
-            return passes(self.repository, tests, self.seconds)
+            return passes(self.repository, tests, self.seconds, without=without)
         finally:
             path.write_text(source, encoding="utf-8")
 
@@ -96,7 +95,7 @@ def latest(lines: Iterable[Line]) -> dict[tuple[Any, ...], Line]:
     return {key(line): line for line in lines}
 
 
-def run(record: Path, seconds: float, drawn: Iterable[Line]) -> None:
+def run(record: Path, seconds: float, drawn: Sequence[Line], *, own_only: bool) -> None:
     """Try the drawn mutants of which `record` does not know who noticed them."""
     commit = subprocess.run(
         ("git", "rev-parse", "--short", "HEAD"), cwd=ROOT, capture_output=True, text=True, check=True
@@ -104,7 +103,7 @@ def run(record: Path, seconds: float, drawn: Iterable[Line]) -> None:
     preload()
     with tempfile.TemporaryDirectory() as temporary, copy_of_repository(Path(temporary) / "copy") as repository:
         bench = Bench(repository, seconds)
-        for before, attempt in ((None, bench.by_own), (UNKNOWN, bench.by_others)):
+        for before, attempt in ((None, bench.by_own), (UNKNOWN, bench.by_others))[: 1 if own_only else 2]:
             answered = {mutant: line["noticed_by"] for mutant, line in latest(read(record)).items()}
             for mutant in [mutant for mutant in drawn if answered.get(key(mutant)) == before]:
                 start = time.monotonic()
@@ -166,6 +165,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("all", "noticed", "unnoticed"), default="all", help="of the record before")
     parser.add_argument("--every", type=int, default=1, help="try each n-th of these only")
     parser.add_argument("--module", default="", help="try only mutants of modules whose path contains this")
+    parser.add_argument("--tests", choices=("own", "all"), default="all", help="own: not those of other modules")
     parser.add_argument("--seconds", type=float, default=300, help="a mutant whose tests take longer is noticed")
     given = parser.parse_args()
     if given.action == "draw":
@@ -176,7 +176,7 @@ def main() -> None:
         noticed = {mutant for mutant, line in earlier.items() if line["noticed_by"] in (OWN, OTHER)}
         wanted = {"all": (True, False), "noticed": (True,), "unnoticed": (False,)}[given.only]
         drawn = [line for line in read(DRAWN) if (key(line) in noticed) in wanted and given.module in line["module"]]
-        run(given.record, given.seconds, drawn[:: given.every])
+        run(given.record, given.seconds, drawn[:: given.every], own_only=given.tests == "own")
     if given.action in ("run", "table"):
         print(table(read(given.before), read(given.record), read(EQUIVALENT)))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 
 TARGETS: Mapping[str, tuple[str, ...]] = {
-    "spaces/pareto": ("tests/spaces",),
-    "spaces/space": ("tests/spaces",),
-    "spaces/methods/base": ("tests/spaces",),
+    "spaces/pareto": ("tests/spaces/pareto",),
+    "spaces/space": ("tests/spaces/space",),
+    "spaces/methods/base": ("tests/spaces/methods", "tests/spaces/space"),
     "trainables/methods/dst": ("tests/trainables/methods/dst",),
     "trainables/tuners/sparse": (
         "tests/trainables/tuners/sparse",
