@@ -33,8 +33,8 @@ test: install  ## Run the test suite but for its cluster tier
 test-cluster: install  ## Run the cluster tier: several Ray nodes, and processes that are killed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses 2 --dist loadgroup
 
-unit: install  ## Run the tests that need neither Ray nor an MLflow server
-	$(BIN)/python -m pytest -m "not integration and not cluster"
+unit: install  ## Run the quick tests: no training, no Ray, no MLflow; takes a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not integration and not cluster" --numprocesses 2 --dist loadfile
 
 lint: install  ## Check style and types
 	$(BIN)/ruff check .

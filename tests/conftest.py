@@ -50,6 +50,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = 1
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that use MLflow's database, or processes that verify exports, are slow."""
+    for item in items:
+        if {"empty_database", "warm_processes"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 def shared_data() -> Path:
     """The folder of real data sets beside the checkout, where there is one."""
     return Path(__file__).resolve().parent.parent.parent / "shared" / "data"

@@ -386,6 +386,7 @@ def test_files_of_sub_packages_hold_a_docstring_alone() -> None:
         assert isinstance(docstring.value, ast.Constant), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", [*PACKAGES, "paretune"])
 def test_importing_a_package_loads_nothing(package: str) -> None:
     script = f"import sys; before = set(sys.modules); import {package}; print(*sorted(set(sys.modules) - before))"
@@ -423,6 +424,7 @@ def loaded_after(statements: str) -> set[str]:
     return set(done.stderr.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["spaces", "tracking"])
 def test_every_module_of_a_light_package_loads_without_heavy_ones(package: str) -> None:
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules(package)]
@@ -431,6 +433,7 @@ def test_every_module_of_a_light_package_loads_without_heavy_ones(package: str) 
     assert loaded & {"torch", "ray", "transformers", "peft", "optuna"} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["methods", "--help"], ["schema"]])
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_after(f"from search.cli.main import run\nassert run({arguments!r}) == 0")
@@ -438,6 +441,7 @@ def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     assert loaded & {"torch", "ray", "transformers", "peft", "optuna", "mlflow"} == set()
 
 
+@pytest.mark.slow
 def test_what_a_worker_runs_encodes_nothing() -> None:
     """It imports no encoder. The library of tokenizers does not count, for transformers itself loads it."""
     statements = (

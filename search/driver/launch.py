@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -18,17 +19,22 @@ from search.storage.checks import check_tracking
 from search.terminal import console as new_console
 from spaces.errors import WorkError
 from spaces.spec.defaults import DEFAULT_STORAGE
-from spaces.spec.spec import SearchSpec
+from spaces.spec.spec import SearchSpec, load_spec, parse_spec
 from tracking.mlflow_store.uri import resolve_uri
 
 
 def search(
-    spec: SearchSpec, *, address: str | None = None, tracking_uri: str | None = None, console: Console | None = None
+    spec: SearchSpec | Mapping[str, Any] | str | Path,
+    *,
+    address: str | None = None,
+    tracking_uri: str | None = None,
+    console: Console | None = None,
 ) -> SearchResult:
     """Run a new search, and show its progress.
 
     Args:
-        spec: local paths in it are relative to the current folder.
+        spec: a spec, its fields as a dictionary, or the path of its YAML file; local paths in it are relative to the
+            current folder.
         address: a Ray cluster, HOST:PORT or `auto`; by default Ray starts on this machine.
         tracking_uri: MLflow's address; by default that of the spec, else of the environment, else a SQLite file in the
             storage.
@@ -38,10 +44,16 @@ def search(
         RequestError: when the request is wrong; nothing has been written then.
         WorkError: when the search fails or is interrupted; `resume` goes on with it.
     """
-    console, spec = console or new_console(), absolute(spec)
-    with resumable(spec.home):
-        prepared, uri = check(spec, tracking_uri, address, console)
+    console, asked = console or new_console(), absolute(_as_spec(spec))
+    with resumable(asked.home):
+        prepared, uri = check(asked, tracking_uri, address, console)
         return SearchResult(prepared.spec, run_start(prepared, uri, address, console))
+
+
+def _as_spec(spec: SearchSpec | Mapping[str, Any] | str | Path) -> SearchSpec:
+    if isinstance(spec, SearchSpec):
+        return spec
+    return load_spec(spec) if isinstance(spec, str | Path) else parse_spec(dict(spec))
 
 
 def resume(

@@ -25,22 +25,35 @@ from spaces.methods.registry import method
 from tests.trainables.cases import OURS, configurations, fits
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.short_trainings import attached, close, home, loss, moved, train, usual
-from tests.trainables.tiny_models import ALL, BERT, CAUSAL_GPT2, GPT2, LLAMA, ROBERTA, Tiny
+from tests.trainables.tiny_models import ALL, BERT, CAUSAL_GPT2, GPT2, LLAMA, ROBERTA, T5, VIT, Tiny
 from trainables.adapters.attach import attach, merged
 
 F = TypeVar("F", bound=Callable[..., None])
-USUAL = ((BERT, GPT2, CAUSAL_GPT2), (BERT, GPT2))
+USUAL: tuple[tuple[Tiny, ...], tuple[Tiny, ...]] = ((BERT, CAUSAL_GPT2), ())
+"""Layers of two forms, without and with weights that are tied, for our own tuners; their home for PEFT's."""
+
+KINDS = (BERT, CAUSAL_GPT2, LLAMA, VIT, T5)
+"""One base of every kind: an encoder, decoders with Conv1D and with gates, a model of images, an encoder-decoder."""
 
 
-def on(own: Sequence[Tiny], foreign: Sequence[Tiny]) -> Callable[[F], F]:
-    """The bases of a test: those for our own tuners, and those for PEFT's."""
+def on(own: Sequence[Tiny], foreign: Sequence[Tiny] = ()) -> Callable[[F], F]:
+    """The bases of a test: those for our own tuners, and those for PEFT's. A tuner that fits none has its home."""
     return pytest.mark.bases(own, foreign)
+
+
+def some(name: str) -> Sequence[Tiny]:
+    """One base of every kind and two of the others, which are other ones for other methods."""
+    others = [tiny for tiny in ALL if tiny not in KINDS]
+    place = 2 * OURS.index(name)
+    return [*KINDS, *(others[number % len(others)] for number in (place, place + 1))]
 
 
 class Conformance:
     """Owed by every method. `settings`: beside the usual ones. `random`: the seed of a training decides initial values.
     `starts_away`: the output is another from the start. `disables`: PEFT can disable it.
     """
+
+    pytestmark = pytest.mark.slow
 
     name: ClassVar[str]
     settings: ClassVar[Mapping[str, Any]] = {}
@@ -62,8 +75,16 @@ class Conformance:
         if "tiny" in metafunc.fixturenames:
             marker = metafunc.definition.get_closest_marker("bases")
             own, foreign = marker.args if marker else USUAL
-            bases = [tiny for tiny in (own if self.name in OURS else foreign) if fits(tiny, self.name, self.usual())]
-            metafunc.parametrize("tiny", bases, ids=str)
+            wanted = (own or self.bases()) if self.name in OURS else foreign
+            bases = [tiny for tiny in wanted if fits(tiny, self.name, self.usual())]
+            metafunc.parametrize("tiny", bases or [self.home()], ids=str)
+
+    def bases(self) -> Sequence[Tiny]:
+        """The bases on which an adapter of ours is tried from its start to its end.
+
+        With targets it has linear layers alone; `tests/trainables/adapters/test_attach.py` finds them in all bases.
+        """
+        return some(self.name) if method(self.name).placed else ALL
 
     def usual(self) -> Configuration:
         return usual(self.name, **self.settings)
@@ -80,7 +101,7 @@ class Conformance:
     def trained(self, tiny: Tiny) -> PeftModel:
         return self.train(tiny, self.attached(tiny))
 
-    @on(ALL, [ROBERTA, GPT2, LLAMA])
+    @on((), [ROBERTA, GPT2, LLAMA])
     def test_life_of_an_adapter(self, tiny: Tiny, tmp_path: Path) -> None:
         assert self.check_life(tiny, self.usual(), tmp_path) > 1e-3
 
@@ -150,26 +171,29 @@ class Conformance:
         """An adapter that was added but not set does not train."""
         assert not any(f".{adapter}" in path and one.requires_grad for path, one in model.named_parameters())
 
-    @pytest.mark.parametrize("reentrant", [False, True])
-    def test_gradient_checkpointing_changes_nothing(self, tiny: Tiny, reentrant: bool) -> None:
-        gradients = []
-        for checkpointing in (False, True):
-            model = self.attached(tiny)
-            with torch.no_grad():
-                for parameter in (adapter := parameter_groups(model, tiny.inventory)[0]):
-                    parameter.add_(0.01)
-            if checkpointing:
-                model.enable_input_require_grads()
-                model.gradient_checkpointing_enable({"use_reentrant": reentrant})
-            model.train()
-            for module in model.modules():
-                if isinstance(module, nn.Dropout):
-                    module.p = 0.0
-            loss(tiny, model).backward()
-            gradients.append([parameter.grad for parameter in adapter])
-        for one, other in zip(*gradients, strict=True):
-            assert one is not None
-            torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    def test_gradient_checkpointing_changes_nothing(self, tiny: Tiny) -> None:
+        plain = self.adapter_gradients(tiny)
+        for reentrant in (False, True):
+            for one, other in zip(plain, self.adapter_gradients(tiny, use_reentrant=reentrant), strict=True):
+                torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+    def adapter_gradients(self, tiny: Tiny, **checkpointing: bool) -> list[torch.Tensor]:
+        """The gradients of an adapter away from its start, with or without gradient checkpointing."""
+        model = self.attached(tiny)
+        adapter, _ = parameter_groups(model, tiny.inventory)
+        with torch.no_grad():
+            for parameter in adapter:
+                parameter.add_(0.01)
+        if checkpointing:
+            model.enable_input_require_grads()
+            model.gradient_checkpointing_enable(checkpointing)
+        model.train()
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        loss(tiny, model).backward()
+        assert all(parameter.grad is not None for parameter in adapter)
+        return [parameter.grad for parameter in adapter if parameter.grad is not None]
 
     def test_a_base_in_bfloat16(self, tiny: Tiny, tmp_path: Path) -> None:
         half = Tiny(tiny.family, tiny.task, torch.bfloat16)
@@ -275,7 +299,7 @@ class Own(Conformance):
     """Owed by the tuners of this project."""
 
     @settings(
-        max_examples=16,
+        max_examples=8,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
     )

@@ -15,7 +15,7 @@ from tests.trainables.cases import OURS
 from tests.trainables.conformance import Conformance, on
 from tests.trainables.shipped import parameter_groups
 from tests.trainables.short_trainings import close, moved
-from tests.trainables.tiny_models import BERT, GPT2, Tiny
+from tests.trainables.tiny_models import BERT, CAUSAL_GPT2, GPT2, Tiny
 from trainables.adapters.attach import merged
 from trainables.base_model.inventory import inside
 
@@ -44,6 +44,7 @@ class Merging(Conformance):
         """Merging stays on the GPU."""
         close(tiny.logits(merged(model)), trained, 1e-4)
 
+    @on([BERT, CAUSAL_GPT2], [BERT, GPT2])
     def test_merging_and_unmerging(self, tiny: Tiny) -> None:
         model = self.trained(tiny)
         with model.disable_adapter():

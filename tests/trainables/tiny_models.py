@@ -163,6 +163,8 @@ GPT2 = Tiny("gpt2", Task.SEQUENCE_CLASSIFICATION)
 CAUSAL_GPT2 = Tiny("gpt2", Task.CAUSAL_LM)
 ROBERTA = Tiny("roberta", Task.SEQUENCE_CLASSIFICATION)
 LLAMA = Tiny("llama", Task.CAUSAL_LM)
+VIT = Tiny("vit", Task.IMAGE_CLASSIFICATION)
+T5 = Tiny("t5", Task.SEQUENCE_CLASSIFICATION)
 
 
 @cache

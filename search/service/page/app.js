@@ -1,4 +1,4 @@
-/** Which page is shown, the token, and whether the service answers. */
+/** The frame of all pages: navigation, the token, and the connection to the service. */
 
 import { compare } from "./compare.js";
 import { launch } from "./launch.js";
@@ -41,7 +41,7 @@ function ask(reason) {
 
 button.addEventListener("click", () => ask(hasToken() ? "A token is in use." : "No token is in use."));
 session.addEventListener("refused", (event) => {
-  // Every request is refused now; asking once is enough.
+  // Every request is refused now; one question is enough.
   if (!declined) ask(event.detail);
 });
 dialog.addEventListener("close", () => {
@@ -66,7 +66,7 @@ window.addEventListener("hashchange", () => {
   main.focus();
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
-  // Its address would be taken for that of a page.
+  // Its address would be read as that of a page.
   event.preventDefault();
   main.focus();
 });

@@ -1,4 +1,4 @@
-/** What is said of a picture of a front, beside it and to who hears the page. */
+/** Sentences about a picture of a front, for the text beside it and for screen readers. */
 
 import { count, quality } from "./words.js";
 
@@ -14,7 +14,7 @@ export function summary(picture) {
   return `${points}, best quality ${scored(best, picture)} with ${count(best.size)} parameters.`;
 }
 
-/** Why no point is chosen. */
+/** The reason why no point is chosen. */
 export function absence({ front, partial, answered }) {
   if (front.length) return answered ? "No point this small beats the head alone" : "No trial beats the head alone";
   return partial ? "No point is of the chosen methods" : "No point was confirmed";

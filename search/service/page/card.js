@@ -1,4 +1,4 @@
-/** The chosen point: what it is, and how it is taken away. */
+/** The card of the chosen point: its numbers, its settings and its export. */
 
 import { facts, make } from "./elements.js";
 import { Takeaway } from "./takeaway.js";
@@ -18,7 +18,7 @@ export class Card {
     this.element = make("article", { class: "card" }, this.title, this.body);
   }
 
-  /** Shows a dot of the front, or why there is none. */
+  /** Show a dot of the front, or the reason why there is none. */
   show(dot, none, document, trials) {
     const confirmed = trials.confirmations.filter((one) => one.confirms === dot?.trial && one.state === "finished");
     const changed = JSON.stringify([dot, confirmed]) !== JSON.stringify([this.#dot, this.#confirmed]);
@@ -48,7 +48,7 @@ export class Card {
     }
     if (typeof one.test_quality === "number") pairs.push([`Test ${metric}`, quality(one.test_quality, metric)]);
     pairs.push(["Trainable parameters", `${count(one.trainable_parameters)} (${Number(share)}% of the base)`]);
-    // A trial beside the front of all methods is known by less.
+    // Fewer numbers are known of a trial that is not on the front.
     if (one.stored_parameters !== undefined) pairs.push(["Stored parameters", count(one.stored_parameters)]);
     if (one.head_parameters !== undefined) pairs.push(["Task head", count(one.head_parameters)]);
     pairs.push(["Adapter", bytes(one.adapter_bytes)]);

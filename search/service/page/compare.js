@@ -73,7 +73,7 @@ export function compare({ place, parameters, signal }) {
       const known = await get("v1/searches?limit=100", signal);
       options.replaceChildren(...known.searches.map(({ search }) => make("option", { value: search })));
     } catch {
-      // Names can be typed as well.
+      // Names can also be typed.
     }
   }
 

@@ -1,6 +1,6 @@
 /** Plotly, and an element that it draws into. */
 
-// Named one by one: among Plotly's own choice is a button that sends the picture to another company.
+// A list of its own, because Plotly's default includes a button that sends the picture to another company.
 const BUTTONS = [["zoom2d", "pan2d", "resetScale2d"]];
 const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: BUTTONS };
 
@@ -8,7 +8,7 @@ export const DARK = matchMedia("(prefers-color-scheme: dark)");
 
 let plotly;
 
-/** The script is large, so it is fetched when the first picture is drawn. */
+/** Load Plotly when the first picture is drawn, because the script is large. */
 function library() {
   plotly ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
@@ -23,7 +23,7 @@ function library() {
   return plotly;
 }
 
-/** Draws `figure()` into an element, again whenever dark and light change, and `pressed` hears what dot was clicked. */
+/** Draw `figure()` into an element, again when dark and light change; `pressed` is called with a clicked dot. */
 export class Drawing {
   #figure = null;
   #drawn = "";
@@ -45,7 +45,7 @@ export class Drawing {
       this.#drawn = "";
       throw problem;
     });
-    // While the script was fetched another figure may have come, or the page may be gone.
+    // While the script was loading, another figure may have come, or the page may be gone.
     if (drawn !== this.#drawn || !this.element.isConnected) return;
     const first = !this.element.classList.contains("js-plotly-plot");
     await Plotly.react(this.element, data, layout, CONFIG);

@@ -1,6 +1,6 @@
-/** Elements made from data. Text enters as text and never as HTML. */
+/** HTML elements made from data. Text is always set as text, never as HTML. */
 
-/** `properties` are attributes; a function is what listens to that event. */
+/** Make an element; `properties` are attributes, and functions listen to the event of their name. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -20,7 +20,7 @@ export function bar(status) {
   return make("progress", { max: 1, value: status.progress, "aria-label": label });
 }
 
-/** Pairs of a name and what it is, as a list of descriptions. */
+/** A list of descriptions from pairs of a term and its value. */
 export function facts(pairs) {
   const rows = pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
   return make("dl", { class: "facts" }, ...rows);
@@ -34,13 +34,13 @@ export function field(text, control) {
   return make("div", { class: "field" }, make("label", { for: control.id }, text), control);
 }
 
-/** `options` are values and what they are called. */
+/** A selection; `options` are pairs of a value and its label. */
 export function choice(options, listener) {
   const entries = Object.entries(options).map(([value, text]) => make("option", { value }, text));
   return make("select", { change: listener }, ...entries);
 }
 
-/** One of a few, as radio buttons side by side; the first is chosen. */
+/** Radio buttons side by side; the first is chosen. */
 export function toggle(legend, options, listener) {
   const name = `toggle-${++made}`;
   const buttons = Object.entries(options).map(([value, text], position) => {
@@ -51,12 +51,12 @@ export function toggle(legend, options, listener) {
   return make("fieldset", { class: "toggle" }, make("legend", {}, legend), make("div", {}, ...buttons));
 }
 
-/** Chooses one of a toggle; its listener is not told. */
+/** Choose an option of a toggle without a call of its listener. */
 export function turn(toggle, value) {
   toggle.querySelector(`[value="${value}"]`).checked = true;
 }
 
-/** A line that says what went wrong, or what is done; it is read out when it changes. */
+/** A line for problems and progress; screen readers read it out when it changes. */
 export class Line {
   constructor() {
     this.element = make("p", { class: "line", role: "status", "aria-live": "polite" });
@@ -66,14 +66,14 @@ export class Line {
     this.#put(text, false);
   }
 
-  /** `null` takes the line away. */
+  /** Set the text; `null` removes the line. */
   report(problem) {
     this.#put(problem === null ? "" : problem.message, true);
   }
 
   #put(text, wrong) {
     this.element.classList.toggle("wrong", wrong);
-    // Putting the same text again would be read out again.
+    // The same text set again would be read out again.
     if (this.element.textContent !== text) this.element.textContent = text;
   }
 }

@@ -3,7 +3,7 @@
 import { escaped, frame, plain, refer, style, theme, title } from "./layout.js";
 import { count, quality, setting } from "./words.js";
 
-/** The front of one search. `methods` is every method of the search, which gives each its look; `chosen` a dot. */
+/** The front of one search. `methods`: all methods of the search, whose order gives each its look; `chosen`: a dot. */
 export function frontFigure(picture, methods, chosen) {
   const { ink, paper, dark } = theme();
   const data = [];
@@ -16,7 +16,7 @@ export function frontFigure(picture, methods, chosen) {
   for (const [position, method] of methods.entries()) {
     const mine = picture.front.filter((one) => one.method === method);
     const marker = { ...style(position), size: 13, line: { color: paper, width: 1.5 } };
-    // Plotly leaves a method without dots out of the legend; a dot that is nowhere keeps it there.
+    // Plotly leaves a method without dots out of the legend; a dot without a place keeps it there.
     const dots = mine.length ? scatter(picture, mine) : { x: [null], y: [null], mode: "markers" };
     if (picture.methods.has(method)) data.push({ ...dots, name: escaped(method), marker });
   }
@@ -31,7 +31,7 @@ export function frontFigure(picture, methods, chosen) {
     const beside = { ax: -30, ay: picture.mode === "max" ? -32 : 32, arrowcolor: ink };
     layout.annotations.push({ x: Math.log10(size), y: score, text: "knee", ...beside });
   }
-  // A zoom stays while the search goes on, and ends when the axes mean something else.
+  // A zoom is kept while the search goes on, and ends when the axes change their meaning.
   layout.uirevision = `${picture.axis} ${picture.confirmed}`;
   return { data, layout };
 }
@@ -82,7 +82,7 @@ function scatter(picture, dots) {
   };
 }
 
-/** It goes on to the budget: with more allowed the last point is still best. */
+/** The line goes on to the budget, because the last point is still the best with more parameters allowed. */
 function steps(front, budget, line) {
   const last = front.at(-1);
   return {

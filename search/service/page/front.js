@@ -1,4 +1,4 @@
-/** The front of a search: which one, of which methods, and its best point within a limit. */
+/** The front of a search, with filters for methods and a limit on parameters. */
 
 import { absence, caption, scored, summary } from "./captions.js";
 import { Card } from "./card.js";
@@ -12,14 +12,14 @@ import { download, searchPath } from "./service.js";
 const FILES = ["csv", "json", "png", "html"];
 
 export class FrontView {
-  // What the reader chose; of the quality nothing at first.
+  // The reader's choices; no choice of quality at first.
   #wish = { confirmed: null, axis: "trainable" };
   #unwanted = new Set();
   #methods = [];
   #given = null;
   #picture = null;
 
-  /** `changed()`: another front is wanted; `pressed(trial)`: a trial beside the front; `filtered()`: other methods. */
+  /** `changed()`: another front is chosen; `pressed(trial)`: a trial is clicked; `filtered()`: other methods. */
   constructor(name, signal, { changed, pressed, filtered }) {
     Object.assign(this, { name, filtered });
     const look = (change) => {
@@ -42,7 +42,7 @@ export class FrontView {
       { class: "row controls" },
       this.quality,
       toggle("Parameters", sizes, (axis) => {
-        // A number of the one kind says nothing of the other.
+        // A limit on one count means nothing for the other.
         this.limit.want(null);
         look({ axis });
       }),
@@ -63,14 +63,14 @@ export class FrontView {
     this.element = make("section", { "aria-labelledby": "front-title" }, title, this.empty, this.body);
   }
 
-  /** Which front of a search that stands so is wanted: until the reader chooses, the confirmed one once its best is. */
+  /** The front to show for a search in this state: the confirmed one once its best is, unless the reader chose. */
   view(status) {
     const { confirmed, axis } = this.#wish;
     const shown = { confirmed: confirmed ?? typeof status.best?.confirmed_quality === "number", axis };
     return { ...shown, query: new URLSearchParams(shown) };
   }
 
-  /** Whether a method is not filtered out. */
+  /** True if a method is not filtered out. */
   wants(method) {
     return !this.#unwanted.has(method);
   }
@@ -85,7 +85,7 @@ export class FrontView {
     this.#methods = [...new Set([...this.#methods, ...found])].sort();
     for (const [position, method] of this.#methods.entries()) {
       const present = this.boxes.children[position];
-      // Boxes that are there stay where they are, for a moved one loses the focus.
+      // Boxes keep their places, because a moved one loses the focus.
       if (present?.textContent !== method) this.boxes.insertBefore(this.#box(method), present ?? null);
     }
     if (begun) await this.#show();

@@ -97,7 +97,7 @@ export function launch({ place, parameters, signal }) {
   }
 }
 
-/** A spec without the places that the service gives to every search, and takes from nobody. */
+/** A spec without storage and tracking, which the service sets for every search. */
 function ownPart({ storage, tracking, search, ...rest }) {
   const { study_storage, ...searching } = search;
   const { uri, ...followed } = tracking;

@@ -1,4 +1,4 @@
-/** What pictures have in common: colours, axes, and the lines of the budget and of the head alone. */
+/** The parts that all pictures share: colours, axes, and the lines of the budget and of the head alone. */
 
 import { DARK } from "./drawing.js";
 import { count, isShare, quality } from "./words.js";
@@ -33,12 +33,12 @@ export function frame(picture, across) {
     limit(layout, picture.atLeast, "at least");
     limit(layout, picture.budget, "budget");
   }
-  // Nothing of a front lies at the budget and as low as the head alone.
+  // No point of a front is both at the budget and as low as the head alone.
   if (picture.reference !== null) refer(layout, picture.reference, picture.metric, { x: Math.log10(picture.budget) });
   return layout;
 }
 
-/** On a logarithmic axis a line stands at its value, and a note at the value's logarithm. */
+/** On a logarithmic axis, a line is placed by its value and a note by the logarithm. */
 function limit(layout, size, name) {
   const { faint } = theme();
   const line = { color: faint, dash: "dash", width: 1.2 };
@@ -47,7 +47,7 @@ function limit(layout, size, name) {
   layout.annotations.push({ ...place, text: `${name} ${count(size)}`, showarrow: false, font: { color: faint } });
 }
 
-/** A line at what the head reaches alone, with a note that ends at `right`. */
+/** A line at the quality of the head alone, with a note that ends at `right`. */
 export function refer(layout, value, metric, right) {
   const { faint } = theme();
   const line = { color: faint, dash: "dot", width: 1.4 };
@@ -57,7 +57,7 @@ export function refer(layout, value, metric, right) {
   layout.annotations.push({ ...place, text, showarrow: false, font: { color: faint } });
 }
 
-/** What every picture has; text in it is escaped, for Plotly reads a part of HTML. */
+/** The layout of every picture. Text is escaped, because Plotly reads some HTML. */
 export function plain(metric) {
   const { ink, grid, surface, faint } = theme();
   const axis = { gridcolor: grid, linecolor: grid, zeroline: false, automargin: true };
@@ -67,11 +67,11 @@ export function plain(metric) {
     font: { family: "system-ui, sans-serif", color: ink, size: 13 },
     margin: { l: 8, r: 8, t: 8, b: 8 },
     hovermode: "closest",
-    // A finger on the picture scrolls the page.
+    // Touching the picture scrolls the page.
     dragmode: TOUCH.matches ? false : "zoom",
     hoverlabel: { bgcolor: surface, bordercolor: faint, font: { color: ink }, align: "left" },
     modebar: { bgcolor: "transparent", color: faint, activecolor: ink },
-    // What is shown is chosen beside the picture, for everything at once.
+    // Filters are beside the picture, and hold for the whole page.
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemclick: false, itemdoubleclick: false },
     showlegend: true,
     xaxis: { ...axis },
@@ -81,12 +81,12 @@ export function plain(metric) {
   };
 }
 
-/** Small enough for a narrow screen. */
+/** True for a narrow screen. */
 export function title(text) {
   return { text, font: { size: 12 } };
 }
 
-/** The page's colours as they are now, and whether these are the dark ones. */
+/** The current colours of the page, with `dark`. */
 export function theme() {
   const values = getComputedStyle(document.documentElement);
   const names = ["ink", "faint", "grid", "paper", "surface"];

@@ -5,12 +5,12 @@ import { make } from "./elements.js";
 const STOPS = 200;
 
 export class Limit {
-  // None: as many as the budget allows.
+  // Null: as many as the budget allows.
   #wanted = null;
   #least = 1;
   #most = 10;
 
-  /** `changed()` hears of another limit. */
+  /** `changed()` is called after each change of the limit. */
   constructor(changed) {
     const range = { type: "range", id: "limit", min: 0, max: STOPS, value: STOPS };
     this.slider = make("input", { ...range, input: () => this.#set(this.#pointed(), changed) });
@@ -24,29 +24,29 @@ export class Limit {
     return this.#wanted ?? this.#most;
   }
 
-  /** Asks for `value`; for null as many as the budget allows. */
+  /** Set the limit; null means as many as the budget allows. */
   want(value) {
     this.#wanted = value;
   }
 
-  /** Sets the ends, for a front in which `smallest` is the fewest parameters; null where it has no points. */
+  /** Set the ends for a front; `smallest` is its fewest parameters, null without points. */
   span(smallest, budget) {
     this.#least = Math.max(1, Math.min(smallest ?? budget, budget / 10));
     this.#most = budget;
     this.slider.disabled = this.number.disabled = smallest === null;
   }
 
-  /** Puts slider and number to the value; `found` is what is best within it, for who hears the page. */
+  /** Show the limit on slider and number; `found`, the best point within it, is read out by screen readers. */
   show(found) {
     const share = Math.log(this.value / this.#least) / Math.log(this.#most / this.#least);
-    // Several positions may stand for one number: the slider stays where its reader put it.
+    // Several positions may mean one number: the slider stays where the reader put it.
     if (this.#pointed() !== this.#wanted) this.slider.value = Math.round(STOPS * share);
     this.slider.setAttribute("aria-valuetext", `${this.value.toLocaleString("en-US")} parameters: ${found}`);
-    // Who types is not interrupted.
+    // The number is not replaced during typing.
     if (document.activeElement !== this.number) this.number.value = this.value;
   }
 
-  /** What the slider stands at. */
+  /** The number at the position of the slider. */
   #pointed() {
     const at = Number(this.slider.value);
     return at === STOPS ? null : Math.round(this.#least * (this.#most / this.#least) ** (at / STOPS));

@@ -1,4 +1,4 @@
-/** How an export is loaded, as its model card says it (spaces/model_card/card.py). */
+/** The code that loads an export, the same as in its model card (spaces/model_card/card.py). */
 
 const CLASSES = {
   "sequence-classification": "AutoModelForSequenceClassification",

@@ -1,4 +1,4 @@
-/** What the picture of a front shows, before anyone draws it. It follows tracking/reports/figure.py and spaces/pareto/front.py. */
+/** The content of the picture of a front, by the rules of tracking/reports/figure.py and spaces/pareto/front.py. */
 
 /**
  * `document` is the front that the service gave for `confirmed` and `axis`, `trials` the document of trials, `methods`
@@ -6,14 +6,14 @@
  */
 export function compose({ document, trials, confirmed, axis, methods }) {
   const wanted = (one) => methods.has(one.method);
-  // Of all trials one quality and the trainable parameters are known, so no other front is made anew of them.
+  // Only one quality and the trainable parameters are known of all trials, so other fronts cannot be computed here.
   const comparable = axis === "trainable" && !confirmed;
   const finished = trials.trials.filter((one) => one.quality !== null);
   const partial = document.front.some((one) => !wanted(one)) || (comparable && finished.some((one) => !wanted(one)));
   const beside = axis === "trainable" ? finished.filter(wanted).map((one) => dot(one, false, axis)) : [];
   const given = document.front.map((one) => dot(one, confirmed, axis));
   const front = partial && comparable ? frontOf(beside, document.objective.mode) : given.filter(wanted);
-  // What lies under a dot of the front is not seen, and would answer to the mouse in its place.
+  // A dot under one of the front is hidden, and would take its clicks.
   const covered = (one) => front.some((best) => best.size === one.size && best.score === one.score);
   const marked = (one) => (one && wanted(one) ? dot(one, confirmed, axis) : null);
   const sizes = [...beside, ...given].map((one) => one.size);
@@ -53,7 +53,7 @@ export function dot(one, confirmed, axis) {
   };
 }
 
-/** The dots that no other beats on both quality and size, ascending in size. */
+/** The dots that no other dot beats in both quality and size, ascending in size. */
 function frontOf(dots, mode) {
   const sign = mode === "max" ? 1 : -1;
   let best = -Infinity;
@@ -62,7 +62,7 @@ function frontOf(dots, mode) {
     .filter((one) => sign * one.score > best && ((best = sign * one.score), true));
 }
 
-/** What is shown of both axes. Trials worse than the head alone stay outside: one that diverged would flatten all. */
+/** The ranges of both axes, without trials worse than the head alone: one that diverged would flatten all others. */
 export function bounds(dots, document, budget, axis) {
   const reference = document.reference.quality;
   const sign = document.objective.mode === "max" ? 1 : -1;
@@ -80,12 +80,12 @@ export function bounds(dots, document, budget, axis) {
   return { low: [left / air, lowest - margin], high: [budget * air, highest + margin] };
 }
 
-/** Whether a dot beats the head alone. Where no trial does, or the head was not measured, the service names no best. */
+/** True if a dot beats the head alone. If no trial does, or the head was not measured, the service names no best. */
 export function beatsHead(one, { answered, reference, mode }) {
   return answered && (reference === null || (mode === "max" ? one.score > reference : one.score < reference));
 }
 
-/** The best within `limit` parameters, of those that beat the head alone. */
+/** The best dot with at most `limit` parameters among those that beat the head alone. */
 export function bestWithin(picture, limit) {
   if (picture.best && picture.best.size <= limit) return picture.best;
   return picture.front.findLast((one) => one.size <= limit && beatsHead(one, picture)) ?? null;

@@ -1,4 +1,4 @@
-/** One search: how far it is, its front, its trials. */
+/** The page of one search: its progress, its front, its trials. */
 
 import { badge, bar, facts, Line, make } from "./elements.js";
 import { FrontView } from "./front.js";
@@ -40,7 +40,7 @@ export function search({ place, signal }, name) {
     if (status.started === null) return isLive(status.state);
     const view = front.view(status);
     const path = `${searchPath(name, "front")}?${view.query}`;
-    // A search that has just begun is not tracked yet.
+    // A search that has just begun is not in MLflow yet.
     const [given, found] = await Promise.all([find(path, signal), find(searchPath(name, "trials"), signal)]);
     shown = found && { trials: found, metric: status.objective.metric, front: given?.front ?? [] };
     if (given && found) await front.update({ view, document: given, trials: found });

@@ -1,4 +1,4 @@
-/** All searches: their state, how far they are, and how good. */
+/** The table of all searches: state, progress and best quality. */
 
 import { badge, bar, choice, field, Line, make } from "./elements.js";
 import { get, repeat } from "./service.js";
@@ -46,7 +46,7 @@ export function searches({ place, parameters, signal }) {
 
   function ask(change) {
     Object.assign(asked, change);
-    // The address can be kept and shared; going back leads to the page before, not through every letter.
+    // The address holds the filter, so that it can be shared; Back leads to the page before, not through every letter.
     const given = Object.entries(asked).filter(([, value]) => value);
     history.replaceState(null, "", `#/searches?${new URLSearchParams(given)}`);
     now();

@@ -1,11 +1,11 @@
-/** The HTTP service: requests, its problems, the token, and asking again and again. */
+/** Requests to the HTTP service, its problem documents, the token, and polling. */
 
 const KEY = "paretune-token";
 
-/** Tells of `token` (another one was given), `refused` (one is needed), `lost` and `found` (the connection). */
+/** Events: `token` (a new one was given), `refused` (one is needed), `lost` and `found` (the connection). */
 export const session = new EventTarget();
 
-/** What the service refused, or that it did not answer; its message is one line for people. */
+/** A refusal of the service, or no answer; its message is one line for the reader. */
 export class Problem extends Error {
   constructor(status, message) {
     super(message);
@@ -23,7 +23,7 @@ export function setToken(token) {
   session.dispatchEvent(new Event("token"));
 }
 
-/** `path` is relative to the page, so that the service may stand under any prefix of a proxy. */
+/** Send a request; `path` is relative to the page, so that a proxy may add any prefix. */
 async function request(path, { method = "GET", body, signal } = {}) {
   const headers = {};
   if (hasToken()) headers.Authorization = `Bearer ${sessionStorage.getItem(KEY)}`;
@@ -44,7 +44,7 @@ async function request(path, { method = "GET", body, signal } = {}) {
 }
 
 async function explained(response) {
-  // A proxy in between answers with a page of its own.
+  // A proxy may answer with a page of its own.
   const said = await response.json().catch(() => ({}));
   const title = said.title ?? `The service answered ${response.status}`;
   return new Problem(response.status, typeof said.detail === "string" ? `${title}: ${said.detail}` : title);
@@ -54,7 +54,7 @@ export async function get(path, signal) {
   return (await request(path, { signal })).json();
 }
 
-/** As `get`, but null where there is nothing (yet). */
+/** As `get`, but null if the document does not exist (yet). */
 export async function find(path, signal) {
   try {
     return await get(path, signal);
@@ -64,12 +64,12 @@ export async function find(path, signal) {
   }
 }
 
-/** What is asked for here is done even when the reader goes to another page meanwhile. */
+/** Send a request that goes on even when the reader leaves the page. */
 export async function post(path, body) {
   return (await request(path, { method: "POST", body })).json();
 }
 
-/** Saves a file. A plain link could not carry the token. */
+/** Save a file; a plain link could not carry the token. */
 export async function download(path, name) {
   const response = await request(path);
   const address = URL.createObjectURL(await response.blob());
@@ -89,9 +89,9 @@ const SECONDS = 4;
 const SECONDS_HIDDEN = 40;
 
 /**
- * Calls `work` at once and every few seconds until it answers false, or `signal` ends it. Problems go to `report`,
- * and work is tried again, when it was for the token with the next one. Returns a function that calls it now, also when
- * it had ended.
+ * Call `work` at once and every few seconds until it returns false or `signal` is aborted. Problems go to `report`, and
+ * `work` is tried again; after a refused token, with the next token. Returns a function that calls `work` at once, even
+ * after the end.
  */
 export function repeat(work, report, signal) {
   let timer;
@@ -109,9 +109,9 @@ export function repeat(work, report, signal) {
       report(null);
     } catch (problem) {
       if (signal.aborted) return;
-      // Without another token the answer would be the same.
+      // With the same token the answer would be the same.
       more = problem.status !== 401;
-      // That the service does not answer is said once for the whole page.
+      // A lost connection is shown once for the whole page.
       report(problem.status === 0 ? null : problem);
     } finally {
       busy = false;

@@ -1,4 +1,4 @@
-/** A table that keeps its rows while their numbers change, so that neither focus nor place is lost. */
+/** A table that keeps its rows while their numbers change, so that focus and scroll position stay. */
 
 import { make } from "./elements.js";
 
@@ -10,9 +10,9 @@ export class Table {
   #order = { column: null, down: false };
 
   /**
-   * A column is { title, show(row), sort(row), number, keep }. One without `sort` cannot be sorted by; the cells of one
-   * with `keep` are made once, for they hold what a reader works with. `key(row)` tells rows apart; `press(row)` hears
-   * of clicks beside buttons, links and fields.
+   * A column is { title, show(row), sort(row), number, keep }. Without `sort` it cannot be sorted by. With `keep` its
+   * cells are made once, because they hold controls. `key(row)` identifies a row; `press(row)` is called for clicks
+   * beside buttons, links and fields.
    */
   constructor({ caption, columns, key, press = null }) {
     Object.assign(this, { columns, key, press });
@@ -33,7 +33,7 @@ export class Table {
     this.#arrange();
   }
 
-  /** The row of a key, where it is shown. */
+  /** The row of a key, if it is shown. */
   row(key) {
     return this.#rows.get(key)?.element;
   }
@@ -84,7 +84,7 @@ export class Table {
       : this.#shown;
     const elements = rows.map((row) => this.#rows.get(this.key(row)).element);
     const present = this.#body.children;
-    // A moved element loses the focus, so nothing moves that stands where it should.
+    // A moved element loses the focus, so only rows in the wrong place are moved.
     if (elements.length === present.length && elements.every((element, position) => element === present[position]))
       return;
     const focused = this.#body.contains(document.activeElement) ? document.activeElement : null;
@@ -93,7 +93,7 @@ export class Table {
   }
 }
 
-/** What is not known stands last in both directions. */
+/** Unknown values are last in both directions. */
 function compare(left, right, down) {
   if (left === null || right === null) return (left === null) - (right === null);
   const order = typeof left === "string" ? left.localeCompare(right) : left - right;

@@ -1,4 +1,4 @@
-/** How a point is taken away: in which form, its export, and how that is loaded. */
+/** The export of a point: its form, its progress, and the code that loads it. */
 
 import { choice, field, Line, make } from "./elements.js";
 import { loading } from "./loading.js";
@@ -21,7 +21,7 @@ const DONE = {
 };
 
 export class Takeaway {
-  // What is known of each export, by what was wanted.
+  // The state of each export, by its request.
   #exports = new Map();
   #task = null;
   #trial = null;
@@ -30,7 +30,7 @@ export class Takeaway {
   constructor(name, signal) {
     Object.assign(this, { name, signal });
     this.format = choice(FORMATS, () => this.#show());
-    // Which numbers are ranks is known to the service, which says so.
+    // The service tells which numbers are ranks.
     this.rank = make("input", { type: "number", min: 0, step: "any", value: USUAL_RANK, input: () => this.#show() });
     this.ranks = field("Rank", this.rank);
     this.button = make("button", { type: "button", class: "primary", click: () => this.#export() }, "Export");
@@ -38,7 +38,7 @@ export class Takeaway {
     this.save = make("button", { type: "button", class: "primary", click: () => this.#save() }, "Download");
     this.code = make("code");
     const copy = make("button", { type: "button", click: () => this.#copy() }, "Copy");
-    // The browser lends the clipboard to safe addresses alone.
+    // Browsers offer the clipboard to pages over HTTPS and on this machine only.
     copy.hidden = !navigator.clipboard;
     this.element = make(
       "section",
@@ -50,14 +50,14 @@ export class Takeaway {
     );
   }
 
-  /** Offers a trial of a search on the base model `base`. */
+  /** Offer a trial of a search on the base model `base`. */
   show(trial, base) {
     this.#trial = trial;
     this.#base = base;
     this.#show();
   }
 
-  /** What the service is asked for. */
+  /** The request for the service. */
   #wanted() {
     const wanted = { trial: this.#trial, format: this.format.value };
     return wanted.format === "lora" ? { ...wanted, rank: Number(this.rank.value) } : wanted;
@@ -67,7 +67,7 @@ export class Takeaway {
     return this.#exports.get(JSON.stringify(this.#wanted()));
   }
 
-  /** The folder in the zip file; before there is one, as the service is going to name it. */
+  /** The folder in the zip file, under the name that the service gives it. */
   #folder() {
     const { trial, format, rank = USUAL_RANK } = this.#wanted();
     return `${this.name}-${this.#known()?.id ?? [trial, format, ...(rank === USUAL_RANK ? [] : [rank])].join("-")}`;
@@ -92,7 +92,7 @@ export class Takeaway {
       this.#task ??= (await get(searchPath(this.name, "spec"), this.signal)).model.task;
       task = this.#task ?? task;
     } catch {
-      // Without the spec the loading is explained for the most common task.
+      // Without the spec, the code is that of the most common task.
     }
     this.code.textContent = loading(this.format.value, task, this.#base, this.#folder());
   }

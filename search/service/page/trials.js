@@ -1,4 +1,4 @@
-/** Everything that a search trained, and learning curves side by side. */
+/** The table of all trainings of a search, and learning curves side by side. */
 
 import { Drawing } from "./drawing.js";
 import { badge, make } from "./elements.js";
@@ -8,13 +8,13 @@ import { Table } from "./table.js";
 import { bytes, count, duration, quality, settings } from "./words.js";
 
 export class Trials {
-  // Of each chosen trial its curve, and in what state it was when that was read.
+  // The curve of each chosen trial, and the state of the trial when the curve was read.
   #curves = new Map();
   #metric = "";
   #reference = null;
   #known = new Map();
 
-  /** `report(problem)` hears of curves that could not be read. */
+  /** `report(problem)` is called for curves that could not be read. */
   constructor(name, signal, report) {
     Object.assign(this, { name, signal, report });
     this.table = new Table({
@@ -54,7 +54,7 @@ export class Trials {
     );
   }
 
-  /** `trials` is the document of trials, `front` the points of the front, `wants(method)` what is filtered. */
+  /** `trials`: the document of trials; `front`: the points of the front; `wants(method)`: false if filtered out. */
   update({ trials, metric, front }, wants) {
     this.element.hidden = false;
     this.#metric = metric;
@@ -64,7 +64,7 @@ export class Trials {
     const rows = trials.trials.filter((one) => wants(one.method));
     this.table.update(rows.map((one) => ({ ...one, front: leading.has(one.trial), metric })));
     this.#mark();
-    // A curve that was read while its trial ran has grown.
+    // A curve that was read during its training is longer now.
     for (const [trial, { state }] of this.#curves) if (state === "running") this.#read(trial);
   }
 

@@ -1,4 +1,4 @@
-/** Numbers and names as people read them. */
+/** Numbers and names in the form in which people read them. */
 
 const SHARES = new Set(["accuracy", "f1", "f1-macro", "f1-micro", "exact-match"]);
 const NONE = "–";
@@ -7,7 +7,7 @@ export function isShare(metric) {
   return SHARES.has(metric);
 }
 
-/** 87.3% where it is a share of 1, else four digits. */
+/** A percentage, 87.3%, for a share of 1, else four digits. */
 export function quality(value, metric) {
   if (value === null || value === undefined) return NONE;
   return isShare(metric) ? `${(100 * value).toFixed(1)}%` : String(Number(value.toPrecision(4)));
@@ -57,7 +57,7 @@ export function trials(counts) {
     .join(", ");
 }
 
-/** A hub id as it is; of a folder the last two names, which say enough. */
+/** A hub id unchanged; the last two names of a folder. */
 export function model(path) {
   return path.startsWith("/") ? path.split("/").slice(-2).join("/") : path;
 }

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from search.driver import preflight
 from search.driver.conclusion import conclude
-from search.driver.launch import resumable
+from search.driver.launch import resumable, search
 from search.driver.summary import summary_of
 from search.storage import search_folder
-from spaces.errors import WorkError
+from spaces.errors import RequestError, WorkError
 from tests.conftest import Workplace
 from tests.search.processes import wait_for
 from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
@@ -49,6 +49,14 @@ def test_fewer_trials_than_asked_for_are_explained(
     assert conclude(summary, spec, Console(file=printed, width=200)) == 0
     told = [line for line in printed.getvalue().splitlines() if " of 3 trials: " in line]
     assert told == ([] if expected is None else [expected])
+
+
+def test_a_search_takes_the_fields_of_a_spec_and_the_path_of_one(tmp_path: Path) -> None:
+    """Each is read as `paretune search` reads a spec, and its faults are told in the same words."""
+    with pytest.raises(RequestError, match=r"^budgt: unknown field"):
+        search({"name": "mine", "budgt": {"parameters": "1%"}})
+    with pytest.raises(RequestError, match=r"nowhere\.yaml"):
+        search(tmp_path / "nowhere.yaml")
 
 
 @pytest.mark.parametrize(("written", "expected"), [(False, "interrupted"), (True, "`paretune resume mine` goes on")])

@@ -27,7 +27,7 @@ def test_a_method_is_defined_in_the_file_of_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", methods())
 @given(inventory=inventories(), places=PLACES, allowance=st.integers(0, 3000))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_fit_is_within_its_allowance_or_says_the_least_that_would_be(
     name: str, inventory: Inventory, places: dict[str, Any], allowance: int
 ) -> None:

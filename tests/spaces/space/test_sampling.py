@@ -52,7 +52,7 @@ def within(proposal: Proposal, narrowed: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", PLACED)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), limit=st.integers(100, 400_000), weight=st.none() | st.integers(1_000, 400_000))
 def test_a_narrowed_place_is_kept(
     name: str, data: st.DataObject, limit: int, weight: int | None, inventory: Inventory

@@ -25,6 +25,7 @@ def test_an_experiment_is_made_once_with_its_artifacts_beside_the_database(uri: 
     assert client.get_experiment(first).artifact_location == (storage / "mlartifacts").as_uri()
 
 
+@pytest.mark.slow
 def test_a_database_is_made_whole_or_not_at_all(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -35,6 +36,7 @@ def test_a_database_is_made_whole_or_not_at_all(storage: Path, monkeypatch: pyte
     assert not list(storage.iterdir())
 
 
+@pytest.mark.slow
 def test_a_database_that_another_makes_at_the_same_time_is_kept(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def later(made: Path, file: Path, link: Callable[[Path, Path], None] = os.link) -> None:
         shutil.copy(made, file)
@@ -109,6 +111,7 @@ assert not {"torch", "ray"} & set(sys.modules), "heavy imports"
 """
 
 
+@pytest.mark.slow
 def test_a_search_is_written_and_read_in_silence_without_torch_and_ray(tmp_path: Path) -> None:
     """In a process of its own: nothing is printed, and nothing is left in the current folder but the storage."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "PARETUNE"))}

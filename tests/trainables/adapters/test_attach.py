@@ -12,6 +12,8 @@ from tests.trainables.tiny_models import ALL, BERT, Tiny
 from trainables.adapters.attach import attach, head_only
 from trainables.base_model.inventory import inside, inventory_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", methods())
 def test_exactly_the_adapter_and_the_head_train(name: str) -> None:
@@ -21,6 +23,8 @@ def test_exactly_the_adapter_and_the_head_train(name: str) -> None:
         chosen = method(name).fit(method(name).configuration(), tiny.inventory, tiny.inventory.base_parameters)
         model = attach(tiny.model(), name, chosen, tiny.inventory, seed=1)
         adapter, head = parameter_groups(model, tiny.inventory)
+        count = method(name).count(chosen, tiny.inventory)
+        assert sum(parameter.numel() for parameter in adapter) == count.trainable_parameters
         assert {parameter.dtype for parameter in (*adapter, *head)} == {torch.float32}
         shared = {parameter.data_ptr() for parameter in tiny.model().parameters()}
         assert shared.isdisjoint(parameter.data_ptr() for parameter in (*adapter, *head))

@@ -24,6 +24,8 @@ from trainables.exporting.export import export
 
 TOKENS = torch.arange(100, 124).reshape(3, 8)
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 
 def write_export(place: Workplace, form: Any, method: str, **settings: Any) -> Path:
     folder, card = make_artifact(load_spec(place.spec()), method, place.folder / "artifact", TOKENS)
@@ -32,7 +34,7 @@ def write_export(place: Workplace, form: Any, method: str, **settings: Any) -> P
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data: Path) -> Path:
+def exported(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data: Path, warm_processes: None) -> Path:
     """An adapter whose tuner is one of paretune's own."""
     return write_export(Workplace(tmp_path_factory.mktemp("exported"), tiny_model, tiny_data), "peft", "sparta")
 

@@ -16,6 +16,8 @@ from spaces.methods.registry import methods
 from trainables.capabilities.probe import Capabilities, probe
 from trainables.methods.sparta import SpartaLayer
 
+pytestmark = pytest.mark.slow
+
 KNOWN = {
     # merge, several adapters, quantised base, stock form, conversion to LoRA, Conv1D
     "adalora": Capabilities(True, True, "yes", "yes", False, True),

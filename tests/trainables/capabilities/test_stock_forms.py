@@ -14,6 +14,8 @@ from trainables.methods.registry import adapters
 from trainables.methods.sparta import Sparta
 from trainables.tuners.adapter import Adapter, NoStockForm, StockForm
 
+pytestmark = pytest.mark.slow
+
 
 def square_stock(model: PeftModel) -> StockForm:
     """What LoRA would give if it had a stock form of square layers alone, and of any with a dropout."""

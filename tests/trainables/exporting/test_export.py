@@ -28,6 +28,8 @@ from trainables.exporting.stock import verify_stock
 
 Trained = Callable[[str], tuple[Path, Card]]
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 
 @pytest.fixture
 def trained(workplace: Workplace) -> Trained:

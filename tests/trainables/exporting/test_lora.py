@@ -16,6 +16,8 @@ from tests.trainables.tiny_models import BERT, GPT2, Tiny
 from trainables.exporting.lora import low_rank
 from trainables.exporting.stock import write_adapter
 
+pytestmark = pytest.mark.slow
+
 VIT = Tiny("vit", Task.IMAGE_CLASSIFICATION)
 ROBERTA = Tiny("roberta", Task.SEQUENCE_CLASSIFICATION)  # whose head has layers inside
 ADDITIVE = ("lora", "sparta", "dst", "surm-circulant")

@@ -15,7 +15,9 @@ from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
 from trainables.methods.registry import adapters
 from trainables.tuners.adapter import NoStockForm
 
-LINEAR = [tiny for tiny in ALL if tiny.family != "gpt2"]
+pytestmark = pytest.mark.slow
+
+LINEAR = list({tiny.family: tiny for tiny in ALL if tiny.family != "gpt2"}.values())
 
 
 @pytest.mark.parametrize("name", methods())

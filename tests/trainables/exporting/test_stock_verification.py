@@ -17,6 +17,8 @@ from trainables.adapters.verification import FILE, save_verification
 from trainables.exporting import stock_verification
 from trainables.exporting.stock_verification import Blocked
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_verifying_process_finds_nothing_of_ours(tmp_path: Path) -> None:
     base = AutoModelForSequenceClassification.from_config(BERT.config)

@@ -18,6 +18,8 @@ from tests.trainables.tiny_models import ALL, Tiny
 from trainables.adapters.attach import attach
 from trainables.base_model.inventory import inside
 
+pytestmark = pytest.mark.slow
+
 
 def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
     inventory = tiny.inventory
@@ -52,7 +54,7 @@ def check(tiny: Tiny, name: str, configuration: Configuration) -> None:
     assert adapter_bytes(model, inventory) == count.adapter_bytes
 
 
-@pytest.mark.parametrize(("name", "examples"), [*((name, 80) for name in OURS), *((name, 20) for name in FOREIGN)])
+@pytest.mark.parametrize(("name", "examples"), [*((name, 20) for name in OURS), *((name, 6) for name in FOREIGN)])
 def test_any_configuration(name: str, examples: int) -> None:
     @settings(max_examples=examples, deadline=None)
     @given(tiny=st.sampled_from(ALL), configuration=configurations(name))
@@ -66,7 +68,7 @@ def test_any_configuration(name: str, examples: int) -> None:
     run()
 
 
-@pytest.mark.parametrize(("name", "examples"), [*((name, 50) for name in OURS), *((name, 12) for name in FOREIGN)])
+@pytest.mark.parametrize(("name", "examples"), [*((name, 12) for name in OURS), *((name, 4) for name in FOREIGN)])
 def test_configurations_fitted_to_an_allowance(name: str, examples: int) -> None:
     @settings(max_examples=examples, deadline=None)
     @given(tiny=st.sampled_from(ALL), configuration=configurations(name), data=st.data())

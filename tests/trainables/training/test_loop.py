@@ -27,6 +27,8 @@ from trainables.training.loop import Training, TrainingFailed, trained_tensors, 
 from trainables.training.setup import assemble
 from trainables.tuners.adapter import ParameterGroup, StepHooks
 
+pytestmark = pytest.mark.slow
+
 METHODS: dict[str, dict[str, Any]] = {
     "lora": {"rank": 2, "dropout": 0.1},
     "sparta": {"density": 0.1},

@@ -25,6 +25,8 @@ TEXTS = [family for family in FAMILIES if family != "vit"]
 DECODERS = [family for family in TEXTS if family not in ("bert", "roberta", "distilbert", "t5")]
 THE_SAME = {"atol": 1e-5, "rtol": 1e-5}
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from transformers import BertConfig
 
 from spaces.errors import RequestError
 from spaces.methods.registry import configuration, method
+from spaces.model.inventory import Inventory
 from spaces.spec.sections import Task
 from tests.trainables.short_trainings import train
 from tests.trainables.structured_checks import f_circulant
@@ -270,9 +272,13 @@ BERT_BASE: dict[str, dict[str, Any]] = {
 }
 
 
+@functools.cache
+def bert_base() -> Inventory:
+    return inventory_of(meta_model(BertConfig(), Task.SEQUENCE_CLASSIFICATION))
+
+
 def counts(name: str, values: Mapping[str, Any]) -> tuple[int, int]:
-    inventory = inventory_of(meta_model(BertConfig(), Task.SEQUENCE_CLASSIFICATION))
-    count = method(name).count(configuration(name, dict(values)), inventory)
+    count = method(name).count(configuration(name, dict(values)), bert_base())
     return count.trainable_parameters, count.stored_parameters
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from peft import get_peft_model
@@ -11,7 +13,7 @@ from spaces.methods.registry import configuration, method
 from tests.trainables.conformance_merging import Merging
 from tests.trainables.short_trainings import train
 from tests.trainables.sparta_models import EVERYTHING, FAMILIES, TIED, Lines, of_everything, units
-from tests.trainables.tiny_models import CAUSAL_GPT2, Tiny
+from tests.trainables.tiny_models import ALL, CAUSAL_GPT2, Tiny
 from trainables.adapters.attach import merged
 from trainables.methods.registry import adapters
 from trainables.methods.sparta import SpartaConfig
@@ -40,6 +42,10 @@ class TestAnyParameter(Merging):
 
     name = "sparta"
     settings = EVERYTHING
+
+    def bases(self) -> Sequence[Tiny]:
+        """Embeddings and norms are of as many kinds as there are bases."""
+        return ALL
 
 
 def test_tied_weights_stay_tied() -> None:

@@ -32,7 +32,7 @@ def result(layer: SurmLayer, x: Tensor, per_side: float) -> tuple[Tensor, dict[s
 
 @FAMILIES
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_output_and_all_gradients_are_those_of_an_update_beside_the_weight(name: str, data: st.DataObject) -> None:
     block = data.draw(st.sampled_from(["whole", 1, 3]))
     times = 1 if block == "whole" else block
