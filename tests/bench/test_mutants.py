@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.bench.mutants.__main__ import NONE, OTHER, OWN, draw, table
+from tests.bench.mutants.__main__ import GONE, NONE, OTHER, OWN, UNKNOWN, draw, table
 from tests.bench.mutants.changes import applied, changes
 from tests.bench.mutants.targets import ROOT, TARGETS, modules, other_tests
 
@@ -74,15 +74,20 @@ def test_the_tests_of_every_target_are_there(module: str) -> None:
     assert all((ROOT / name).exists() for name in other_tests(module))
 
 
-def test_the_table_counts_by_folder_and_names_modules_whose_own_test_notices_nothing() -> None:
+def test_the_table_counts_before_and_after_by_folder_and_names_modules_whose_own_tests_notice_nothing() -> None:
     folder, other = list(TARGETS)[:2]
-    lines = [
-        {"module": f"{folder}/a.py", "noticed_by": OWN},
-        {"module": f"{folder}/a.py", "noticed_by": NONE},
-        {"module": f"{other}/b.py", "noticed_by": OTHER},
-        {"module": f"{other}/b.py", "noticed_by": "gone"},
+    change = {"function": "f", "before": "1", "after": "2", "occurrence": 0}
+    first, second = ({"module": f"{folder}/a.py", **change, "occurrence": number} for number in (0, 1))
+    third, fourth = ({"module": f"{other}/b.py", **change, "occurrence": number} for number in (0, 1))
+    before = [
+        first | {"noticed_by": UNKNOWN},
+        first | {"noticed_by": OWN},
+        second | {"noticed_by": NONE},
+        third | {"noticed_by": NONE},
+        fourth | {"noticed_by": GONE},
     ]
-    shown = table(lines).splitlines()
-    assert f"| {folder} | 2 | 1 | 0 | 1 | 50% |" in shown
-    assert "| all | 3 | 1 | 1 | 1 | 67% |" in shown
-    assert shown[-1] == f"Their own test file noticed none of: {other}/b.py."
+    shown = table(before, [third | {"noticed_by": OTHER}], [second]).splitlines()
+    assert f"| {folder} | 2 | 1 | 1 | 1 | 1 | 50% | 100% |" in shown
+    assert f"| {other} | 1 | 0 | 0 | 1 | 0 | 100% | 100% |" in shown
+    assert "| all | 3 | 1 | 1 | 2 | 1 | 67% | 100% |" in shown
+    assert shown[-1] == f"Their own tests noticed none of: {other}/b.py."

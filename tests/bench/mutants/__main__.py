@@ -1,8 +1,11 @@
 """`python -m tests.bench.mutants`: which small changes of the code no test notices (`make mutants`).
 
 `draw` lists mutants, drawn by a seed over all places of the modules in targets.py that can be changed; the list is
-committed before tests are written against it. `run` tries each with the module's own test file first, then with the
-others of its folder, and adds a line to its record; what was interrupted goes on where it stopped. `table` sums up.
+committed before tests are written against it. `run` first runs the tests without a mutant, which must pass; then it
+tries each mutant with the module's own test file, and those left with the others near it. Each answer is a line of the
+record, of which the last one counts; what was interrupted goes on where it stopped. `table` sums up two records, before
+and after tests were added. Mutants that change nothing that a caller could see are in equivalent.jsonl, with the
+reason.
 """
 
 from __future__ import annotations
@@ -14,24 +17,21 @@ import random
 import subprocess
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from queue import Queue
 from typing import Any
-
-from rich.progress import Progress
 
 from tests.bench.mutants.changes import Change, applied, changes
 from tests.bench.mutants.running import copy_of_repository, passes, preload
-from tests.bench.mutants.targets import ROOT, TARGETS, modules, other_tests, own_test
+from tests.bench.mutants.targets import ROOT, TARGETS, modules, other_tests, own_tests
 
 Line = dict[str, Any]
 HERE = Path(__file__).parent
 DRAWN = HERE / "drawn.jsonl"
-OWN, OTHER, NONE = "own test file", "other tests", "none"
+EQUIVALENT = HERE / "equivalent.jsonl"
+OWN, OTHER, NONE = "own tests", "other tests", "none"
+UNKNOWN, GONE = "not its own tests", "the code has changed"
 
 
 def draw(count: int, seed: int) -> list[Line]:
@@ -43,18 +43,41 @@ def draw(count: int, seed: int) -> list[Line]:
     return [{"module": places[at][0]} | asdict(places[at][1]) for at in chosen]
 
 
-def noticed_by(repository: Path, mutant: Line, seconds: float) -> str:
-    """Try a mutant; returns who noticed it: its module's own test file, other tests, or none."""
-    module = mutant["module"]
-    change = Change(**{name: mutant[name] for name in ("function", "before", "after", "occurrence")})
-    source = (ROOT / module).read_text(encoding="utf-8")
-    (repository / module).write_text(applied(source, change), encoding="utf-8")
-    try:
-        if not passes(repository, (own_test(module),), seconds):
-            return OWN
-        return NONE if passes(repository, other_tests(module), seconds) else OTHER
-    finally:
-        (repository / module).write_text(source, encoding="utf-8")
+class Bench:
+    """A copy of the repository on which mutants are tried, one after the other."""
+
+    def __init__(self, repository: Path, seconds: float) -> None:
+        self.repository = repository
+        self.seconds = seconds
+        self._sound: set[tuple[str, ...]] = set()
+
+    def by_own(self, mutant: Line) -> str:
+        """Try a mutant on its module's own tests; returns who noticed it."""
+        return UNKNOWN if self._passes(mutant, own_tests(mutant["module"])) else OWN
+
+    def by_others(self, mutant: Line) -> str:
+        """Try a mutant, which its module's own tests did not notice, on the others."""
+        (own,) = own_tests(mutant["module"])
+        others = other_tests(mutant["module"])
+        return NONE if others == (own,) or self._passes(mutant, others, without=own) else OTHER
+
+    def _passes(self, mutant: Line, tests: tuple[str, ...], without: str = "") -> bool:
+        """Run tests on a mutant, and before their first run once without one.
+
+        Raises:
+            RuntimeError: A test fails without a mutant; it would count as noticing every one.
+        """
+        if tests not in self._sound:
+            if not passes(self.repository, tests, 4 * self.seconds, keep=True):
+                raise RuntimeError(f"tests fail without a mutant: {' '.join(tests)}")
+            self._sound.add(tests)
+        path = self.repository / mutant["module"]
+        source = path.read_text(encoding="utf-8")
+        path.write_text(applied(source, Change(*key(mutant)[1:])), encoding="utf-8")
+        try:
+            return passes(self.repository, tests, self.seconds, without=without)
+        finally:
+            path.write_text(source, encoding="utf-8")
 
 
 def key(line: Line) -> tuple[Any, ...]:
@@ -67,51 +90,67 @@ def read(path: Path) -> list[Line]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def run(record: Path, processes: int, seconds: float) -> None:
-    """Try the drawn mutants that `record` lacks."""
-    done = {key(line) for line in read(record)}
-    waiting = [mutant for mutant in read(DRAWN) if key(mutant) not in done]
+def latest(lines: Iterable[Line]) -> dict[tuple[Any, ...], Line]:
+    """The last line of each mutant."""
+    return {key(line): line for line in lines}
+
+
+def run(record: Path, seconds: float, drawn: Sequence[Line], *, own_only: bool) -> None:
+    """Try the drawn mutants of which `record` does not know who noticed them."""
     commit = subprocess.run(
         ("git", "rev-parse", "--short", "HEAD"), cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
     preload()
-    copies: Queue[Path] = Queue()
-
-    def one(mutant: Line) -> Line:
-        repository, start = copies.get(), time.monotonic()
-        try:
-            found = noticed_by(repository, mutant, seconds)
-        except KeyError:
-            found = "gone"
-        finally:
-            copies.put(repository)
-        return mutant | {"noticed_by": found, "seconds": round(time.monotonic() - start, 1), "commit": commit}
-
-    with tempfile.TemporaryDirectory() as temporary, Progress() as shown:
-        contexts = [copy_of_repository(Path(temporary) / str(number)) for number in range(processes)]
-        for context in contexts:
-            copies.put(context.__enter__())
-        with ThreadPoolExecutor(processes) as pool, record.open("a", encoding="utf-8") as file:
-            for line in shown.track(pool.map(one, waiting), total=len(waiting), description="mutants"):
-                file.write(json.dumps(line) + "\n")
-                file.flush()
+    with tempfile.TemporaryDirectory() as temporary, copy_of_repository(Path(temporary) / "copy") as repository:
+        bench = Bench(repository, seconds)
+        for before, attempt in ((None, bench.by_own), (UNKNOWN, bench.by_others))[: 1 if own_only else 2]:
+            answered = {mutant: line["noticed_by"] for mutant, line in latest(read(record)).items()}
+            for mutant in [mutant for mutant in drawn if answered.get(key(mutant)) == before]:
+                start = time.monotonic()
+                try:
+                    found = attempt(mutant)
+                except KeyError:
+                    found = GONE
+                line = mutant | {"noticed_by": found, "seconds": round(time.monotonic() - start, 1), "commit": commit}
+                with record.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                print(f"{found}: {mutant['module']} {mutant['function']}: {mutant['after']}", flush=True)
 
 
-def table(lines: Iterable[Line]) -> str:
-    """By folder: mutants, and the share that some test noticed; below, the modules whose own test noticed none."""
-    lines = [line for line in lines if line["noticed_by"] != "gone"]
+def table(before: Iterable[Line], after: Iterable[Line], equivalent: Iterable[Line]) -> str:
+    """By folder, the mutants that tests noticed.
+
+    Args:
+        before: Lines of the record before tests were added.
+        after: Lines of the one after; a mutant that it lacks stays as it was.
+        equivalent: Mutants that no test can notice.
+
+    Returns:
+        A table in Markdown; below it, the modules whose own tests noticed none.
+    """
+    first = {mutant: line for mutant, line in latest(before).items() if line["noticed_by"] != GONE}
+    last = first | {mutant: line for mutant, line in latest(after).items() if line["noticed_by"] != GONE}
+    same = {key(line) for line in equivalent}
     rows = [
-        "| folder | mutants | by its own test file | by other tests | by none | share |",
-        "|---|---|---|---|---|---|",
+        "| folder | mutants | equivalent | noticed before | after | by own tests | share | without equivalent |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for folder in (*TARGETS, "all"):
-        found = Counter(line["noticed_by"] for line in lines if folder in (str(Path(line["module"]).parent), "all"))
-        total = found.total()
-        share = f"{1 - found[NONE] / total:.0%}" if total else ""
-        rows.append(f"| {folder} | {total} | {found[OWN]} | {found[OTHER]} | {found[NONE]} | {share} |")
-    own = {line["module"] for line in lines if line["noticed_by"] == OWN}
-    without = sorted({line["module"] for line in lines} - own)
-    return "\n".join([*rows, "", f"Their own test file noticed none of: {', '.join(without) or '-'}."])
+        those = [mutant for mutant in last if folder in (str(Path(mutant[0]).parent), "all")]
+        noticed = [mutant for mutant in those if last[mutant]["noticed_by"] in (OWN, OTHER)]
+        earlier = sum(mutant in first and first[mutant]["noticed_by"] in (OWN, OTHER) for mutant in those)
+        own = sum(last[mutant]["noticed_by"] == OWN for mutant in noticed)
+        none = len(same.intersection(those))
+        shares = (_share(len(noticed), len(those)), _share(len(noticed), len(those) - none))
+        numbers = (len(those), none, earlier, len(noticed), own, *shares)
+        rows.append(f"| {folder} | {' | '.join(map(str, numbers))} |")
+    own_noticed = {mutant[0] for mutant, line in last.items() if line["noticed_by"] == OWN}
+    without = sorted({mutant[0] for mutant in last} - own_noticed)
+    return "\n".join([*rows, "", f"Their own tests noticed none of: {', '.join(without) or '-'}."])
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else ""
 
 
 def main() -> None:
@@ -121,17 +160,25 @@ def main() -> None:
     parser.add_argument("action", choices=("draw", "run", "table"))
     parser.add_argument("--count", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--record", type=Path, default=HERE / "record.jsonl")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--record", type=Path, default=HERE / "after.jsonl")
+    parser.add_argument("--before", type=Path, default=HERE / "before.jsonl")
+    parser.add_argument("--only", choices=("all", "noticed", "unnoticed"), default="all", help="of the record before")
+    parser.add_argument("--every", type=int, default=1, help="try each n-th of these only")
+    parser.add_argument("--module", default="", help="try only mutants of modules whose path contains this")
+    parser.add_argument("--tests", choices=("own", "all"), default="all", help="own: not those of other modules")
+    parser.add_argument("--seconds", type=float, default=300, help="a mutant whose tests take longer is noticed")
     given = parser.parse_args()
     if given.action == "draw":
         lines = draw(given.count, given.seed)
         DRAWN.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     if given.action == "run":
-        run(given.record, given.processes, given.seconds)
+        earlier = latest(read(given.before))
+        noticed = {mutant for mutant, line in earlier.items() if line["noticed_by"] in (OWN, OTHER)}
+        wanted = {"all": (True, False), "noticed": (True,), "unnoticed": (False,)}[given.only]
+        drawn = [line for line in read(DRAWN) if (key(line) in noticed) in wanted and given.module in line["module"]]
+        run(given.record, given.seconds, drawn[:: given.every], own_only=given.tests == "own")
     if given.action in ("run", "table"):
-        print(table(read(given.record)))
+        print(table(read(given.before), read(given.record), read(EQUIVALENT)))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 
 TARGETS: Mapping[str, tuple[str, ...]] = {
-    "spaces/pareto": ("tests/spaces",),
-    "spaces/space": ("tests/spaces",),
-    "spaces/methods/base": ("tests/spaces",),
+    "spaces/pareto": ("tests/spaces/pareto",),
+    "spaces/space": ("tests/spaces/space",),
+    "spaces/methods/base": ("tests/spaces/methods", "tests/spaces/space"),
     "trainables/methods/dst": ("tests/trainables/methods/dst",),
     "trainables/tuners/sparse": (
         "tests/trainables/tuners/sparse",
@@ -29,10 +29,11 @@ def modules() -> list[str]:
     return [str(path.relative_to(ROOT)) for path in found if path.name != "__init__.py"]
 
 
-def own_test(module: str) -> str:
-    """The test file of a module, whether it is there or not."""
+def own_tests(module: str) -> tuple[str, ...]:
+    """The test file of a module; the folder's tests where the module, being a part of a method, has none."""
     path = Path(module)
-    return str(Path("tests") / path.parent / f"test_{path.name}")
+    file = Path("tests") / path.parent / f"test_{path.name}"
+    return (str(file if (ROOT / file).exists() else file.parent),)
 
 
 def other_tests(module: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,21 @@ def test_a_list_of_plans_is_finished_when_none_can_come_back(ledger: Ledger, tmp
     searcher.save(str(tmp_path / "snapshot"))
     searcher.restore(str(tmp_path / "snapshot"))
     assert searcher.suggest("e") == Searcher.FINISHED
+
+
+def test_an_end_that_is_recorded_needs_no_room_on_the_disk(ledger: Ledger) -> None:
+    """A limit on the size of files stands for a full disk."""
+    queue = PlanQueue(ledger, retries=0)
+    queue.hand_out("a", FIRST)
+    queue.hand_out("b", SECOND)
+    ledger.trial(FIRST.trial).write_result(TrialResult(state="finished", quality=0.5, steps=9))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        back = queue.take_back("a", None, error=True)
+        with pytest.raises(OSError, match="too large"):
+            queue.take_back("b", None, error=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert back is not None
+    assert back[1].state == "finished"

@@ -7,15 +7,16 @@ import math
 import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, Proposer
+from search.suggest.proposer import ALIKE_RATE, ALIKE_SIZE, DRAWS, SIZES, Proposer
 from search.suggest.samplers import tpe
 from search.suggest.searcher import plan_of
 from search.suggest.study_trials import PUBLISHED
+from spaces.methods.base.knobs import Suggester
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
-from spaces.space.proposal import Proposal
+from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
 from spaces.space.suggesters import FixedSuggester
 from spaces.spec.metrics import METRICS
@@ -180,3 +181,44 @@ def test_a_quality_that_is_no_number_is_that_of_a_failed_trial(
     assert [one.state for one in tried] == ["failed"] * 3 + ["finished"] * 2
     assert all(not one.rungs for one in tried if one.state == "failed")
     asked.ask()
+
+
+@pytest.mark.parametrize(("errors", "far"), [(2.5, 0), (3.5, 1)])
+def test_far_behind_is_more_than_three_standard_errors_of_the_difference(
+    inventory: Inventory, errors: float, far: int
+) -> None:
+    asked = Asked(inventory)
+    for share, quality in ((0.01, 0.9), (0.5, 0.9 - errors * math.hypot(0.01, 0.01))):
+        asked.study.enqueue_trial({"method": "sparta", "share": share})
+        asked.trial = asked.study.ask()
+        asked.end(asked.space.propose(asked.trial), quality)
+    assert sum(map(len, asked.proposer._far_behind.values())) == far
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_draws_that_are_not_taken_are_told_to_the_sampler_and_another_size_is_tried(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch, rejected: bool
+) -> None:
+    told: list[list[float | None]] = []
+
+    class Noting(optuna.samplers.RandomSampler):
+        def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+            pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+            told.append([one.constraints.get("budget") for one in pruned])
+
+    asked = Asked(inventory)
+    for _ in range(2 * len(METHODS)):
+        asked.end(asked.ask(), 0.6)  # the defaults
+    proposal = asked.ask()
+
+    def proposed(space: Space, suggester: Suggester) -> Proposal:
+        if rejected:
+            raise Rejected("outside", excess=0.5)
+        return proposal
+
+    monkeypatch.setattr(Space, "propose", proposed)
+    monkeypatch.setattr(Proposer, "_is_like_one_far_behind", lambda proposer, proposal: True)
+    asked.proposer._sampler_of = lambda seed: Noting(seed)
+    asked.proposer.ask()
+    of_one_size = [[0.5 if rejected else None] * draws for draws in range(DRAWS)]
+    assert told == SIZES * of_one_size

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
-from search.suggest.samplers import make_sampler, regional_sampler
+from search.suggest.samplers import make_sampler, regional_sampler, tpe
 from search.suggest.study import open_study
 from search.suggest.study_trials import DUPLICATE
 from spaces.model.budget import Budget
@@ -118,3 +119,39 @@ def test_draws_follow_the_seed_and_the_trials_taken(spec: SearchSpec) -> None:
     ]
     assert drawn[0] == drawn[3]
     assert len(set(drawn)) == 3
+
+
+def studied(sampler: optuna.samplers.BaseSampler, *, running: bool = False) -> optuna.Study:
+    """Return a study of a dozen finished trials of one knob, and perhaps some that run near the best."""
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    knob = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    for number in range(12):
+        study.add_trial(create_trial(params={"x": number / 12}, distributions=knob, value=number / 12))
+    for _ in range(20 * running):
+        study.add_trial(create_trial(state=TrialState.RUNNING, params={"x": 0.95}, distributions=knob))
+    return study
+
+
+def test_what_runs_is_counted_as_if_it_were_bad() -> None:
+    """So that several workers do not try the same at once."""
+    without, beside = (
+        [studied(tpe(seed), running=running).ask().suggest_float("x", 0, 1) for seed in range(6)]
+        for running in (False, True)
+    )
+    assert without != beside
+
+
+@pytest.mark.parametrize("name", ["gp", "qmc"])
+def test_knobs_of_one_method_are_drawn_without_a_word(
+    spec: SearchSpec, name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec.model_copy(update={"search": spec.search.model_copy(update={"sampler": name})})
+    region = regional_sampler(spec)
+    study = studied(region(0) if region else make_sampler(spec, taken=0))
+    study.sampler.infer_relative_search_space(study, study.trials[-1])
+    monkeypatch.setattr(logging.getLogger("optuna"), "propagate", True)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "optuna"):
+        own = optuna.distributions.FloatDistribution(0, 1)
+        assert 0 <= study.sampler.sample_independent(study, study.trials[-1], "own", own) <= 1
+    assert caplog.messages == []

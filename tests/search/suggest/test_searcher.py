@@ -192,3 +192,19 @@ def test_no_trial_begins_that_might_exceed_the_steps(spec: SearchSpec, inventory
     # Taken up again, the steps made before still count.
     harness.renew()
     assert harness.ask("f") is None
+
+
+def test_repairs_go_on_until_none_is_new_and_then_are_not_looked_for_again(
+    spec: SearchSpec, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher, "ASKS_BEFORE_REPAIR", 0)
+    monkeypatch.setattr(searcher, "DRAWS_BEFORE_GIVING_UP", 60)  # there are three configurations
+    fixed = {"lora": {"rank": [1, 2, 3], "targets": "qv", "layers": "all", "learning_rate": 1e-3}}
+    harness = Harness(spec, inventory, Budget(68_000, 200), fixed)
+    plans = [harness.ask(name) for name in "abc"]
+    assert sorted(plan.config["rank"] for plan in plans if plan is not None) == [1, 2, 3]
+    assert harness.ask("d") is None
+    monkeypatch.setattr(searcher, "DRAWS_BEFORE_GIVING_UP", 0)
+    monkeypatch.setattr(harness.searcher._proposer, "ask", pytest.fail)
+    monkeypatch.setattr(searcher, "ASKS_BEFORE_REPAIR", 1)
+    assert harness.ask("e") is None

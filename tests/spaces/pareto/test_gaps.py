@@ -72,3 +72,19 @@ def test_where_nothing_is_known_every_size_is_as_likely() -> None:
     drawn = np.log10([draw_size(found([], []), generator) for _ in range(4_000)])
     assert drawn.mean() == pytest.approx(3.5, abs=0.05)
     assert drawn.std() == pytest.approx(3 / math.sqrt(12), abs=0.03)
+
+
+def test_without_any_area_a_size_is_drawn_between_both_ends() -> None:
+    generator = np.random.default_rng(0)
+    empty = [Gap(1e2, 1e3, 0.0), Gap(1e3, 1e4, 0.0), Gap(1e4, 1e5, 0.0)]
+    drawn = np.log10([draw_size(empty, generator) for _ in range(2_000)])
+    assert np.histogram(drawn, bins=[2, 3, 4, 5])[0] / len(drawn) == pytest.approx([1 / 3] * 3, abs=0.05)
+    assert [draw_size([Gap(50.0, 50.0, 0.0)], generator)] == pytest.approx([50.0])
+
+
+def test_only_the_ratios_of_areas_count() -> None:
+    among = [Gap(1e2, 1e3, 3e-9), Gap(1e3, 1e4, 1e-9), Gap(1e4, 1e5, 0.0)]
+    generator = np.random.default_rng(0)
+    drawn = np.array([draw_size(among, generator) for _ in range(2_000)])
+    assert drawn.max() <= 1e4
+    assert (drawn < 1e3).mean() == pytest.approx(0.75, abs=0.04)

@@ -24,7 +24,7 @@ from spaces.pareto.significance import (
     told_apart,
 )
 from spaces.spec.metrics import Mode
-from spaces.trials.row_values import pack, unpack
+from spaces.trials.row_values import RowValues, pack, unpack
 
 NO_SEEDS = Spread(0.0, 0)
 SCORES = st.lists(st.integers(0, 100).map(lambda score: score / 100), min_size=2, max_size=6)
@@ -192,3 +192,23 @@ def test_a_trial_that_failed_again_takes_no_more_part() -> None:
 def test_even_a_lone_point_gets_a_spread() -> None:
     assert next_round([Point("a", 1, 0.5)], [], {"a": [0.5]}, 2, mode="max") == ["a"]
     assert next_round([Point("a", 1, 0.5)], [], {"a": [0.5, 0.6]}, 1, mode="max") == []
+
+
+@pytest.mark.parametrize("rows", [3, 4, 6])
+def test_the_rows_of_one_seed_are_compared_by_the_paired_test_of_few_rows(rows: int) -> None:
+    """With few rows the degrees of freedom decide."""
+    generator = np.random.default_rng(rows)
+    found = []
+    for _ in range(200):
+        left, right = generator.random(rows), generator.random(rows) + 0.6
+        sides = [[Score(float(one.mean()), RowValues(one, rows, 1))] for one in (left, right)]
+        significant = bool(stats.ttest_rel(left, right).pvalue < 0.05)
+        assert told_apart(*sides, NO_SEEDS) == significant
+        found.append(significant)
+    assert 20 < sum(found) < 180
+
+
+def test_equal_means_without_any_error_are_not_told_apart() -> None:
+    same = [Score(0.5), Score(0.5)]
+    assert not told_apart(same, same, Spread(0.0, 2))
+    assert told_apart(same, [Score(0.6), Score(0.6)], Spread(0.0, 2))

@@ -207,3 +207,12 @@ def test_standard_errors_shrink_with_rows_and_vanish_at_perfection(quality: floa
         assert math.isclose(standard_error(metric, value, 4 * rows), error / 2)
         assert standard_error(metric, metric.perfect, rows) == 0
     assert math.isclose(standard_error(METRICS["accuracy"], 0.5, 100), 0.05)
+
+
+def test_a_forgotten_point_of_the_front_is_compared_with_none_though_another_is_the_best_of_its_region() -> None:
+    rule = knowing(0.0)
+    rule.record(1, Point("small", 100, 0.6))
+    rule.record(1, Point("best", 120, 0.8))
+    assert not rule.goes_on(1, Point("behind", 110, 0.55))
+    rule.forget("small")
+    assert rule.goes_on(1, Point("alone", 110, 0.55))

@@ -65,3 +65,8 @@ def test_the_smallest_is_that_of_all_narrowed_knobs(inventory: Inventory) -> Non
     # Two factors and a bias, behind the output of every attention.
     with pytest.raises(RequestError, match=f"the smallest possible trains {BLOCKS * 3 * WIDTH:,}"):
         Space(narrowed, inventory, Budget(700, 1)).check()
+
+
+def test_the_fewest_bytes_are_those_of_the_one_size_that_the_budget_allows(inventory: Inventory) -> None:
+    with pytest.raises(RequestError, match=r"^budget\.bytes = 1: .* the lightest possible has 3,072 bytes \(lora\)"):
+        Space({"lora": {}}, inventory, Budget(768, 768, bytes=1)).check()

@@ -76,3 +76,14 @@ def test_what_lies_outside_is_rejected(inventory: Inventory) -> None:
     with pytest.raises(Rejected, match="learning_rate"):
         suggestion(narrowed, {"method": "lora", "rank": 2, "learning_rate": 1e-2})
     assert suggestion(narrowed, {"method": "lora", "rank": 2, "learning_rate": 1e-3}).proposal.settings["rank"] == 2
+
+
+@pytest.mark.parametrize("entries", [200, 5_001, 67_999, 68_000])
+def test_the_knobs_of_a_method_that_takes_any_size_give_the_same_size(inventory: Inventory, entries: int) -> None:
+    space = space_of(inventory)
+    share = (entries + 0.5) / space.sampler.allowance
+    proposal = space.sampler.sample("dst", FixedSuggester({"share": share}))
+    assert proposal.count.trainable_parameters == entries
+    knobs = suggestion(space, {"method": "dst", **proposal.settings}).knobs
+    assert space.propose(FixedSuggester(knobs)) == proposal
+    assert knobs["share"] <= 1.0

@@ -17,6 +17,7 @@ from spaces.methods.registry import configuration, method, methods
 from spaces.model.budget import Budget
 from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory
 from spaces.space.proposal import Proposal, Rejected
+from spaces.space.sampling import MULTIPLIER, PRIOR_SHARE, ConfigurationSampler
 from spaces.space.search_space import Space
 from spaces.space.suggesters import FixedSuggester
 from tests.spaces.mini_lm import BLOCKS, WIDTH
@@ -90,3 +91,45 @@ def test_more_blocks_than_the_model_has_are_refused(name: str, layers: Any, inve
         Space({name: {"layers": layers}}, inventory, Budget(400_000, 1)).check()
     with pytest.raises(Unfit, match=f"layers = {most}: .*; allowed: at most {BLOCKS}$"):
         method(name).count(configuration(name, {"layers": most}), inventory)
+
+
+def sampler_of(inventory: Inventory, methods: dict[str, dict[str, Any]], budget: Budget) -> ConfigurationSampler:
+    return ConfigurationSampler(methods, inventory, budget)
+
+
+def test_a_size_is_a_share_of_what_the_budget_leaves_beside_a_counted_head(inventory: Inventory) -> None:
+    head = inventory.head_parameters
+    counted = sampler_of(inventory, {"lora": {}}, Budget(head + 10_000, 100, count_head=True))
+    assert counted.share_of(head + 5_000) == pytest.approx(0.5)
+    assert (counted.share_of(1), counted.share_of(10**9)) == (0.01, 1.0)
+    assert sampler_of(inventory, {"lora": {}}, Budget(10_000, 100)).share_of(5_000) == pytest.approx(0.5)
+
+
+def test_the_rate_of_a_single_parameter_grows_with_the_root_of_the_stated_size(inventory: Inventory) -> None:
+    known = method("dst")
+    sampler = sampler_of(inventory, {"dst": {}}, Budget(10_000, 1))
+    single = known.count(known.fit(configuration("dst", {"silo": "global"}), inventory, 1), inventory)
+    stated = known.count(
+        known.fit(known.configuration(), inventory, int(PRIOR_SHARE * inventory.base_parameters)), inventory
+    )
+    assert single.trainable_parameters == 1
+    assert sampler.rate_factor(known, single) == pytest.approx(stated.trainable_parameters**0.5)
+    assert sampler.rate_factor(known, stated) == 1.0
+
+
+def test_the_prior_of_a_learning_rate_is_the_middle_of_its_multipliers() -> None:
+    assert MULTIPLIER.low * MULTIPLIER.high == 1.0
+    assert MULTIPLIER.log
+
+
+def test_a_method_that_is_too_large_for_its_layers_takes_fewer_unless_they_are_narrowed(inventory: Inventory) -> None:
+    everywhere = FixedSuggester({"targets": "qv", "layers": "all", "lora.layers": "all", "share": 1.0})
+    smallest = 2 * WIDTH  # of one weight; at all layers it trains twelve times as many
+    one = sampler_of(inventory, {"lora": {}}, Budget(smallest, 1)).sample("lora", everywhere)
+    assert (one.settings["layers"], one.count.trainable_parameters) == ("one", smallest)
+    two = sampler_of(inventory, {"lora": {}}, Budget(4 * smallest, 1)).sample("lora", everywhere)
+    assert (two.settings["layers"], two.count.trainable_parameters) == (2, 4 * smallest)
+    with pytest.raises(Rejected, match="the smallest lora here trains 9,216 parameters"):
+        sampler_of(inventory, {"lora": {"layers": "all"}}, Budget(smallest, 1)).sample("lora", everywhere)
+    with pytest.raises(Rejected, match="full"):
+        sampler_of(inventory, {"full": {}}, Budget(smallest, 1)).sample("full", everywhere)

@@ -123,3 +123,10 @@ def test_requests_keep_to_mlflows_limits(metric_count: int, param_count: int, ta
     assert sum(len(request.metrics) for request in sent) == metric_count
     assert sum(len(request.params) for request in sent) == param_count
     assert sum(len(request.tags) for request in sent) == tag_count
+
+
+def test_a_metric_that_is_measured_once_stands_at_step_zero() -> None:
+    line = b'{"event": "log", "trial": null, "time": 1, "metrics": [{"name": "budget", "value": 2.0, "time": 1}]}'
+    event = parse(line)
+    assert isinstance(event, Log)
+    assert [(one.name, one.step) for one in event.metrics] == [("budget", 0)]

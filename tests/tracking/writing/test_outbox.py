@@ -266,3 +266,23 @@ def test_nothing_is_lost_or_doubled_or_turned_round(
         outbox.append(event)
     assert outbox.close(LONG) == 0
     assert receiver.taken == [event for event in made if event.trial != "bad"]
+
+
+def test_whoever_waits_for_events_waits_for_no_others_to_join_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathering = threading.Event()
+    monkeypatch.setattr("tracking.writing.outbox._GATHERING", LONG)
+    outbox = Outbox(tmp_path, Receiver())
+    wait_for = outbox._changed.wait_for
+
+    def noted(predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+        if timeout == LONG:
+            gathering.set()
+        return wait_for(predicate, timeout)
+
+    monkeypatch.setattr(outbox._changed, "wait_for", noted)
+    outbox.append(log(1))
+    assert gathering.wait(LONG)
+    assert outbox.drain(3.0) == 0
+    assert outbox.close(LONG) == 0

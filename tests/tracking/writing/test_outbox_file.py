@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
 
@@ -84,3 +85,20 @@ def test_only_one_at_a_time_may_send(tmp_path: Path) -> None:
         pass
     with second.sending:
         pass
+
+
+def test_once_all_is_sent_nothing_waits(tmp_path: Path) -> None:
+    spool = OutboxFile(tmp_path)
+    spool.append(b"one", b"two")
+    assert spool.waits
+    spool.acknowledge(spool.size)
+    assert (spool.offset, spool.unsent, spool.waits) == (8, 0, False)
+
+
+def test_lines_are_on_the_disk_before_an_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synchronized = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synchronized.append(os.fstat(descriptor).st_size))
+    spool = OutboxFile(tmp_path)
+    spool.append(b"one")
+    spool.append(b"two", b"three")
+    assert synchronized == [4, 14]

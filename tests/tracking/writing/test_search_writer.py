@@ -272,3 +272,10 @@ def test_the_end_of_a_search(
     assert run.data.metrics.items() >= counts.items()
     assert (run.info.status, run.data.tags["paretune.state"]) == (status, state)
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"spec.yaml", "front.json"}
+
+
+def test_events_that_wait_when_a_writer_closes_are_counted(spec: SearchSpec) -> None:
+    one = SearchWriter("http://127.0.0.1:9", spec, "id", spec.home)  # where nothing answers
+    one.upload(spec.home / "figure.html")
+    one.end_search("stopped")
+    assert one.close(0) == 3

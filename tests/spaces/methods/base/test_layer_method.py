@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spaces.methods.base.layer_method import LayerMethod, Layers, common_divisors, fit_place, ranks
 from spaces.methods.base.method import PlacedConfiguration, Unfit
+from spaces.methods.registry import methods
 from spaces.model.inventory import Inventory, LinearLayer
 from tests.spaces.methods.drawn import inventories
 
@@ -129,3 +130,10 @@ def test_sizes_of_one_count_are_one() -> None:
     layers = (LinearLayer("0.query", "query", 0, 4, 4),)
     method = Ranked()
     assert method.increasing(RankedConfiguration(), [3, 1, 2, 3, 1], layers) == [1, 2, 3]
+
+
+def test_a_method_whose_place_alone_sets_its_size_has_no_sizes(inventory: Inventory) -> None:
+    sized_by_place = [known for known in methods().values() if isinstance(known, LayerMethod) and not known.size_knob]
+    assert {"ia3"} <= {known.name for known in sized_by_place}
+    for known in sized_by_place:
+        assert list(known.sizes(known.configuration(), inventory.layers)) == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from pydantic import ValidationError
 
 from spaces.methods.base.method import PlacedConfiguration, Unfit, check_layers, layerwise, placed_layers
 from spaces.methods.registry import configuration, method
@@ -59,3 +62,16 @@ def test_a_fit_in_place_keeps_the_layers(name: str, inventory: Inventory) -> Non
 def test_placed_methods_choose_targets(name: str, placed: bool) -> None:
     assert method(name).placed is placed
     assert ("targets" in method(name).configuration.model_fields) is placed
+
+
+def test_what_is_unfit_is_told_by_its_reason_alone_and_without_a_place_nothing_is_the_smallest() -> None:
+    assert str(Unfit("too large", 3)) == "too large"
+    with pytest.raises(Unfit) as raised:
+        placed_layers(Somewhere(layers="all"), Inventory("bare", (), 10, 0, ()))
+    assert raised.value.smallest == 0
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, math.inf, math.nan])
+def test_a_learning_rate_is_a_finite_number_above_zero(rate: float) -> None:
+    with pytest.raises(ValidationError, match="learning_rate"):
+        configuration("lora", {"learning_rate": rate})

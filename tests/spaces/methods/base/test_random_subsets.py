@@ -106,3 +106,12 @@ def test_a_draw_needs_little_memory_beside_its_result() -> None:
         tracemalloc.stop()
     assert chosen.nbytes == 4 * count
     assert peak < chosen.nbytes + 8_000_000
+
+
+def test_a_seed_gives_the_same_entries_in_every_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stored configuration names its entries by a seed, so these draws must never change."""
+    generator = np.random.default_rng(0)
+    monkeypatch.setattr(random_subsets, "_BLOCK", 40)
+    assert exact_counts([30, 70, 15], 40, generator).tolist() == [14, 24, 2]
+    assert places(100, 12, generator).tolist() == [10, 20, 26, 31, 34, 40, 41, 54, 61, 70, 71, 94]
+    assert bernoulli_count(1_000, 0.3, seed=5) == 285

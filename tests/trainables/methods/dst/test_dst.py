@@ -495,3 +495,8 @@ def test_a_handful_of_entries_trains(entries: int) -> None:
         make_step(model, optimizer, hooks, step)
         assert sum(differing(model, before)) == entries
     assert value() < 0.98 * start
+
+
+def test_a_schedule_reselects_at_the_first_step_alone_unless_told_otherwise() -> None:
+    assert Schedule().last == 1
+    assert Schedule().following(1) > Schedule().last

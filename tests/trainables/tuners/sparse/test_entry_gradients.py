@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trainables.entry_products import entries_of, factors
+from trainables.tuners.sparse import numba_kernels
 from trainables.tuners.sparse.entry_gradients import Way, cheapest
 
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -74,3 +76,16 @@ def test_what_the_entries_alone_decide_is_found_once() -> None:
     assert entries._sample is sample
     copied = copy.deepcopy(entries)
     assert torch.equal(copied.product(left, right, "sampled"), entries.product(left, right, "sampled"))
+
+
+@pytest.mark.parametrize("way", ["gathered", "turned"])
+def test_tokens_are_transposed_exactly_where_it_is_asked_for(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+
+    def noting(function: Callable[..., None]) -> Callable[..., None]:
+        used.append(function.__name__)
+        return function
+
+    monkeypatch.setattr(numba_kernels, "_compiled", noting)
+    entries_of(4, 5, 6).product(*factors(3, 4, 5, torch.float32), way)
+    assert used == ["_add" if way == "gathered" else "_add_turned"]

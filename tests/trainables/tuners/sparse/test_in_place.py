@@ -6,9 +6,11 @@ import gc
 
 import pytest
 import torch
+from torch import nn
 
 from tests.bench.memory import storage_bytes
 from tests.trainables.sparta_models import Lines, adapted, layers, randomise
+from trainables.tuners.sparse.in_place import Range, WrittenParameters
 
 
 def test_the_weight_is_written_once_a_step() -> None:
@@ -76,3 +78,34 @@ def test_a_step_between_forward_and_backward_is_an_error_not_a_wrong_gradient() 
     model(x)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.backward()
+
+
+def test_entries_of_several_parameters_are_named_one_after_another() -> None:
+    linear = nn.Linear(3, 2)
+    weight, bias = linear.weight.detach().clone(), linear.bias.detach().clone()
+    written = WrittenParameters([[(linear, "weight")], [(linear, "bias")]])
+    delta, places = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1, 4, 7], dtype=torch.int32)
+    written.write([delta], lambda: [(places, delta)])
+    assert torch.equal(linear.weight, weight + torch.tensor([[0.0, 1.0, 0.0], [0.0, 2.0, 0.0]]))
+    assert torch.equal(linear.bias, bias + torch.tensor([0.0, 3.0]))
+    private = linear.weight
+    delta.mul_(2)
+    written.write([delta], lambda: [(places, delta)])
+    assert linear.weight is private
+    assert torch.equal(linear.bias, bias + torch.tensor([0.0, 6.0]))
+    written.restore()
+    assert torch.equal(linear.weight, weight)
+    assert torch.equal(linear.bias, bias)
+
+
+def test_ranges_follow_their_places_and_are_kept_while_these_are_unchanged() -> None:
+    linear = nn.Linear(3, 2)
+    written = WrittenParameters([[(linear, "weight")], [(linear, "bias")]])
+    places = torch.tensor([1, 4, 7], dtype=torch.int32)
+    found = written.ranges(places)
+    assert found == [Range(0, 0, 2, 0), Range(1, 2, 3, 6)]
+    assert written.ranges(places) is found
+    assert written.ranges(torch.tensor([6, 7], dtype=torch.int32)) == [Range(1, 0, 2, 6)]
+    places[0] = 6
+    places[1] = 6
+    assert written.ranges(places) == [Range(1, 0, 3, 6)]

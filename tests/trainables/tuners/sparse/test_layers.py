@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from peft import get_peft_model
 from torch import nn
 
@@ -28,3 +29,15 @@ def test_adapter_parameters_are_the_deltas_alone() -> None:
     model = attach(BERT.model(), "sparta", configuration("sparta", {"density": 0.1}), BERT.inventory, seed=1)
     adapter, _ = parameter_groups(model, BERT.inventory)
     assert {id(one) for one in adapter} == {id(layer.deltas["default"]) for layer in layers(model).values()}
+
+
+def test_of_deltas_in_weight_and_bias_those_of_the_weight_alone_are_its_change() -> None:
+    layer = SpartaLayer(nn.Linear(3, 2), "default")
+    layer.update_layer("default", SpartaConfig(), places=torch.tensor([1, 5, 6], dtype=torch.int32))
+    with torch.no_grad():
+        layer.deltas["default"].copy_(torch.tensor([1.0, 2.0, 3.0]))
+    assert layer.get_delta_weight("default").tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]
+    assert not layer.supports_lora_conversion("default")
+    assert not layer.supports_lora_conversion("other")
+    layer.update_layer("other", SpartaConfig(), places=torch.tensor([0, 5], dtype=torch.int32))
+    assert layer.supports_lora_conversion("other")

@@ -78,3 +78,64 @@ def test_changing_the_type_starts_from_the_pretrained_weight() -> None:
     with model.disable_adapter():
         for name, layer in layers(model).items():
             assert torch.equal(layer.base_layer.weight, before[name].double())
+
+
+def test_merged_deltas_receive_no_gradient() -> None:
+    model = adapted(Lines(6, 5))
+    randomise(model)
+    x = torch.ones(2, 5)
+    assert model(x).requires_grad
+    with torch.no_grad():
+        assert not any(layer.pieces() for layer in layers(model).values())
+    model.merge_adapter()
+    assert not any(layer.pieces() for layer in layers(model).values())
+    assert not model(x).requires_grad
+
+
+def test_the_state_of_a_merged_module_is_the_merged_one() -> None:
+    model = adapted(Lines(6, 5))
+    randomise(model)
+    layer = layers(model)["base_model.model.first"]
+    merged = layer.base_layer.weight + layer.get_delta_weight("default")
+    model.merge_adapter()
+    assert torch.equal(layer.state_dict()["base_layer.weight"], merged)
+    assert torch.equal(layer.base_layer.weight, merged)
+
+
+def test_a_safe_merge_refuses_deltas_that_are_not_finite_and_takes_others() -> None:
+    layer = layers(adapted(Lines(6, 5)))["base_model.model.first"]
+    before = layer.base_layer.weight.clone()
+    layer.merge(safe_merge=True)
+    layer.unmerge()
+    with torch.no_grad():
+        layer.deltas["default"][0] = torch.inf
+    with pytest.raises(ValueError, match="adapter default has deltas that are not finite"):
+        layer.merge(safe_merge=True)
+    assert torch.equal(layer.base_layer.weight, before)
+    layer.merge()
+    assert layer.base_layer.weight.isinf().sum() == 1
+
+
+def test_a_dense_delta_has_the_entries_that_are_not_zero() -> None:
+    layer = layers(adapted(Lines(2, 3)))["base_model.model.first"]
+    before = layer.base_layer.weight.clone()
+    layer.expanded.add("default")
+    layer.deltas["default"] = torch.nn.Parameter(torch.tensor([0.0, 1.0, 0.0, 0.0, 2.0, 0.0]))
+    places, values = layer.entries("default")
+    assert (places.tolist(), values.tolist()) == ([1, 4], [1.0, 2.0])
+    layer.write()
+    assert torch.equal(layer.base_layer.weight, before + torch.tensor([[0.0, 1.0, 0.0], [0.0, 2.0, 0.0]]))
+
+
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("written", [True, False])
+def test_the_plain_module_has_the_deltas_exactly_if_they_are_merged(merge: bool, written: bool) -> None:
+    model = adapted(Lines(6, 5))
+    layer = layers(model)["base_model.model.first"]
+    before = layer.base_layer.weight.clone()
+    randomise(model)
+    delta = layer.get_delta_weight("default")
+    if written:
+        model(torch.ones(2, 5))
+    plain = model.merge_and_unload() if merge else model.unload()
+    assert torch.equal(plain.first.weight, before + delta if merge else before)

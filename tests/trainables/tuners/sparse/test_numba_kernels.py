@@ -62,3 +62,17 @@ def test_what_is_compiled_need_not_be_kept(monkeypatch: pytest.MonkeyPatch) -> N
         torch.testing.assert_close(entries.product(left, right, "gathered"), entries.product(left, right, "dense"))
     finally:
         numba_kernels._compiled.cache_clear()
+
+
+@pytest.mark.parametrize(("tokens", "threads", "helpers"), [(11, 3, [2]), (6, 3, [1]), (11, 1, []), (2, 3, [])])
+def test_as_many_threads_work_as_torch_has_and_there_are_parts(
+    tokens: int, threads: int, helpers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them is the thread that asks."""
+    asked, pool = [], numba_kernels._pool
+    monkeypatch.setattr(numba_kernels, "_ALONE", 0)
+    monkeypatch.setattr(numba_kernels, "_TOKENS", 3)
+    monkeypatch.setattr(numba_kernels, "_pool", lambda count: asked.append(count) or pool(count))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    entries_of(8, 9, 31).product(*factors(tokens, 8, 9, torch.float32), "gathered")
+    assert list(dict.fromkeys(asked)) == helpers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from peft import get_peft_model
@@ -17,6 +18,8 @@ from tests.trainables.tiny_models import ALL, CAUSAL_GPT2, Tiny
 from trainables.adapters.attach import merged
 from trainables.methods.registry import adapters
 from trainables.methods.sparta import SpartaConfig
+from trainables.tuners.sparse.tied_units import BaseParameters
+from trainables.tuners.sparse.tied_units import units as units_of
 
 
 @FAMILIES
@@ -94,3 +97,15 @@ def test_a_parameter_of_the_model_itself_is_refused() -> None:
     model.offset = nn.Parameter(torch.zeros(2))
     with pytest.raises(ValueError, match="parameter offset belongs to the model itself"):
         get_peft_model(model, SpartaConfig(parameter_names=["offset"], density=1.0))
+
+
+def test_a_module_has_no_more_entries_than_int32_can_name() -> None:
+    largest = 2**31 - 1
+    for entries in (largest, largest + 1):
+        parameters = BaseParameters(nn.Sequential(nn.Linear(1, entries, bias=False, device="meta")))
+        places = {"0.weight": np.array([0, largest - 1], dtype=np.int32)}
+        if entries == largest:
+            assert units_of(parameters, places)["0"].places.tolist() == [0, largest - 1]
+        else:
+            with pytest.raises(ValueError, match="0 has more entries than int32 indices can name"):
+                units_of(parameters, places)
