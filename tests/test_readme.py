@@ -172,6 +172,7 @@ for settings in ({}, {"targets": "all"}, {"targets": "mlp", "layers": "one"}):
 """
 
 
+@pytest.mark.slow
 def test_the_new_method_of_the_docs_is_found_and_counts_what_it_trains(tmp_path: Path, tiny_model: Path) -> None:
     """Its two files are written and nothing else is touched."""
     for block in blocks("python", METHOD_PAGE):

@@ -57,7 +57,7 @@ def look(shared: WorkerInputs, plan: dict[str, Any]) -> dict[str, Any]:
         "process": os.getpid(),
         "state": report["state"],
         "opened": opened,
-        "tokenizers": sum(isinstance(one, PreTrainedTokenizerBase) for one in gc.get_objects()),
+        "tokenizers": sum(issubclass(type(one), PreTrainedTokenizerBase) for one in gc.get_objects()),
         "fingerprints": [fingerprint(trainable._train), fingerprint(trainable._validation)],
         "writeable": [name for name, array in arrays.items() if array.flags.writeable or array.flags.owndata],
         "mapped": {name: mapped_from(array) for name, array in arrays.items()},

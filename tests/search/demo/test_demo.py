@@ -20,6 +20,7 @@ runpy.run_module("search.demo", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_no_hub_is_asked(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment["PYTHONPATH"] = str(Path(__file__).parents[3])

@@ -59,6 +59,7 @@ def test_a_search_takes_the_fields_of_a_spec_and_the_path_of_one(tmp_path: Path)
         search(tmp_path / "nowhere.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("written", "expected"), [(False, "interrupted"), (True, "`paretune resume mine` goes on")])
 def test_a_search_that_is_cut_off_can_be_resumed_once_it_is_written(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch, written: bool, expected: str

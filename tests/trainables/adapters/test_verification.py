@@ -54,6 +54,7 @@ def test_logits_of_another_shape_are_infinitely_far(tmp_path: Path) -> None:
     assert difference(model, tmp_path)[0] == float("inf")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_loaded_in_a_fresh_process_is_told_in_one_line(tmp_path: Path) -> None:
     saved(tmp_path)
     with pytest.raises(WorkError, match="the export cannot be loaded in a fresh process: ") as caught:

@@ -21,6 +21,8 @@ from search.service.problems import Problem
 from spaces.errors import RequestError, WorkError
 from tests.conftest import Workplace
 
+pytestmark = pytest.mark.slow  # every check is a process
+
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
