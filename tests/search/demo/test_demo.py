@@ -9,6 +9,8 @@ from pathlib import Path
 
 SCRIPT = """
 import runpy, sys
+import pytest
+
 from search.demo import word_order
 
 def look(folder):
