@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = """
-import runpy, sys
 import pytest
 
+SCRIPT = """
+import runpy, sys
 from search.demo import word_order
 
 def look(folder):
