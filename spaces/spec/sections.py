@@ -23,9 +23,22 @@ class Task(StrEnum):
     """The task of the adapted model."""
 
     SEQUENCE_CLASSIFICATION = "sequence-classification"
+    MULTI_LABEL_CLASSIFICATION = "multi-label-classification"
+    TOKEN_CLASSIFICATION = "token-classification"
     REGRESSION = "regression"
     CAUSAL_LM = "causal-lm"
     IMAGE_CLASSIFICATION = "image-classification"
+
+
+NAMED_CLASSES = frozenset(
+    {
+        Task.SEQUENCE_CLASSIFICATION,
+        Task.MULTI_LABEL_CLASSIFICATION,
+        Task.TOKEN_CLASSIFICATION,
+        Task.IMAGE_CLASSIFICATION,
+    }
+)
+"""The tasks whose logits are of classes with names."""
 
 
 class Section(BaseModel):
@@ -83,9 +96,14 @@ class DataSection(Section):
     image: str | None = Field(
         default=None, description="Column with an image: a path within the folder of its file, or encoded bytes."
     )
+    tokens: str | None = Field(default=None, description="Column with a list of words (token-classification).")
     prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
     response: str | None = Field(default=None, description="Column with the response to learn (causal-lm).")
-    label: str = Field(default="label", description="Column with the label.")
+    label: str | Annotated[tuple[str, ...], Field(min_length=2)] = Field(
+        default="label",
+        description="Column with the label; with a list of tags, one a word (token-classification); with a list of "
+        "labels (multi-label-classification), for which there may also be a column of 0 and 1 for each label.",
+    )
     max_length: int = Field(
         default=128,
         ge=2,
@@ -176,6 +194,13 @@ class TrainingSection(Section):
         gt=0,
         description="Peak learning rate of the task head, the same for every trial. In trainings of a hundred steps a "
         "small encoder wants more, such as 1e-2.",
+    )
+    class_weights: Literal["balanced"] | None = Field(
+        default=None,
+        description="balanced: weigh classes so that each has the same part in the training loss.",
+    )
+    label_smoothing_factor: float = Field(
+        default=0.0, ge=0, lt=1, description="Part of a target that is spread evenly over all classes in training."
     )
     bf16: bool | Literal["auto"] = Field(
         default="auto", description="Train in bfloat16; auto: where the device is a GPU that supports it."

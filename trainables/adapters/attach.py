@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
 )
 
 from spaces.errors import RequestError
@@ -107,4 +108,6 @@ def _task_type(model: PreTrainedModel) -> TaskType | None:
         return TaskType.CAUSAL_LM
     if name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values():
         return TaskType.SEQ_CLS
+    if name in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES.values():
+        return TaskType.TOKEN_CLS
     return None  # PEFT has no type for image classification

@@ -10,6 +10,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -21,10 +22,14 @@ from trainables.base_model.storageless import without_storage
 
 _CLASSES: Mapping[Task, Any] = {
     Task.SEQUENCE_CLASSIFICATION: AutoModelForSequenceClassification,
+    Task.MULTI_LABEL_CLASSIFICATION: AutoModelForSequenceClassification,
+    Task.TOKEN_CLASSIFICATION: AutoModelForTokenClassification,
     Task.REGRESSION: AutoModelForSequenceClassification,
     Task.CAUSAL_LM: AutoModelForCausalLM,
     Task.IMAGE_CLASSIFICATION: AutoModelForImageClassification,
 }
+
+_PROBLEMS = {Task.MULTI_LABEL_CLASSIFICATION: "multi_label_classification"}
 
 
 def task_class(task: Task) -> Any:
@@ -86,7 +91,7 @@ def load_config(model: ModelSection, labels: tuple[str, ...]) -> PreTrainedConfi
             num_labels=len(labels),
             id2label=dict(enumerate(labels)),
             label2id={label: position for position, label in enumerate(labels)},
-            problem_type="single_label_classification",
+            problem_type=_PROBLEMS.get(model.task, "single_label_classification"),
         )
     if model.task is not Task.IMAGE_CLASSIFICATION:
         try:

@@ -52,8 +52,9 @@ class EncodedSplit(ABC):
 
     The arrays may be read-only and shared between processes, so batches never alias them.
 
-    `targets`: int64 classes, or numbers in float32 unless that would blur them, shape (examples,); None if the inputs
-    contain `labels` of their own. `notes`: remarks for the user on how the examples were read.
+    `targets`: int64 classes, or numbers in float32 unless that would blur them, shape (examples,); for several labels
+    an example 0 or 1 for each, float32, shape (examples, labels); None if the inputs contain `labels` of their own.
+    `notes`: remarks for the user on how the examples were read.
     """
 
     targets: Array | None

@@ -74,13 +74,24 @@ def _class_names(schema: arrow.Schema) -> dict[str, tuple[str, ...]]:
     kept = (schema.metadata or {}).get(_FEATURES)
     try:
         features = json.loads(kept)["info"]["features"] if kept else {}
+        inner = {name: _of_items(feature) for name, feature in features.items()}
         return {
             name: tuple(map(str, feature["names"]))
-            for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+            for name, feature in inner.items()
+            if feature.get("_type") == "ClassLabel" and feature.get("names")
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _of_items(feature: Any) -> dict[str, Any]:
+    """Return the description of a column's values, or of the items of its lists."""
+    if isinstance(feature, list) and feature:  # as older versions of the library write a column of lists
+        return _of_items(feature[0])
+    if not isinstance(feature, dict):
+        return {}
+    listed = feature.get("_type") in ("Sequence", "List", "LargeList")
+    return _of_items(feature.get("feature")) if listed else feature
 
 
 _READERS: Mapping[str, Callable[[Path], Content]] = {

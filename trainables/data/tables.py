@@ -80,9 +80,11 @@ def _read_hub(field: str, source: HubSource) -> Content:
         ) from None
     # In arrow format images stay encoded, and no value is turned into a tensor.
     table = split.with_format("arrow")[:]
+    # The items of a list of tags or labels may be positions of classes too.
+    inner = {name: getattr(feature, "feature", feature) for name, feature in split.features.items()}
     named = {
         name: tuple(feature.names)
-        for name, feature in split.features.items()
+        for name, feature in inner.items()
         if isinstance(feature, datasets.ClassLabel) and feature.names
     }
     return Content(dict(zip(table.column_names, table.columns, strict=True)), class_names=named)

@@ -2,6 +2,8 @@
 
 const CLASSES = {
   "sequence-classification": "AutoModelForSequenceClassification",
+  "multi-label-classification": "AutoModelForSequenceClassification",
+  "token-classification": "AutoModelForTokenClassification",
   regression: "AutoModelForSequenceClassification",
   "causal-lm": "AutoModelForCausalLM",
   "image-classification": "AutoModelForImageClassification",

@@ -10,10 +10,11 @@ from transformers import ViTImageProcessorPil
 from tests.trainables.encoded_texts import MODEL, spec
 from trainables.data.encoders import encoder
 from trainables.data.images import ImageEncoder
+from trainables.data.sequences.words import WordEncoder
 from trainables.data.texts import TextEncoder
 
 
-@pytest.mark.parametrize("task", ["sequence-classification", "regression"])
+@pytest.mark.parametrize("task", ["sequence-classification", "multi-label-classification", "regression"])
 @pytest.mark.parametrize("columns", [["text"], ["question", "answer"]])
 def test_texts_and_pairs(task: str, columns: list[str]) -> None:
     made = encoder(spec(MODEL, task, text=columns))
@@ -26,3 +27,9 @@ def test_images(tmp_path: Path) -> None:
     made = encoder(spec(tmp_path, "image-classification", image="picture"))
     assert isinstance(made, ImageEncoder)
     assert made.columns == (("data.image", "picture"),)
+
+
+def test_words() -> None:
+    made = encoder(spec(MODEL, "token-classification", tokens="words"))
+    assert isinstance(made, WordEncoder)
+    assert made.columns == (("data.tokens", "words"),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import os
@@ -138,6 +139,38 @@ def language(place: Workplace) -> Case:
     return Case(spec, "prompts = ", f"prompts = {prompts[:1]!r}")
 
 
+def labels(place: Workplace) -> Case:
+    """Several labels a text, or none."""
+    case = texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False)
+    sets = [["good"], [], ["good", "<b>bad</b>"], ["<b>bad</b>"]]
+    read = [f"{word} film" for word in ("fine", "grey", "warm", "poor")]
+    rows = [{"text": one, "labels": given} for one, given in zip(read * 6, sets * 6, strict=True)]
+    (place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    where = str(place.folder / "rows.jsonl")
+    spec = load_spec(
+        place.spec(
+            model={"path": case.spec.model.path, "task": "multi-label-classification"},
+            data={"train": where, "validation": where, "label": "labels", "max_length": 12},
+        )
+    )
+    return Case(spec, "texts = ", f"texts = {read}")
+
+
+def tags(place: Workplace) -> Case:
+    """Words of several tokens, one row longer than the model may read, one with a control token."""
+    words = [["Unbelievably", "Berlin"], ["an", "antidisestablishmentarian", "[SEP]", "."] + 9 * ["film"]] * 2
+    rows = [{"words": one, "tags": ["O", "B-LOC", "I-LOC", *["O"] * 10][: len(one)]} for one in words]
+    (place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    where = str(place.folder / "rows.jsonl")
+    spec = load_spec(
+        place.spec(
+            model={"path": str(place.model), "task": "token-classification"},
+            data={"train": where, "validation": where, "tokens": "words", "label": "tags", "max_length": 12},
+        )
+    )
+    return Case(spec, "texts = ", f"texts = {words}")
+
+
 def images(place: Workplace) -> Case:
     folder = place.folder / "tiny-vit"
     torch.manual_seed(0)
@@ -166,6 +199,8 @@ CASES = {
     "text": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False),
     "decoder": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False, model=decoder(place)),
     "pair": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=True),
+    "labels": lambda place: labels(place),
+    "tags": lambda place: tags(place),
     "regression": lambda place: texts(place, Task.REGRESSION, pair=False),
     "language": language,
     "image": images,
@@ -268,9 +303,25 @@ def test_the_card_of_an_export_loads_it_and_predicts_as_the_trial_did(workplace:
         else:
             torch.testing.assert_close(torch.tensor(gave), trial.logits, atol=2e-4, rtol=0)
             assert len(said.splitlines()) == ROWS
-            if trial.card.labels:
+            if name == "tags":
+                assert said.splitlines() == tagged(case, trial)
+            elif name == "labels":
+                names = trial.card.labels
+                given = [[names[place] for place in one.nonzero().flatten()] for one in trial.logits > 0]
+                assert [line.rpartition(": ")[0] for line in said.splitlines()] == list(map(str, given))
+            elif trial.card.labels:
                 best = [trial.card.labels[one] for one in trial.logits.argmax(dim=1)]
                 assert [line.rpartition(": ")[0] for line in said.splitlines()] == best
+
+
+def tagged(case: Case, trial: Trial) -> list[str]:
+    """Each word that was read, with the tag that the first of its tokens was given."""
+    read = ast.literal_eval(case.given.partition(" = ")[2])
+    lines = []
+    for words, logits, wanted in zip(read, trial.logits, trial.inputs["labels"], strict=True):
+        found = [trial.card.labels[place] for place in logits[wanted != IGNORED_LABEL].argmax(dim=1)]
+        lines.append(" ".join(f"{word}/{tag}" for word, tag in zip(words, found, strict=False)))
+    return lines
 
 
 def check_card(out: Path, card: Card, form: str) -> None:
