@@ -21,6 +21,7 @@ PIPELINES = {
     Task.TOKEN_CLASSIFICATION: "token-classification",
     Task.REGRESSION: "text-classification",
     Task.CAUSAL_LM: "text-generation",
+    Task.SEQ2SEQ_LM: "text2text-generation",
     Task.IMAGE_CLASSIFICATION: "image-classification",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from spaces.spec.sections import NAMED_CLASSES, Task
+from spaces.spec.sections import NAMED_CLASSES, WRITING, Task
 
 FOLDER = "PATH/TO/THIS/FOLDER"
 
@@ -18,6 +18,7 @@ CLASSES = {
     Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
     Task.REGRESSION: "AutoModelForSequenceClassification",
     Task.CAUSAL_LM: "AutoModelForCausalLM",
+    Task.SEQ2SEQ_LM: "AutoModelForSeq2SeqLM",
     Task.IMAGE_CLASSIFICATION: "AutoModelForImageClassification",
 }
 
@@ -92,7 +93,7 @@ class LoadingCode:
             return [*lines, f"model = {self._from_pretrained(['folder'])}.eval()"]
         place = [_text(f"PATH/TO/{self.base}" if self.is_folder else self.base)]
         settings = [] if self.revision is None else [f"revision={_text(self.revision)}"]
-        if self.task is not Task.CAUSAL_LM:
+        if self.task not in WRITING:
             count = "1" if self.task is Task.REGRESSION else "len(labels)"
             settings += [f"num_labels={count}", "ignore_mismatched_sizes=True"]
         if self.tells_padding:
@@ -110,6 +111,8 @@ class LoadingCode:
     def _predict(self) -> list[str]:
         if self.task is Task.CAUSAL_LM:
             return self._generate()
+        if self.task is Task.SEQ2SEQ_LM:
+            return self._rewrite()
         if self.task is Task.TOKEN_CLASSIFICATION:
             return self._tag()
         if self._images:
@@ -161,6 +164,23 @@ class LoadingCode:
             "    firsts = [places.index(place) for place in range(len(words)) if place in places]",
             "    tags = [labels[best] for best in logits[row, firsts].argmax(dim=1).tolist()]",
             '    print(" ".join(f"{word}/{tag}" for word, tag in zip(words, tags)))',
+        ]
+
+    def _rewrite(self) -> list[str]:
+        cut = f'truncation=True, max_length={self.max_length}, padding=True, return_tensors="pt"'
+        return [
+            'prompts = ["a first prompt", "a second prompt"]',
+            f"inputs = tokenizer(prompts, {cut})",
+            "with torch.inference_mode():",
+            "    written = model.generate(",
+            '        input_ids=inputs["input_ids"],',
+            '        attention_mask=inputs["attention_mask"],',
+            f"        max_new_tokens={self.max_length},",
+            "        num_beams=1,",
+            "        do_sample=False,",
+            "    )",
+            "for prompt, answer in zip(prompts, tokenizer.batch_decode(written, skip_special_tokens=True)):",
+            '    print(f"{prompt} {answer}")',
         ]
 
     def _generate(self) -> list[str]:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Literal
 
 from spaces.entry_points import with_installed
-from spaces.spec.sections import Task
+from spaces.spec.sections import WRITING, Task
 
 Mode = Literal["max", "min"]
 GROUP = "paretune.metrics"
@@ -57,7 +57,7 @@ _CLASSES = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION})
 _SETS = frozenset({Task.MULTI_LABEL_CLASSIFICATION})
 _TAGS = frozenset({Task.TOKEN_CLASSIFICATION})
 _NUMBERS = frozenset({Task.REGRESSION})
-_TEXT = frozenset({Task.CAUSAL_LM})
+_TEXT = WRITING
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -95,4 +95,5 @@ DEFAULT_METRIC: dict[Task, str] = {
     Task.TOKEN_CLASSIFICATION: "seqeval-f1",
     Task.REGRESSION: "pearson",
     Task.CAUSAL_LM: "loss",
+    Task.SEQ2SEQ_LM: "loss",
 }

@@ -27,6 +27,7 @@ class Task(StrEnum):
     TOKEN_CLASSIFICATION = "token-classification"
     REGRESSION = "regression"
     CAUSAL_LM = "causal-lm"
+    SEQ2SEQ_LM = "seq2seq-lm"
     IMAGE_CLASSIFICATION = "image-classification"
 
 
@@ -39,6 +40,9 @@ NAMED_CLASSES = frozenset(
     }
 )
 """The tasks whose logits are of classes with names."""
+
+WRITING = frozenset({Task.CAUSAL_LM, Task.SEQ2SEQ_LM})
+"""The tasks whose models write text; they have no task head."""
 
 
 class Section(BaseModel):
@@ -97,8 +101,8 @@ class DataSection(Section):
         default=None, description="Column with an image: a path within the folder of its file, or encoded bytes."
     )
     tokens: str | None = Field(default=None, description="Column with a list of words (token-classification).")
-    prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
-    response: str | None = Field(default=None, description="Column with the response to learn (causal-lm).")
+    prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm, seq2seq-lm).")
+    response: str | None = Field(default=None, description="Column with the response to learn (causal-lm, seq2seq-lm).")
     label: str | Annotated[tuple[str, ...], Field(min_length=2)] = Field(
         default="label",
         description="Column with the label; with a list of tags, one a word (token-classification); with a list of "

@@ -172,6 +172,10 @@ class SearchSpec(Section):
             if not (data.prompt and data.response):
                 raise ValueError("data.prompt and data.response must name columns for task causal-lm")
             foreign = {"text": data.text, "image": data.image, "tokens": data.tokens}
+        elif task is Task.SEQ2SEQ_LM:
+            if not (data.prompt and data.response):
+                raise ValueError("data.prompt and data.response must name columns for task seq2seq-lm")
+            foreign = {"text": data.text, "image": data.image, "tokens": data.tokens}
         elif task is Task.IMAGE_CLASSIFICATION:
             if not data.image:
                 raise ValueError("data.image must name a column for task image-classification")
@@ -194,6 +198,7 @@ class SearchSpec(Section):
             Task.IMAGE_CLASSIFICATION: (data.image,),
             Task.TOKEN_CLASSIFICATION: (data.tokens,),
             Task.CAUSAL_LM: (),
+            Task.SEQ2SEQ_LM: (),
         }.get(task, data.text or ("text",))
         for column in columns:
             if column in inputs:

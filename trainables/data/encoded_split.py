@@ -69,6 +69,10 @@ class EncodedSplit(ABC):
     def lengths(self) -> npt.NDArray[np.int64]:
         """Return the cost of each example within a batch, shape (examples,): its tokens, or 1 for an image."""
 
+    def sequences(self) -> tuple[EncodedTokens, ...]:
+        """Return the token sequences that it holds."""
+        return ()
+
     @abstractmethod
     def inputs(self, indices: Indices) -> Batch:
         """Return the model's inputs for the examples at `indices`."""
@@ -106,6 +110,9 @@ class EncodedTokens(EncodedSplit):
 
     def lengths(self) -> npt.NDArray[np.int64]:
         return np.diff(self.offsets)
+
+    def sequences(self) -> tuple[EncodedTokens, ...]:
+        return (self,)
 
     def inputs(self, indices: Indices) -> Batch:
         """Return int64 tensors of shape (batch, longest of the batch): the columns and `attention_mask`."""

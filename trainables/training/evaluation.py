@@ -28,7 +28,7 @@ def terms_of(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> Decision
         following = labels[:, 1:]
         learnt = following != IGNORED_LABEL
         return logits[:, :-1][learnt], following[learnt]
-    if task is Task.TOKEN_CLASSIFICATION:
+    if task in (Task.TOKEN_CLASSIFICATION, Task.SEQ2SEQ_LM):
         learnt = labels != IGNORED_LABEL
         return logits[learnt], labels[learnt]
     return (logits.reshape(-1) if task is Task.REGRESSION else logits), labels
@@ -42,6 +42,8 @@ def loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.
     - Classes: cross-entropy in nats of examples; logits of shape (batch, classes), labels (batch,).
     - causal-lm: cross-entropy in nats of response tokens, each predicted from the tokens before it; logits of shape
       (batch, length, vocabulary), labels (batch, length) with -100 at tokens that are not learnt.
+    - seq2seq-lm: cross-entropy in nats of response tokens; logits of the decoder, shape (batch, length, vocabulary),
+      labels (batch, length) with -100 at padding.
     - token-classification: cross-entropy in nats of words; logits of shape (batch, length, classes), labels (batch,
       length) with -100 at all tokens but the first of a word.
     - multi-label-classification: binary cross-entropy in nats of every label of every example; logits and labels, 0 or
@@ -66,7 +68,7 @@ def losses_by_row(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tup
     found = _losses(task, outputs, wanted, "none")
     if task is Task.MULTI_LABEL_CLASSIFICATION:
         return found.sum(dim=1), torch.full_like(found[:, 0], found.shape[1], dtype=torch.int64)
-    if task not in (Task.CAUSAL_LM, Task.TOKEN_CLASSIFICATION):
+    if task not in (Task.CAUSAL_LM, Task.SEQ2SEQ_LM, Task.TOKEN_CLASSIFICATION):
         return found, torch.ones_like(found, dtype=torch.int64)
     learnt = (labels[:, 1:] if task is Task.CAUSAL_LM else labels) != IGNORED_LABEL
     placed = torch.zeros(learnt.shape, dtype=found.dtype, device=found.device).masked_scatter(learnt, found)
@@ -82,10 +84,10 @@ class Predictions:
     """The predictions on a split, and their losses.
 
     Attributes:
-        predicted: shape (examples,): class positions or numbers; for causal-lm whether the response was reproduced;
+        predicted: shape (examples,): class positions or numbers; for text whether the response was reproduced;
             for token-classification class positions of all words, shape (words,); for multi-label-classification
             whether each label was given, shape (examples, labels).
-        references: the same of the data; for causal-lm True.
+        references: the same of the data; for text True.
         classes: the number of classes that a prediction may name.
         losses: the summed loss of each example.
         terms: the number of terms in each of these sums; for token-classification the words of each example.
@@ -220,8 +222,12 @@ def _log_odds(logits: torch.Tensor) -> torch.Tensor:
 
 def _reproduced(logits: torch.Tensor, labels: torch.Tensor) -> Decision:
     following = labels[:, 1:]
-    right = (logits[:, :-1].argmax(-1) == following) | (following == IGNORED_LABEL)
-    return right.all(dim=1), torch.ones_like(labels[:, 0], dtype=torch.bool)
+    return _all_right(logits[:, :-1], following)
+
+
+def _all_right(logits: torch.Tensor, wanted: torch.Tensor) -> Decision:
+    right = (logits.argmax(-1) == wanted) | (wanted == IGNORED_LABEL)
+    return right.all(dim=1), torch.ones_like(wanted[:, 0], dtype=torch.bool)
 
 
 _DECISIONS = {
@@ -231,6 +237,7 @@ _DECISIONS = {
     Task.IMAGE_CLASSIFICATION: _classes,
     Task.REGRESSION: lambda logits, labels: (logits.reshape(-1).double(), labels.double()),
     Task.CAUSAL_LM: _reproduced,
+    Task.SEQ2SEQ_LM: _all_right,
 }
 
 

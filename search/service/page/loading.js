@@ -6,6 +6,7 @@ const CLASSES = {
   "token-classification": "AutoModelForTokenClassification",
   regression: "AutoModelForSequenceClassification",
   "causal-lm": "AutoModelForCausalLM",
+  "seq2seq-lm": "AutoModelForSeq2SeqLM",
   "image-classification": "AutoModelForImageClassification",
 };
 

@@ -20,7 +20,16 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, ViTConfig, ViTImageProcessor, ViTModel
+from transformers import (
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
+)
 
 from spaces.methods.registry import configuration
 from spaces.model_card.card import Card
@@ -53,7 +62,9 @@ for form, code in request["codes"].items():
     if "logits" in scope:
         found[form] = (scope["logits"].float().tolist(), said.getvalue())
     else:
-        found[form] = (scope["written"][0, scope["inputs"].shape[1]:].tolist(), said.getvalue())
+        read = scope["inputs"]
+        start = 1 if hasattr(read, "input_ids") else read.shape[1]  # a decoder of an encoder writes after its start
+        found[form] = (scope["written"][0, start:].tolist(), said.getvalue())
     ours = {"trainables", "spaces", "search", "tracking"}
     assert form == "peft" or not ours & {one.partition(".")[0] for one in sys.modules}
 print(json.dumps(found))
@@ -171,6 +182,28 @@ def tags(place: Workplace) -> Case:
     return Case(spec, "texts = ", f"texts = {words}")
 
 
+def rewriting(place: Workplace) -> Case:
+    """A T5 that answers prompts, the first with a control token, the second longer than the model may read."""
+    tokenizer = AutoTokenizer.from_pretrained(place.model, eos_token="[SEP]", pad_token="[PAD]")
+    folder = place.folder / "tiny-t5"
+    torch.manual_seed(0)
+    sizes = {"d_model": 32, "num_layers": 2, "num_heads": 2, "d_kv": 16, "d_ff": 64}
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": 0, "decoder_start_token_id": 0}
+    T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **ids, **sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    prompts = ["after [SEP] fine comes", "cold " * 40, "a lovely grey"]
+    rows = [{"prompt": one, "response": "warm and poor"} for one in prompts]
+    (place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    where = str(place.folder / "rows.jsonl")
+    spec = load_spec(
+        place.spec(
+            model={"path": str(folder), "task": "seq2seq-lm"},
+            data={"train": where, "validation": where, "prompt": "prompt", "response": "response", "max_length": 24},
+        )
+    )
+    return Case(spec, "prompts = ", f"prompts = {prompts}")
+
+
 def images(place: Workplace) -> Case:
     folder = place.folder / "tiny-vit"
     torch.manual_seed(0)
@@ -203,6 +236,7 @@ CASES = {
     "tags": lambda place: tags(place),
     "regression": lambda place: texts(place, Task.REGRESSION, pair=False),
     "language": language,
+    "rewriting": rewriting,
     "image": images,
 }
 
@@ -294,7 +328,10 @@ def test_the_card_of_an_export_loads_it_and_predicts_as_the_trial_did(workplace:
         check_nothing_leaks(out, workplace)
     found = executed(codes, workplace.folder)
     for form, (gave, said) in found.items():
-        if name == "language":
+        if name == "rewriting":
+            assert gave[0] == int(trial.logits[0, 0].argmax()), form
+            assert said.startswith("after [SEP] fine comes ")
+        elif name == "language":
             prompt = int(
                 (trial.inputs["labels"][0] == IGNORED_LABEL).sum() - (trial.inputs["attention_mask"][0] == 0).sum()
             )

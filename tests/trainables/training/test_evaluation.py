@@ -143,6 +143,7 @@ def test_perfect_predictions_reach_the_perfect_value() -> None:
     sets = torch.tensor([[1.0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
     tags = torch.tensor([[-100, 0, 1, 2, -100], [-100, 3, -100, 0, -100]])
     perfect = {
+        Task.SEQ2SEQ_LM: (shifted[:, :-1], tokens[:, 1:]),
         SETS: ((2 * sets - 1) * 100, sets),
         WORDS: (torch.nn.functional.one_hot(tags.clamp(min=0), 5).float() * 100, tags),
         CLASSES: (one_hot(labels, 3) * 100, torch.tensor(labels)),
@@ -348,3 +349,15 @@ def test_scores_of_tags_are_those_of_seqeval_and_of_words(data: st.DataObject, r
     assert evaluate(WORDS, "loss", logits, labels) == pytest.approx(
         sklearn.metrics.log_loss(flat[0], torch.eye(5).double()[flat[1]].softmax(-1), labels=range(5)), abs=1e-5
     )
+
+
+def test_a_decoder_of_an_encoder_is_measured_as_one_that_also_reads() -> None:
+    """Its logits stand beside the labels; those of causal-lm stand one place before."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.tensor([[-100, 1, 2, -100], [-100, -100, 0, 1], [-100, 3, 3, 3]])
+    logits = torch.randn(3, 4, 5, generator=generator)
+    logits[0, :2] += 100 * torch.nn.functional.one_hot(torch.tensor([1, 2]), 5)
+    for metric in ("loss", "perplexity", "exact-match"):
+        one = evaluate(TEXT, metric, logits, tokens)
+        assert evaluate(Task.SEQ2SEQ_LM, metric, logits[:, :-1], tokens[:, 1:]) == pytest.approx(one)
+    assert one == pytest.approx(1 / 3)

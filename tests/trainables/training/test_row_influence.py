@@ -26,6 +26,7 @@ ALL = [
     *((Task.TOKEN_CLASSIFICATION, name) for name in OF_TAGS),
     *((Task.REGRESSION, name) for name in OF_NUMBERS),
     *((Task.CAUSAL_LM, name) for name in OF_TEXT),
+    (Task.SEQ2SEQ_LM, "exact-match"),
 ]
 
 # Slow to draw again hundreds of times, and held by the other tests.
@@ -41,6 +42,9 @@ def split_of(task: Task, rows: int, seed: int, noise: float = 1.0) -> Split:
         wanted = labels_of.integers(0, 6, rows).astype(np.float32)
         found = wanted + noise * 3 * generator.normal(size=rows)
         return torch.tensor(found[:, None], dtype=torch.float32), torch.tensor(wanted)
+    if task is Task.SEQ2SEQ_LM:
+        logits, labels = split_of(Task.CAUSAL_LM, rows, seed, noise)
+        return logits[:, :-1], labels[:, 1:]
     if task is Task.CAUSAL_LM:
         tokens = labels_of.integers(0, 5, (rows, 6))
         labels = np.where(np.arange(6) < labels_of.integers(3, 7, rows)[:, None], tokens, -100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from spaces.spec.sections import Task
+from spaces.spec.sections import WRITING, Task
 from spaces.spec.spec import SearchSpec
 from trainables.data.encoded_split import Array
 from trainables.data.tables import Column, Table
@@ -49,7 +49,7 @@ class TargetReader(Protocol):
 def target_reader(spec: SearchSpec) -> TargetReader | None:
     """Return the reader of `data.label`; None for tasks whose inputs hold what is to be learnt."""
     task, label = spec.model.task, spec.data.label
-    if task is Task.CAUSAL_LM:
+    if task in WRITING:
         return None
     if not isinstance(label, str):
         return LabelColumns(label)

@@ -23,6 +23,7 @@ from trainables.data.targets.tags import Tags
         ("multi-label-classification", {}, LabelLists("label")),
         ("multi-label-classification", {"label": ["a", "b"]}, LabelColumns(("a", "b"))),
         ("token-classification", {"tokens": "words"}, Tags("label", "words", chunks=True)),
+        ("seq2seq-lm", {"prompt": "a", "response": "b"}, None),
         ("causal-lm", {"prompt": "a", "response": "b"}, None),
     ],
 )
