@@ -83,7 +83,10 @@ TwoAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
 class DataSection(Section):
     """The examples, and the columns that hold them."""
 
-    train: Source = Field(description="Training split: a csv, jsonl or parquet file, or a hub data set.")
+    train: Source = Field(
+        description="Training split: a csv, jsonl or parquet file (text also as .gz), a pattern such as train-*.csv "
+        "that matches several, a hub data set, or of images a folder with a folder for each class."
+    )
     validation: Source | None = Field(
         default=None, description="Validation split; left out, it is split off the training split."
     )
@@ -98,7 +101,8 @@ class DataSection(Section):
         default=None, description="One text column, or two for pairs. Default: text."
     )
     image: str | None = Field(
-        default=None, description="Column with an image: a path within the folder of its file, or encoded bytes."
+        default=None,
+        description="Column with an image: a path within the folder of its file, or encoded bytes. Default: image.",
     )
     tokens: str | None = Field(default=None, description="Column with a list of words (token-classification).")
     prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm, seq2seq-lm).")

@@ -177,8 +177,6 @@ class SearchSpec(Section):
                 raise ValueError("data.prompt and data.response must name columns for task seq2seq-lm")
             foreign = {"text": data.text, "image": data.image, "tokens": data.tokens}
         elif task is Task.IMAGE_CLASSIFICATION:
-            if not data.image:
-                raise ValueError("data.image must name a column for task image-classification")
             foreign = {"text": data.text, "tokens": data.tokens, "prompt": data.prompt, "response": data.response}
         elif task is Task.TOKEN_CLASSIFICATION:
             if not data.tokens:
@@ -195,7 +193,7 @@ class SearchSpec(Section):
         if len(set(columns)) < len(columns):
             raise ValueError(f"data.label = {list(columns)}: names a column twice; allowed: different columns")
         inputs = {
-            Task.IMAGE_CLASSIFICATION: (data.image,),
+            Task.IMAGE_CLASSIFICATION: (data.image or "image",),
             Task.TOKEN_CLASSIFICATION: (data.tokens,),
             Task.CAUSAL_LM: (),
             Task.SEQ2SEQ_LM: (),

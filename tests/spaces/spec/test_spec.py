@@ -85,7 +85,6 @@ def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
         ("model.task=translation", ["model.task", "'translation'", "causal-lm"]),
         ("model.task=causal-lm", ["data.prompt", "data.response"]),
         ("model.task=seq2seq-lm", ["data.prompt", "data.response"]),
-        ("model.task=image-classification", ["data.image"]),
         ("data.label=text", ["data.label = 'text'", "what the model reads; allowed: another column"]),
         ("data={train: a.csv, label: [a, b]}", ["data.label = ['a', 'b']", "several columns; allowed for task"]),
         ("data.tokens=words", ["data.tokens = 'words' has no meaning for task sequence-classification"]),
