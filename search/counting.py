@@ -16,7 +16,7 @@ from spaces.methods.registry import methods
 from spaces.model.inventory import Inventory
 from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_method
-from spaces.spec.sections import Task
+from spaces.spec.sections import NAMED_CLASSES
 from spaces.spec.spec import SearchSpec
 
 _CLASSES = 2
@@ -97,7 +97,7 @@ def _inventory(spec: SearchSpec, note: Callable[[str], object]) -> Inventory:
     labels = _CLASSES
     with confined_reading(spec):
         read_config(spec.model)
-        if spec.model.task not in (Task.CAUSAL_LM, Task.REGRESSION):
+        if spec.model.task in NAMED_CLASSES:
             try:
                 labels = len(load_splits(spec).labels)
             except RequestError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from search.documents.commands import CutRows, ValidateDocument
 from search.storage import search_folder
-from spaces.spec.sections import Task
+from spaces.spec.sections import WRITING, Task
 from spaces.spec.spec import SearchSpec
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _cut(prepared: Prepared) -> dict[str, CutRows]:
         name: CutRows(
             rows=split.cut.rows,
             share=split.cut.rows / len(split),
-            responses=split.cut.responses if task is Task.CAUSAL_LM else None,
+            responses=split.cut.responses if task in WRITING else None,
             longest=split.cut.longest,
         )
         for name, split in (("train", prepared.train), ("validation", prepared.validation))

@@ -135,7 +135,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         training.train_to(target, self._progress_file)
         metric = self._inputs.spec.metric
         positive = positive_position(self._inputs.spec.objective.positive, self._weights.labels)
-        outputs = training.evaluate(self._validation).predictions()
+        outputs = training.evaluate(self._validation, scores=metric.of_scores).predictions(self._weights.labels)
         quality = score(metric.name, outputs, positive)
         if quality != quality:
             raise TrainingFailed(f"{metric.name} on validation is not a number at step {training.step}")
@@ -143,7 +143,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         if target < settings.max_steps and target > 0:
             training.save(self._folder.checkpoint)
             return None
-        test = training.evaluate(self._test).score(metric.name, positive) if self._test is not None else None
+        test = None
+        if self._test is not None:
+            evaluation = training.evaluate(self._test, scores=metric.of_scores)
+            test = evaluation.score(metric.name, positive, self._weights.labels)
         self._save_adapter(training.model)
         return self._folder.write_result(
             TrialResult(

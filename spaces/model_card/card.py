@@ -17,8 +17,11 @@ from spaces.spec.spec import SearchSpec, dump_spec
 
 PIPELINES = {
     Task.SEQUENCE_CLASSIFICATION: "text-classification",
+    Task.MULTI_LABEL_CLASSIFICATION: "text-classification",
+    Task.TOKEN_CLASSIFICATION: "token-classification",
     Task.REGRESSION: "text-classification",
     Task.CAUSAL_LM: "text-generation",
+    Task.SEQ2SEQ_LM: "text2text-generation",
     Task.IMAGE_CLASSIFICATION: "image-classification",
 }
 

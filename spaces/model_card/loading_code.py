@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from spaces.spec.sections import Task
+from spaces.spec.sections import NAMED_CLASSES, WRITING, Task
 
 FOLDER = "PATH/TO/THIS/FOLDER"
 
@@ -14,8 +14,11 @@ NEW_TOKENS = 64
 
 CLASSES = {
     Task.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
+    Task.MULTI_LABEL_CLASSIFICATION: "AutoModelForSequenceClassification",
+    Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
     Task.REGRESSION: "AutoModelForSequenceClassification",
     Task.CAUSAL_LM: "AutoModelForCausalLM",
+    Task.SEQ2SEQ_LM: "AutoModelForSeq2SeqLM",
     Task.IMAGE_CLASSIFICATION: "AutoModelForImageClassification",
 }
 
@@ -37,6 +40,7 @@ class LoadingCode:
         tells_padding: the config of the base has no padding token.
         begins: prompts of a language model begin with the tokenizer's token for the beginning.
         chats: the tokenizer recognises control tokens of chats in texts, so prompts must be marked as plain text.
+        after_spaces: the tokenizer knows words within a text by the space before them.
     """
 
     task: Task
@@ -51,6 +55,7 @@ class LoadingCode:
     tells_padding: bool = False
     begins: bool = False
     chats: bool = False
+    after_spaces: bool = False
 
     def __str__(self) -> str:
         return "\n".join([*self._imports(), "", *self._load(), "", *self._predict(), ""])
@@ -66,9 +71,8 @@ class LoadingCode:
     def _imports(self) -> list[str]:
         own = self.own_tuner and self.form == "peft"
         of_transformers = [CLASSES[self.task], "AutoImageProcessor" if self._images else "AutoTokenizer"]
-        classes = self.task in (Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION)
         return [
-            *(["import json", "from pathlib import Path", ""] if classes else []),
+            *(["import json", "from pathlib import Path", ""] if self.task in NAMED_CLASSES else []),
             "import torch",
             *(["from peft import PeftModel"] if self._adapts else []),
             *(["from PIL import Image, ImageOps"] if self._images else []),
@@ -79,7 +83,7 @@ class LoadingCode:
 
     def _load(self) -> list[str]:
         lines = [f"folder = {_text(FOLDER)}"]
-        if self.task in (Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION):
+        if self.task in NAMED_CLASSES:
             lines.append('labels = json.loads((Path(folder) / "labels.json").read_text(encoding="utf-8"))')
         if self._images:
             lines.append('processor = AutoImageProcessor.from_pretrained(folder, backend="pil")')
@@ -89,7 +93,7 @@ class LoadingCode:
             return [*lines, f"model = {self._from_pretrained(['folder'])}.eval()"]
         place = [_text(f"PATH/TO/{self.base}" if self.is_folder else self.base)]
         settings = [] if self.revision is None else [f"revision={_text(self.revision)}"]
-        if self.task is not Task.CAUSAL_LM:
+        if self.task not in WRITING:
             count = "1" if self.task is Task.REGRESSION else "len(labels)"
             settings += [f"num_labels={count}", "ignore_mismatched_sizes=True"]
         if self.tells_padding:
@@ -107,6 +111,10 @@ class LoadingCode:
     def _predict(self) -> list[str]:
         if self.task is Task.CAUSAL_LM:
             return self._generate()
+        if self.task is Task.SEQ2SEQ_LM:
+            return self._rewrite()
+        if self.task is Task.TOKEN_CLASSIFICATION:
+            return self._tag()
         if self._images:
             named, call = "files", 'processor(images=images, return_tensors="pt")'
             given = [
@@ -125,6 +133,11 @@ class LoadingCode:
             call = f"tokenizer({read}, {cut})"
         if self.task is Task.REGRESSION:
             shown = [f"for one, value in zip({named}, logits.squeeze(1).tolist()):", '    print(f"{value:.4f}: {one}")']
+        elif self.task is Task.MULTI_LABEL_CLASSIFICATION:
+            shown = [
+                f"for one, given in zip({named}, (logits > 0).tolist()):",
+                '    print(f"{[label for label, has in zip(labels, given) if has]}: {one}")',
+            ]
         else:
             shown = [
                 f"for one, best in zip({named}, logits.argmax(dim=1).tolist()):",
@@ -136,6 +149,38 @@ class LoadingCode:
             "with torch.inference_mode():",
             "    logits = model(**inputs).logits",
             *shown,
+        ]
+
+    def _tag(self) -> list[str]:
+        read = '[[f" {word}" for word in words] for words in texts]' if self.after_spaces else "texts"
+        cut = f"truncation=True, max_length={self.max_length}, padding=True"
+        return [
+            'texts = [["a", "first", "text"], ["a", "second", "one"]]',
+            f'inputs = tokenizer({read}, is_split_into_words=True, {cut}, return_tensors="pt")',
+            "with torch.inference_mode():",
+            "    logits = model(**inputs).logits",
+            "for row, words in enumerate(texts):",
+            "    places = inputs.word_ids(row)  # the word that each token is of",
+            "    firsts = [places.index(place) for place in range(len(words)) if place in places]",
+            "    tags = [labels[best] for best in logits[row, firsts].argmax(dim=1).tolist()]",
+            '    print(" ".join(f"{word}/{tag}" for word, tag in zip(words, tags)))',
+        ]
+
+    def _rewrite(self) -> list[str]:
+        cut = f'truncation=True, max_length={self.max_length}, padding=True, return_tensors="pt"'
+        return [
+            'prompts = ["a first prompt", "a second prompt"]',
+            f"inputs = tokenizer(prompts, {cut})",
+            "with torch.inference_mode():",
+            "    written = model.generate(",
+            '        input_ids=inputs["input_ids"],',
+            '        attention_mask=inputs["attention_mask"],',
+            f"        max_new_tokens={self.max_length},",
+            "        num_beams=1,",
+            "        do_sample=False,",
+            "    )",
+            "for prompt, answer in zip(prompts, tokenizer.batch_decode(written, skip_special_tokens=True)):",
+            '    print(f"{prompt} {answer}")',
         ]
 
     def _generate(self) -> list[str]:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Literal
 
 from spaces.entry_points import with_installed
-from spaces.spec.sections import Task
+from spaces.spec.sections import WRITING, Task
 
 Mode = Literal["max", "min"]
 GROUP = "paretune.metrics"
@@ -21,7 +21,7 @@ class Metric:
 
     `score`: of a metric from another package, the function of predictions and references, NumPy arrays of shape
     (examples,): class positions, or numbers for regression. Built-in metrics have none here; theirs are in
-    `trainables.training.evaluation`.
+    `trainables.training.evaluation`. `of_scores`: it is computed from a score of every class, not from the decisions.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Metric:
     perfect: float
     tasks: frozenset[Task]
     score: Callable[[Any, Any], float] | None = field(default=None, compare=False)
+    of_scores: bool = False
 
     def better(self, left: float, right: float) -> bool:
         """Return whether `left` is strictly better than `right`."""
@@ -53,21 +54,25 @@ def standard_error(metric: Metric, quality: float, rows: int) -> float:
 
 
 _CLASSES = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION})
+_SETS = frozenset({Task.MULTI_LABEL_CLASSIFICATION})
+_TAGS = frozenset({Task.TOKEN_CLASSIFICATION})
 _NUMBERS = frozenset({Task.REGRESSION})
-_TEXT = frozenset({Task.CAUSAL_LM})
+_TEXT = WRITING
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "max", 1.0, _CLASSES),
+        Metric("accuracy", "max", 1.0, _CLASSES | _SETS | _TAGS),
         Metric("f1", "max", 1.0, _CLASSES),
-        Metric("f1-macro", "max", 1.0, _CLASSES),
-        Metric("f1-micro", "max", 1.0, _CLASSES),
-        Metric("matthews", "max", 1.0, _CLASSES),
+        Metric("f1-macro", "max", 1.0, _CLASSES | _SETS | _TAGS),
+        Metric("f1-micro", "max", 1.0, _CLASSES | _SETS | _TAGS),
+        Metric("auc", "max", 1.0, _CLASSES | _SETS, of_scores=True),
+        Metric("matthews", "max", 1.0, _CLASSES | _TAGS),
+        Metric("seqeval-f1", "max", 1.0, _TAGS),
         Metric("pearson", "max", 1.0, _NUMBERS),
         Metric("spearman", "max", 1.0, _NUMBERS),
         Metric("exact-match", "max", 1.0, _TEXT),
-        Metric("loss", "min", 0.0, _CLASSES | _NUMBERS | _TEXT),
+        Metric("loss", "min", 0.0, _CLASSES | _SETS | _TAGS | _NUMBERS | _TEXT),
         Metric("perplexity", "min", 1.0, _TEXT),
     )
 }
@@ -86,6 +91,9 @@ def known_metrics() -> dict[str, Metric]:
 DEFAULT_METRIC: dict[Task, str] = {
     Task.SEQUENCE_CLASSIFICATION: "accuracy",
     Task.IMAGE_CLASSIFICATION: "accuracy",
+    Task.MULTI_LABEL_CLASSIFICATION: "f1-micro",
+    Task.TOKEN_CLASSIFICATION: "seqeval-f1",
     Task.REGRESSION: "pearson",
     Task.CAUSAL_LM: "loss",
+    Task.SEQ2SEQ_LM: "loss",
 }

@@ -23,9 +23,26 @@ class Task(StrEnum):
     """The task of the adapted model."""
 
     SEQUENCE_CLASSIFICATION = "sequence-classification"
+    MULTI_LABEL_CLASSIFICATION = "multi-label-classification"
+    TOKEN_CLASSIFICATION = "token-classification"
     REGRESSION = "regression"
     CAUSAL_LM = "causal-lm"
+    SEQ2SEQ_LM = "seq2seq-lm"
     IMAGE_CLASSIFICATION = "image-classification"
+
+
+NAMED_CLASSES = frozenset(
+    {
+        Task.SEQUENCE_CLASSIFICATION,
+        Task.MULTI_LABEL_CLASSIFICATION,
+        Task.TOKEN_CLASSIFICATION,
+        Task.IMAGE_CLASSIFICATION,
+    }
+)
+"""The tasks whose logits are of classes with names."""
+
+WRITING = frozenset({Task.CAUSAL_LM, Task.SEQ2SEQ_LM})
+"""The tasks whose models write text; they have no task head."""
 
 
 class Section(BaseModel):
@@ -66,7 +83,10 @@ TwoAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
 class DataSection(Section):
     """The examples, and the columns that hold them."""
 
-    train: Source = Field(description="Training split: a csv, jsonl or parquet file, or a hub data set.")
+    train: Source = Field(
+        description="Training split: a csv, jsonl or parquet file (text also as .gz), a pattern such as train-*.csv "
+        "that matches several, a hub data set, or of images a folder with a folder for each class."
+    )
     validation: Source | None = Field(
         default=None, description="Validation split; left out, it is split off the training split."
     )
@@ -81,11 +101,17 @@ class DataSection(Section):
         default=None, description="One text column, or two for pairs. Default: text."
     )
     image: str | None = Field(
-        default=None, description="Column with an image: a path within the folder of its file, or encoded bytes."
+        default=None,
+        description="Column with an image: a path within the folder of its file, or encoded bytes. Default: image.",
     )
-    prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
-    response: str | None = Field(default=None, description="Column with the response to learn (causal-lm).")
-    label: str = Field(default="label", description="Column with the label.")
+    tokens: str | None = Field(default=None, description="Column with a list of words (token-classification).")
+    prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm, seq2seq-lm).")
+    response: str | None = Field(default=None, description="Column with the response to learn (causal-lm, seq2seq-lm).")
+    label: str | Annotated[tuple[str, ...], Field(min_length=2)] = Field(
+        default="label",
+        description="Column with the label; with a list of tags, one a word (token-classification); with a list of "
+        "labels (multi-label-classification), for which there may also be a column of 0 and 1 for each label.",
+    )
     max_length: int = Field(
         default=128,
         ge=2,
@@ -176,6 +202,13 @@ class TrainingSection(Section):
         gt=0,
         description="Peak learning rate of the task head, the same for every trial. In trainings of a hundred steps a "
         "small encoder wants more, such as 1e-2.",
+    )
+    class_weights: Literal["balanced"] | None = Field(
+        default=None,
+        description="balanced: weigh classes so that each has the same part in the training loss.",
+    )
+    label_smoothing_factor: float = Field(
+        default=0.0, ge=0, lt=1, description="Part of a target that is spread evenly over all classes in training."
     )
     bf16: bool | Literal["auto"] = Field(
         default="auto", description="Train in bfloat16; auto: where the device is a GPU that supports it."

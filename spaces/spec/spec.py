@@ -19,6 +19,7 @@ from spaces.spec.metrics import DEFAULT_METRIC, Metric, known_metrics
 from spaces.spec.plain_values import check_plain, shortened
 from spaces.spec.sections import (
     NAME,
+    NAMED_CLASSES,
     BudgetSection,
     ConfirmSection,
     DataSection,
@@ -152,24 +153,54 @@ class SearchSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _training_loss_fits_the_task(self) -> Self:
+        task, training = self.model.task, self.training
+        if training.class_weights is not None and task not in NAMED_CLASSES:
+            allowed = ", ".join(sorted(NAMED_CLASSES))
+            raise ValueError(f"training.class_weights = balanced: no classes in task {task}; allowed: with {allowed}")
+        if training.label_smoothing_factor and task in (Task.REGRESSION, Task.MULTI_LABEL_CLASSIFICATION):
+            raise ValueError(
+                f"training.label_smoothing_factor = {training.label_smoothing_factor:g}: no one class a row in task "
+                f"{task}; allowed: 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _columns_fit_the_task(self) -> Self:
         data, task = self.data, self.model.task
         if task is Task.CAUSAL_LM:
             if not (data.prompt and data.response):
                 raise ValueError("data.prompt and data.response must name columns for task causal-lm")
-            foreign = {"text": data.text, "image": data.image}
+            foreign = {"text": data.text, "image": data.image, "tokens": data.tokens}
+        elif task is Task.SEQ2SEQ_LM:
+            if not (data.prompt and data.response):
+                raise ValueError("data.prompt and data.response must name columns for task seq2seq-lm")
+            foreign = {"text": data.text, "image": data.image, "tokens": data.tokens}
         elif task is Task.IMAGE_CLASSIFICATION:
-            if not data.image:
-                raise ValueError("data.image must name a column for task image-classification")
-            foreign = {"text": data.text, "prompt": data.prompt, "response": data.response}
+            foreign = {"text": data.text, "tokens": data.tokens, "prompt": data.prompt, "response": data.response}
+        elif task is Task.TOKEN_CLASSIFICATION:
+            if not data.tokens:
+                raise ValueError("data.tokens must name a column for task token-classification")
+            foreign = {"text": data.text, "image": data.image, "prompt": data.prompt, "response": data.response}
         else:
-            foreign = {"image": data.image, "prompt": data.prompt, "response": data.response}
+            foreign = {"image": data.image, "tokens": data.tokens, "prompt": data.prompt, "response": data.response}
         for field, value in foreign.items():
             if value is not None:
                 raise ValueError(f"data.{field} = {value!r} has no meaning for task {task}; leave it out")
-        inputs = {Task.IMAGE_CLASSIFICATION: (data.image,), Task.CAUSAL_LM: ()}.get(task, data.text or ("text",))
-        if data.label in inputs:
-            raise ValueError(f"data.label = {data.label!r} is what the model reads; allowed: another column")
+        columns = (data.label,) if isinstance(data.label, str) else data.label
+        if len(columns) > 1 and task is not Task.MULTI_LABEL_CLASSIFICATION:
+            raise ValueError(f"data.label = {list(columns)}: several columns; allowed for task {task}: one")
+        if len(set(columns)) < len(columns):
+            raise ValueError(f"data.label = {list(columns)}: names a column twice; allowed: different columns")
+        inputs = {
+            Task.IMAGE_CLASSIFICATION: (data.image or "image",),
+            Task.TOKEN_CLASSIFICATION: (data.tokens,),
+            Task.CAUSAL_LM: (),
+            Task.SEQ2SEQ_LM: (),
+        }.get(task, data.text or ("text",))
+        for column in columns:
+            if column in inputs:
+                raise ValueError(f"data.label = {column!r} is what the model reads; allowed: another column")
         return self
 
 

@@ -123,3 +123,30 @@ def test_images_are_classified(workplace: Workplace) -> None:
 def test_bfloat16_and_accumulation_are_honoured(workplace: Workplace) -> None:
     training = {"bf16": True, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
     search_and_export(workplace, "peft", training=training, search={"trials": 4, "rungs": 1})
+
+
+def test_words_are_tagged(workplace: Workplace) -> None:
+    generator = random.Random(0)
+    for name in ("train", "validation", "test"):
+        rows = []
+        for _ in range(40):
+            words = generator.choices(WORDS, k=6)
+            rows.append({"words": words, "tags": ["B-GOOD" if WORDS.index(one) < 5 else "O" for one in words]})
+        (workplace.folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    front = search_and_export(
+        workplace,
+        "peft",
+        model={"path": str(workplace.model), "task": "token-classification"},
+        data={
+            "train": "train.jsonl",
+            "validation": "validation.jsonl",
+            "test": "test.jsonl",
+            "tokens": "words",
+            "label": "tags",
+        },
+        training={"max_steps": 20, "class_weights": "balanced", "label_smoothing_factor": 0.1},
+        methods=["lora", "sparta"],
+    )
+    assert front["objective"] == {"metric": "seqeval-f1", "mode": "max"}
+    assert 0.3 < front["front"][-1]["quality"] <= 1
+    assert json.loads((workplace.folder / "peft" / "labels.json").read_text()) == ["B-GOOD", "O"]

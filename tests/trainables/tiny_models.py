@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import (
+    BartConfig,
     BertConfig,
     DistilBertConfig,
     Gemma2Config,
@@ -95,6 +96,21 @@ _CONFIGS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
     ),
 }
 FAMILIES = tuple(_CONFIGS)
+_CONFIGS["bart"] = (
+    BartConfig,
+    {
+        "d_model": 16,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 24,
+        "decoder_ffn_dim": 24,
+        "max_position_embeddings": 20,
+        "decoder_start_token_id": 1,
+    }
+    | _TEXT,
+)
 TASKS = {
     family: {
         "vit": (Task.IMAGE_CLASSIFICATION,),
@@ -138,7 +154,8 @@ class Tiny:
             return {"pixel_values": torch.randn(ROWS, 3, 8, 8, generator=generator).to(self.dtype)}
         tokens = torch.randint(2, VOCABULARY, (ROWS, TOKENS), generator=generator)
         tokens[:, -1] = 1
-        return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+        inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+        return {**inputs, "decoder_input_ids": tokens.flip(1)} if self.task is Task.SEQ2SEQ_LM else inputs
 
     def logits(self, model: nn.Module) -> Tensor:
         """What a model in evaluation mode says of the inputs."""
@@ -165,6 +182,9 @@ ROBERTA = Tiny("roberta", Task.SEQUENCE_CLASSIFICATION)
 LLAMA = Tiny("llama", Task.CAUSAL_LM)
 VIT = Tiny("vit", Task.IMAGE_CLASSIFICATION)
 T5 = Tiny("t5", Task.SEQUENCE_CLASSIFICATION)
+WRITING_T5 = Tiny("t5", Task.SEQ2SEQ_LM)
+WRITING_BART = Tiny("bart", Task.SEQ2SEQ_LM)
+TAGGING_BERT = Tiny("bert", Task.TOKEN_CLASSIFICATION)
 
 
 @cache

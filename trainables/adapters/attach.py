@@ -12,7 +12,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
 )
 
 from spaces.errors import RequestError
@@ -105,6 +107,10 @@ def _task_type(model: PreTrainedModel) -> TaskType | None:
     name = type(model).__name__
     if name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
         return TaskType.CAUSAL_LM
+    if name in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES.values():
+        return TaskType.SEQ_2_SEQ_LM
     if name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values():
         return TaskType.SEQ_CLS
+    if name in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES.values():
+        return TaskType.TOKEN_CLS
     return None  # PEFT has no type for image classification

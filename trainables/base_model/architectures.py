@@ -34,6 +34,11 @@ _KINDS: dict[str, Kind] = {
     "mlp.down_proj": "down",
     "mlp.fc1": "up",
     "mlp.fc2": "down",
+    # BART, Marian, mBART
+    "self_attn.out_proj": "output",
+    "encoder_attn.out_proj": "output",
+    "fc1": "up",
+    "fc2": "down",
     # GPT-2
     "attn.c_attn": "query_key_value",
     "attn.c_proj": "output",
@@ -72,6 +77,6 @@ def kind_of(path: str, name: str, config: PreTrainedConfig) -> Kind:
             return kind
     raise RequestError(
         f"model.path = {config.name_or_path}: {config.model_type} has a linear layer of unknown kind, {name}; allowed: "
-        "architectures whose layers are named as in bert, roberta, distilbert, vit, gpt2, llama, mistral, gemma, qwen "
-        "or t5"
+        "architectures whose layers are named as in bert, roberta, distilbert, vit, gpt2, llama, mistral, gemma, qwen, "
+        "t5, bart or marian"
     )

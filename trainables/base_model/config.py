@@ -9,22 +9,29 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageClassification,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     PreTrainedConfig,
     PreTrainedModel,
 )
 
 from spaces.errors import RequestError
-from spaces.spec.sections import ModelSection, Task
+from spaces.spec.sections import WRITING, ModelSection, Task
 from trainables.base_model.model_files import check_config, check_folder, read_tokenizer, reading, source_of
 from trainables.base_model.storageless import without_storage
 
 _CLASSES: Mapping[Task, Any] = {
     Task.SEQUENCE_CLASSIFICATION: AutoModelForSequenceClassification,
+    Task.MULTI_LABEL_CLASSIFICATION: AutoModelForSequenceClassification,
+    Task.TOKEN_CLASSIFICATION: AutoModelForTokenClassification,
     Task.REGRESSION: AutoModelForSequenceClassification,
     Task.CAUSAL_LM: AutoModelForCausalLM,
+    Task.SEQ2SEQ_LM: AutoModelForSeq2SeqLM,
     Task.IMAGE_CLASSIFICATION: AutoModelForImageClassification,
 }
+
+_PROBLEMS = {Task.MULTI_LABEL_CLASSIFICATION: "multi_label_classification"}
 
 
 def task_class(task: Task) -> Any:
@@ -76,7 +83,7 @@ def load_config(model: ModelSection, labels: tuple[str, ...]) -> PreTrainedConfi
     Raises:
         RequestError: as `read_config` does.
     """
-    if model.task is Task.CAUSAL_LM:
+    if model.task in WRITING:
         return read_config(model)
     if model.task is Task.REGRESSION:
         config = read_config(model, num_labels=1, problem_type="regression")
@@ -86,7 +93,7 @@ def load_config(model: ModelSection, labels: tuple[str, ...]) -> PreTrainedConfi
             num_labels=len(labels),
             id2label=dict(enumerate(labels)),
             label2id={label: position for position, label in enumerate(labels)},
-            problem_type="single_label_classification",
+            problem_type=_PROBLEMS.get(model.task, "single_label_classification"),
         )
     if model.task is not Task.IMAGE_CLASSIFICATION:
         try:
@@ -107,7 +114,7 @@ def set_padding(model: ModelSection, config: PreTrainedConfig, padding: int) -> 
         RequestError: when no model can be made of the config.
     """
     text = config.get_text_config()
-    if model.task is Task.CAUSAL_LM:
+    if model.task in WRITING:
         return
     known = text.pad_token_id
     if known == padding:

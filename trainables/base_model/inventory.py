@@ -167,5 +167,7 @@ def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | N
         or getattr(config, "num_attention_heads", None)
         or 0,
         takes_embeddings="inputs_embeds" in inputs and finds_last_token and not config.is_encoder_decoder,
-        takes_cache="past_key_values" in inputs and getattr(config, "is_decoder", None) is not False,
+        takes_cache="past_key_values" in inputs
+        and getattr(config, "is_decoder", None) is not False
+        and not config.is_encoder_decoder,
     )

@@ -140,10 +140,10 @@ def numbers(table: Table, column: str) -> Targets:
     """
     result = np.zeros(len(table), dtype=np.float64)
     for position, value in enumerate(table.columns[column]):
-        number = _number(value)
-        if not abs(number) <= float(np.finfo(np.float32).max):
+        found = as_number(value)
+        if not abs(found) <= float(np.finfo(np.float32).max):
             raise table.problem(position, f"column {column!r} holds {shown(value)}; allowed: a finite number")
-        result[position] = number
+        result[position] = found
     single = result.astype(np.float32)
     return result if is_blurred(result) else single
 
@@ -155,7 +155,7 @@ def is_blurred(targets: npt.NDArray[Any]) -> bool:
     return spread > 0 and moved > _LEAST_PRECISION * spread
 
 
-def _number(value: Any) -> float:
+def as_number(value: Any) -> float:
     """Return the value as a number, or NaN if it is none."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         return math.nan

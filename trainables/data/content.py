@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import gzip
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,19 @@ class Content:
     columns: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading, decompressed if its name ends in .gz."""
+    if path.suffix.lower() != ".gz":
+        return path.open("rb")
+    return io.BufferedReader(gzip.open(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file, decompressed if its name ends in .gz."""
+    with open_bytes(path) as file:
+        return file.read()
 
 
 def decoded(content: bytes) -> str:

@@ -43,13 +43,19 @@ def read_as_text(tokenizer: Any) -> None:
         backend.pre_tokenizer = cut if own is None else pre_tokenizers.Sequence([own, cut])
 
 
-def encode(tokenizer: Any, *texts: Sequence[str], **options: Any) -> Any:
-    """Encode texts, or pairs of texts, with the names of control tokens as text."""
-    if tokenizer.is_fast:
-        return tokenizer(*texts, verbose=False, **options)
-    places = re.compile(_inner_places(control_tokens(tokenizer)))
-    pieces = ([places.split(text) for text in column] for column in texts)
-    return tokenizer(*pieces, is_split_into_words=True, verbose=False, **options)
+def encode(tokenizer: Any, *texts: Sequence[str], written: bool = False, **options: Any) -> Any:
+    """Encode texts, or pairs of texts, with the names of control tokens as text.
+
+    `written`: as a decoder writes them, for which some translators have a vocabulary of their own.
+    """
+    given: Sequence[Any] = texts
+    if not tokenizer.is_fast:
+        places = re.compile(_inner_places(control_tokens(tokenizer)))
+        given = [[places.split(text) for text in column] for column in texts]
+        options["is_split_into_words"] = True
+    if written:
+        return tokenizer(text_target=given[0], verbose=False, **options)
+    return tokenizer(*given, verbose=False, **options)
 
 
 def control_notes(tokenizer: Any, *columns: Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trainables.data.content import Content, decoded, distinct
+from trainables.data.content import Content, decoded, distinct, open_bytes, read_bytes
 
 # The default limit of 131,072 characters is shorter than a long document.
 _LONGEST_FIELD = 2**31 - 1
@@ -38,7 +38,7 @@ def read_delimited(path: Path, delimiter: str) -> Content:
     Raises:
         ValueError: naming the line, when the file is not of this form, or can be read in two ways.
     """
-    lines = _lines(decoded(path.read_bytes()))
+    lines = _lines(decoded(read_bytes(path)))
     rows = _rows(lines, delimiter)
     if not rows:
         return Content({})
@@ -58,7 +58,7 @@ def read_header(path: Path, delimiter: str) -> list[str]:
     Raises:
         ValueError: when the header is not one.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline="") as file:
         first = next((line for line in iter(file.readline, "") if line.strip("\r\n")), "")
         fields = first.rstrip("\r\n").split(delimiter)
         if _quotes(fields):

@@ -52,8 +52,9 @@ class EncodedSplit(ABC):
 
     The arrays may be read-only and shared between processes, so batches never alias them.
 
-    `targets`: int64 classes, or numbers in float32 unless that would blur them, shape (examples,); None if the inputs
-    contain `labels` of their own. `notes`: remarks for the user on how the examples were read.
+    `targets`: int64 classes, or numbers in float32 unless that would blur them, shape (examples,); for several labels
+    an example 0 or 1 for each, float32, shape (examples, labels); None if the inputs contain `labels` of their own.
+    `notes`: remarks for the user on how the examples were read.
     """
 
     targets: Array | None
@@ -67,6 +68,10 @@ class EncodedSplit(ABC):
     @abstractmethod
     def lengths(self) -> npt.NDArray[np.int64]:
         """Return the cost of each example within a batch, shape (examples,): its tokens, or 1 for an image."""
+
+    def sequences(self) -> tuple[EncodedTokens, ...]:
+        """Return the token sequences that it holds."""
+        return ()
 
     @abstractmethod
     def inputs(self, indices: Indices) -> Batch:
@@ -105,6 +110,9 @@ class EncodedTokens(EncodedSplit):
 
     def lengths(self) -> npt.NDArray[np.int64]:
         return np.diff(self.offsets)
+
+    def sequences(self) -> tuple[EncodedTokens, ...]:
+        return (self,)
 
     def inputs(self, indices: Indices) -> Batch:
         """Return int64 tensors of shape (batch, longest of the batch): the columns and `attention_mask`."""

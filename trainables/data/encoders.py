@@ -10,6 +10,8 @@ from spaces.spec.spec import SearchSpec
 from trainables.data.encoded_split import Array, EncodedSplit
 from trainables.data.images import image_encoder
 from trainables.data.prompts import response_encoder
+from trainables.data.sequences.pairs import pair_encoder
+from trainables.data.sequences.words import word_encoder
 from trainables.data.tables import Column, Table
 from trainables.data.texts import text_encoder
 
@@ -26,7 +28,7 @@ class Encoder(Protocol):
 
         Args:
             table: the rows.
-            targets: one for each row; None for causal-lm.
+            targets: one for each row, as `TargetReader.read` returns them; None for causal-lm and seq2seq-lm.
 
         Raises:
             RequestError: naming the row, when one cannot be used.
@@ -35,8 +37,11 @@ class Encoder(Protocol):
 
 _ENCODERS: Mapping[Task, Callable[[SearchSpec], Encoder]] = {
     Task.SEQUENCE_CLASSIFICATION: text_encoder,
+    Task.MULTI_LABEL_CLASSIFICATION: text_encoder,
+    Task.TOKEN_CLASSIFICATION: word_encoder,
     Task.REGRESSION: text_encoder,
     Task.CAUSAL_LM: response_encoder,
+    Task.SEQ2SEQ_LM: pair_encoder,
     Task.IMAGE_CLASSIFICATION: image_encoder,
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +13,10 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from spaces.errors import RequestError, one_line
-from trainables.data.content import Content, decoded, distinct
+from trainables.data.content import Content, decoded, distinct, open_bytes, read_bytes
 from trainables.data.delimited import read_delimited, read_header
+from trainables.data.sources.image_folders import COLUMNS, read_image_folder
+from trainables.data.sources.patterns import matching_files
 
 R = TypeVar("R")
 
@@ -49,14 +53,14 @@ def _json_lines(text: str) -> Iterator[Any]:
 
 def _json_line_names(path: Path) -> list[str]:
     """Return the names in the first line: a later row without one of its columns is refused when it is read."""
-    with path.open(encoding="utf-8-sig") as file:
+    with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig") as file:
         first = next((line for line in file if line.strip()), "{}")
     return list(_records(list(_json_lines(first))).columns)
 
 
 def _json(path: Path) -> Content:
     """Read a file that holds one list of objects, or one object in each line."""
-    text = decoded(path.read_bytes())
+    text = decoded(read_bytes(path))
     if text.lstrip().startswith("["):
         return _records(json.loads(text, object_pairs_hook=_object))
     return _records(list(_json_lines(text)))
@@ -74,19 +78,30 @@ def _class_names(schema: arrow.Schema) -> dict[str, tuple[str, ...]]:
     kept = (schema.metadata or {}).get(_FEATURES)
     try:
         features = json.loads(kept)["info"]["features"] if kept else {}
+        inner = {name: _of_items(feature) for name, feature in features.items()}
         return {
             name: tuple(map(str, feature["names"]))
-            for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+            for name, feature in inner.items()
+            if feature.get("_type") == "ClassLabel" and feature.get("names")
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
+def _of_items(feature: Any) -> dict[str, Any]:
+    """Return the description of a column's values, or of the items of its lists."""
+    if isinstance(feature, list) and feature:  # as older versions of the library write a column of lists
+        return _of_items(feature[0])
+    if not isinstance(feature, dict):
+        return {}
+    listed = feature.get("_type") in ("Sequence", "List", "LargeList")
+    return _of_items(feature.get("feature")) if listed else feature
+
+
 _READERS: Mapping[str, Callable[[Path], Content]] = {
     ".csv": lambda path: read_delimited(path, ","),
     ".json": _json,
-    ".jsonl": lambda path: _records(list(_json_lines(decoded(path.read_bytes())))),
+    ".jsonl": lambda path: _records(list(_json_lines(decoded(read_bytes(path))))),
     ".parquet": _parquet,
     ".tsv": lambda path: read_delimited(path, "\t"),
 }
@@ -101,6 +116,12 @@ _NAMES: Mapping[str, Callable[[Path], list[str]]] = {
 }
 
 
+def _form(path: Path) -> str:
+    """Return the suffix that says how a file is read; of a compressed text the one before .gz."""
+    inner = Path(path.stem).suffix.lower()
+    return inner if path.suffix.lower() == ".gz" and inner != ".parquet" else path.suffix.lower()
+
+
 def find_file(field: str, source: str) -> Path:
     """Return the path of `source`, which the spec names in `field`, without opening it.
 
@@ -108,8 +129,11 @@ def find_file(field: str, source: str) -> Path:
         RequestError: when the suffix is unknown, or there is no such file.
     """
     path = Path(source).expanduser()
-    if path.suffix.lower() not in _READERS:
-        allowed = f"{', '.join(_READERS)}, or {{hub: ID, name: CONFIGURATION, split: SPLIT}}"
+    if _form(path) not in _READERS and not path.is_dir():
+        allowed = (
+            f"{', '.join(_READERS)}, or {{hub: ID, name: CONFIGURATION, split: SPLIT}}; text also with .gz; of images "
+            "also a folder with a folder for each class"
+        )
         raise RequestError(f"{field} = {source}: unknown suffix {path.suffix!r}; allowed: {allowed}")
     if not path.exists():
         raise RequestError(f"{field} = {source}: no such file; allowed: a file of examples")
@@ -122,7 +146,15 @@ def read_file(field: str, source: str) -> Content:
     Raises:
         RequestError: when the suffix is unknown, or the file is absent or not of the form that its suffix says.
     """
-    return _read(_READERS, field, source, find_file(field, source))
+    path = find_file(field, source)
+    if is_image_folder(path):
+        return read_image_folder(field, source, path)
+    return _read(_READERS, field, source, path)
+
+
+def is_image_folder(path: Path) -> bool:
+    """Return whether a path is read as a folder of images, and not as a file."""
+    return path.is_dir() and _form(path) not in _READERS
 
 
 def column_names(field: str, source: str) -> list[str] | None:
@@ -131,17 +163,22 @@ def column_names(field: str, source: str) -> list[str] | None:
     Raises:
         RequestError: as `read_file` does, as far as it is known.
     """
+    matched = matching_files(field, source)
+    if matched is not None:
+        return column_names(field, str(matched[0]))
     path = find_file(field, source)
+    if is_image_folder(path):
+        return list(COLUMNS)
     if path.is_dir():
         raise RequestError(f"{field} = {source}: is a folder; allowed: a file of examples")
-    return _read(_NAMES, field, source, path) if path.suffix.lower() in _NAMES else None
+    return _read(_NAMES, field, source, path) if _form(path) in _NAMES else None
 
 
 def _read(readers: Mapping[str, Callable[[Path], R]], field: str, source: str, path: Path) -> R:
     try:
-        return readers[path.suffix.lower()](path)
-    except (OSError, ValueError, RecursionError, arrow.ArrowException) as error:
-        form = path.suffix[1:]
+        return readers[_form(path)](path)
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError, arrow.ArrowException) as error:
+        form = _form(path)[1:]
         encoding = "" if form.lower() == "parquet" else " in UTF-8"
         raise RequestError(
             f"{field} = {source}: cannot be read as {form} ({one_line(error)}); allowed: a whole {form} file{encoding}"

@@ -116,4 +116,4 @@ def image_encoder(spec: SearchSpec) -> ImageEncoder:
         processor = AutoImageProcessor.from_pretrained(
             source_of(model), revision=model.revision, backend="pil", trust_remote_code=False
         )
-    return ImageEncoder(processor, (("data.image", str(spec.data.image)),))
+    return ImageEncoder(processor, (("data.image", spec.data.image or "image"),))

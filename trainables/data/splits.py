@@ -12,23 +12,12 @@ from sklearn.model_selection import train_test_split
 from spaces.errors import RequestError
 from spaces.spec.sections import Source, Task
 from spaces.spec.spec import SearchSpec
-from trainables.data.column_checks import (
-    check_distinct,
-    check_twins,
-    class_names,
-    class_positions,
-    is_blurred,
-    label_order,
-    near_twins,
-    numbers,
-)
+from trainables.data.column_checks import is_blurred, near_twins
 from trainables.data.encoded_split import Array, EncodedSplit
 from trainables.data.encoders import Encoder, encoder
 from trainables.data.files import column_names
 from trainables.data.tables import Column, Table, check_columns, read_table
-
-_UNLABELLED = (Task.CAUSAL_LM,)
-_CLASSES = (Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION)
+from trainables.data.targets.readers import target_reader
 
 Positions = npt.NDArray[np.int64]
 
@@ -62,17 +51,14 @@ def load_splits(spec: SearchSpec) -> Splits:
     encode = encoder(spec)
     train = _read("data.train", spec.data.train, spec, encode)
     notes = _reading_notes(train)
-    labels: tuple[str, ...] = ()
-    if spec.model.task in _CLASSES:
-        names = class_names(train, spec.data.label)
-        check_twins(train, spec.data.label, names)
-        labels = label_order(names)
+    reader = target_reader(spec)
+    labels = () if reader is None else reader.names(train)
     given = _targets(train, spec, labels)
     notes += _label_notes(spec, labels, given)
-    if given is not None:
-        check_distinct(train, spec.data.label, given)
+    if reader is not None and given is not None:
+        reader.check(train, given)
     if spec.data.validation is None:
-        classes = given if labels else None
+        classes = None if reader is None or given is None else reader.strata(given)
         kept, held_out = split_positions(train, classes, spec.data.validation_fraction, spec.search.seed)
         train, validation = train.take(kept), train.take(held_out)
     else:
@@ -80,8 +66,12 @@ def load_splits(spec: SearchSpec) -> Splits:
         notes += _reading_notes(validation)
     # All labels are checked before the first text or image is encoded, because encoding takes longer.
     targets, checks = (_targets(table, spec, labels) for table in (train, validation))
-    if checks is not None and spec.data.validation is not None:
-        check_distinct(validation, spec.data.label, checks)
+    if (
+        reader is not None
+        and checks is not None
+        and (spec.data.validation is not None or reader.strata(checks) is None)
+    ):
+        reader.check(validation, checks)
     encoded = encode.encode(train, targets), encode.encode(validation, checks)
     for field, split in zip(("data.train", "data.validation"), encoded, strict=True):
         notes += _cut_notes(field, split, spec.data.max_length)
@@ -94,7 +84,8 @@ def _reading_notes(table: Table) -> list[str]:
 
 
 def _label_notes(spec: SearchSpec, labels: Sequence[str], given: Array | None) -> list[str]:
-    named = f"data.label = {spec.data.label}"
+    label = spec.data.label
+    named = f"data.label = {label if isinstance(label, str) else list(label)}"
     notes = [
         f"{named}: {one!r} and {other!r} differ in capitals alone and are two classes"
         for one, other in near_twins(labels)
@@ -159,15 +150,13 @@ def _read(field: str, source: Source, spec: SearchSpec, encode: Encoder) -> Tabl
 
 
 def _columns(spec: SearchSpec, encode: Encoder) -> tuple[Column, ...]:
-    return encode.columns if spec.model.task in _UNLABELLED else (*encode.columns, ("data.label", spec.data.label))
+    reader = target_reader(spec)
+    return encode.columns if reader is None else (*encode.columns, *reader.columns)
 
 
 def _targets(table: Table, spec: SearchSpec, labels: Sequence[str]) -> Array | None:
-    if spec.model.task in _UNLABELLED:
-        return None
-    if spec.model.task in _CLASSES:
-        return class_positions(table, spec.data.label, labels)
-    return numbers(table, spec.data.label)
+    reader = target_reader(spec)
+    return None if reader is None else reader.read(table, labels)
 
 
 def split_positions(table: Table, classes: Array | None, fraction: float, seed: int) -> tuple[Positions, Positions]:

@@ -15,7 +15,8 @@ from spaces.errors import RequestError, one_line
 from spaces.spec.sections import HubSource, Source
 from trainables.data.content import Content
 from trainables.data.data_set_files import own_files
-from trainables.data.files import read_file
+from trainables.data.files import is_image_folder, read_file
+from trainables.data.sources.patterns import matching_files
 
 Column = tuple[str, str]
 """A field of the spec and the column that it names, such as ("data.label", "label")."""
@@ -37,7 +38,7 @@ class Table:
         field: the split's field in the spec.
         source: the file, or the data set on the hub.
         columns: the values by column.
-        rows: the examples' numbers in the source, from 1, without the header.
+        rows: the examples' numbers in the source, from 1, without the header; of several files with the file's name.
         folder: the folder that holds image paths; None if the hub's library chose their places.
         notes: as in `Content`.
         class_names: as in `Content`.
@@ -46,7 +47,7 @@ class Table:
     field: str
     source: str
     columns: Mapping[str, list[Any]]
-    rows: Sequence[int]
+    rows: Sequence[int | str]
     folder: Path | None
     notes: tuple[str, ...] = ()
     class_names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
@@ -80,9 +81,11 @@ def _read_hub(field: str, source: HubSource) -> Content:
         ) from None
     # In arrow format images stay encoded, and no value is turned into a tensor.
     table = split.with_format("arrow")[:]
+    # The items of a list of tags or labels may be positions of classes too.
+    inner = {name: getattr(feature, "feature", feature) for name, feature in split.features.items()}
     named = {
         name: tuple(feature.names)
-        for name, feature in split.features.items()
+        for name, feature in inner.items()
         if isinstance(feature, datasets.ClassLabel) and feature.names
     }
     return Content(dict(zip(table.column_names, table.columns, strict=True)), class_names=named)
@@ -110,18 +113,44 @@ def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
     Raises:
         RequestError: when the source is absent, unreadable or empty, or lacks a column.
     """
+    matched = None if isinstance(source, HubSource) else matching_files(field, source)
+    if matched is not None:
+        return _joined(field, str(source), [read_table(field, str(path), columns) for path in matched], matched)
     if isinstance(source, HubSource):
         name, content = _hub_name(source), _read_hub(field, source)
         folder: Path | None = None
     else:
         name, content = source, read_file(field, source)
-        folder = Path(source).expanduser().parent
+        path = Path(source).expanduser()
+        folder = path if is_image_folder(path) else path.parent
     size = max(map(len, content.columns.values()), default=0)
     if size == 0:
         raise RequestError(f"{field} = {name}: has no rows; allowed: at least one")
     check_columns(name, columns, content.columns)
     plain = {column: _plain(field, name, column, content.columns[column]) for _, column in columns}
     return Table(field, name, plain, range(1, size + 1), folder, content.notes, content.class_names)
+
+
+def _joined(field: str, source: str, tables: Sequence[Table], paths: Sequence[Path]) -> Table:
+    """Return the examples of several files as those of one.
+
+    Raises:
+        RequestError: when columns of class positions have other classes in another file.
+    """
+    first = tables[0]
+    for table in tables:
+        if table.class_names != first.class_names:
+            raise RequestError(f"{field} = {table.source}: has other classes than {first.source}; allowed: the same")
+    return Table(
+        field,
+        source,
+        {name: [value for table in tables for value in table.columns[name]] for name in first.columns},
+        [f"{row} of {path.name}" for table, path in zip(tables, paths, strict=True) for row in table.rows],
+        # Paths of images are relative to the folder of their file.
+        first.folder if len({table.folder for table in tables}) == 1 else None,
+        tuple(dict.fromkeys(note for table in tables for note in table.notes)),
+        first.class_names,
+    )
 
 
 def _plain(field: str, name: str, column: str, values: Any) -> list[Any]:

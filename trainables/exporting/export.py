@@ -35,7 +35,6 @@ from trainables.data.splits import load_splits
 from trainables.exporting.facts import base_license, hide_paths, loading_code, save_preprocessor, versions
 from trainables.exporting.lora import low_rank, score
 from trainables.exporting.stock import stock_form, verify_stock, write_adapter
-from trainables.training.evaluation import positive_position
 
 Format = Literal["peft", "merged", "lora", "stock"]
 
@@ -165,13 +164,20 @@ def _lora(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
     """Write a low-rank stand-in, and measure its quality beside the adapter's."""
     spec = card.spec
     splits = load_splits(spec)
-    positive = positive_position(spec.objective.positive, splits.labels)
     batch = spec.training.per_device_eval_batch_size
     shutil.copy2(adapter / BASE, folder / BASE)
     native = load_export(adapter, spec.model, saved_dtype(adapter))
     write_adapter(low_rank(native, rank), native, adapter, folder)
     before, after = (
-        score(model, splits.validation, spec.model.task, spec.metric.name, batch, positive)
+        score(
+            model,
+            splits.validation,
+            spec.model.task,
+            spec.metric,
+            batch,
+            splits.labels,
+            spec.objective.positive,
+        )
         for model in (native, load_export(folder, spec.model, saved_dtype(adapter)))
     )
     kept = f"rank {rank:g}" if rank >= 1 else f"{rank:g} of the squared singular values of every layer"

@@ -20,6 +20,7 @@ from trainables.adapters.saved_folder import ADAPTER_CONFIG, loading_settings, r
 from trainables.adapters.verification import saved_dtype
 from trainables.base_model.model_files import reading, source_of
 from trainables.data.prompts import begins
+from trainables.data.sequences.words import words_after_spaces
 from trainables.data.tokenizer import save_tokenizer
 
 _BASE_OF_ADAPTER = "base_model_name_or_path"
@@ -54,6 +55,7 @@ def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> Loadin
         tells_padding="pad_token_id" in loading_settings(model, read_labels(adapter)),
         begins=model.task is Task.CAUSAL_LM and bool(begins(processor)),
         chats=model.task is Task.CAUSAL_LM and processor.is_fast and not processor.split_special_tokens,
+        after_spaces=model.task is Task.TOKEN_CLASSIFICATION and words_after_spaces(processor),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from peft import PeftModel, convert_to_lora
@@ -10,10 +11,11 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers.pytorch_utils import Conv1D
 
 from spaces.errors import RequestError
+from spaces.spec.metrics import Metric
 from spaces.spec.sections import Task
 from trainables.data.batches import evaluation_batches
 from trainables.data.encoded_split import EncodedSplit
-from trainables.training.evaluation import Evaluation
+from trainables.training.evaluation import Evaluation, positive_position
 from trainables.tuners.adapter import StockForm
 
 _PREFIX = "base_model.model."
@@ -57,15 +59,24 @@ def _base_layer(model: PeftModel, name: str) -> torch.nn.Module:
 
 
 def score(
-    model: PeftModel, split: EncodedSplit, task: Task, metric: str, batch_size: int, positive: int | None = None
+    model: PeftModel,
+    split: EncodedSplit,
+    task: Task,
+    metric: Metric,
+    batch_size: int,
+    labels: Sequence[str] = (),
+    positive: str | int | None = None,
 ) -> float:
-    """Return the quality of a model on a split, computed on a GPU if there is one."""
+    """Return the quality of a model on a split, computed on a GPU if there is one.
+
+    `labels` are the names of the classes, one of which is `positive`.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()
-    evaluation = Evaluation(task)
+    evaluation = Evaluation(task, scores=metric.of_scores)
     with torch.inference_mode():
         for rows in evaluation_batches(split, batch_size):
             batch = {name: tensor.to(device) for name, tensor in split.take(rows).items()}
-            labels = batch.pop("labels")
-            evaluation.add(model(**batch).logits.float(), labels)
-    return evaluation.score(metric, positive)
+            wanted = batch.pop("labels")
+            evaluation.add(model(**batch).logits.float(), wanted)
+    return evaluation.score(metric.name, positive_position(positive, labels), labels)

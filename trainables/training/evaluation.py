@@ -17,16 +17,20 @@ from torch.nn import functional
 from spaces.spec.metrics import known_metrics
 from spaces.spec.sections import Task
 from trainables.data.encoded_split import IGNORED_LABEL
+from trainables.training.class_scores import Counts, auc, chunk_counts, f1, occurring, set_counts
 
 Decision = tuple[torch.Tensor, torch.Tensor]
 
 
-def _terms(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> Decision:
+def terms_of(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> Decision:
     """Return the outputs and their targets, one row for each term of the loss."""
     if task is Task.CAUSAL_LM:
         following = labels[:, 1:]
         learnt = following != IGNORED_LABEL
         return logits[:, :-1][learnt], following[learnt]
+    if task in (Task.TOKEN_CLASSIFICATION, Task.SEQ2SEQ_LM):
+        learnt = labels != IGNORED_LABEL
+        return logits[learnt], labels[learnt]
     return (logits.reshape(-1) if task is Task.REGRESSION else logits), labels
 
 
@@ -38,24 +42,35 @@ def loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.
     - Classes: cross-entropy in nats of examples; logits of shape (batch, classes), labels (batch,).
     - causal-lm: cross-entropy in nats of response tokens, each predicted from the tokens before it; logits of shape
       (batch, length, vocabulary), labels (batch, length) with -100 at tokens that are not learnt.
+    - seq2seq-lm: cross-entropy in nats of response tokens; logits of the decoder, shape (batch, length, vocabulary),
+      labels (batch, length) with -100 at padding.
+    - token-classification: cross-entropy in nats of words; logits of shape (batch, length, classes), labels (batch,
+      length) with -100 at all tokens but the first of a word.
+    - multi-label-classification: binary cross-entropy in nats of every label of every example; logits and labels, 0 or
+      1, of shape (batch, labels).
     - Regression: squared error of examples; logits of shape (batch, 1) or (batch,), labels (batch,).
     """
-    outputs, wanted = _terms(task, logits, labels)
+    outputs, wanted = terms_of(task, logits, labels)
+    return _losses(task, outputs, wanted, "sum"), wanted.numel()
+
+
+def _losses(task: Task, outputs: torch.Tensor, wanted: torch.Tensor, reduction: str) -> torch.Tensor:
     if task is Task.REGRESSION:
-        return functional.mse_loss(outputs.float(), wanted.float(), reduction="sum"), len(wanted)
-    return functional.cross_entropy(outputs.float(), wanted, reduction="sum"), len(wanted)
+        return functional.mse_loss(outputs.float(), wanted.float(), reduction=reduction)
+    if task is Task.MULTI_LABEL_CLASSIFICATION:
+        return functional.binary_cross_entropy_with_logits(outputs.float(), wanted, reduction=reduction)
+    return functional.cross_entropy(outputs.float(), wanted, reduction=reduction)
 
 
 def losses_by_row(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the summed loss of each example in float32 and its number of terms, both of shape (batch,); see `loss`."""
-    outputs, wanted = _terms(task, logits, labels)
-    if task is Task.REGRESSION:
-        found = functional.mse_loss(outputs.float(), wanted.float(), reduction="none")
-    else:
-        found = functional.cross_entropy(outputs.float(), wanted, reduction="none")
-    if task is not Task.CAUSAL_LM:
+    outputs, wanted = terms_of(task, logits, labels)
+    found = _losses(task, outputs, wanted, "none")
+    if task is Task.MULTI_LABEL_CLASSIFICATION:
+        return found.sum(dim=1), torch.full_like(found[:, 0], found.shape[1], dtype=torch.int64)
+    if task not in (Task.CAUSAL_LM, Task.SEQ2SEQ_LM, Task.TOKEN_CLASSIFICATION):
         return found, torch.ones_like(found, dtype=torch.int64)
-    learnt = labels[:, 1:] != IGNORED_LABEL
+    learnt = (labels[:, 1:] if task is Task.CAUSAL_LM else labels) != IGNORED_LABEL
     placed = torch.zeros(learnt.shape, dtype=found.dtype, device=found.device).masked_scatter(learnt, found)
     return placed.sum(dim=1), learnt.sum(dim=1)
 
@@ -69,13 +84,17 @@ class Predictions:
     """The predictions on a split, and their losses.
 
     Attributes:
-        predicted: shape (examples,): class positions or numbers; for causal-lm whether the response was reproduced.
-        references: shape (examples,): the same of the data; for causal-lm True.
+        predicted: shape (examples,): class positions or numbers; for text whether the response was reproduced;
+            for token-classification class positions of all words, shape (words,); for multi-label-classification
+            whether each label was given, shape (examples, labels).
+        references: the same of the data; for text True.
         classes: the number of classes that a prediction may name.
         losses: the summed loss of each example.
-        terms: the number of terms in each of these sums.
+        terms: the number of terms in each of these sums; for token-classification the words of each example.
         loss: the mean over all terms.
         finite: whether all logits and losses were.
+        names: the names of the classes.
+        scores: a number for each class, growing with its probability, shape (examples, classes); None unless asked for.
     """
 
     predicted: npt.NDArray[Any]
@@ -85,6 +104,24 @@ class Predictions:
     terms: npt.NDArray[np.int64]
     loss: float
     finite: bool
+    names: tuple[str, ...] = ()
+    scores: npt.NDArray[Any] | None = None
+
+    @property
+    def are_sets(self) -> bool:
+        """Whether an example has any number of labels."""
+        return self.predicted.ndim == 2
+
+    def tags(self) -> tuple[list[list[str]], list[list[str]]]:
+        """Return the predicted tags of the words of each example, and those of the data."""
+        ends = np.cumsum(self.terms)[:-1]
+        sides = (np.split(np.array(self.names)[one], ends) for one in (self.predicted, self.references))
+        predicted, references = ([one.tolist() for one in side] for side in sides)
+        return predicted, references
+
+    def counts(self) -> Counts:
+        """Return, of sets of labels or of chunks, those rightly predicted and those of both sides together."""
+        return set_counts(self.predicted, self.references) if self.are_sets else chunk_counts(*self.tags())
 
 
 def _unless_constant(measure: Callable[..., Any], outputs: Predictions) -> float:
@@ -109,9 +146,22 @@ def _accuracy(outputs: Predictions) -> float:
 
 def _f1(average: Literal["macro", "micro"]) -> Callable[[Predictions], float]:
     def measure(outputs: Predictions) -> float:
+        if outputs.are_sets:
+            right, both = outputs.counts()
+            return f1(right, both) if average == "micro" else _mean_f1(right, both)
         return float(metrics.f1_score(outputs.references, outputs.predicted, average=average, zero_division=0.0))
 
     return measure
+
+
+def _mean_f1(right: npt.NDArray[np.float64], both: npt.NDArray[np.float64]) -> float:
+    found = [f1(right[:, label], both[:, label]) for label in occurring(both)]
+    return float(np.mean(found)) if found else 0.0
+
+
+def _auc(outputs: Predictions) -> float:
+    assert outputs.scores is not None
+    return auc(outputs.scores, outputs.references)
 
 
 def _f1_of(position: int, outputs: Predictions) -> float:
@@ -123,6 +173,8 @@ _SCORES: Mapping[str, Callable[[Predictions], float]] = {
     "accuracy": _accuracy,
     "f1-macro": _f1("macro"),
     "f1-micro": _f1("micro"),
+    "auc": _auc,
+    "seqeval-f1": lambda outputs: f1(*outputs.counts()),
     "matthews": lambda outputs: _unless_constant(metrics.matthews_corrcoef, outputs),
     "pearson": lambda outputs: _unless_constant(lambda x, y: stats.pearsonr(x, y).statistic, outputs),
     "spearman": lambda outputs: _unless_constant(lambda x, y: stats.spearmanr(x, y).statistic, outputs),
@@ -137,7 +189,9 @@ def score(metric: str, outputs: Predictions, positive: int | None = None) -> flo
 
     f1: of the class `positive`. If none is named: of the second of two classes, as in searches of earlier versions,
     else f1-macro. f1-macro: the unweighted mean over the classes that occur or are predicted. f1-micro: of all
-    decisions together, which is the accuracy if each example has one class. matthews, pearson and spearman are 0 if
+    decisions together, which is the accuracy if each example has one class. Of sets of labels accuracy counts those
+    that are wholly right. auc: see `trainables.training.class_scores.auc`. seqeval-f1: of all chunks together, see
+    `chunk_counts`. matthews, pearson and spearman are 0 if
     predictions or references are constant. perplexity: exp of the mean loss per response token.
     """
     if not outputs.finite:
@@ -160,22 +214,35 @@ def _classes(logits: torch.Tensor, labels: torch.Tensor) -> Decision:
     return logits.argmax(-1), labels
 
 
+def _log_odds(logits: torch.Tensor) -> torch.Tensor:
+    # Probabilities near 1 would round to equal ones, which are told apart here.
+    logarithm = logits.double().log_softmax(-1)
+    return logarithm - (-torch.expm1(logarithm)).log()
+
+
 def _reproduced(logits: torch.Tensor, labels: torch.Tensor) -> Decision:
     following = labels[:, 1:]
-    right = (logits[:, :-1].argmax(-1) == following) | (following == IGNORED_LABEL)
-    return right.all(dim=1), torch.ones_like(labels[:, 0], dtype=torch.bool)
+    return _all_right(logits[:, :-1], following)
+
+
+def _all_right(logits: torch.Tensor, wanted: torch.Tensor) -> Decision:
+    right = (logits.argmax(-1) == wanted) | (wanted == IGNORED_LABEL)
+    return right.all(dim=1), torch.ones_like(wanted[:, 0], dtype=torch.bool)
 
 
 _DECISIONS = {
+    Task.MULTI_LABEL_CLASSIFICATION: lambda logits, labels: (logits > 0, labels > 0),
+    Task.TOKEN_CLASSIFICATION: lambda logits, labels: _classes(*terms_of(Task.TOKEN_CLASSIFICATION, logits, labels)),
     Task.SEQUENCE_CLASSIFICATION: _classes,
     Task.IMAGE_CLASSIFICATION: _classes,
     Task.REGRESSION: lambda logits, labels: (logits.reshape(-1).double(), labels.double()),
     Task.CAUSAL_LM: _reproduced,
+    Task.SEQ2SEQ_LM: _all_right,
 }
 
 
 class Evaluation:
-    """Gathers a split batch by batch, in any order, and keeps a few numbers per example, never the logits.
+    """Gathers a split batch by batch, in any order, and keeps a few numbers per example, no logits unless `scores`.
 
     exact-match feeds the reference response to the model (teacher forcing), and checks that the most likely next token
     is right at every position of the response, its end token included. That is so exactly if greedy decoding from the
@@ -183,8 +250,9 @@ class Evaluation:
     context, and at the first wrong token both have failed.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, scores: bool = False) -> None:
         self._task = task
+        self._scores: list[torch.Tensor] | None = [] if scores else None
         self._decisions: list[Decision] = []
         self._losses: list[Decision] = []
         self._classes = 0
@@ -195,22 +263,39 @@ class Evaluation:
     @torch.no_grad()
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Add one batch, in the shapes that `loss` takes."""
-        outputs, _ = _terms(self._task, logits, labels)
+        outputs, _ = terms_of(self._task, logits, labels)
         losses, terms = losses_by_row(self._task, logits, labels)
         self._losses.append((losses, terms))
         self._loss += float(losses.sum())
         self._terms += int(terms.sum())
         self._finite &= bool(torch.isfinite(outputs).all()) and math.isfinite(self._loss)
         self._classes = logits.shape[-1]
+        if self._scores is not None:
+            self._scores.append((logits if self._task is Task.MULTI_LABEL_CLASSIFICATION else _log_odds(logits)).cpu())
         self._decisions.append(_DECISIONS[self._task](logits, labels))
 
-    def predictions(self) -> Predictions:
-        """Return the predictions of everything added so far; the loss is the mean over terms."""
+    def predictions(self, names: Sequence[str] = ()) -> Predictions:
+        """Return the predictions of everything added so far; the loss is the mean over terms.
+
+        Args:
+            names: the names of the classes, of which tags are made.
+        """
         predicted, references = _joined(self._decisions)
         losses, terms = _joined(self._losses)
         mean = self._loss / self._terms
-        return Predictions(predicted, references, self._classes, losses.astype(np.float64), terms, mean, self._finite)
+        scores = None if self._scores is None else torch.cat(self._scores).numpy()
+        return Predictions(
+            predicted,
+            references,
+            self._classes,
+            losses.astype(np.float64),
+            terms,
+            mean,
+            self._finite,
+            tuple(names),
+            scores,
+        )
 
-    def score(self, metric: str, positive: int | None = None) -> float:
+    def score(self, metric: str, positive: int | None = None, names: Sequence[str] = ()) -> float:
         """Return the metric over everything added so far; see `score`."""
-        return score(metric, self.predictions(), positive)
+        return score(metric, self.predictions(names), positive)

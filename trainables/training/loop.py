@@ -20,8 +20,9 @@ from spaces.spec.sections import Task, TrainingSection
 from trainables.data.batches import Indices, batches, evaluation_batches, first_visits
 from trainables.data.encoded_split import EncodedSplit
 from trainables.training.activation_cache import FrozenBlocks
-from trainables.training.evaluation import Evaluation, loss
+from trainables.training.evaluation import Evaluation
 from trainables.training.smaller_batches import OutOfMemory, smaller_batches
+from trainables.training.training_loss import training_loss
 from trainables.tuners.adapter import StepHooks
 
 Batch = Mapping[str, torch.Tensor]
@@ -74,6 +75,7 @@ class Training:
         self._split = split
         self._task = task
         self._settings = settings
+        self._loss = training_loss(task, settings, split)
         self._seed = seed
         self._frozen = frozen
         self._above: Substitution = _unchanged
@@ -113,8 +115,8 @@ class Training:
         kept = None if self._frozen is None else self._frozen.substitution(split, groups, training=training)
         return kept or _unchanged
 
-    def evaluate(self, split: EncodedSplit) -> Evaluation:
-        """Run the model over a split in evaluation mode.
+    def evaluate(self, split: EncodedSplit, *, scores: bool = False) -> Evaluation:
+        """Run the model over a split in evaluation mode; `scores`: keep those of all classes.
 
         Raises:
             TrainingFailed: when memory does not hold a single example.
@@ -122,14 +124,14 @@ class Training:
         self.model.eval()
         try:
             evaluation, self._evaluation_batch = smaller_batches(
-                lambda size: self._evaluation(split, size), self._evaluation_batch
+                lambda size: self._evaluation(split, size, scores), self._evaluation_batch
             )
         except OutOfMemory:
             raise TrainingFailed("out of memory in evaluation with a single example at once") from None
         return evaluation
 
-    def _evaluation(self, split: EncodedSplit, batch_size: int) -> Evaluation:
-        evaluation = Evaluation(self._task)
+    def _evaluation(self, split: EncodedSplit, batch_size: int, scores: bool) -> Evaluation:
+        evaluation = Evaluation(self._task, scores=scores)
         groups = list(evaluation_batches(split, batch_size))
         above = self._substitution(split, groups, training=False)
         with torch.inference_mode():
@@ -166,7 +168,7 @@ class Training:
     def _gradient(self, rows: Indices) -> float:
         """Set the gradient of the mean loss over `rows`, and return that loss; leave no gradient when it fails."""
 
-        def summed(micro_batch: int) -> tuple[float, int]:
+        def summed(micro_batch: int) -> tuple[float, float]:
             try:
                 return self._summed_gradient(rows, micro_batch)
             except RuntimeError:
@@ -176,19 +178,19 @@ class Training:
         (total, terms), self.micro_batch = smaller_batches(summed, self.micro_batch)
         for parameter in self._parameters():
             if parameter.grad is not None:
-                parameter.grad.div_(max(1, terms))
-        return total / max(1, terms)
+                parameter.grad.div_(terms or 1)
+        return total / (terms or 1)
 
-    def _summed_gradient(self, rows: Indices, micro_batch: int) -> tuple[float, int]:
-        """Add up the gradients of the summed losses of `rows`; return the sum and its number of terms."""
-        total, terms = 0.0, 0
+    def _summed_gradient(self, rows: Indices, micro_batch: int) -> tuple[float, float]:
+        """Add up the gradients of the summed losses of `rows`; return the sum and the number to divide it by."""
+        total, terms = 0.0, 0.0
         for start in range(0, len(rows), micro_batch):
             chosen = rows[start : start + micro_batch]
             batch = self._on_device(self._split.take(chosen))
             with self._above(chosen), self._accelerator.autocast():
                 logits = self._forward(batch)
                 extra = self.hooks.batch_loss(self.step + 1, logits, partial(self._forward, batch))
-            summed, counted = loss(self._task, logits, batch["labels"])
+            summed, counted = self._loss(logits, batch["labels"])
             if extra is not None:
                 summed = summed + extra
             self._accelerator.backward(summed)
@@ -203,7 +205,7 @@ class Training:
     def _forward(self, batch: Batch) -> torch.Tensor:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         logits: torch.Tensor = self.model(**inputs).logits
-        if self._task is Task.CAUSAL_LM:
+        if self._task in (Task.CAUSAL_LM, Task.TOKEN_CLASSIFICATION):
             logits = logits[:, -inputs["input_ids"].shape[1] :]  # a prompt's virtual tokens come first
         return logits
 

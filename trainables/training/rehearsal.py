@@ -20,7 +20,7 @@ from spaces.errors import RequestError, one_line
 from trainables.base_model.config import model_class
 from trainables.base_model.storageless import Storageless, without_storage
 from trainables.base_model.weights import BaseWeights, build
-from trainables.data.encoded_split import EncodedSplit, EncodedTokens, Indices
+from trainables.data.encoded_split import EncodedSplit, Indices
 
 _MOST_TOKENS = 4096
 """The most tokens of a row: attention masks are real, and their size grows with its square. Longer rows are cut."""
@@ -48,8 +48,8 @@ def telling_rows(split: EncodedSplit) -> Indices:
     """Return rows on which a model fails if it fails on any: the longest, the shortest, those with the largest ids."""
     lengths = split.lengths()
     rows = [int(lengths.argmax()), int(lengths.argmin())]
-    if isinstance(split, EncodedTokens):
-        ends = [int(np.searchsorted(split.offsets, one.argmax(), side="right")) for one in split.columns.values()]
+    for tokens in split.sequences():
+        ends = [int(np.searchsorted(tokens.offsets, one.argmax(), side="right")) for one in tokens.columns.values()]
         rows += [end - 1 for end in ends]
     return np.array(list(dict.fromkeys((*rows, 0, len(split) - 1)))[:6])
 

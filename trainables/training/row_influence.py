@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from trainables.training.class_scores import auc_values, f1_values, occurring
 from trainables.training.evaluation import Predictions, f1_class
 
 Values = npt.NDArray[np.float64]
@@ -29,12 +30,41 @@ def row_values(metric: str, outputs: Predictions, positive: int | None = None) -
     if metric == "f1":
         position = f1_class(outputs, positive)
         return _f1_macro(outputs) if position is None else _f1_of(position, outputs)
-    return _VALUES[metric](outputs)
+    values = _VALUES[metric](outputs)
+    return values if len(values) == len(outputs.terms) else _summed_by_row(values, outputs)
+
+
+def _summed_by_row(values: Values, outputs: Predictions) -> Values:
+    """Return the values of rows from those of their words: together the words move the metric as their row does."""
+    mean = float(values.mean())
+    starts = np.concatenate([[0], np.cumsum(outputs.terms)[:-1]])
+    moved: Values = np.add.reduceat(values - mean, starts) / len(values)
+    return mean + len(moved) * moved
 
 
 def _outcomes(outputs: Predictions) -> Values:
-    right: Values = (outputs.predicted == outputs.references).astype(np.float64)
-    return right
+    right = outputs.predicted == outputs.references
+    values: Values = (right.all(axis=1) if outputs.are_sets else right).astype(np.float64)
+    return values
+
+
+def _f1_micro(outputs: Predictions) -> Values:
+    if not outputs.are_sets:
+        return _outcomes(outputs)
+    right, both = outputs.counts()
+    return f1_values(right.sum(axis=1), both.sum(axis=1))
+
+
+def _f1_of_sets(outputs: Predictions) -> Values:
+    """Return the values of the mean F1 over the labels that occur."""
+    right, both = outputs.counts()
+    found = [f1_values(right[:, label], both[:, label]) for label in occurring(both)]
+    return np.mean(found, axis=0) if found else np.zeros(len(both))
+
+
+def _auc(outputs: Predictions) -> Values:
+    assert outputs.scores is not None
+    return auc_values(outputs.scores, outputs.references)
 
 
 def _losses(outputs: Predictions) -> Values:
@@ -76,6 +106,8 @@ def _f1_of(position: int, outputs: Predictions) -> Values:
 
 
 def _f1_macro(outputs: Predictions) -> Values:
+    if outputs.are_sets:
+        return _f1_of_sets(outputs)
     value, by_right, by_other = _f1_slopes(outputs)
     _, wanted, predicted = _counts(outputs)
     occurring = wanted + predicted > 0
@@ -148,8 +180,10 @@ def _standard(numbers: npt.NDArray[Any]) -> Values:
 
 _VALUES: Mapping[str, Callable[[Predictions], Values]] = {
     "accuracy": _outcomes,
-    "f1-micro": _outcomes,
+    "f1-micro": _f1_micro,
     "f1-macro": _f1_macro,
+    "auc": _auc,
+    "seqeval-f1": lambda outputs: f1_values(*outputs.counts()),
     "matthews": _matthews,
     "pearson": _pearson,
     "spearman": _spearman,

@@ -2,8 +2,11 @@
 
 const CLASSES = {
   "sequence-classification": "AutoModelForSequenceClassification",
+  "multi-label-classification": "AutoModelForSequenceClassification",
+  "token-classification": "AutoModelForTokenClassification",
   regression: "AutoModelForSequenceClassification",
   "causal-lm": "AutoModelForCausalLM",
+  "seq2seq-lm": "AutoModelForSeq2SeqLM",
   "image-classification": "AutoModelForImageClassification",
 };
 

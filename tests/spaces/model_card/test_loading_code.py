@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from itertools import product
 from typing import Any
 
@@ -24,8 +25,7 @@ def names(source: str) -> set[str]:
             for alias in node.names}  # fmt: skip
     used = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     made |= {node.id for node in used if isinstance(node.ctx, ast.Store)}
-    builtin = {"len", "print", "zip", "list"}
-    return {node.id for node in used} - made - builtin
+    return {node.id for node in used} - made - set(dir(builtins))
 
 
 @pytest.mark.parametrize(("task", "form"), product(Task, ["peft", "merged", "lora", "stock"]))

@@ -84,9 +84,14 @@ def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
         ("objective.metric=bleu", ["objective.metric", "'bleu'", "accuracy"]),
         ("model.task=translation", ["model.task", "'translation'", "causal-lm"]),
         ("model.task=causal-lm", ["data.prompt", "data.response"]),
-        ("model.task=image-classification", ["data.image"]),
+        ("model.task=seq2seq-lm", ["data.prompt", "data.response"]),
         ("data.label=text", ["data.label = 'text'", "what the model reads; allowed: another column"]),
+        ("data={train: a.csv, label: [a, b]}", ["data.label = ['a', 'b']", "several columns; allowed for task"]),
+        ("data.tokens=words", ["data.tokens = 'words' has no meaning for task sequence-classification"]),
+        ("model={path: m, task: token-classification}", ["data.tokens must name a column"]),
         ("data={train: a.csv, text: [a, b], label: b}", ["data.label = 'b'", "allowed: another column"]),
+        ("training.class_weights=sqrt", ["training.class_weights", "'sqrt'", "balanced"]),
+        ("training.label_smoothing_factor=1", ["training.label_smoothing_factor", "less than 1"]),
         ("data.image=picture", ["data.image", "'picture'"]),
         ("data.text=[a, b, c]", ["data.text"]),
         ("nonsense", ["--set", "a.b=value"]),
@@ -101,6 +106,21 @@ def test_a_wrong_field_is_one_clear_line(tmp_path: Path, override: str, parts: l
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("training", "problem"),
+    [
+        (
+            {"class_weights": "balanced"},
+            "class_weights = balanced: no classes in task regression; allowed: with image-",
+        ),
+        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor = 0.1: no one class a row in task regression"),
+    ],
+)
+def test_numbers_have_neither_weights_nor_smoothing(training: dict[str, object], problem: str) -> None:
+    with pytest.raises(RequestError, match=problem):
+        parse_spec({**MINIMAL, "model": {"path": "m", "task": "regression"}, "training": training})
 
 
 def test_a_missing_field_is_named() -> None:

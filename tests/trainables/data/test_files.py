@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -52,4 +53,26 @@ def test_an_object_that_names_a_value_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"a": 1}\n{"a": 1, "a": 2}\n')
     with pytest.raises(RequestError, match="line 2: a column is named 'a' twice"):
+        read_file("data.train", str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.csv.gz", b"text\nfine\n"),
+        ("x.tsv.gz", b"text\nfine\n"),
+        ("x.jsonl.gz", b'{"text": "fine"}\n'),
+        ("x.json.gz", b'[{"text": "fine"}]'),
+    ],
+)
+def test_compressed_text_is_read_as_text(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content))
+    assert list(read_file("data.train", str(path)).columns["text"]) == ["fine"]
+    assert column_names("data.train", str(path)) in (["text"], None)
+    path.write_bytes(gzip.compress(content)[:-9])
+    with pytest.raises(RequestError, match="cannot be read as"):
+        read_file("data.train", str(path))
+    path.write_bytes(content)
+    with pytest.raises(RequestError, match=r"cannot be read as .* \(Not a gzipped file"):
         read_file("data.train", str(path))

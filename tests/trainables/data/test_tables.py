@@ -188,10 +188,12 @@ def test_classes_of_the_datasets_library_have_their_names(
 ) -> None:
     """Parquet has their positions alone; the names stand beside them. As a number for regression a position stays."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    tags = datasets.Sequence(datasets.ClassLabel(names=["O", "B-PER"]))
     features = datasets.Features(
-        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "positive"])}
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "positive"]), "tags": tags}
     )
-    made = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, 1]}, features=features)
+    values = {"text": ["a", "b", "c"], "label": [1, 0, 1], "tags": [[0], [1], [0, 1]]}
+    made = datasets.Dataset.from_dict(values, features=features)
     (tmp_path / "set").mkdir()
     path = tmp_path / "set" / "train.parquet"
     made.to_parquet(path)
@@ -202,6 +204,7 @@ def test_classes_of_the_datasets_library_have_their_names(
     )
     assert classes_of(table.take([1])) == ["negative"]
     assert numbers(table, "label").tolist() == [1, 0, 1]
+    assert table.class_names["tags"] == ("O", "B-PER")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import os
@@ -19,7 +20,16 @@ import torch
 import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, ViTConfig, ViTImageProcessor, ViTModel
+from transformers import (
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
+)
 
 from spaces.methods.registry import configuration
 from spaces.model_card.card import Card
@@ -54,7 +64,9 @@ for form, code in request["codes"].items():
     if "logits" in scope:
         found[form] = (scope["logits"].float().tolist(), said.getvalue())
     else:
-        found[form] = (scope["written"][0, scope["inputs"].shape[1]:].tolist(), said.getvalue())
+        read = scope["inputs"]
+        start = 1 if hasattr(read, "input_ids") else read.shape[1]  # a decoder of an encoder writes after its start
+        found[form] = (scope["written"][0, start:].tolist(), said.getvalue())
     ours = {"trainables", "spaces", "search", "tracking"}
     assert form == "peft" or not ours & {one.partition(".")[0] for one in sys.modules}
 print(json.dumps(found))
@@ -140,6 +152,60 @@ def language(place: Workplace) -> Case:
     return Case(spec, "prompts = ", f"prompts = {prompts[:1]!r}")
 
 
+def labels(place: Workplace) -> Case:
+    """Several labels a text, or none."""
+    case = texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False)
+    sets = [["good"], [], ["good", "<b>bad</b>"], ["<b>bad</b>"]]
+    read = [f"{word} film" for word in ("fine", "grey", "warm", "poor")]
+    rows = [{"text": one, "labels": given} for one, given in zip(read * 6, sets * 6, strict=True)]
+    (place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    where = str(place.folder / "rows.jsonl")
+    spec = load_spec(
+        place.spec(
+            model={"path": case.spec.model.path, "task": "multi-label-classification"},
+            data={"train": where, "validation": where, "label": "labels", "max_length": 12},
+        )
+    )
+    return Case(spec, "texts = ", f"texts = {read}")
+
+
+def tags(place: Workplace) -> Case:
+    """Words of several tokens, one row longer than the model may read, one with a control token."""
+    words = [["Unbelievably", "Berlin"], ["an", "antidisestablishmentarian", "[SEP]", "."] + 9 * ["film"]] * 2
+    rows = [{"words": one, "tags": ["O", "B-LOC", "I-LOC", *["O"] * 10][: len(one)]} for one in words]
+    (place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    where = str(place.folder / "rows.jsonl")
+    spec = load_spec(
+        place.spec(
+            model={"path": str(place.model), "task": "token-classification"},
+            data={"train": where, "validation": where, "tokens": "words", "label": "tags", "max_length": 12},
+        )
+    )
+    return Case(spec, "texts = ", f"texts = {words}")
+
+
+def rewriting(place: Workplace) -> Case:
+    """A T5 that answers prompts, the first with a control token, the second longer than the model may read."""
+    tokenizer = AutoTokenizer.from_pretrained(place.model, eos_token="[SEP]", pad_token="[PAD]")
+    folder = place.folder / "tiny-t5"
+    torch.manual_seed(0)
+    sizes = {"d_model": 32, "num_layers": 2, "num_heads": 2, "d_kv": 16, "d_ff": 64}
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": 0, "decoder_start_token_id": 0}
+    T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **ids, **sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    prompts = ["after [SEP] fine comes", "cold " * 40, "a lovely grey"]
+    rows = [{"prompt": one, "response": "warm and poor"} for one in prompts]
+    (place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    where = str(place.folder / "rows.jsonl")
+    spec = load_spec(
+        place.spec(
+            model={"path": str(folder), "task": "seq2seq-lm"},
+            data={"train": where, "validation": where, "prompt": "prompt", "response": "response", "max_length": 24},
+        )
+    )
+    return Case(spec, "prompts = ", f"prompts = {prompts}")
+
+
 def images(place: Workplace) -> Case:
     folder = place.folder / "tiny-vit"
     torch.manual_seed(0)
@@ -168,8 +234,11 @@ CASES = {
     "text": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False),
     "decoder": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False, model=decoder(place)),
     "pair": lambda place: texts(place, Task.SEQUENCE_CLASSIFICATION, pair=True),
+    "labels": lambda place: labels(place),
+    "tags": lambda place: tags(place),
     "regression": lambda place: texts(place, Task.REGRESSION, pair=False),
     "language": language,
+    "rewriting": rewriting,
     "image": images,
 }
 
@@ -261,7 +330,10 @@ def test_the_card_of_an_export_loads_it_and_predicts_as_the_trial_did(workplace:
         check_nothing_leaks(out, workplace)
     found = executed(codes, workplace.folder)
     for form, (gave, said) in found.items():
-        if name == "language":
+        if name == "rewriting":
+            assert gave[0] == int(trial.logits[0, 0].argmax()), form
+            assert said.startswith("after [SEP] fine comes ")
+        elif name == "language":
             prompt = int(
                 (trial.inputs["labels"][0] == IGNORED_LABEL).sum() - (trial.inputs["attention_mask"][0] == 0).sum()
             )
@@ -270,9 +342,25 @@ def test_the_card_of_an_export_loads_it_and_predicts_as_the_trial_did(workplace:
         else:
             torch.testing.assert_close(torch.tensor(gave), trial.logits, atol=2e-4, rtol=0)
             assert len(said.splitlines()) == ROWS
-            if trial.card.labels:
+            if name == "tags":
+                assert said.splitlines() == tagged(case, trial)
+            elif name == "labels":
+                names = trial.card.labels
+                given = [[names[place] for place in one.nonzero().flatten()] for one in trial.logits > 0]
+                assert [line.rpartition(": ")[0] for line in said.splitlines()] == list(map(str, given))
+            elif trial.card.labels:
                 best = [trial.card.labels[one] for one in trial.logits.argmax(dim=1)]
                 assert [line.rpartition(": ")[0] for line in said.splitlines()] == best
+
+
+def tagged(case: Case, trial: Trial) -> list[str]:
+    """Each word that was read, with the tag that the first of its tokens was given."""
+    read = ast.literal_eval(case.given.partition(" = ")[2])
+    lines = []
+    for words, logits, wanted in zip(read, trial.logits, trial.inputs["labels"], strict=True):
+        found = [trial.card.labels[place] for place in logits[wanted != IGNORED_LABEL].argmax(dim=1)]
+        lines.append(" ".join(f"{word}/{tag}" for word, tag in zip(words, found, strict=False)))
+    return lines
 
 
 def check_card(out: Path, card: Card, form: str) -> None:

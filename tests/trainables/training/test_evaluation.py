@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pytest
+import seqeval.metrics
 import sklearn.metrics
 import torch
 from hypothesis import assume, given, settings
@@ -19,6 +20,8 @@ from spaces.spec.sections import Task
 from trainables.training.evaluation import Evaluation, loss, positive_position
 
 CLASSES, NUMBERS, TEXT = Task.SEQUENCE_CLASSIFICATION, Task.REGRESSION, Task.CAUSAL_LM
+SETS, WORDS = Task.MULTI_LABEL_CLASSIFICATION, Task.TOKEN_CLASSIFICATION
+TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 Floats = npt.NDArray[np.float64]
 
 
@@ -35,10 +38,10 @@ def one_hot(classes: list[int], count: int) -> torch.Tensor:
 
 
 def evaluate(task: Task, metric: str, logits: torch.Tensor, labels: torch.Tensor, batch: int = 3) -> float:
-    evaluation = Evaluation(task)
+    evaluation = Evaluation(task, scores=METRICS[metric].of_scores)
     for start in range(0, len(labels), batch):
         evaluation.add(logits[start : start + batch], labels[start : start + batch])
-    return evaluation.score(metric)
+    return evaluation.score(metric, names=TAGS)
 
 
 @st.composite
@@ -137,7 +140,12 @@ def test_perfect_predictions_reach_the_perfect_value() -> None:
     labels = [0, 1, 2, 1]
     tokens = torch.tensor([[-100, 1, 2, -100], [-100, -100, 0, 1]])
     shifted = torch.nn.functional.one_hot(tokens.clamp(min=0).roll(-1, dims=1), 3).float() * 100
+    sets = torch.tensor([[1.0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
+    tags = torch.tensor([[-100, 0, 1, 2, -100], [-100, 3, -100, 0, -100]])
     perfect = {
+        Task.SEQ2SEQ_LM: (shifted[:, :-1], tokens[:, 1:]),
+        SETS: ((2 * sets - 1) * 100, sets),
+        WORDS: (torch.nn.functional.one_hot(tags.clamp(min=0), 5).float() * 100, tags),
         CLASSES: (one_hot(labels, 3) * 100, torch.tensor(labels)),
         NUMBERS: (torch.arange(4.0)[:, None], torch.arange(4.0)),
         TEXT: (shifted, tokens),
@@ -274,7 +282,82 @@ def test_a_perplexity_beyond_floats_is_infinite() -> None:
 
 
 def test_every_metric_has_a_score() -> None:
-    evaluation = Evaluation(CLASSES)
+    evaluation = Evaluation(CLASSES, scores=True)
     evaluation.add(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
     for name in METRICS:
-        assert isinstance(evaluation.score(name), float)
+        assert isinstance(evaluation.score(name, names=TAGS), float)
+
+
+label_sets = arrays.arrays(np.bool_, st.tuples(st.integers(2, 12), st.just(3)))
+
+
+@given(st.data(), label_sets)
+def test_metrics_of_label_sets_are_those_of_scikit_learn(data: st.DataObject, wanted: npt.NDArray[np.bool_]) -> None:
+    found = data.draw(arrays.arrays(np.bool_, wanted.shape))
+    logits, labels = torch.tensor(np.where(found, 2.0, -1.0)), torch.tensor(wanted, dtype=torch.float32)
+    assert evaluate(SETS, "accuracy", logits, labels) == pytest.approx((found == wanted).all(axis=1).mean())
+    micro = sklearn.metrics.f1_score(wanted, found, average="micro", zero_division=0.0)
+    assert evaluate(SETS, "f1-micro", logits, labels) == pytest.approx(micro)
+    columns = [place for place in range(3) if (found | wanted)[:, place].any()]
+    by_label = [sklearn.metrics.f1_score(wanted[:, one], found[:, one], zero_division=0.0) for one in columns]
+    assert evaluate(SETS, "f1-macro", logits, labels) == pytest.approx(np.mean(by_label) if by_label else 0.0)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_auc_is_that_of_scikit_learn(count: int) -> None:
+    generator = torch.Generator().manual_seed(count)
+    labels = torch.randint(0, count, (40,), generator=generator)
+    logits = torch.randn(40, count, generator=generator).round(decimals=1)  # some are equal
+    chances = logits.double().softmax(-1).numpy()
+    expected = sklearn.metrics.roc_auc_score(labels, chances[:, 1] if count == 2 else chances, multi_class="ovr")
+    assert evaluate(CLASSES, "auc", logits, labels) == pytest.approx(expected)
+    sets = (torch.rand(40, count, generator=generator) < 0.4).float()
+    expected = sklearn.metrics.roc_auc_score(sets, logits)
+    assert evaluate(SETS, "auc", logits, sets) == pytest.approx(expected)
+
+
+def test_auc_tells_sure_predictions_apart() -> None:
+    """In float32 all of their probabilities are 1."""
+    logits = torch.tensor([[0.0, 30], [0, 31], [0, 32], [0, 33]])
+    assert evaluate(CLASSES, "auc", logits, torch.tensor([0, 0, 1, 1])) == 1.0
+
+
+def test_a_class_that_no_row_has_does_not_count_for_auc() -> None:
+    logits = torch.tensor([[2.0, 1, 0], [1, 2, 0], [3, 1, 0]])
+    assert evaluate(CLASSES, "auc", logits, torch.tensor([0, 1, 0])) == 1.0
+    assert evaluate(SETS, "auc", logits, torch.ones(3, 3)) == 0.5
+
+
+tag_rows = st.lists(st.lists(st.integers(0, len(TAGS) - 1), min_size=1, max_size=6), min_size=1, max_size=6)
+
+
+@given(st.data(), tag_rows)
+def test_scores_of_tags_are_those_of_seqeval_and_of_words(data: st.DataObject, rows: list[list[int]]) -> None:
+    """Only the first token of a word counts; others have logits that would be wrong."""
+    found = [data.draw(st.lists(st.integers(0, 4), min_size=len(one), max_size=len(one))) for one in rows]
+    labels, logits = torch.full((len(rows), 13), -100), torch.zeros(len(rows), 13, 5)
+    for row, (wanted, best_of) in enumerate(zip(rows, found, strict=True)):
+        for word, (tag, best) in enumerate(zip(wanted, best_of, strict=True)):
+            labels[row, 1 + 2 * word] = tag
+            logits[row, 1 + 2 * word, best] = 1
+            logits[row, 2 + 2 * word, (tag + 1) % 5] = 1
+    named = [[[TAGS[one] for one in row] for row in side] for side in (rows, found)]
+    expected = seqeval.metrics.f1_score(*named, zero_division=0)
+    assert evaluate(WORDS, "seqeval-f1", logits, labels) == pytest.approx(expected)
+    flat = [[one for row in side for one in row] for side in (rows, found)]
+    assert evaluate(WORDS, "accuracy", logits, labels) == pytest.approx(np.mean(np.equal(*flat)))
+    assert evaluate(WORDS, "loss", logits, labels) == pytest.approx(
+        sklearn.metrics.log_loss(flat[0], torch.eye(5).double()[flat[1]].softmax(-1), labels=range(5)), abs=1e-5
+    )
+
+
+def test_a_decoder_of_an_encoder_is_measured_as_one_that_also_reads() -> None:
+    """Its logits stand beside the labels; those of causal-lm stand one place before."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.tensor([[-100, 1, 2, -100], [-100, -100, 0, 1], [-100, 3, 3, 3]])
+    logits = torch.randn(3, 4, 5, generator=generator)
+    logits[0, :2] += 100 * torch.nn.functional.one_hot(torch.tensor([1, 2]), 5)
+    for metric in ("loss", "perplexity", "exact-match"):
+        one = evaluate(TEXT, metric, logits, tokens)
+        assert evaluate(Task.SEQ2SEQ_LM, metric, logits[:, :-1], tokens[:, 1:]) == pytest.approx(one)
+    assert one == pytest.approx(1 / 3)

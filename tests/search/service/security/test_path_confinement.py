@@ -150,7 +150,7 @@ FIELDS = {
     **dict.fromkeys(("model.path", "data.train", "data.validation", "data.test"), READ),
     **dict.fromkeys(("storage", "tracking.uri", "search.study_storage"), REPLACED),
     **dict.fromkeys(("model.revision", "hub.name"), CHECKED),
-    **dict.fromkeys(("data.text", "data.image", "data.prompt", "data.response", "data.label"), WORDS),
+    **dict.fromkeys(("data.text", "data.image", "data.tokens", "data.prompt", "data.response", "data.label"), WORDS),
     **dict.fromkeys(
         ("name", "objective.metric", "objective.positive", "search.start_from", "tracking.experiment", "hub.split"),
         WORDS,

@@ -1,0 +1,1 @@
+"""Inputs that are more than one text."""

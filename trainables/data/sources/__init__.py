@@ -1,0 +1,1 @@
+"""Sources of examples that are more than one file."""

@@ -1,0 +1,1 @@
+"""The targets of examples, read from the columns of their labels."""
