@@ -63,6 +63,9 @@ def _as_list(value: Any) -> Any:
 TwoAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
 
 
+ThreeAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=3)]
+
+
 class DataSection(Section):
     """The examples, and the columns that hold them."""
 
@@ -78,13 +81,28 @@ class DataSection(Section):
         description="Part of the training split that becomes validation when none is given.",
     )
     text: Annotated[TwoAtMost, BeforeValidator(_as_list, json_schema_input_type=str | TwoAtMost)] | None = Field(
-        default=None, description="One text column, or two for pairs. Default: text."
+        default=None,
+        description="One text column, or two for pairs. Default: text. For causal-lm one column of plain text, every "
+        "token of which is learnt.",
     )
     image: str | None = Field(
         default=None, description="Column with an image: a path within the folder of its file, or encoded bytes."
     )
     prompt: str | None = Field(default=None, description="Column with the prompt (causal-lm).")
     response: str | None = Field(default=None, description="Column with the response to learn (causal-lm).")
+    messages: Annotated[ThreeAtMost, BeforeValidator(_as_list, json_schema_input_type=str | ThreeAtMost)] | None = (
+        Field(
+            default=None,
+            description="Column of chats (causal-lm), each a list of messages with role and content, in csv as JSON. "
+            "Or two columns, a prompt and its completion, lists of messages or texts; or alpaca's three: instruction, "
+            "input, output. The assistant's turns alone are learnt.",
+        )
+    )
+    chat_template: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File with a chat template in Jinja for messages. Default: the tokenizer's own.",
+    )
     label: str = Field(default="label", description="Column with the label.")
     max_length: int = Field(
         default=128,

@@ -79,6 +79,20 @@ def default_methods() -> dict[str, dict[str, Any]]:
     return {name: {} for name, known in methods().items() if known.usual}
 
 
+def _check_causal(data: DataSection) -> None:
+    """Check that the columns of a language model are of one form: messages, prompt and response, or one text."""
+    given = [name for name in ("messages", "prompt", "response", "text") if getattr(data, name) is not None]
+    if given not in (["messages"], ["prompt", "response"], ["text"]):
+        named = f"found {', '.join(f'data.{name}' for name in given)}; " if given else ""
+        raise ValueError(
+            f"{named}allowed for task causal-lm: data.messages, data.prompt and data.response, or data.text alone"
+        )
+    if data.text is not None and len(data.text) > 1:
+        raise ValueError(f"data.text = {list(data.text)}: two columns; allowed for task causal-lm: one")
+    if data.chat_template is not None and data.messages is None:
+        raise ValueError(f"data.chat_template = {data.chat_template!r}: without data.messages; allowed: beside it")
+
+
 class SearchSpec(Section):
     """Everything that a search needs to be run, and run again."""
 
@@ -155,15 +169,16 @@ class SearchSpec(Section):
     def _columns_fit_the_task(self) -> Self:
         data, task = self.data, self.model.task
         if task is Task.CAUSAL_LM:
-            if not (data.prompt and data.response):
-                raise ValueError("data.prompt and data.response must name columns for task causal-lm")
-            foreign = {"text": data.text, "image": data.image}
+            _check_causal(data)
+            foreign: dict[str, object] = {"image": data.image}
         elif task is Task.IMAGE_CLASSIFICATION:
             if not data.image:
                 raise ValueError("data.image must name a column for task image-classification")
             foreign = {"text": data.text, "prompt": data.prompt, "response": data.response}
         else:
             foreign = {"image": data.image, "prompt": data.prompt, "response": data.response}
+        if task is not Task.CAUSAL_LM:
+            foreign |= {"messages": data.messages and list(data.messages), "chat_template": data.chat_template}
         for field, value in foreign.items():
             if value is not None:
                 raise ValueError(f"data.{field} = {value!r} has no meaning for task {task}; leave it out")

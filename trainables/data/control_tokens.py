@@ -47,7 +47,7 @@ def encode(tokenizer: Any, *texts: Sequence[str], **options: Any) -> Any:
     """Encode texts, or pairs of texts, with the names of control tokens as text."""
     if tokenizer.is_fast:
         return tokenizer(*texts, verbose=False, **options)
-    places = re.compile(_inner_places(control_tokens(tokenizer)))
+    places = re.compile(places_within(control_tokens(tokenizer)))
     pieces = ([places.split(text) for text in column] for column in texts)
     return tokenizer(*pieces, is_split_into_words=True, verbose=False, **options)
 
@@ -99,6 +99,6 @@ def _first_characters(names: Iterable[str]) -> str:
     )
 
 
-def _inner_places(names: Iterable[str]) -> str:
+def places_within(names: Iterable[str]) -> str:
     """Return an expression that matches the places after the first character of each of the `names`."""
     return "|".join(f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in names) or r"(?!)"
