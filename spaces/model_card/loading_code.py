@@ -37,6 +37,8 @@ class LoadingCode:
         tells_padding: the config of the base has no padding token.
         begins: prompts of a language model begin with the tokenizer's token for the beginning.
         chats: the tokenizer recognises control tokens of chats in texts, so prompts must be marked as plain text.
+        answers: the model answers chats, by the tokenizer's chat template.
+        stop: the control token that ends an answer, if it is not the tokenizer's end token.
     """
 
     task: Task
@@ -51,6 +53,8 @@ class LoadingCode:
     tells_padding: bool = False
     begins: bool = False
     chats: bool = False
+    answers: bool = False
+    stop: str | None = None
 
     def __str__(self) -> str:
         return "\n".join([*self._imports(), "", *self._load(), "", *self._predict(), ""])
@@ -106,7 +110,7 @@ class LoadingCode:
 
     def _predict(self) -> list[str]:
         if self.task is Task.CAUSAL_LM:
-            return self._generate()
+            return self._answer() if self.answers else self._generate()
         if self._images:
             named, call = "files", 'processor(images=images, return_tensors="pt")'
             given = [
@@ -136,6 +140,29 @@ class LoadingCode:
             "with torch.inference_mode():",
             "    logits = model(**inputs).logits",
             *shown,
+        ]
+
+    def _answer(self) -> list[str]:
+        end = "tokenizer.eos_token_id"
+        stop = end if self.stop is None else f"[{end}, tokenizer.convert_tokens_to_ids({_text(self.stop)})]"
+        return [
+            'questions = ["a first question", "a second question"]',
+            "for question in questions:",
+            '    chat = [{"role": "user", "content": question}]',
+            "    inputs = tokenizer.apply_chat_template(",
+            '        chat, add_generation_prompt=True, return_tensors="pt", return_dict=True',
+            "    )",
+            "    with torch.inference_mode():",
+            "        written = model.generate(",
+            '            input_ids=inputs["input_ids"],',
+            '            attention_mask=inputs["attention_mask"],',
+            f"            max_new_tokens={min(NEW_TOKENS, self.max_length // 2)},",
+            "            do_sample=False,",
+            f"            eos_token_id={stop},",
+            "            pad_token_id=tokenizer.pad_token_id,",
+            "        )",
+            '    answer = tokenizer.decode(written[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)',
+            '    print(f"{question} {answer}")',
         ]
 
     def _generate(self) -> list[str]:

@@ -104,6 +104,11 @@ class DataSection(Section):
         description="File with a chat template in Jinja for messages. Default: the tokenizer's own.",
     )
     label: str = Field(default="label", description="Column with the label.")
+    packing: bool = Field(
+        default=False,
+        description="Put several training examples into a row of at most max_length tokens, none of which attends to "
+        "another (causal-lm). A batch has so many rows, so a step learns from more examples.",
+    )
     max_length: int = Field(
         default=128,
         ge=2,

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from spaces.errors import RequestError
+from spaces.methods._virtual_tokens import VirtualTokens
 from spaces.methods.base.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base.method import AnyMethod
 from spaces.methods.registry import method, methods
@@ -179,9 +180,16 @@ class SearchSpec(Section):
             foreign = {"image": data.image, "prompt": data.prompt, "response": data.response}
         if task is not Task.CAUSAL_LM:
             foreign |= {"messages": data.messages and list(data.messages), "chat_template": data.chat_template}
+            foreign |= {"packing": data.packing or None}
         for field, value in foreign.items():
             if value is not None:
                 raise ValueError(f"data.{field} = {value!r} has no meaning for task {task}; leave it out")
+        virtual = [name for name in self.methods if isinstance(method(name), VirtualTokens)] if data.packing else []
+        if virtual:
+            raise ValueError(
+                f"data.packing = True: method {virtual[0]} puts tokens before a row, not before each example in it; "
+                "allowed: without data.packing, or other methods"
+            )
         inputs = {Task.IMAGE_CLASSIFICATION: (data.image,), Task.CAUSAL_LM: ()}.get(task, data.text or ("text",))
         if data.label in inputs:
             raise ValueError(f"data.label = {data.label!r} is what the model reads; allowed: another column")

@@ -58,6 +58,19 @@ def assistant_turns(template: ChatTemplate, chat: Chat) -> tuple[str, list[Range
     return text, turns
 
 
+def turn_end(template: ChatTemplate) -> str | None:
+    """Return the control token that the template writes after an answer; None for the end token, or if it has none."""
+    chat = Chat(({"role": "user", "content": "a"}, {"role": ASSISTANT, "content": _WORD}), (1,))
+    try:
+        text, _ = assistant_turns(template, chat)
+    except TemplateFails:
+        return None
+    after = text.rpartition(_WORD)[2]
+    written = [name for name in control_tokens(template.tokenizer) if name in after]
+    first = min(written, key=lambda name: (after.index(name), -len(name)), default=None)
+    return None if first == template.tokenizer.eos_token else first
+
+
 def _solid(text: str) -> str:
     """Return the text without blanks, which templates trim."""
     return "".join(text.split())

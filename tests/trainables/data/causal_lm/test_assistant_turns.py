@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.trainables.chat_tokenizers import CHATML, chat_tokenizer, trl_template, trl_templates
-from trainables.data.causal_lm.assistant_turns import Unclear, assistant_turns
+from trainables.data.causal_lm.assistant_turns import Unclear, assistant_turns, turn_end
 from trainables.data.causal_lm.chat_template import ChatTemplate
 from trainables.data.causal_lm.chat_tokens import ChatTokenizer, Rendered
 from trainables.data.causal_lm.messages import Chat
@@ -175,6 +175,19 @@ def test_turns_of_a_prompt_are_not_learnt(tokenizer: Any, name: str) -> None:
     text, turns = assistant_turns(template(tokenizer, name), Chat(TWO_TURNS.messages, (3,)))
     learnt = "".join(text[start:end] for start, end in turns)
     assert learnt == BY_HAND[name][3]
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("chatml", "<|im_end|>"), ("llama3_1", "<|eot_id|>"), ("gemma3", "<end_of_turn>"), ("phi3", "<|end|>")],
+)
+def test_an_answer_ends_with_the_first_control_token_after_it(tokenizer: Any, name: str, end: str) -> None:
+    assert turn_end(template(tokenizer, name)) == end
+
+
+def test_the_end_token_and_no_end_need_not_be_told(tokenizer: Any) -> None:
+    for after in (tokenizer.eos_token, ""):
+        assert turn_end(ChatTemplate(tokenizer, CHATML.replace("<|im_end|>", after))) is None
 
 
 def test_content_that_looks_like_the_template_moves_no_end(tokenizer: Any) -> None:
