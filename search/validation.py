@@ -38,7 +38,7 @@ def validate(spec: SearchSpec, announced: Callable[[str], object] | None = None)
         methods=list(prepared.space.names),
         dropped=[name for name in spec.methods if name not in prepared.space.names],
         labels=list(prepared.labels),
-        rows={"train": len(prepared.train), "validation": len(prepared.validation)},
+        rows={"train": prepared.train.examples, "validation": prepared.validation.examples},
         cut=_cut(prepared),
         notes=list(prepared.notes),
         trials=spec.search.trials,
@@ -57,7 +57,7 @@ def _cut(prepared: Prepared) -> dict[str, CutRows]:
     return {
         name: CutRows(
             rows=split.cut.rows,
-            share=split.cut.rows / len(split),
+            share=split.cut.rows / split.examples,
             responses=split.cut.responses if task in WRITING else None,
             longest=split.cut.longest,
         )

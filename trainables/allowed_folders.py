@@ -81,6 +81,8 @@ def confined_reading(spec: SearchSpec, *, data: bool = True) -> Iterator[None]:
 def local_places(spec: SearchSpec, *, data: bool = True) -> dict[str, str]:
     """Return the files and folders of this machine that a spec names, by field; places on the hub are left out."""
     named = {"model.path": spec.model.path}
+    if spec.data.chat_template is not None:
+        named["data.chat_template"] = spec.data.chat_template  # read with the tokenizer, for an export as well
     for split in ("train", "validation", "test") if data else ():
         source = getattr(spec.data, split)
         if isinstance(source, HubSource):

@@ -39,6 +39,7 @@ from trainables.base_model.weights import BaseWeights, fresh_parameters, load_we
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.methods.registry import check_tuners
+from trainables.training.packing_check import check_packing
 from trainables.training.rehearsal import rehearse
 
 
@@ -174,6 +175,8 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         announced("reading the model")
         config = load_config(spec.model, splits.labels)
         weights = load_weights(spec.model, config, splits.labels)
+    if spec.data.packing:
+        check_packing(config, spec.model.path)
     rehearse(weights, {"data.train": splits.train, "data.validation": splits.validation})
     inventory = _inventory(spec, config, weights.fresh)
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
@@ -230,7 +233,7 @@ def absolute(spec: SearchSpec) -> SearchSpec:
         return _absolute(given) if isinstance(given, str) else given
 
     data = spec.data.model_copy(
-        update={name: source(getattr(spec.data, name)) for name in ("train", "validation", "test")}
+        update={name: source(getattr(spec.data, name)) for name in ("train", "validation", "test", "chat_template")}
     )
     return spec.model_copy(
         update={

@@ -117,7 +117,7 @@ def _run(prepared: Prepared, study: optuna.Study, search_id: str, uri: str, gpus
     patience = DRAIN_SECONDS
     finished = False
     try:
-        rows = {"train": len(prepared.train), "validation": len(prepared.validation)}
+        rows = {"train": prepared.train.examples, "validation": len(prepared.validation)}
         writer.start_search(prepared.budget, inventory.base_parameters, inventory.head_parameters, rows)
         recorder = Recorder(ledger, writer, prepared.budget, spec.metric, rejected=rejected_count(study))
         recorder.take_up()

@@ -105,6 +105,7 @@ class Card:
         """Comment lines that name the local paths of the search, which the recipe leaves out."""
         local = ["model.path"] if is_local(self.spec.model.path) else []
         local += [f"data.{split}" for split in SPLITS if _is_file(getattr(self.spec.data, split))]
+        local += ["data.chat_template"] if self.spec.data.chat_template else []
         if not local:
             return ""
         options = " ".join(f"--set {one}=PATH" for one in local)

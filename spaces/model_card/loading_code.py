@@ -41,6 +41,8 @@ class LoadingCode:
         begins: prompts of a language model begin with the tokenizer's token for the beginning.
         chats: the tokenizer recognises control tokens of chats in texts, so prompts must be marked as plain text.
         after_spaces: the tokenizer knows words within a text by the space before them.
+        answers: the model answers chats, by the tokenizer's chat template.
+        stop: the control token that ends an answer, if it is not the tokenizer's end token.
     """
 
     task: Task
@@ -56,6 +58,8 @@ class LoadingCode:
     begins: bool = False
     chats: bool = False
     after_spaces: bool = False
+    answers: bool = False
+    stop: str | None = None
 
     def __str__(self) -> str:
         return "\n".join([*self._imports(), "", *self._load(), "", *self._predict(), ""])
@@ -110,7 +114,7 @@ class LoadingCode:
 
     def _predict(self) -> list[str]:
         if self.task is Task.CAUSAL_LM:
-            return self._generate()
+            return self._answer() if self.answers else self._generate()
         if self.task is Task.SEQ2SEQ_LM:
             return self._rewrite()
         if self.task is Task.TOKEN_CLASSIFICATION:
@@ -181,6 +185,29 @@ class LoadingCode:
             "    )",
             "for prompt, answer in zip(prompts, tokenizer.batch_decode(written, skip_special_tokens=True)):",
             '    print(f"{prompt} {answer}")',
+        ]
+
+    def _answer(self) -> list[str]:
+        end = "tokenizer.eos_token_id"
+        stop = end if self.stop is None else f"[{end}, tokenizer.convert_tokens_to_ids({_text(self.stop)})]"
+        return [
+            'questions = ["a first question", "a second question"]',
+            "for question in questions:",
+            '    chat = [{"role": "user", "content": question}]',
+            "    inputs = tokenizer.apply_chat_template(",
+            '        chat, add_generation_prompt=True, return_tensors="pt", return_dict=True',
+            '    )["input_ids"]',
+            "    with torch.inference_mode():",
+            "        written = model.generate(",
+            "            input_ids=inputs,",
+            "            attention_mask=torch.ones_like(inputs),",
+            f"            max_new_tokens={min(NEW_TOKENS, self.max_length // 2)},",
+            "            do_sample=False,",
+            f"            eos_token_id={stop},",
+            "            pad_token_id=tokenizer.pad_token_id,",
+            "        )",
+            "    answer = tokenizer.decode(written[0, inputs.shape[1]:], skip_special_tokens=True)",
+            '    print(f"{question} {answer}")',
         ]
 
     def _generate(self) -> list[str]:

@@ -31,7 +31,7 @@ def portable(spec: SearchSpec) -> SearchSpec:
     return spec.model_copy(
         update={
             "model": spec.model.model_copy(update={"path": model_name(spec.model)}),
-            "data": spec.data.model_copy(update=_named(sources)),
+            "data": spec.data.model_copy(update={**_named(sources), "chat_template": _template(spec)}),
             "search": spec.search.model_copy(update={"study_storage": None}),
             "tracking": TrackingSection(),
             "storage": type(spec).model_fields["storage"].default,
@@ -59,6 +59,11 @@ def _named(sources: dict[str, Source | None]) -> dict[str, Source | None]:
         else:
             found[split] = None
     return found
+
+
+def _template(spec: SearchSpec) -> str | None:
+    """Return the last name of the chat template's file."""
+    return None if spec.data.chat_template is None else _last(spec.data.chat_template)
 
 
 def _last(path: str) -> str:

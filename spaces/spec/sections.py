@@ -80,6 +80,9 @@ def _as_list(value: Any) -> Any:
 TwoAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
 
 
+ThreeAtMost = Annotated[tuple[str, ...], Field(min_length=1, max_length=3)]
+
+
 class DataSection(Section):
     """The examples, and the columns that hold them."""
 
@@ -98,7 +101,9 @@ class DataSection(Section):
         description="Part of the training split that becomes validation when none is given.",
     )
     text: Annotated[TwoAtMost, BeforeValidator(_as_list, json_schema_input_type=str | TwoAtMost)] | None = Field(
-        default=None, description="One text column, or two for pairs. Default: text."
+        default=None,
+        description="One text column, or two for pairs. Default: text. For causal-lm one column of plain text, every "
+        "token of which is learnt.",
     )
     image: str | None = Field(
         default=None,
@@ -111,6 +116,24 @@ class DataSection(Section):
         default="label",
         description="Column with the label; with a list of tags, one a word (token-classification); with a list of "
         "labels (multi-label-classification), for which there may also be a column of 0 and 1 for each label.",
+    )
+    messages: Annotated[ThreeAtMost, BeforeValidator(_as_list, json_schema_input_type=str | ThreeAtMost)] | None = (
+        Field(
+            default=None,
+            description="Column of chats (causal-lm), each a list of messages with role and content, in csv as JSON. "
+            "Or two columns, a prompt and its completion, lists of messages or texts; or alpaca's three: instruction, "
+            "input, output. The assistant's turns alone are learnt.",
+        )
+    )
+    chat_template: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File with a chat template in Jinja for messages. Default: the tokenizer's own.",
+    )
+    packing: bool = Field(
+        default=False,
+        description="Put several training examples into a row of at most max_length tokens, none of which attends to "
+        "another (causal-lm). A batch has so many rows, so a step learns from more examples.",
     )
     max_length: int = Field(
         default=128,

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from spaces.errors import RequestError
+from spaces.methods._virtual_tokens import VirtualTokens
 from spaces.methods.base.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base.method import AnyMethod
 from spaces.methods.registry import method, methods
@@ -78,6 +79,20 @@ _KINDS: dict[type, str] = {list: "a list", str: "text"}
 def default_methods() -> dict[str, dict[str, Any]]:
     """Return LoRA and the methods that this product is for; the others are searched when they are named."""
     return {name: {} for name, known in methods().items() if known.usual}
+
+
+def _check_causal(data: DataSection) -> None:
+    """Check that the columns of a language model are of one form: messages, prompt and response, or one text."""
+    given = [name for name in ("messages", "prompt", "response", "text") if getattr(data, name) is not None]
+    if given not in (["messages"], ["prompt", "response"], ["text"]):
+        named = f"found {', '.join(f'data.{name}' for name in given)}; " if given else ""
+        raise ValueError(
+            f"{named}allowed for task causal-lm: data.messages, data.prompt and data.response, or data.text alone"
+        )
+    if data.text is not None and len(data.text) > 1:
+        raise ValueError(f"data.text = {list(data.text)}: two columns; allowed for task causal-lm: one")
+    if data.chat_template is not None and data.messages is None:
+        raise ValueError(f"data.chat_template = {data.chat_template!r}: without data.messages; allowed: beside it")
 
 
 class SearchSpec(Section):
@@ -169,9 +184,8 @@ class SearchSpec(Section):
     def _columns_fit_the_task(self) -> Self:
         data, task = self.data, self.model.task
         if task is Task.CAUSAL_LM:
-            if not (data.prompt and data.response):
-                raise ValueError("data.prompt and data.response must name columns for task causal-lm")
-            foreign = {"text": data.text, "image": data.image, "tokens": data.tokens}
+            _check_causal(data)
+            foreign: dict[str, object] = {"image": data.image, "tokens": data.tokens}
         elif task is Task.SEQ2SEQ_LM:
             if not (data.prompt and data.response):
                 raise ValueError("data.prompt and data.response must name columns for task seq2seq-lm")
@@ -184,9 +198,18 @@ class SearchSpec(Section):
             foreign = {"text": data.text, "image": data.image, "prompt": data.prompt, "response": data.response}
         else:
             foreign = {"image": data.image, "tokens": data.tokens, "prompt": data.prompt, "response": data.response}
+        if task is not Task.CAUSAL_LM:
+            foreign |= {"messages": data.messages and list(data.messages), "chat_template": data.chat_template}
+            foreign |= {"packing": data.packing or None}
         for field, value in foreign.items():
             if value is not None:
                 raise ValueError(f"data.{field} = {value!r} has no meaning for task {task}; leave it out")
+        virtual = [name for name in self.methods if isinstance(method(name), VirtualTokens)] if data.packing else []
+        if virtual:
+            raise ValueError(
+                f"data.packing = True: method {virtual[0]} puts tokens before a row, not before each example in it; "
+                "allowed: without data.packing, or other methods"
+            )
         columns = (data.label,) if isinstance(data.label, str) else data.label
         if len(columns) > 1 and task is not Task.MULTI_LABEL_CLASSIFICATION:
             raise ValueError(f"data.label = {list(columns)}: several columns; allowed for task {task}: one")

@@ -21,7 +21,7 @@ def spec(path: Path, task: str = "sequence-classification", max_length: int = 16
         {
             "name": "test",
             "model": {"path": str(path), "task": task},
-            "data": {"train": "unread.csv", "max_length": max_length, **data},
+            "data": {"train": "unread.csv", "max_length": max_length} | data,
             "budget": {"parameters": 1000},
         }
     )

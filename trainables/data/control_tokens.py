@@ -50,7 +50,7 @@ def encode(tokenizer: Any, *texts: Sequence[str], written: bool = False, **optio
     """
     given: Sequence[Any] = texts
     if not tokenizer.is_fast:
-        places = re.compile(_inner_places(control_tokens(tokenizer)))
+        places = re.compile(places_within(control_tokens(tokenizer)))
         given = [[places.split(text) for text in column] for column in texts]
         options["is_split_into_words"] = True
     if written:
@@ -105,6 +105,6 @@ def _first_characters(names: Iterable[str]) -> str:
     )
 
 
-def _inner_places(names: Iterable[str]) -> str:
+def places_within(names: Iterable[str]) -> str:
     """Return an expression that matches the places after the first character of each of the `names`."""
     return "|".join(f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in names) or r"(?!)"

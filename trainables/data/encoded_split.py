@@ -63,7 +63,12 @@ class EncodedSplit(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Return the number of examples."""
+        """Return the number of rows, each an example unless several are packed into one."""
+
+    @property
+    def examples(self) -> int:
+        """The number of examples; fewer rows may hold them."""
+        return len(self)
 
     @abstractmethod
     def lengths(self) -> npt.NDArray[np.int64]:

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec
+from trainables.data.causal_lm.chats import chat_encoder
+from trainables.data.causal_lm.plain_text import plain_text_encoder
 from trainables.data.encoded_split import Array, EncodedSplit
 from trainables.data.images import image_encoder
 from trainables.data.prompts import response_encoder
@@ -35,12 +37,18 @@ class Encoder(Protocol):
         """
 
 
+def _causal_encoder(spec: SearchSpec) -> Encoder:
+    if spec.data.messages:
+        return chat_encoder(spec)
+    return plain_text_encoder(spec) if spec.data.text else response_encoder(spec)
+
+
 _ENCODERS: Mapping[Task, Callable[[SearchSpec], Encoder]] = {
     Task.SEQUENCE_CLASSIFICATION: text_encoder,
     Task.MULTI_LABEL_CLASSIFICATION: text_encoder,
     Task.TOKEN_CLASSIFICATION: word_encoder,
     Task.REGRESSION: text_encoder,
-    Task.CAUSAL_LM: response_encoder,
+    Task.CAUSAL_LM: _causal_encoder,
     Task.SEQ2SEQ_LM: pair_encoder,
     Task.IMAGE_CLASSIFICATION: image_encoder,
 }

@@ -12,8 +12,9 @@ from sklearn.model_selection import train_test_split
 from spaces.errors import RequestError
 from spaces.spec.sections import Source, Task
 from spaces.spec.spec import SearchSpec
+from trainables.data.causal_lm.packing import pack
 from trainables.data.column_checks import is_blurred, near_twins
-from trainables.data.encoded_split import Array, EncodedSplit
+from trainables.data.encoded_split import Array, EncodedSplit, EncodedTokens
 from trainables.data.encoders import Encoder, encoder
 from trainables.data.files import column_names
 from trainables.data.tables import Column, Table, check_columns, read_table
@@ -76,7 +77,11 @@ def load_splits(spec: SearchSpec) -> Splits:
     for field, split in zip(("data.train", "data.validation"), encoded, strict=True):
         notes += _cut_notes(field, split, spec.data.max_length)
         notes += [f"{field}: {note}" for note in split.notes]
-    return Splits(*encoded, labels, tuple(notes))
+    trained, checked = encoded
+    if spec.data.packing and isinstance(trained, EncodedTokens):
+        examples, trained = len(trained), pack(trained, spec.data.max_length)
+        notes.append(f"data.packing: {examples:,} rows of data.train are packed into {len(trained):,}")
+    return Splits(trained, checked, labels, tuple(notes))
 
 
 def _reading_notes(table: Table) -> list[str]:

@@ -39,17 +39,24 @@ def load_tokenizer(spec: SearchSpec) -> Any:
     return tokenizer
 
 
-def save_tokenizer(spec: SearchSpec, folder: Path) -> Any:
+def save_tokenizer(spec: SearchSpec, folder: Path, template: str | None = None) -> Any:
     """Write the tokenizer as the trials used it, with its length, so that it loads back as it is; return it.
 
     The tokenizer of a language model with a chat template still recognises control tokens, because otherwise it would
     read those of the template as text. Authors of prompts then have to set `split_special_tokens` themselves.
+
+    Args:
+        spec: the spec of the search.
+        folder: where the files go.
+        template: the chat template; without one the tokenizer keeps its own.
 
     Raises:
         RequestError: as `load_tokenizer` does.
     """
     tokenizer = load_tokenizer(spec)
     tokenizer.model_max_length = spec.data.max_length
+    if template is not None:
+        tokenizer.chat_template = template
     if spec.model.task is not Task.CAUSAL_LM:
         tokenizer.padding_side = "right"  # as trained; on the left it would move absolute positions
     elif tokenizer.chat_template:

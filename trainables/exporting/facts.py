@@ -19,9 +19,11 @@ from spaces.spec.spec import SearchSpec
 from trainables.adapters.saved_folder import ADAPTER_CONFIG, loading_settings, read_labels
 from trainables.adapters.verification import saved_dtype
 from trainables.base_model.model_files import reading, source_of
+from trainables.data.causal_lm.assistant_turns import turn_end
+from trainables.data.causal_lm.chat_template import ChatTemplate, chat_template
 from trainables.data.prompts import begins
 from trainables.data.sequences.words import words_after_spaces
-from trainables.data.tokenizer import save_tokenizer
+from trainables.data.tokenizer import load_tokenizer, save_tokenizer
 
 _BASE_OF_ADAPTER = "base_model_name_or_path"
 
@@ -36,7 +38,8 @@ def save_preprocessor(spec: SearchSpec, folder: Path) -> Any:
             )
         processor.save_pretrained(folder)
         return processor
-    return save_tokenizer(spec, folder)
+    template = chat_template(spec, load_tokenizer(spec)).source if spec.data.messages else None
+    return save_tokenizer(spec, folder, template)
 
 
 def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> LoadingCode:
@@ -54,6 +57,8 @@ def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> Loadin
         own_tuner=card.own_tuner,
         tells_padding="pad_token_id" in loading_settings(model, read_labels(adapter)),
         begins=model.task is Task.CAUSAL_LM and bool(begins(processor)),
+        answers=bool(spec.data.messages),
+        stop=turn_end(ChatTemplate(processor, processor.get_chat_template())) if spec.data.messages else None,
         chats=model.task is Task.CAUSAL_LM and processor.is_fast and not processor.split_special_tokens,
         after_spaces=model.task is Task.TOKEN_CLASSIFICATION and words_after_spaces(processor),
     )

@@ -18,6 +18,7 @@ from spaces.model.inventory import Inventory
 from trainables.adapters.verification import TOLERANCE
 from trainables.base_model.weights import copy_of
 from trainables.data.batches import Indices
+from trainables.data.causal_lm.packing import PackedTokens
 from trainables.data.encoded_split import EncodedSplit
 from trainables.training.frozen_blocks import Tower, draws_nothing, frozen_blocks, given_output, output_of, tower
 from trainables.training.smaller_batches import smaller_batches
@@ -167,6 +168,8 @@ class ActivationCache:
         Returns:
             None when they cannot replace the blocks, or do not fit.
         """
+        if isinstance(split, PackedTokens):
+            return None  # its rows have no mask, by which positions of padding are told
         found = self._find(blocks)
         if found is None or (training and not found.training):
             return None

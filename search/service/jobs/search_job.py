@@ -131,6 +131,7 @@ def _check_sources(spec: SearchSpec, *, begun: bool) -> None:
     wrong = () if begun else (FileNotFoundError, NotADirectoryError, PermissionError)
     data = spec.data
     given = {"model.path": spec.model.path, "data.train": data.train, "data.validation": data.validation}
+    given["data.chat_template"] = data.chat_template
     for field, path in given.items():
         if isinstance(path, str) and os.path.isabs(path):
             try:

@@ -40,6 +40,8 @@ def confine_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
         elif source is not None and not _HUB.fullmatch(source.hub):  # `datasets` reads folders by the same call
             path = _readable(f"data.{name}.hub", source.hub, settings)
             data[name] = source.model_copy(update={"hub": path})
+    if spec.data.chat_template is not None:
+        data["chat_template"] = _readable("data.chat_template", spec.data.chat_template, settings)
     for field, word in _words(spec):
         if word is not None and not _WORD.fullmatch(word):
             raise RequestError(f"{field} = {word!r}: may be a path; allowed: letters, digits, and . _ - + / within")

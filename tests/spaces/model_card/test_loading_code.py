@@ -67,6 +67,15 @@ def test_a_prompt_leaves_room_for_what_is_written(length: int, begins: bool, kep
     assert kept + begins + written == length
 
 
+@pytest.mark.parametrize("form", ["peft", "merged"])
+def test_answers_to_chats_are_asked_for_by_the_template_and_end_with_their_token(form: str) -> None:
+    source = code(Task.CAUSAL_LM, form, answers=True, stop="<|im_end|>")
+    assert names(source) == set()
+    assert "apply_chat_template" in source
+    assert 'eos_token_id=[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")],' in source
+    assert "eos_token_id=tokenizer.eos_token_id," in code(Task.CAUSAL_LM, form, answers=True)
+
+
 def test_prompts_of_chat_models_are_plain_text() -> None:
     assert "split_special_tokens=True" in code(Task.CAUSAL_LM, chats=True)
     assert "split_special_tokens" not in code(Task.CAUSAL_LM)

@@ -33,6 +33,13 @@ def test_every_local_path_goes() -> None:
     assert parse_spec(handed.model_dump(mode="json")) == handed
 
 
+def test_of_a_chat_template_the_last_name_stays() -> None:
+    data = {"train": "chats.jsonl", "messages": "chat", "chat_template": f"{SECRET}/llama.jinja"}
+    handed = portable(spec(model={"path": "gpt2", "task": "causal-lm"}, data=data))
+    assert handed.data.chat_template == "llama.jinja"
+    assert handed.data.messages == ("chat",)
+
+
 @pytest.mark.parametrize("path", ["sentence-transformers/all-MiniLM-L6-v2", "gpt2"])
 def test_what_stands_on_the_hub_stays(path: str) -> None:
     given = spec(model={"path": path}, data={"train": {"hub": "nyu-mll/glue", "name": "sst2"}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -83,7 +84,7 @@ def test_defaults_suffice_and_survive_a_round_trip(tmp_path: Path) -> None:
         ("name='a b'", ["name", "'a b'"]),
         ("objective.metric=bleu", ["objective.metric", "'bleu'", "accuracy"]),
         ("model.task=translation", ["model.task", "'translation'", "causal-lm"]),
-        ("model.task=causal-lm", ["data.prompt", "data.response"]),
+        ("model.task=causal-lm", ["data.messages", "data.prompt", "data.response"]),
         ("model.task=seq2seq-lm", ["data.prompt", "data.response"]),
         ("data.label=text", ["data.label = 'text'", "what the model reads; allowed: another column"]),
         ("data={train: a.csv, label: [a, b]}", ["data.label = ['a', 'b']", "several columns; allowed for task"]),
@@ -158,3 +159,52 @@ def test_spaces_needs_no_torch_and_no_ray() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+LANGUAGE: dict[str, Any] = {**MINIMAL, "model": {"path": "gpt2", "task": "causal-lm"}}
+
+
+@pytest.mark.parametrize(
+    ("columns", "read"),
+    [
+        ({"messages": "chat"}, ("messages", ("chat",))),
+        ({"messages": ["prompt", "completion"]}, ("messages", ("prompt", "completion"))),
+        ({"messages": ["instruction", "input", "output"], "chat_template": "c.jinja"}, ("chat_template", "c.jinja")),
+        ({"text": "doc", "packing": True}, ("text", ("doc",))),
+    ],
+)
+def test_forms_of_text_for_a_language_model(columns: dict[str, Any], read: tuple[str, Any]) -> None:
+    name, value = read
+    assert getattr(parse_spec({**LANGUAGE, "data": {"train": "a.jsonl", **columns}}).data, name) == value
+
+
+FORMS = "allowed for task causal-lm: data.messages, data.prompt and data.response, or data.text alone"
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({}, FORMS),
+        ({"prompt": "p"}, f"found data.prompt; {FORMS}"),
+        ({"messages": "m", "text": "t"}, f"found data.messages, data.text; {FORMS}"),
+        ({"text": ["a", "b"]}, "data.text = ['a', 'b']: two columns; allowed for task causal-lm: one"),
+        ({"text": "t", "chat_template": "c"}, "data.chat_template = 'c': without data.messages; allowed: beside it"),
+    ],
+)
+def test_other_forms_are_refused(columns: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RequestError) as error:
+        parse_spec({**LANGUAGE, "data": {"train": "a.jsonl", **columns}})
+    assert problem in str(error.value)
+
+
+@pytest.mark.parametrize("columns", [{"messages": "m"}, {"chat_template": "c"}, {"packing": True}])
+def test_forms_of_language_models_have_no_meaning_elsewhere(columns: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match=rf"data\.{next(iter(columns))} = .* has no meaning for task sequence-"):
+        parse_spec({**MINIMAL, "data": {"train": "a.jsonl", **columns}})
+
+
+def test_methods_with_virtual_tokens_do_not_fit_packed_rows() -> None:
+    packed = {**LANGUAGE, "data": {"train": "a.jsonl", "text": "t", "packing": True}}
+    with pytest.raises(RequestError, match=r"data\.packing = True: method prompt-tuning puts tokens before a row"):
+        parse_spec({**packed, "methods": ["lora", "prompt-tuning"]})
+    assert parse_spec({**packed, "methods": ["lora"]}).data.packing

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from spaces.errors import RequestError
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec, parse_spec
+from tests.trainables.chat_tokenizers import chat_model
+from tests.trainables.encoded_texts import spec as language
 from trainables.data.column_checks import class_positions, label_order
 from trainables.data.encoded_split import EncodedTokens, fingerprint
 from trainables.data.splits import check_test, load_splits, load_test, split_positions
@@ -109,6 +111,17 @@ def test_notes_say_what_is_cut_of_each_split(tmp_path: Path) -> None:
         "data.max_length = 16: 1 of 4 rows (25 %) of data.train have more tokens and are cut, the longest has 22",
         "data.max_length = 16: 2 of 2 rows (100 %) of data.validation have more tokens and are cut, the longest has 32",
     )
+
+
+def test_packing_joins_rows_of_the_training_split_alone(tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"doc": "what is it" + " it" * place}) + "\n" for place in range(8))
+    (tmp_path / "docs.jsonl").write_text(rows)
+    names = {"train": str(tmp_path / "docs.jsonl"), "validation": str(tmp_path / "docs.jsonl"), "text": "doc"}
+    splits = load_splits(language(chat_model(tmp_path / "model"), "causal-lm", 64, **names, packing=True))
+    assert (splits.train.examples, len(splits.validation)) == (8, 8)
+    assert len(splits.train) < 8
+    assert splits.train.lengths().sum() == splits.validation.lengths().sum()
+    assert splits.notes == (f"data.packing: 8 rows of data.train are packed into {len(splits.train)}",)
 
 
 @settings(deadline=None)

@@ -12,6 +12,7 @@ from transformers import (
 )
 
 from spaces.errors import RequestError
+from tests.trainables.chat_tokenizers import chat_model, trl_template
 from tests.trainables.encoded_texts import MODEL, names_in_texts, spec, table, tokens
 from tests.trainables.tiny_tokenizers import TOKENIZERS
 from trainables.data.encoders import encoder
@@ -52,6 +53,16 @@ def test_an_exported_tokenizer_reads_as_the_search_did(tmp_path: Path, family: s
     assert loaded.model_max_length == 9
     inputs = loaded(texts[-1], truncation=True, return_tensors="pt")
     assert {*inputs, "labels"} == set(split.take(np.array([len(texts) - 1])))
+
+
+def test_a_template_is_saved_with_an_export(tmp_path: Path) -> None:
+    base = chat_model(tmp_path / "base", template=None)
+    save_tokenizer(spec(base, "causal-lm", messages="chat"), tmp_path / "export", trl_template("llama3"))
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "export")
+    chat = [{"role": "user", "content": "what"}]
+    (end,) = loaded.convert_tokens_to_ids(["<|eot_id|>"])
+    assert loaded.get_chat_template() == trl_template("llama3")
+    assert end in loaded.apply_chat_template(chat, return_dict=False)
 
 
 @pytest.mark.parametrize("task", ["causal-lm", "sequence-classification"])

@@ -10,6 +10,8 @@ import pytest
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from spaces.spec.sections import ModelSection, Task
+from tests.trainables.chat_tokenizers import chat_model, trl_template
+from tests.trainables.encoded_texts import spec
 from tests.trainables.shipped_models import make_images, make_texts, model_of, ship, spec_of
 from trainables.exporting.facts import base_license, hide_paths, save_preprocessor, versions
 
@@ -60,3 +62,15 @@ def test_a_preprocessor_loads_back(tmp_path: Path) -> None:
     ship(tmp_path / "image", model_of("vit", Task.IMAGE_CLASSIFICATION))
     save_preprocessor(spec_of(tmp_path / "image", make_images(tmp_path), Task.IMAGE_CLASSIFICATION), tmp_path / "b")
     assert AutoImageProcessor.from_pretrained(tmp_path / "b").size == {"height": 8, "width": 8}
+
+
+def test_a_chat_template_from_a_file_is_saved_with_the_tokenizer(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text(trl_template("llama3"))
+    base = chat_model(tmp_path / "base", template=None)
+    chats = spec(base, "causal-lm", messages="chat", chat_template=str(file))
+    save_preprocessor(chats, tmp_path / "export")
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "export")
+    assert loaded.get_chat_template() == trl_template("llama3")
+    chat = [{"role": "user", "content": "what"}]
+    assert loaded.convert_tokens_to_ids("<|eot_id|>") in loaded.apply_chat_template(chat, return_dict=False)

@@ -70,6 +70,9 @@ def test_what_lies_outside_is_refused(settings: Settings, tmp_path: Path, path: 
         confine_spec(spec(data={"train": given}), settings)
     with pytest.raises(RequestError, match=r"data\.test = "):
         confine_spec(spec(data={"train": {"hub": "org/data", "split": "train"}, "test": given}), settings)
+    chats = {"train": {"hub": "org/data", "split": "train"}, "messages": "chat", "chat_template": given}
+    with pytest.raises(RequestError, match=r"data\.chat_template = .*: nothing that the service may read"):
+        confine_spec(spec(model={"path": "gpt2", "task": "causal-lm"}, data=chats), settings)
 
 
 def test_a_relative_path_lies_in_the_first_root_that_has_it(settings: Settings, tmp_path: Path) -> None:
@@ -147,10 +150,11 @@ def test_words_of_which_paths_are_made_hold_none(settings: Settings, word: str) 
 
 READ, REPLACED, CHECKED, WORDS = "read within the roots", "the operator's", "a word without a path", "text"
 FIELDS = {
-    **dict.fromkeys(("model.path", "data.train", "data.validation", "data.test"), READ),
+    **dict.fromkeys(("model.path", "data.train", "data.validation", "data.test", "data.chat_template"), READ),
     **dict.fromkeys(("storage", "tracking.uri", "search.study_storage"), REPLACED),
     **dict.fromkeys(("model.revision", "hub.name"), CHECKED),
     **dict.fromkeys(("data.text", "data.image", "data.tokens", "data.prompt", "data.response", "data.label"), WORDS),
+    "data.messages": WORDS,
     **dict.fromkeys(
         ("name", "objective.metric", "objective.positive", "search.start_from", "tracking.experiment", "hub.split"),
         WORDS,
