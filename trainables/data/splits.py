@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +86,8 @@ def load_splits(spec: SearchSpec) -> Splits:
     for field, split in zip(("data.train", "data.validation"), encoded, strict=True):
         notes += _cut_notes(field, split, spec.data.max_length)
         notes += [f"{field}: {note}" for note in split.notes]
-    return Splits(*encoded, labels, tuple(notes))
+    trained, validated = encoded
+    return Splits(replace(trained, prompted=None), validated, labels, tuple(notes))
 
 
 def _reading_notes(table: Table) -> list[str]:
