@@ -31,6 +31,7 @@ from trainables.base_model.weights import build, copy_of, initialise_fresh, trai
 from trainables.data.encoded_split import EncodedSplit
 from trainables.generation.decoding import GenerationFailed
 from trainables.generation.quality import Measured, of_answers, of_outputs
+from trainables.generation.saved_answers import save_answers
 from trainables.prompted_rows import PromptedRows
 from trainables.training.activation_cache import ActivationCache
 from trainables.training.evaluation import positive_position
@@ -270,6 +271,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         rows = self._validation.take(np.arange(min(ROWS, len(self._validation))))
         inputs = {name: tensor for name, tensor in rows.items() if name != "labels"}
         save_verification(model, inputs, temporary, self._model.dtype)
+        prompted = self._validation.prompted
+        if self._inputs.spec.objective.generation is not None and prompted is not None:
+            save_answers(self._inputs.spec, model, prompted, temporary, self._accelerator.autocast)
         write_labels(temporary, self._weights.labels)
         shutil.rmtree(self._folder.adapter, ignore_errors=True)
         temporary.rename(self._folder.adapter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from spaces.spec.sections import Task
+from spaces.spec.sections import GenerationSection, Task
 
 FOLDER = "PATH/TO/THIS/FOLDER"
 
@@ -36,6 +36,7 @@ class LoadingCode:
         own_tuner: PEFT does not know the tuner until it is registered.
         tells_padding: the config of the base has no padding token.
         begins: prompts of a language model begin with the tokenizer's token for the beginning.
+        generation: the settings with which a search wrote answers; its generation config is in the folder.
         chats: the tokenizer recognises control tokens of chats in texts, so prompts must be marked as plain text.
     """
 
@@ -51,6 +52,7 @@ class LoadingCode:
     tells_padding: bool = False
     begins: bool = False
     chats: bool = False
+    generation: GenerationSection | None = None
 
     def __str__(self) -> str:
         return "\n".join([*self._imports(), "", *self._load(), "", *self._predict(), ""])
@@ -66,9 +68,12 @@ class LoadingCode:
     def _imports(self) -> list[str]:
         own = self.own_tuner and self.form == "peft"
         of_transformers = [CLASSES[self.task], "AutoImageProcessor" if self._images else "AutoTokenizer"]
+        of_transformers += ["GenerationConfig"] if self.generation is not None else []
         classes = self.task in (Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION)
+        finds = self.generation is not None and self.generation.answer is not None
         return [
             *(["import json", "from pathlib import Path", ""] if classes else []),
+            *(["import re", ""] if finds else []),
             "import torch",
             *(["from peft import PeftModel"] if self._adapts else []),
             *(["from PIL import Image, ImageOps"] if self._images else []),
@@ -138,7 +143,34 @@ class LoadingCode:
             *shown,
         ]
 
+    def _answer(self, generation: GenerationSection) -> list[str]:
+        """Return code that writes answers as the search did, and shows what its metric compared."""
+        begin = "[tokenizer.bos_token_id] + " if self.begins else ""
+        as_text = ", split_special_tokens=True" if self.chats else ""
+        kept = max(1, self.max_length - self.begins)
+        shown = '    print(f"{prompt} {answer.strip()}")'
+        if generation.answer is not None:
+            shown = '    print(f"{prompt} {found[1].strip() if found and found[1] else None}")'
+        return [
+            "settings = GenerationConfig.from_pretrained(folder)",
+            "stops, settings.stop_strings = settings.stop_strings or [], None",
+            "model.generation_config = settings  # a base may come with sampling",
+            'prompts = ["a first prompt", "a second prompt"]',
+            "for prompt in prompts:",
+            f'    tokens = tokenizer(prompt, add_special_tokens=False{as_text})["input_ids"]',
+            f"    inputs = torch.tensor([{begin}tokens[-{kept}:]])",
+            "    with torch.inference_mode():",
+            "        written = model.generate(input_ids=inputs, attention_mask=torch.ones_like(inputs))",
+            "    answer = tokenizer.decode(written[0, inputs.shape[1]:], skip_special_tokens=True)",
+            "    for stop in stops:",
+            "        answer = answer.split(stop)[0]",
+            *([f"    found = re.search({_text(generation.answer)}, answer)"] if generation.answer is not None else []),
+            shown,
+        ]
+
     def _generate(self) -> list[str]:
+        if self.generation is not None:
+            return self._answer(self.generation)
         begin = "[tokenizer.bos_token_id] + " if self.begins else ""
         as_text = ", split_special_tokens=True" if self.chats else ""
         written = min(NEW_TOKENS, self.max_length // 2)

@@ -53,6 +53,7 @@ def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> Loadin
         own_tuner=card.own_tuner,
         tells_padding="pad_token_id" in loading_settings(model, read_labels(adapter)),
         begins=model.task is Task.CAUSAL_LM and bool(begins(processor)),
+        generation=spec.objective.generation,
         chats=model.task is Task.CAUSAL_LM and processor.is_fast and not processor.split_special_tokens,
     )
 

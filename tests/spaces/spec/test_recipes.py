@@ -20,4 +20,4 @@ def test_a_recipe_is_valid(recipe: Path) -> None:
 
 
 def test_the_recipes_cover_the_tasks() -> None:
-    assert {"word-order", "sst2", "rte", "cola", "vit", "gpt2", "llama"} <= {path.stem for path in RECIPES}
+    assert {"word-order", "sst2", "rte", "cola", "vit", "gpt2", "llama", "gsm8k"} <= {path.stem for path in RECIPES}
