@@ -91,6 +91,33 @@ METRIC_TABLE = """
 |---|---|---|---|
 """
 
+GENERATION = """
+#### Written answers
+
+With `objective.generation` (causal-lm) the model writes an answer to the prompt of each validation row, greedily, and
+the metric compares it with the response of the data. With `answer: "#### (.+)"` only the first group of the first match
+is compared, on both sides; a written text without a match counts as wrong, and so does a reference without one, which
+`paretune validate` counts.
+
+- `exact-match`: the share of answers that are the reference, character by character, but for white space around them.
+  Without `generation` nothing is written: the metric is then the share of whole responses that the model would write
+  greedily, token by token, its end token included. That takes one pass over the reference and needs no decoding, so it
+  is cheap, and right for short answers; it knows no `answer` and no `stop`.
+- `numeric-match`: the share of answers whose last number equals that of the reference, as numbers, so 18 equals 18.00.
+  A number is a row of digits, with commas between groups of three or without, with a decimal point or without, and with
+  a sign right before it. A currency sign on either side of the sign, a percent sign and units are ignored. A point that
+  ends a sentence is no part of it, and the dash of `16-3` is no sign. Fractions and exponents are not read.
+- `token-f1`: the mean of F1 over words, as SQuAD has it: in lower case, without punctuation and articles.
+- `rouge-l`: the mean of ROUGE-L's F-measure by rouge-score, without stemming.
+- `bleu`, `chrf`: of the whole corpus, by sacrebleu with its default settings, between 0 and 100. They are no means over
+  rows, so their error, and that of a difference of two trials, comes from the jackknife over rows.
+
+Writing takes long: a forward for each token. With `at_rungs: loss` trials are compared at rungs by their validation
+loss, and write answers only at their last step; a stopped trial then has no quality, and a trial's rungs have the loss
+alone. While a trial writes, its line shows how many answers it has written.
+
+"""
+
 
 def not_built(field: str, schema: dict[str, Any]) -> list[str]:
     """What the schema allows in a field and validation still refuses."""
@@ -135,7 +162,8 @@ def spec_page() -> str:
         if name == "data":
             parts += [FILES, *table(definitions["HubSource"], definitions)]
         if name == "objective":
-            parts += [METRIC_TABLE, *metric_rows()]
+            parts += [METRIC_TABLE, *metric_rows(), GENERATION]
+            parts += table(definitions["GenerationSection"], definitions, "objective.generation.")
     return "".join(parts)
 
 

@@ -103,6 +103,9 @@ class Exported:
         alone = ", by PEFT alone" if self.form == "stock" else ""
         kind = "" if proof.weights is None else f", its weights are {proof.weights}"
         found = f"the largest difference of its logits is {proof.difference:.2g}{kind}"
+        if proof.rescored is not None:
+            before, after = proof.rescored.before, proof.rescored.after
+            found += f"; {self.metric} of its verification rows: {before:.4f} at the trial's end, {after:.4f} now"
         return f"verified in a fresh process{alone}: {found}"
 
 

@@ -73,13 +73,14 @@ FLOORS: dict[str, Floors] = {
     "trainables": floors(
         "capabilities registry",
         "exporting trial",
+        "generation",
         "training",
         "adapters",
         "methods",
         "tuners",
         "data",
         "base_model",
-        "allowed_folders",
+        "allowed_folders prompted_rows",
     ),
     "tracking": floors("lookup", "queries", "reports", "documents writing", "mlflow_store"),
     "search": floors(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,12 +28,16 @@ from trainables.adapters.attach import trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import ROWS, save_verification
 from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
+from trainables.data.encoded_split import EncodedSplit
+from trainables.generation.decoding import GenerationFailed
+from trainables.generation.quality import Measured, of_answers, of_outputs
+from trainables.generation.saved_answers import save_answers
+from trainables.prompted_rows import PromptedRows
 from trainables.training.activation_cache import ActivationCache
-from trainables.training.evaluation import positive_position, score
+from trainables.training.evaluation import positive_position
 from trainables.training.loop import Training, TrainingFailed
 from trainables.training.memory import peak_bytes, reset_peak, spare_bytes
 from trainables.training.progress import ProgressFile
-from trainables.training.row_influence import row_values
 from trainables.training.setup import assemble
 
 
@@ -133,35 +139,72 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         if self._plan.kind == "reference" and not self._plan.head_parameters:
             target = training.step  # nothing to train: the reference is the base as it is
         training.train_to(target, self._progress_file)
-        metric = self._inputs.spec.metric
-        positive = positive_position(self._inputs.spec.objective.positive, self._weights.labels)
-        outputs = training.evaluate(self._validation, scores=metric.of_scores).predictions(self._weights.labels)
-        quality = score(metric.name, outputs, positive)
-        if quality != quality:
-            raise TrainingFailed(f"{metric.name} on validation is not a number at step {training.step}")
-        self._folder.add_rung(Rung(step=training.step, quality=quality))
-        if target < settings.max_steps and target > 0:
+        goes_on = 0 < target < settings.max_steps
+        found, rung = self._measured(training, self._validation, loss_alone=goes_on and self._writes_at_the_end)
+        self._folder.add_rung(rung)
+        if goes_on:
             training.save(self._folder.checkpoint)
             return None
-        test = None
-        if self._test is not None:
-            evaluation = training.evaluate(self._test, scores=metric.of_scores)
-            test = evaluation.score(metric.name, positive, self._weights.labels)
+        assert found is not None, "the last step has a quality"
+        tested = None if self._test is None else self._measured(training, self._test)[0]
         self._save_adapter(training.model)
         return self._folder.write_result(
             TrialResult(
                 state="finished",
                 reason=self._note,
-                quality=quality,
-                test_quality=test,
+                quality=found.quality,
+                test_quality=None if tested is None else tested.quality,
                 steps=training.step,
                 rungs=self._folder.rungs(),
                 train_seconds=training.seconds,
                 peak_memory_bytes=self._peak_bytes(),
-                # Of a metric from another package nothing is known by row; seeds alone tell its qualities apart.
-                row_values=pack(row_values(metric.name, outputs, positive)) if metric.score is None else None,
+                row_values=None if found.rows is None else pack(found.rows),
             )
         )
+
+    @property
+    def _writes_at_the_end(self) -> bool:
+        objective = self._inputs.spec.objective
+        return objective.generation is not None and objective.at_rungs == "loss"
+
+    def _measured(
+        self, training: Training, split: EncodedSplit, *, loss_alone: bool = False
+    ) -> tuple[Measured | None, Rung]:
+        """Return the quality on a split, and the rung that records it; with `loss_alone` no answers are written.
+
+        Raises:
+            TrainingFailed: when quality or loss is not a number, or memory does not suffice.
+        """
+        spec = self._inputs.spec
+        outputs = training.evaluate(split, scores=spec.metric.of_scores).predictions(self._weights.labels)
+        loss = outputs.loss if outputs.finite else math.nan
+        if loss_alone or spec.objective.at_rungs == "loss":
+            self._check_number("loss", loss, training.step)
+        if loss_alone:
+            return None, Rung(step=training.step, loss=loss)
+        if spec.objective.generation is None or split.prompted is None:
+            found = of_outputs(spec, outputs, positive_position(spec.objective.positive, self._weights.labels))
+        else:
+            found = self._written(training, split.prompted)
+        self._check_number(spec.metric.name, found.quality, training.step)
+        return found, Rung(step=training.step, quality=found.quality, loss=loss if math.isfinite(loss) else None)
+
+    def _written(self, training: Training, rows: PromptedRows) -> Measured:
+        try:
+            return of_answers(
+                self._inputs.spec,
+                training.model,
+                rows,
+                made=partial(self._progress_file.wrote, training.step),
+                computing=self._accelerator.autocast,
+            )
+        except GenerationFailed as failure:
+            raise TrainingFailed(str(failure)) from None
+
+    @staticmethod
+    def _check_number(name: str, value: float, step: int) -> None:
+        if math.isnan(value):
+            raise TrainingFailed(f"{name} on validation is not a number at step {step}")
 
     def _peak_bytes(self) -> int:
         """Return the peak without the cached activations, which serve other trials too."""
@@ -228,6 +271,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         rows = self._validation.take(np.arange(min(ROWS, len(self._validation))))
         inputs = {name: tensor for name, tensor in rows.items() if name != "labels"}
         save_verification(model, inputs, temporary, self._model.dtype)
+        prompted = self._validation.prompted
+        if self._inputs.spec.objective.generation is not None and prompted is not None:
+            save_answers(self._inputs.spec, model, prompted, temporary, self._accelerator.autocast)
         write_labels(temporary, self._weights.labels)
         shutil.rmtree(self._folder.adapter, ignore_errors=True)
         temporary.rename(self._folder.adapter)
@@ -259,6 +305,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         }
         if rungs and (ended is None or ended.state == "finished"):
             report["quality"] = rungs[-1].quality
+            report["compared"] = self._inputs.spec.compared(rungs[-1])
         if ended is not None:
             self._training = None
         return report

@@ -65,7 +65,8 @@ class RungEntry(_Document):
     """The evaluation of a training at one step."""
 
     step: int
-    quality: float
+    quality: float | None = Field(default=None, description="None where only the loss was measured.")
+    loss: float | None = Field(default=None, description="Mean loss on validation; none of earlier versions.")
 
 
 class CurveDocument(_Document):

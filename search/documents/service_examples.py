@@ -36,7 +36,10 @@ STATUS: dict[str, Any] = {
 
 PAGE: dict[str, Any] = {"searches": [STATUS | {"best": None, "knee": None}], "total": 1, "limit": 50, "offset": 0}
 
-CURVE: dict[str, Any] = {"trial": "0012", "rungs": [{"step": 33, "quality": 0.71}, {"step": 100, "quality": 0.79}]}
+CURVE: dict[str, Any] = {
+    "trial": "0012",
+    "rungs": [{"step": 33, "quality": 0.71, "loss": 0.58}, {"step": 100, "quality": 0.79, "loss": 0.49}],
+}
 
 EXPORT_REQUEST: dict[str, Any] = {"choice": "knee", "format": "peft"}
 

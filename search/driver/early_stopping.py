@@ -39,11 +39,11 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         """Decide at a rung whether a trial goes on."""
-        step, quality = int(result["steps"]), result.get("quality")
+        step, compared = int(result["steps"]), result.get("compared")
         plan = trial.config["plan"]
-        if plan["kind"] != "trial" or quality is None or step >= self._max_steps:
+        if plan["kind"] != "trial" or compared is None or step >= self._max_steps:
             return str(TrialScheduler.CONTINUE)
-        point = Point(plan["trial"], plan["trainable_parameters"], float(quality))
+        point = Point(plan["trial"], plan["trainable_parameters"], float(compared))
         return str(TrialScheduler.CONTINUE if self._rule.goes_on(step, point) else TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
@@ -67,17 +67,18 @@ def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> Tria
     if spec.search.stopper == "asha":
         return AsyncHyperBandScheduler(
             time_attr="steps",
-            metric="quality",
-            mode=spec.metric.mode,
+            metric="compared",
+            mode=spec.rung_metric.mode,
             max_t=max_steps,
             grace_period=rung_steps(max_steps, spec.search.rungs)[0],
             reduction_factor=REDUCTION_FACTOR,
         )
-    rule = FrontRule(spec.metric.mode, partial(standard_error, spec.metric, rows=validation_rows))
+    noise = partial(standard_error, spec.rung_metric, rows=validation_rows)
+    rule = FrontRule(spec.rung_metric.mode, noise, final_mode=spec.metric.mode)
     for folder in ledger.trials("trial"):
         plan, result = folder.plan(), folder.result()
         for rung in folder.rungs() if result is None or result.state != "failed" else ():
-            rule.record(rung.step, Point(plan.trial, plan.trainable_parameters, rung.quality))
+            rule.record(rung.step, Point(plan.trial, plan.trainable_parameters, spec.compared(rung)))
         if result is not None and result.state == "finished" and result.quality is not None:
             rule.finish(Point(plan.trial, plan.trainable_parameters, result.quality))
     return FrontStopper(rule, max_steps)

@@ -23,7 +23,7 @@ from search.driver.recorder import Recorder
 from search.driver.tune_run import RecordingCallback, run_trainings
 from search.suggest.initial_points import enqueue
 from search.suggest.plan_queue import PlanList
-from search.suggest.proposer import Proposer
+from search.suggest.proposer import Measure, Proposer
 from search.suggest.samplers import regional_sampler
 from search.suggest.searcher import GoesOn, PlannedSearch
 from spaces.errors import RequestError, WorkError
@@ -34,6 +34,7 @@ from spaces.trials.records import TrialPlan, TrialResult
 from tracking.writing.search_writer import SearchWriter
 from trainables.allowed_folders import confined_reading
 from trainables.data.splits import load_test
+from trainables.generation.request import check_generation
 from trainables.trial import WorkerInputs
 
 REFERENCE = "reference"
@@ -104,7 +105,7 @@ def search_phase(run: Run, shared: WorkerInputs) -> None:
 
 def _searcher(run: Run, waiting: list[TrialPlan]) -> PlannedSearch:
     """Return the searcher of the trials, with `waiting` plans first."""
-    spec = run.spec
+    spec, rows = run.spec, len(run.prepared.validation)
     enqueue(run.study, run.ledger, run.prepared.given)
     proposer = Proposer(
         run.study,
@@ -112,8 +113,9 @@ def _searcher(run: Run, waiting: list[TrialPlan]) -> PlannedSearch:
         spec.metric,
         max_steps=spec.training.max_steps,
         sampler_of=regional_sampler(spec),
-        noise=partial(standard_error, spec.metric, rows=len(run.prepared.validation)),
+        noise=partial(standard_error, spec.metric, rows=rows),
         seed=spec.search.seed,
+        at_rungs=Measure(spec.rung_metric.mode, partial(standard_error, spec.rung_metric, rows=rows), spec.compared),
     )
     return PlannedSearch(
         proposer,
@@ -176,6 +178,8 @@ def _with_test(run: Run, shared: WorkerInputs) -> WorkerInputs:
     try:
         with confined_reading(run.spec):
             test = load_test(run.spec, run.prepared.labels)
+            if test is not None:
+                check_generation(run.spec, run.prepared.weights.config, {"data.test": test})
     except RequestError as error:
         raise WorkError(f"{error}; `paretune resume {run.spec.name}` confirms once that is mended") from None
     return dataclasses.replace(shared, test=None if test is None else ray.put(test))

@@ -38,6 +38,7 @@ from trainables.base_model.model_files import reading
 from trainables.base_model.weights import BaseWeights, fresh_parameters, load_weights
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
+from trainables.generation.request import check_generation, longest_text
 from trainables.methods.registry import check_tuners
 from trainables.training.packing_check import check_packing
 from trainables.training.rehearsal import rehearse
@@ -80,14 +81,14 @@ def inspect(spec: SearchSpec, labels: int) -> Inventory:
     """Return the inventory of the spec's model with a head for `labels` classes, without reading a weight."""
     transformers_logging.set_verbosity_error()
     config = load_config(spec.model, tuple(str(label) for label in range(labels)))
-    return _inventory(spec, config, fresh_parameters(spec.model, config))
+    return _inventory(spec, config, fresh_parameters(spec.model, config), longest_text(spec))
 
 
-def _inventory(spec: SearchSpec, config: PreTrainedConfig, fresh: Collection[str]) -> Inventory:
+def _inventory(spec: SearchSpec, config: PreTrainedConfig, fresh: Collection[str], longest: int) -> Inventory:
     with reading(spec.model, "no model can be made of its config.json", "a whole config.json"):
         model = meta_model(config, spec.model.task)
     inventory = inventory_of(model, fresh)
-    text = inventory.text and replace(inventory.text, longest=spec.data.max_length)
+    text = inventory.text and replace(inventory.text, longest=longest)
     return replace(inventory, text=text)
 
 
@@ -177,8 +178,9 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         weights = load_weights(spec.model, config, splits.labels)
     if spec.data.packing:
         check_packing(config, spec.model.path)
+    about_answers = check_generation(spec, config, {"data.validation": splits.validation})
     rehearse(weights, {"data.train": splits.train, "data.validation": splits.validation})
-    inventory = _inventory(spec, config, weights.fresh)
+    inventory = _inventory(spec, config, weights.fresh, longest_text(spec, splits.validation))
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
     space = Space(spec.methods, inventory, budget, spec.search.seed)
     space.check()
@@ -194,7 +196,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         train=splits.train,
         validation=splits.validation,
         given=suggestions,
-        notes=(*weights.notes, *splits.notes, *about_f1),
+        notes=(*weights.notes, *splits.notes, *about_f1, *about_answers),
     )
 
 

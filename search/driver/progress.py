@@ -110,7 +110,12 @@ class Display:
         running = []
         for plan in plans[:SHOWN_ROWS]:
             step, loss = self._step(plan)
-            running.append(f"{plan.trial} {plan.method} step {step}" + (f" loss {loss}" if loss else ""))
+            writing = self._writing(plan)
+            running.append(
+                f"{plan.trial} {plan.method} step {step}"
+                + (f" loss {loss}" if loss else "")
+                + (f" writing {writing}" if writing else "")
+            )
         more = [f"{len(plans) - SHOWN_ROWS} more"] if len(plans) > SHOWN_ROWS else []
         return Text(f"{self._done}/{self._total} ended, {self._clock()}; running: {', '.join(running + more) or '-'}")
 
@@ -146,13 +151,12 @@ class Display:
     def _running(self, plans: Sequence[TrialPlan]) -> Table:
         table = _table("running", "method", "params", "step", "loss", self._recorder.metric.name, "settings")
         for plan in plans:
-            rung = self._recorder.latest.get(plan.trial)
             table.add_row(
                 plan.trial,
                 plan.method,
                 f"{plan.trainable_parameters:,}",
                 *self._step(plan),
-                f"{rung.quality:.4f}" if rung else "",
+                self._measured(plan),
                 settings_text(plan.method, plan.config),
             )
         return table
@@ -169,7 +173,22 @@ class Display:
         """Return a trial's step, from its last progress or its last rung, and its training loss."""
         rung, progress = self._recorder.latest.get(plan.trial), self._steps.get(plan.trial)
         step = max(rung.step if rung else 0, progress.step if progress else 0)
-        return f"{step}/{self._max_steps}", "" if progress is None else f"{progress.loss:.4g}"
+        return f"{step}/{self._max_steps}", "" if progress is None or progress.loss is None else f"{progress.loss:.4g}"
+
+    def _writing(self, plan: TrialPlan) -> str:
+        """Return how far a trial has come that writes answers; empty for others."""
+        progress = self._steps.get(plan.trial)
+        if progress is None or progress.answers is None:
+            return ""
+        now = f", {progress.tokens} tokens" if progress.tokens else ""
+        return f"answers {progress.answers}/{progress.of_answers}{now}"
+
+    def _measured(self, plan: TrialPlan) -> str:
+        """Return a trial's progress in writing, else its quality, or its loss, at its last rung."""
+        rung = self._recorder.latest.get(plan.trial)
+        if (writing := self._writing(plan)) or rung is None:
+            return writing
+        return f"loss {rung.loss:.4f}" if rung.quality is None else f"{rung.quality:.4f}"
 
 
 class _Fitting:

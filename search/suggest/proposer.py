@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from spaces.pareto.front import front
 from spaces.pareto.gaps import draw_size, gaps
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
-from spaces.spec.metrics import Metric
+from spaces.spec.metrics import Metric, Mode
 from spaces.trials.records import Rung, TrialPlan, TrialResult
 
 WIDE = 3.0
@@ -36,6 +37,19 @@ DRAWS, SIZES = 5, 2
 Noise = Callable[[float], float]
 _Place = tuple[str, str, str]
 SamplerOf = Callable[[int], BaseSampler]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number by which trials are compared at one step: its direction, its standard error, and its place in a rung."""
+
+    mode: Mode
+    noise: Noise
+    of: Callable[[Rung], float]
+
+
+def _quality(rung: Rung) -> float:
+    return math.nan if rung.quality is None else rung.quality
 
 
 class Proposer:
@@ -58,6 +72,7 @@ class Proposer:
         sampler_of: Makes a sampler from a seed; None where the study's own sampler decides all knobs, the size too.
         noise: The standard error of a quality.
         seed: Of sizes and samplers.
+        at_rungs: Compares trials before their last step. Default: the quality, as at the end.
     """
 
     def __init__(
@@ -70,13 +85,15 @@ class Proposer:
         sampler_of: SamplerOf | None,
         noise: Noise,
         seed: int,
+        at_rungs: Measure | None = None,
     ) -> None:
         self.study = study
         self.space = space
         self._metric = metric
         self._max_steps = max_steps
         self._sampler_of = sampler_of
-        self._noise = noise
+        self._at_the_end = Measure(metric.mode, noise, _quality)
+        self._at_rungs = at_rungs or self._at_the_end
         self._seed = seed
         self._reference: float | None = None
         self._running: dict[str, Tried] = {}
@@ -139,23 +156,33 @@ class Proposer:
         if plan.kind != "trial":
             return
         tried = self._running.pop(plan.trial)
-        rungs = tuple(rung for rung in result.rungs if math.isfinite(rung.quality))
+        rungs = {rung.step: self._at(rung.step).of(rung) for rung in result.rungs}
         # A perplexity may be infinite: such a trial counts as failed, and its rungs are not compared.
-        failed = result.state == "failed" or len(rungs) < len(result.rungs)
+        failed = result.state == "failed" or not all(map(math.isfinite, rungs.values()))
         tried.state = "failed" if failed else result.state
         if not failed:
-            tried.quality, tried.rungs = result.quality, rungs
-        for rung in rungs if not failed else ():
-            known = [*self._fronts[rung.step], (rung.quality, float(plan.trainable_parameters))]
-            self._fronts[rung.step] = front(known, lambda one: one[0], lambda one: one[1], self._metric.mode)
-        if failed or (rungs and self._behind(plan, rungs[-1]) > WIDE):
+            tried.quality = result.quality
+            tried.rungs = {step: self._upright(step, value) for step, value in rungs.items()}
+        for step, value in rungs.items() if not failed else ():
+            known = [*self._fronts[step], (value, float(plan.trainable_parameters))]
+            self._fronts[step] = front(known, lambda one: one[0], lambda one: one[1], self._at(step).mode)
+        if failed or (rungs and self._behind(plan, *max(rungs.items())) > WIDE):
             place = _place(plan.method, plan.config)
             self._far_behind[place].append((plan.trainable_parameters, plan.config["learning_rate"]))
 
-    def _behind(self, plan: TrialPlan, rung: Rung) -> float:
+    def _at(self, step: int) -> Measure:
+        """Return the measure that compares trials at a step."""
+        return self._at_the_end if step >= self._max_steps else self._at_rungs
+
+    def _upright(self, step: int, value: float) -> float:
+        """Return a number at a rung with the sign that makes it as good as a quality of that size."""
+        return value if self._at(step).mode == self._metric.mode else -value
+
+    def _behind(self, plan: TrialPlan, step: int, value: float) -> float:
         """Return by how many standard errors the best trial of at most as many parameters is better at a rung."""
-        best = [quality for quality, size in self._fronts[rung.step] if size <= plan.trainable_parameters][-1]
-        return abs(best - rung.quality) / max(math.hypot(self._noise(best), self._noise(rung.quality)), 1e-12)
+        best = [one for one, size in self._fronts[step] if size <= plan.trainable_parameters][-1]
+        noise = self._at(step).noise
+        return abs(best - value) / max(math.hypot(noise(best), noise(value)), 1e-12)
 
     def _drawn(self, sampler_of: SamplerOf, generator: np.random.Generator) -> optuna.Trial:
         for state in np.random.SeedSequence((self._seed, self._asked)).generate_state(SIZES):

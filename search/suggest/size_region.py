@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from spaces.pareto.point import SIZE_REGION
 from spaces.spec.metrics import Mode
-from spaces.trials.records import Rung, State
+from spaces.trials.records import State
 
 FEWEST, MOST = 20, 100
 """Trials in a region: at least `FEWEST`, if need be from farther away; at most `MOST`, so that asking stays cheap."""
@@ -22,14 +22,14 @@ FEWEST, MOST = 20, 100
 
 @dataclass
 class Tried:
-    """A planned trial as Optuna's samplers see it."""
+    """A planned trial as Optuna's samplers see it; `rungs` has a number by step, in the direction of the quality."""
 
     knobs: Mapping[str, Any]
     distributions: Mapping[str, BaseDistribution]
     parameters: int
     state: State = "running"
     quality: float | None = None
-    rungs: tuple[Rung, ...] = field(default=())
+    rungs: Mapping[int, float] = field(default_factory=dict)
 
 
 def nearest(sizes: Sequence[float], size: float) -> range:
@@ -49,7 +49,7 @@ def nearest(sizes: Sequence[float], size: float) -> range:
 def regional_study(tried: Iterable[Tried], mode: Mode, sampler: BaseSampler) -> optuna.Study:
     """Return a study in memory with one objective, the quality at the last step.
 
-    A stopped trial is PRUNED with its qualities at the rungs, which samplers compare at equal steps. A failed trial,
+    A stopped trial is PRUNED with its numbers at the rungs, which samplers compare at equal steps. A failed trial,
     for example one whose loss became NaN, is PRUNED without any, which samplers take for the worst.
     """
     study = optuna.create_study(direction="maximize" if mode == "max" else "minimize", sampler=sampler)
@@ -60,7 +60,7 @@ def regional_study(tried: Iterable[Tried], mode: Mode, sampler: BaseSampler) -> 
                 params=dict(one.knobs),
                 distributions=dict(one.distributions),
                 value=one.quality,
-                intermediate_values={rung.step: rung.quality for rung in one.rungs},
+                intermediate_values=dict(one.rungs),
             )
         )
     return study

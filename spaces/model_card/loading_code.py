@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from spaces.spec.sections import NAMED_CLASSES, WRITING, Task
+from spaces.spec.sections import NAMED_CLASSES, WRITING, GenerationSection, Task
 
 FOLDER = "PATH/TO/THIS/FOLDER"
 
@@ -39,6 +39,7 @@ class LoadingCode:
         own_tuner: PEFT does not know the tuner until it is registered.
         tells_padding: the config of the base has no padding token.
         begins: prompts of a language model begin with the tokenizer's token for the beginning.
+        generation: the settings with which a search wrote answers; its generation config is in the folder.
         chats: the tokenizer recognises control tokens of chats in texts, so prompts must be marked as plain text.
         after_spaces: the tokenizer knows words within a text by the space before them.
         answers: the model answers chats, by the tokenizer's chat template.
@@ -57,6 +58,7 @@ class LoadingCode:
     tells_padding: bool = False
     begins: bool = False
     chats: bool = False
+    generation: GenerationSection | None = None
     after_spaces: bool = False
     answers: bool = False
     stop: str | None = None
@@ -75,8 +77,11 @@ class LoadingCode:
     def _imports(self) -> list[str]:
         own = self.own_tuner and self.form == "peft"
         of_transformers = [CLASSES[self.task], "AutoImageProcessor" if self._images else "AutoTokenizer"]
+        of_transformers += ["GenerationConfig"] if self.generation is not None else []
+        finds = self.generation is not None and self.generation.answer is not None
         return [
             *(["import json", "from pathlib import Path", ""] if self.task in NAMED_CLASSES else []),
+            *(["import re", ""] if finds else []),
             "import torch",
             *(["from peft import PeftModel"] if self._adapts else []),
             *(["from PIL import Image, ImageOps"] if self._images else []),
@@ -113,10 +118,8 @@ class LoadingCode:
         return f"{CLASSES[self.task]}.from_pretrained(\n{listed})"
 
     def _predict(self) -> list[str]:
-        if self.task is Task.CAUSAL_LM:
-            return self._answer() if self.answers else self._generate()
-        if self.task is Task.SEQ2SEQ_LM:
-            return self._rewrite()
+        if self.task in WRITING:
+            return self._write()
         if self.task is Task.TOKEN_CLASSIFICATION:
             return self._tag()
         if self._images:
@@ -170,67 +173,70 @@ class LoadingCode:
             '    print(" ".join(f"{word}/{tag}" for word, tag in zip(words, tags)))',
         ]
 
-    def _rewrite(self) -> list[str]:
-        cut = f'truncation=True, max_length={self.max_length}, padding=True, return_tensors="pt"'
+    def _write(self) -> list[str]:
+        """Return code that writes after prompts, as the search did if it had answers written."""
+        settings, given = self._settings()
+        generation = self.generation
+        shown = "answer.strip()" if generation is not None else "answer"
+        found = []
+        if generation is not None and generation.answer is not None:
+            found = [f"    found = re.search({_text(generation.answer)}, answer)"]
+            shown = "found[1].strip() if found and found[1] else None"
+        written = "written[0]" if self.task is Task.SEQ2SEQ_LM else "written[0, inputs.shape[1]:]"
         return [
-            'prompts = ["a first prompt", "a second prompt"]',
-            f"inputs = tokenizer(prompts, {cut})",
-            "with torch.inference_mode():",
-            "    written = model.generate(",
-            '        input_ids=inputs["input_ids"],',
-            '        attention_mask=inputs["attention_mask"],',
-            f"        max_new_tokens={self.max_length},",
-            "        num_beams=1,",
-            "        do_sample=False,",
-            "    )",
-            "for prompt, answer in zip(prompts, tokenizer.batch_decode(written, skip_special_tokens=True)):",
-            '    print(f"{prompt} {answer}")',
-        ]
-
-    def _answer(self) -> list[str]:
-        end = "tokenizer.eos_token_id"
-        stop = end if self.stop is None else f"[{end}, tokenizer.convert_tokens_to_ids({_text(self.stop)})]"
-        return [
-            'questions = ["a first question", "a second question"]',
-            "for question in questions:",
-            '    chat = [{"role": "user", "content": question}]',
-            "    inputs = tokenizer.apply_chat_template(",
-            '        chat, add_generation_prompt=True, return_tensors="pt", return_dict=True',
-            '    )["input_ids"]',
-            "    with torch.inference_mode():",
-            "        written = model.generate(",
-            "            input_ids=inputs,",
-            "            attention_mask=torch.ones_like(inputs),",
-            f"            max_new_tokens={min(NEW_TOKENS, self.max_length // 2)},",
-            "            do_sample=False,",
-            f"            eos_token_id={stop},",
-            "            pad_token_id=tokenizer.pad_token_id,",
-            "        )",
-            "    answer = tokenizer.decode(written[0, inputs.shape[1]:], skip_special_tokens=True)",
-            '    print(f"{question} {answer}")',
-        ]
-
-    def _generate(self) -> list[str]:
-        begin = "[tokenizer.bos_token_id] + " if self.begins else ""
-        as_text = ", split_special_tokens=True" if self.chats else ""
-        written = min(NEW_TOKENS, self.max_length // 2)
-        kept = max(1, self.max_length - written - self.begins)
-        return [
+            *settings,
             'prompts = ["a first prompt", "a second prompt"]',
             "for prompt in prompts:",
-            f'    tokens = tokenizer(prompt, add_special_tokens=False{as_text})["input_ids"]',
-            f"    inputs = torch.tensor([{begin}tokens[-{kept}:]])",
+            *self._read_prompt(),
             "    with torch.inference_mode():",
             "        written = model.generate(",
-            "            input_ids=inputs,",
-            "            attention_mask=torch.ones_like(inputs),",
-            f"            max_new_tokens={written},",
-            "            do_sample=False,",
-            "            eos_token_id=tokenizer.eos_token_id,",
-            "            pad_token_id=tokenizer.pad_token_id,",
+            *(f"            {one}," for one in ("input_ids=inputs", "attention_mask=torch.ones_like(inputs)", *given)),
             "        )",
-            "    answer = tokenizer.decode(written[0, inputs.shape[1]:], skip_special_tokens=True)",
-            '    print(f"{prompt} {answer}")',
+            f"    answer = tokenizer.decode({written}, skip_special_tokens=True)",
+            *(["    for stop in stops:", "        answer = answer.split(stop)[0]"] if generation is not None else []),
+            *found,
+            f'    print(f"{{prompt}} {{{shown}}}")',
+        ]
+
+    def _settings(self) -> tuple[list[str], list[str]]:
+        """Return lines before the prompts, and arguments, both of which say how a model writes."""
+        if self.generation is not None:
+            return [
+                "settings = GenerationConfig.from_pretrained(folder)",
+                "stops, settings.stop_strings = settings.stop_strings or [], None",
+                "model.generation_config = settings  # a base may come with sampling",
+            ], []
+        length = self.max_length if self.task is Task.SEQ2SEQ_LM else self._new_tokens
+        greedy = [f"max_new_tokens={length}", "num_beams=1", "do_sample=False"]
+        if self.task is Task.SEQ2SEQ_LM:
+            return [], greedy
+        end = "tokenizer.eos_token_id"
+        ends = end if self.stop is None else f"[{end}, tokenizer.convert_tokens_to_ids({_text(self.stop)})]"
+        return [], [*greedy, f"eos_token_id={ends}", "pad_token_id=tokenizer.pad_token_id"]
+
+    @property
+    def _new_tokens(self) -> int:
+        """The tokens to write that share the room of `max_length` with the prompt; with `generation` they have their own."""
+        return 0 if self.generation is not None else min(NEW_TOKENS, self.max_length // 2)
+
+    def _read_prompt(self) -> list[str]:
+        """Return code of a loop that makes `inputs`, shape (1, tokens), of a `prompt`."""
+        if self.task is Task.SEQ2SEQ_LM:
+            cut = f"truncation=True, max_length={self.max_length}"
+            return [f'    inputs = tokenizer(prompt, {cut}, return_tensors="pt")["input_ids"]']
+        if self.answers:
+            return [
+                '    chat = [{"role": "user", "content": prompt}]',
+                "    inputs = tokenizer.apply_chat_template(",
+                '        chat, add_generation_prompt=True, return_tensors="pt", return_dict=True',
+                f'    )["input_ids"][:, -{max(1, self.max_length - self._new_tokens)}:]',
+            ]
+        begin = "[tokenizer.bos_token_id] + " if self.begins else ""
+        as_text = ", split_special_tokens=True" if self.chats else ""
+        kept = max(1, self.max_length - self._new_tokens - self.begins)
+        return [
+            f'    tokens = tokenizer(prompt, add_special_tokens=False{as_text})["input_ids"]',
+            f"    inputs = torch.tensor([{begin}tokens[-{kept}:]])",
         ]
 
 

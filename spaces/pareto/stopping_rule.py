@@ -28,15 +28,16 @@ class FrontRule:
     the best is forgotten.
 
     Args:
-        mode: direction of the metric.
-        noise: the standard error of a quality on the validation split.
+        mode: direction of the number that is compared at rungs.
+        noise: the standard error of such a number on the validation split.
+        final_mode: direction of the quality at the end, if that is another number. The two are never compared.
     """
 
-    def __init__(self, mode: Mode, noise: Callable[[float], float]) -> None:
+    def __init__(self, mode: Mode, noise: Callable[[float], float], final_mode: Mode | None = None) -> None:
         self._sign = 1.0 if mode == "max" else -1.0
         self._noise = noise
         self._rungs: dict[int, _Rung] = defaultdict(lambda: _Rung(mode))
-        self._finished = _Rung(mode)
+        self._finished = _Rung(final_mode or mode)
 
     def record(self, step: int, point: Point) -> None:
         """Remember a trial at a rung; one that reaches the rung again replaces its earlier point."""

@@ -41,7 +41,8 @@ def standard_error(metric: Metric, quality: float, rows: int) -> float:
 
     For shares of examples it is that of a binomial, √(q (1 − q) / n); for correlations that of Fisher's transformation,
     (1 − q²) / √n. The error of a mean loss is its value over √n, as if the losses of examples were exponentially
-    distributed; that of a perplexity is the error of its logarithm times the perplexity.
+    distributed; that of a perplexity is the error of its logarithm times the perplexity. For metrics of written
+    answers it is at most that of a share, because the values of rows lie between nothing and perfect.
     """
     if metric.name in ("pearson", "spearman", "matthews"):
         return (1 - min(1.0, quality * quality)) / math.sqrt(rows)
@@ -49,8 +50,9 @@ def standard_error(metric: Metric, quality: float, rows: int) -> float:
         return abs(quality) / math.sqrt(rows)
     if metric.name == "perplexity":
         return quality * abs(math.log(max(1.0, quality))) / math.sqrt(rows)
-    share = min(1.0, max(0.0, quality))
-    return math.sqrt(share * (1 - share) / rows)
+    perfect = metric.perfect if metric.name in OF_TEXTS else 1.0
+    share = min(1.0, max(0.0, quality / perfect))
+    return perfect * math.sqrt(share * (1 - share) / rows)
 
 
 _CLASSES = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.IMAGE_CLASSIFICATION})
@@ -58,6 +60,12 @@ _SETS = frozenset({Task.MULTI_LABEL_CLASSIFICATION})
 _TAGS = frozenset({Task.TOKEN_CLASSIFICATION})
 _NUMBERS = frozenset({Task.REGRESSION})
 _TEXT = WRITING
+
+OF_WRITTEN = frozenset({"numeric-match", "token-f1", "rouge-l", "bleu", "chrf"})
+"""The metrics that need written answers."""
+
+OF_TEXTS = OF_WRITTEN | {"exact-match"}
+"""The metrics that may compare written answers."""
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -72,6 +80,11 @@ METRICS: dict[str, Metric] = {
         Metric("pearson", "max", 1.0, _NUMBERS),
         Metric("spearman", "max", 1.0, _NUMBERS),
         Metric("exact-match", "max", 1.0, _TEXT),
+        Metric("numeric-match", "max", 1.0, _TEXT),
+        Metric("token-f1", "max", 1.0, _TEXT),
+        Metric("rouge-l", "max", 1.0, _TEXT),
+        Metric("bleu", "max", 100.0, _TEXT),
+        Metric("chrf", "max", 100.0, _TEXT),
         Metric("loss", "min", 0.0, _CLASSES | _SETS | _TAGS | _NUMBERS | _TEXT),
         Metric("perplexity", "min", 1.0, _TEXT),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +14,7 @@ from pydantic import (
     Field,
     StrictInt,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -238,6 +240,38 @@ class TrainingSection(Section):
     )
 
 
+Text = Annotated[str, Field(min_length=1, max_length=1_000)]
+
+
+class GenerationSection(Section):
+    """The writing of answers, greedily, which a metric then compares with those of the data."""
+
+    max_new_tokens: int = Field(default=256, ge=1, le=10**6, description="Most tokens of an answer.")
+    answer: Text | None = Field(
+        default=None,
+        description="Regular expression, searched in the written text and in the reference; its first group is "
+        "compared. Default: the whole text.",
+    )
+    stop: Annotated[tuple[Text, ...], BeforeValidator(_as_list, json_schema_input_type=str | tuple[Text, ...])] = Field(
+        default=(), max_length=20, description="Texts that end an answer, beside the end token; not part of it."
+    )
+
+    @field_validator("answer")
+    @classmethod
+    def _has_a_group(cls, answer: str | None) -> str | None:
+        if answer is None:
+            return None
+        try:
+            groups = re.compile(answer).groups
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(
+                f"no regular expression ({error}); allowed: one with a group, such as '#### (.+)'"
+            ) from None
+        if not groups:
+            raise ValueError("a regular expression without a group; allowed: one with a group, such as '#### (.+)'")
+        return answer
+
+
 class ObjectiveSection(Section):
     """The measure of quality."""
 
@@ -246,6 +280,14 @@ class ObjectiveSection(Section):
         default=None,
         description="Label that metric f1 is computed for. Default: of two labels the one with fewer training rows; "
         "with more labels f1 is f1-macro.",
+    )
+    generation: GenerationSection | None = Field(
+        default=None, description="Answers are written, and the metric compares them with those of the data."
+    )
+    at_rungs: Literal["metric", "loss"] = Field(
+        default="metric",
+        description="Number by which trials are compared at rungs. With loss, answers are written at the last step "
+        "alone, because writing them takes long.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -16,7 +17,7 @@ from spaces.methods.registry import method, methods
 from spaces.spec.defaults import DEFAULT_STORAGE
 from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
-from spaces.spec.metrics import DEFAULT_METRIC, Metric, known_metrics
+from spaces.spec.metrics import DEFAULT_METRIC, METRICS, OF_TEXTS, OF_WRITTEN, Metric, known_metrics
 from spaces.spec.plain_values import check_plain, shortened
 from spaces.spec.sections import (
     NAME,
@@ -34,6 +35,7 @@ from spaces.spec.sections import (
     TrainingSection,
 )
 from spaces.spec.yaml_file import read_yaml
+from spaces.trials.records import Rung
 
 SHARED_KNOBS = ("targets", "layers", "learning_rate", "learning_rate_multiplier")
 
@@ -121,6 +123,16 @@ class SearchSpec(Section):
         return known_metrics()[self.objective.metric or DEFAULT_METRIC[self.model.task]]
 
     @property
+    def rung_metric(self) -> Metric:
+        """The metric by which trials are compared at rungs; at the end `metric` compares them."""
+        return METRICS["loss"] if self.objective.at_rungs == "loss" else self.metric
+
+    def compared(self, rung: Rung) -> float:
+        """Return the number by which trials are compared at a rung; NaN if it was not measured there."""
+        value = rung.loss if self.objective.at_rungs == "loss" else rung.quality
+        return math.nan if value is None else value
+
+    @property
     def home(self) -> Path:
         """The folder of this search."""
         return Path(self.storage).expanduser() / self.name
@@ -177,6 +189,21 @@ class SearchSpec(Section):
             raise ValueError(
                 f"training.label_smoothing_factor = {training.label_smoothing_factor:g}: no one class a row in task "
                 f"{task}; allowed: 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _generation_fits_the_metric(self) -> Self:
+        name, generation = self.metric.name, self.objective.generation
+        if generation is None and name in OF_WRITTEN:
+            raise ValueError(
+                f"objective.metric = {name!r} compares written answers; "
+                "allowed: with objective.generation, such as {max_new_tokens: 256}"
+            )
+        if generation is not None and name not in OF_TEXTS and self.metric.score is None:
+            raise ValueError(
+                f"objective.generation: metric {name} compares no written answers; "
+                f"allowed: with {', '.join(sorted(OF_TEXTS))}"
             )
         return self
 

@@ -30,16 +30,20 @@ class Rung(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     step: int
-    quality: float
+    quality: float | None = Field(default=None, description="None where only the loss was measured.")
+    loss: float | None = Field(default=None, description="Mean loss; none in records of earlier versions.")
 
 
 class Progress(BaseModel):
-    """Step and loss that a running training has reached."""
+    """Step and loss that a running training has reached, and how far its evaluation has come."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     step: int
-    loss: float = Field(description="Training loss: the mean over the steps since the last record.")
+    loss: float | None = Field(description="Training loss: the mean over the steps since the last record.")
+    answers: int | None = Field(default=None, description="Answers written; none while it trains.")
+    of_answers: int | None = Field(default=None, description="Answers to write.")
+    tokens: int | None = Field(default=None, description="Tokens of each of the answers being written now.")
 
 
 class TrialPlan(BaseModel):

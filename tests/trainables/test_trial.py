@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from spaces.methods.registry import configuration, method
-from spaces.spec.spec import load_spec
+from spaces.spec.sections import Task
+from spaces.spec.spec import SearchSpec, load_spec
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialPlan, TrialResult, rung_steps
+from spaces.trials.row_values import unpack
 from tests.conftest import Workplace
-from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, BASE, read_labels
-from trainables.adapters.verification import saved_rows
+from tests.trainables.shipped_models import make_texts, model_of, ship, spec_of
+from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, BASE, load_export, read_labels
+from trainables.adapters.verification import saved_dtype, saved_rows
 from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.weights import load_weights
 from trainables.data.splits import load_splits
+from trainables.generation.saved_answers import ANSWERS, written_again
 from trainables.trial import TrialTrainable, WorkerInputs
 
 pytestmark = pytest.mark.integration
@@ -35,7 +42,10 @@ def instance() -> Iterator[None]:
 
 @pytest.fixture
 def inputs(workplace: Workplace) -> WorkerInputs:
-    spec = load_spec(workplace.spec(storage=str(workplace.folder / "runs")))
+    return inputs_of(load_spec(workplace.spec(storage=str(workplace.folder / "runs"))))
+
+
+def inputs_of(spec: SearchSpec) -> WorkerInputs:
     spec.home.mkdir(parents=True)
     splits = load_splits(spec)
     config = load_config(spec.model, splits.labels)
@@ -122,3 +132,29 @@ def test_a_trial_that_ended_is_not_run_again(inputs: WorkerInputs) -> None:
     ((report,),) = ray.get(run.remote(inputs, [plan]))
     assert (report["done"], report["state"]) == (True, "failed")
     assert result_of(inputs, "done") == ended
+
+
+def test_answers_are_written_at_the_last_step_alone_where_rungs_have_the_loss(tmp_path: Path) -> None:
+    model = ship(tmp_path / "llama", model_of("llama", Task.CAUSAL_LM))
+    spec = spec_of(
+        model,
+        make_texts(tmp_path),
+        Task.CAUSAL_LM,
+        storage=str(tmp_path / "runs"),
+        objective={"metric": "chrf", "generation": {"max_new_tokens": 3}, "at_rungs": "loss"},
+        training={"max_steps": 9, "per_device_train_batch_size": 8},
+    )
+    inputs = inputs_of(spec)
+    (reports,) = ray.get(run.remote(inputs, [plan_of(inputs, "lora", "one")]))
+    result = result_of(inputs, "one")
+    assert result.state == "finished", result.reason
+    assert [rung.quality is None for rung in result.rungs] == [True, True, False]
+    assert [report["compared"] for report in reports] == [rung.loss for rung in result.rungs]
+    assert result.quality == reports[-1]["quality"] == result.rungs[-1].quality
+    assert unpack(result.row_values) is not None
+    adapter = inputs.ledger.trial("one").adapter
+    assert len(json.loads((adapter / ANSWERS).read_text())["texts"]) == 4
+    AutoTokenizer.from_pretrained(model).save_pretrained(adapter)
+    found = written_again(adapter, load_export(adapter, spec.model, saved_dtype(adapter)), "chrf")
+    assert found["different"] is None
+    assert found["before"] == found["after"]

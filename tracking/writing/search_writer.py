@@ -23,6 +23,7 @@ _STATUS: dict[State, Literal["FINISHED", "FAILED", "KILLED"]] = {
     "failed": "FAILED",
     "stopped": "KILLED",
 }
+_AT_RUNGS = ("quality", "loss")
 _PARAMETERS = {"trainable_parameters", "stored_parameters", "head_parameters", "peak_updated_parameters"}
 
 
@@ -43,7 +44,7 @@ class SearchWriter:
         self._ended: set[str | None] = set()
         self._adapters: set[str] = set()
         self._on_front: dict[str | None, str] = {}
-        self._reported: set[tuple[str | None, int, float]] = set()
+        self._reported: set[tuple[str | None, int, str, float]] = set()
         self._held: list[Event] | None = None
         for event in self._outbox.history():
             self._remember(event)
@@ -150,8 +151,13 @@ class SearchWriter:
 
     def _reports(self, trial: str, rungs: Sequence[Rung]) -> list[Event]:
         """Return events for the evaluations that were not recorded yet, each once."""
-        fresh = [one for one in dict.fromkeys(rungs) if (trial, one.step, one.quality) not in self._reported]
-        return [metrics(trial, {"quality": one.quality}, one.step) for one in fresh]
+        events: list[Event] = []
+        for rung in dict.fromkeys(rungs):
+            numbers = rung.model_dump(include=set(_AT_RUNGS), exclude_none=True)
+            fresh = {name: one for name, one in numbers.items() if (trial, rung.step, name, one) not in self._reported}
+            if fresh:
+                events.append(metrics(trial, fresh, rung.step))
+        return events
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -181,7 +187,9 @@ class SearchWriter:
         elif isinstance(event, End):
             self._ended.add(event.trial)
         elif isinstance(event, Log):
-            self._reported |= {(event.trial, one.step, one.value) for one in event.metrics if one.name == "quality"}
+            self._reported |= {
+                (event.trial, one.step, one.name, one.value) for one in event.metrics if one.name in _AT_RUNGS
+            }
             if tags.ON_FRONT in event.tags:
                 self._on_front[event.trial] = event.tags[tags.ON_FRONT]
         elif isinstance(event, Upload) and event.trial is not None:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from trainables.prompted_rows import PromptedRows
+
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.integer[Any]]
 Batch = dict[str, torch.Tensor]
@@ -54,12 +56,14 @@ class EncodedSplit(ABC):
 
     `targets`: int64 classes, or numbers in float32 unless that would blur them, shape (examples,); for several labels
     an example 0 or 1 for each, float32, shape (examples, labels); None if the inputs contain `labels` of their own.
-    `notes`: remarks for the user on how the examples were read.
+    `notes`: remarks for the user on how the examples were read. `prompted`: the prompts of the same examples, if
+    answers are written for them.
     """
 
     targets: Array | None
     cut: Cut = field(default=Cut(), kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+    prompted: PromptedRows | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -166,9 +170,11 @@ class EncodedImages(EncodedSplit):
 
 
 def fingerprint(split: EncodedSplit) -> str:
-    """Return SHA-256 of every array with its name, type and shape: equal for equal examples in the same order."""
+    """Return SHA-256 of every array with its name, type and shape, and of references: equal for equal rows."""
     digest = hashlib.sha256()
     for name, array in sorted(split.arrays().items()):
         digest.update(f"{name}:{array.dtype}:{array.shape};".encode())
         digest.update(np.ascontiguousarray(array).data)
+    if split.prompted is not None:
+        digest.update(repr(split.prompted.references).encode(errors="surrogatepass"))
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from trainables.data.control_tokens import check_control_tokens, control_notes, 
 from trainables.data.encoded_split import IGNORED_LABEL, Array, Cut, EncodedTokens, end_to_end, offsets_of
 from trainables.data.tables import Column, Table
 from trainables.data.tokenizer import load_tokenizer
+from trainables.prompted_rows import PromptedRows, prompted_rows
 
 
 def cut(prompt: Sequence[int], response: Sequence[int], room: int) -> tuple[list[int], list[int]]:
@@ -36,12 +37,14 @@ def begins(tokenizer: Any) -> list[int]:
 class ResponseEncoder:
     """Encodes beginning token (if the tokenizer adds one), prompt, response and end token; the last two are the labels.
 
-    Prompt and response are tokenized separately, so that no token straddles the boundary.
+    Prompt and response are tokenized separately, so that no token straddles the boundary. With `writes` the prompts are
+    kept as well, for a model to write answers to them.
     """
 
     tokenizer: Any
     columns: tuple[Column, ...]
     max_length: int
+    writes: bool = False
 
     def encode(self, table: Table, targets: Array | None) -> EncodedTokens:
         """Encode the table's rows as `input_ids` and token `labels`; `targets` must be None.
@@ -63,7 +66,16 @@ class ResponseEncoder:
         columns = {"input_ids": end_to_end(inputs), "labels": end_to_end(labels)}
         found = Cut(sum(length > self.max_length for length in lengths), ends_lost, max(lengths, default=0))
         notes = control_notes(self.tokenizer, *(table.columns[column] for _, column in self.columns))
-        return EncodedTokens(targets, columns, offsets_of(inputs), padding, cut=found, notes=notes)
+        room = self.max_length - len(beginning)
+        prompted = self._prompted(table, [beginning + prompt[-room:] for prompt in prompts])
+        return EncodedTokens(targets, columns, offsets_of(inputs), padding, cut=found, notes=notes, prompted=prompted)
+
+    def _prompted(self, table: Table, prompts: list[list[int]]) -> PromptedRows | None:
+        """Return prompts that lost only what has no room at all: beforehand no response is known."""
+        if not self.writes:
+            return None
+        references = texts(table, self.columns[1][1])
+        return prompted_rows(prompts, references, self.tokenizer, [self.tokenizer.eos_token_id])
 
     def _tokens(self, table: Table, column: str) -> list[list[int]]:
         encoded = encode(self.tokenizer, texts(table, column), add_special_tokens=False)["input_ids"]
@@ -87,4 +99,4 @@ def response_encoder(spec: SearchSpec) -> ResponseEncoder:
             f"model.path = {spec.model.path}: its tokenizer has no end token; allowed for causal-lm: one that has"
         )
     columns = (("data.prompt", str(spec.data.prompt)), ("data.response", str(spec.data.response)))
-    return ResponseEncoder(tokenizer, columns, spec.data.max_length)
+    return ResponseEncoder(tokenizer, columns, spec.data.max_length, writes=spec.objective.generation is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -77,11 +77,11 @@ def load_splits(spec: SearchSpec) -> Splits:
     for field, split in zip(("data.train", "data.validation"), encoded, strict=True):
         notes += _cut_notes(field, split, spec.data.max_length)
         notes += [f"{field}: {note}" for note in split.notes]
-    trained, checked = encoded
+    trained, validated = replace(encoded[0], prompted=None), encoded[1]
     if spec.data.packing and isinstance(trained, EncodedTokens):
         examples, trained = len(trained), pack(trained, spec.data.max_length)
         notes.append(f"data.packing: {examples:,} rows of data.train are packed into {len(trained):,}")
-    return Splits(trained, checked, labels, tuple(notes))
+    return Splits(trained, validated, labels, tuple(notes))
 
 
 def _reading_notes(table: Table) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,9 @@ from trainables.data.splits import load_splits
 from trainables.exporting.facts import base_license, hide_paths, loading_code, save_preprocessor, versions
 from trainables.exporting.lora import low_rank, score
 from trainables.exporting.stock import stock_form, verify_stock, write_adapter
+from trainables.generation.quality import of_answers
+from trainables.generation.saved_answers import ANSWERS, Rescored, rescore
+from trainables.generation.saved_answers import CONFIG as GENERATION_CONFIG
 
 Format = Literal["peft", "merged", "lora", "stock"]
 
@@ -50,6 +53,7 @@ class Proof:
         after: the stand-in's quality on validation.
         weights: the type of a whole model's weights.
         rows: the rows of its model card that report this.
+        rescored: the metric on the verification rows, of a model that writes answers.
     """
 
     difference: float | None = None
@@ -57,6 +61,7 @@ class Proof:
     after: float | None = None
     rows: tuple[tuple[str, str], ...] = ()
     weights: str | None = None
+    rescored: Rescored | None = None
 
 
 def export(
@@ -106,21 +111,42 @@ def _write(adapter: Path, folder: Path, card: Card, form: Format, rank: float, v
     check_base_of(adapter, model)
     shutil.copy2(adapter / LABELS, folder / LABELS)
     proof = _WRITERS[form](adapter, folder, card, rank)
-    if not verification_rows:
-        (folder / FILE).unlink(missing_ok=True)
     processor = save_preprocessor(card.spec, folder)
+    rescored = _rescored(adapter, folder, card, form)
+    if not verification_rows:
+        for name in (FILE, ANSWERS):
+            (folder / name).unlink(missing_ok=True)
     hide_paths(folder, model)
     written = Written(
         form=form,
         code=loading_code(card, form, adapter, processor),
-        rows=proof.rows,
+        rows=(*proof.rows, *_rescored_rows(card, rescored)),
         verification_rows=saved_rows(folder) if (folder / FILE).is_file() else 0,
         versions=versions(form),
         license=base_license(model),
     )
     (folder / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
     (folder / "README.md").write_text(card.markdown(written), encoding="utf-8")
-    return proof
+    return replace(proof, rescored=rescored)
+
+
+def _rescored(adapter: Path, folder: Path, card: Card, form: Format) -> Rescored | None:
+    """Let an export of a model that writes answers write the saved ones again; a low-rank stand-in need not."""
+    if not (adapter / ANSWERS).is_file():
+        return None
+    shutil.copy2(adapter / GENERATION_CONFIG, folder / GENERATION_CONFIG)
+    if form == "lora":
+        return None
+    shutil.copy2(adapter / ANSWERS, folder / ANSWERS)
+    shutil.copy2(adapter / FILE, folder / FILE)
+    return rescore(folder, card.spec.model, card.spec.metric.name)
+
+
+def _rescored_rows(card: Card, rescored: Rescored | None) -> tuple[tuple[str, str], ...]:
+    if rescored is None:
+        return ()
+    name = f"{card.spec.metric.name} of the verification rows"
+    return ((name, f"{rescored.before:.4f} at the trial's end, {rescored.after:.4f} written again by this export"),)
 
 
 def _peft(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
@@ -168,6 +194,7 @@ def _lora(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
     shutil.copy2(adapter / BASE, folder / BASE)
     native = load_export(adapter, spec.model, saved_dtype(adapter))
     write_adapter(low_rank(native, rank), native, adapter, folder)
+    prompted = splits.validation.prompted
     before, after = (
         score(
             model,
@@ -178,6 +205,8 @@ def _lora(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
             splits.labels,
             spec.objective.positive,
         )
+        if prompted is None
+        else of_answers(spec, model, prompted).quality
         for model in (native, load_export(folder, spec.model, saved_dtype(adapter)))
     )
     kept = f"rank {rank:g}" if rank >= 1 else f"{rank:g} of the squared singular values of every layer"

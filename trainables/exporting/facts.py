@@ -59,6 +59,7 @@ def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> Loadin
         begins=model.task is Task.CAUSAL_LM and bool(begins(processor)),
         answers=bool(spec.data.messages),
         stop=turn_end(ChatTemplate(processor, processor.get_chat_template())) if spec.data.messages else None,
+        generation=spec.objective.generation,
         chats=model.task is Task.CAUSAL_LM and processor.is_fast and not processor.split_special_tokens,
         after_spaces=model.task is Task.TOKEN_CLASSIFICATION and words_after_spaces(processor),
     )

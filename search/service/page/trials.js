@@ -120,7 +120,8 @@ export class Trials {
       const { state } = this.#known.get(trial);
       const { rungs } = await get(searchPath(this.name, "trials", trial, "curve"), this.signal);
       if (!this.#curves.has(trial)) return;
-      this.#curves.set(trial, { state, rungs });
+      // At a rung where no answers were written only the loss is known.
+      this.#curves.set(trial, { state, rungs: rungs.filter((rung) => rung.quality !== null) });
       await this.#draw();
     } catch (problem) {
       if (!this.signal.aborted) this.report(problem);

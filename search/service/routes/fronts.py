@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -82,9 +83,14 @@ def curve(name: Name, trial: TrialId, service: Service) -> CurveDocument:
     if run is None:
         raise Unknown(f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials")
     with reading(service.settings.tracking_uri) as client:
-        history = client.get_metric_history(run, "quality")
-    steps = {one.step: one.value for one in history if is_number(one.value)}
-    return CurveDocument(trial=trial, rungs=tuple(RungEntry(step=step, quality=steps[step]) for step in sorted(steps)))
+        quality, loss = (_by_step(client.get_metric_history(run, name)) for name in ("quality", "loss"))
+    steps = sorted({*quality, *loss})
+    rungs = tuple(RungEntry(step=step, quality=quality.get(step), loss=loss.get(step)) for step in steps)
+    return CurveDocument(trial=trial, rungs=rungs)
+
+
+def _by_step(history: Iterable[Any]) -> dict[int, float]:
+    return {one.step: one.value for one in history if is_number(one.value)}
 
 
 @router.get("/compare", dependencies=[READ], responses=problems(404))

@@ -29,7 +29,7 @@ def plan(trial: str, parameters: int, kind: str = "trial") -> TrialPlan:
 
 def judged(stopper: Any, of: TrialPlan, steps: int, quality: float | None) -> str:
     trial = SimpleNamespace(config={"plan": of.model_dump(mode="json")})
-    result = {"steps": steps, **({} if quality is None else {"quality": quality})}
+    result = {"steps": steps, **({} if quality is None else {"compared": quality})}
     return str(stopper.on_trial_result(None, trial, result))
 
 
@@ -94,6 +94,21 @@ def test_it_learns_from_trials_that_finish(workplace: Workplace, ledger: Ledger)
         trial = SimpleNamespace(config={"plan": one.model_dump(mode="json")})
         stopper.on_trial_complete(None, trial, {"state": "finished", "quality": 0.9 - number / 10})
     assert judged(stopper, plan("late", 200), 3, 0.1) == "STOP"
+
+
+def test_losses_at_rungs_are_compared_with_losses_and_qualities_at_the_end_with_qualities(
+    workplace: Workplace, ledger: Ledger
+) -> None:
+    for number in range(KNOWN):
+        folder = ledger.trial(f"9{number}")
+        folder.write_plan(plan(f"9{number}", 100 + number))
+        folder.add_rung(Rung(step=3, loss=1.0 + number / 10))
+        folder.write_result(TrialResult(state="finished", quality=0.9 - number / 10, steps=27))
+    training, search = {"max_steps": 27}, {"rungs": 3, "stopper": "front"}
+    spec = load_spec(workplace.spec(training=training, search=search, objective={"at_rungs": "loss"}))
+    stopper = make_stopper(spec, ledger, validation_rows=1_000)
+    assert judged(stopper, plan("worse", 200), 3, 2.0) == "STOP"
+    assert judged(stopper, plan("better", 200), 3, 0.9) == "CONTINUE"
 
 
 def test_a_trial_that_failed_keeps_no_other_from_surviving(workplace: Workplace, ledger: Ledger) -> None:

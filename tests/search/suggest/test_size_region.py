@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from search.suggest.size_region import FEWEST, MOST, Tried, nearest, regional_study
 from spaces.pareto.point import SIZE_REGION
-from spaces.trials.records import Rung, State
+from spaces.trials.records import State
 
 
 @given(
@@ -42,7 +42,7 @@ def test_stopped_trials_are_compared_at_equal_steps_and_failed_ones_come_last(se
     space = {"x": optuna.distributions.FloatDistribution(0, 1)}
 
     def tried(state: State, *rungs: tuple[int, float], quality: float | None = None) -> Tried:
-        return Tried({"x": 0.5}, space, 1, state, quality, tuple(Rung(step=step, quality=one) for step, one in rungs))
+        return Tried({"x": 0.5}, space, 1, state, quality, dict(rungs))
 
     order = [
         tried("finished", (3, 0.5), (9, 0.6), quality=0.6),

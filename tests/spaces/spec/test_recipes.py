@@ -20,6 +20,5 @@ def test_a_recipe_is_valid(recipe: Path) -> None:
 
 
 def test_the_recipes_cover_the_tasks() -> None:
-    assert {"word-order", "sst2", "rte", "cola", "vit", "gpt2", "llama", "conll", "topics", "t5", "chat"} <= {
-        path.stem for path in RECIPES
-    }
+    tasks = {"word-order", "sst2", "rte", "cola", "vit", "gpt2", "llama", "conll", "topics", "t5", "chat", "gsm8k"}
+    assert tasks <= {path.stem for path in RECIPES}

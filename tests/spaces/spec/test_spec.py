@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from spaces.errors import RequestError
 from spaces.methods.registry import methods
 from spaces.spec.spec import apply_override, dump_spec, load_spec, parse_spec
+from spaces.trials.records import Rung
 from tests.spaces.spec.specs import MINIMAL
 
 CONTRACT = """
@@ -208,3 +210,50 @@ def test_methods_with_virtual_tokens_do_not_fit_packed_rows() -> None:
     with pytest.raises(RequestError, match=r"data\.packing = True: method prompt-tuning puts tokens before a row"):
         parse_spec({**packed, "methods": ["lora", "prompt-tuning"]})
     assert parse_spec({**packed, "methods": ["lora"]}).data.packing
+
+
+WRITTEN = {
+    "model": {"path": "some/model", "task": "causal-lm"},
+    "data": {"train": "train.csv", "prompt": "question", "response": "answer"},
+}
+
+
+@pytest.mark.parametrize(
+    ("objective", "line"),
+    [
+        (
+            {"metric": "rouge-l"},
+            "objective.metric = 'rouge-l' compares written answers; allowed: with objective.generation, such as",
+        ),
+        (
+            {"metric": "loss", "generation": {}},
+            "objective.generation: metric loss compares no written answers; ",
+        ),
+        (
+            {"generation": {"answer": "#### .+"}},
+            "objective.generation.answer = '#### .+': a regular expression ",
+        ),
+        ({"generation": {"answer": "("}}, "objective.generation.answer = '(': no regular expression (missing )"),
+        ({"generation": {"stop": [""]}}, "objective.generation.stop"),
+        ({"generation": {"max_new_tokens": 0}}, "objective.generation.max_new_tokens = 0"),
+        ({"at_rungs": "perplexity"}, "objective.at_rungs = 'perplexity'"),
+    ],
+)
+def test_a_wrong_objective_of_written_answers_is_told_in_one_line(objective: dict[str, object], line: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_spec(MINIMAL | WRITTEN | {"objective": objective})
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_written_answers_have_metrics_stops_and_a_loss_at_rungs() -> None:
+    generation = {"answer": "#### (.+)", "stop": "END"}
+    objective = {"metric": "numeric-match", "generation": generation, "at_rungs": "loss"}
+    spec = parse_spec(MINIMAL | WRITTEN | {"objective": objective})
+    assert spec.objective.generation is not None
+    assert spec.objective.generation.stop == ("END",)
+    assert (spec.metric.mode, spec.rung_metric.name, spec.rung_metric.mode) == ("max", "loss", "min")
+    assert spec.compared(Rung(step=1, loss=2.0)) == 2.0
+    assert math.isnan(parse_spec(MINIMAL).compared(Rung(step=1, loss=2.0)))
+    whole = parse_spec(MINIMAL | WRITTEN | {"objective": {"metric": "exact-match"}})
+    assert whole.objective.generation is None

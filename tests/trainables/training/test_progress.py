@@ -36,6 +36,22 @@ def test_the_first_step_is_told_at_once_and_later_ones_with_their_mean_loss(
     assert folder.progress() == Progress(step=4, loss=4.0)
 
 
+def test_an_evaluation_tells_the_answers_that_it_has_written(
+    folder: TrialFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    told = ProgressFile(folder)
+    told(9, 2.0)
+    now += progress.WRITE_SECONDS
+    told.wrote(9, 64, 500, 12)
+    told.wrote(9, 64, 500, 13)
+    assert folder.progress() == Progress(step=9, loss=2.0, answers=64, of_answers=500, tokens=12)
+    now += progress.WRITE_SECONDS
+    told(10, 1.0)
+    assert folder.progress() == Progress(step=10, loss=1.0)
+
+
 def test_nothing_is_known_before_and_after_a_training(folder: TrialFolder) -> None:
     assert folder.progress() is None
     ProgressFile(folder)(7, 1.0)

@@ -1,0 +1,66 @@
+"""The quality of a model on a split, by its outputs or by the answers that it writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from spaces.spec.spec import SearchSpec
+from trainables.generation.answers import answer_in
+from trainables.generation.decoding import Made, texts_of, write_tokens
+from trainables.generation.scores import Scored, Values, scored
+from trainables.prompted_rows import PromptedRows
+from trainables.training.evaluation import Predictions, score
+from trainables.training.row_influence import row_values
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A quality, NaN if an output was not finite, and its values by row; None if they are not known."""
+
+    quality: float
+    rows: Values | None
+
+
+def of_outputs(spec: SearchSpec, outputs: Predictions, positive: int | None) -> Measured:
+    """Return the quality of outputs to the inputs of a split; `positive`: the class of an f1."""
+    metric = spec.metric
+    quality = score(metric.name, outputs, positive)
+    # Of a metric from another package nothing is known by row; seeds alone tell its qualities apart.
+    known = metric.score is None and math.isfinite(quality)
+    return Measured(quality, row_values(metric.name, outputs, positive) if known else None)
+
+
+def of_answers(
+    spec: SearchSpec,
+    model: PreTrainedModel | PeftModel,
+    rows: PromptedRows,
+    *,
+    made: Made | None = None,
+    computing: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Measured:
+    """Return the quality of the answers that a model writes to prompts; see `decoding.write_tokens` for the others.
+
+    Raises:
+        GenerationFailed: when no answer can be written.
+    """
+    settings = spec.objective.generation
+    assert settings is not None, "answers are asked for by a spec with objective.generation"
+    batch_size = spec.training.per_device_eval_batch_size
+    written = write_tokens(model, rows, settings, batch_size=batch_size, made=made, computing=computing)
+    found = compared(spec, texts_of(written, rows, settings), rows)
+    return Measured(found.quality, found.rows)
+
+
+def compared(spec: SearchSpec, texts: list[str], rows: PromptedRows) -> Scored:
+    """Compare written texts with the references of the rows, each by its answer."""
+    settings = spec.objective.generation
+    pattern = None if settings is None else settings.answer
+    answers = [answer_in(text, pattern) for text in texts]
+    return scored(spec.metric.name, answers, [answer_in(text, pattern) for text in rows.references])
