@@ -20,16 +20,18 @@ from spaces.methods.registry import configuration as configuration_of
 from spaces.model.inventory import Inventory
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger, Superseded
-from spaces.trials.records import Rung, TrialPlan, TrialResult, rung_steps
+from spaces.trials.records import Rung, TrialPlan, TrialResult, evaluation_steps, rung_steps
 from spaces.trials.row_values import pack
 from trainables.adapters.attach import trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import ROWS, save_verification
 from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
 from trainables.training.activation_cache import ActivationCache
+from trainables.training.best_weights import BestWeights
 from trainables.training.evaluation import positive_position, score
 from trainables.training.loop import Training, TrainingFailed
 from trainables.training.memory import peak_bytes, reset_peak, spare_bytes
+from trainables.training.patience import Patience
 from trainables.training.progress import ProgressFile
 from trainables.training.row_influence import row_values
 from trainables.training.setup import assemble
@@ -99,6 +101,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._plan = TrialPlan.model_validate(config["plan"])
+        self._settings = self._inputs.spec.training.chosen(self._plan.training)
         self._folder = self._inputs.ledger.trial(self._plan.trial)
         self._note: str | None = None
         self._folder.forget_progress()  # that of an interrupted training is ahead of its checkpoint
@@ -124,25 +127,69 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._folder.error.write_text(traceback.format_exc(), encoding="utf-8")
 
     def _advance(self) -> TrialResult | None:
-        """Train to the next rung; return the result if it was the last."""
+        """Train to the next rung; return the result if the training ends there, or before."""
         if self._training is None:
             self._training = self._prepare()
         training = self._training
-        settings = self._inputs.spec.training
-        target = next(step for step in self._rungs() if step > training.step or step == settings.max_steps)
-        if self._plan.kind == "reference" and not self._plan.head_parameters:
-            target = training.step  # nothing to train: the reference is the base as it is
-        training.train_to(target, self._progress_file)
+        for step in self._evaluations_to_rung(training.step):
+            training.train_to(step, self._progress_file)
+            result = self._evaluate(training)
+            if result is not None:
+                return result
+        training.save(self._folder.checkpoint, {"best": self._best.state_dict(), "waited": self._patience.waited})
+        return None
+
+    def _evaluations_to_rung(self, reached: int) -> list[int]:
+        """Return the steps after `reached` at which the training is evaluated, up to its next rung.
+
+        The reference has only its end, so that no stopper compares it with trials. With the best weights it is
+        evaluated as often as they are.
+        """
+        settings, rungs = self._settings, self._inputs.spec.search.rungs
+        if self._is_untrained():
+            return [reached]
+        evaluated = evaluation_steps(settings.max_steps, rungs, settings.evaluation_interval)
+        compared = rung_steps(settings.max_steps, rungs)
+        if self._plan.kind == "reference":
+            compared = compared[-1:]
+            evaluated = evaluated if settings.load_best_model_at_end else compared
+        rung = next(step for step in compared if step > reached)
+        return [step for step in evaluated if reached < step <= rung]
+
+    def _is_untrained(self) -> bool:
+        """Return whether the training is the reference of a base without a head: the base as it is."""
+        return self._plan.kind == "reference" and not self._plan.head_parameters
+
+    def _evaluate(self, training: Training) -> TrialResult | None:
+        """Record the quality at this step; return the result if the training ends here."""
         metric = self._inputs.spec.metric
         positive = positive_position(self._inputs.spec.objective.positive, self._weights.labels)
         outputs = training.evaluate(self._validation).predictions()
         quality = score(metric.name, outputs, positive)
         if quality != quality:
             raise TrainingFailed(f"{metric.name} on validation is not a number at step {training.step}")
-        self._folder.add_rung(Rung(step=training.step, quality=quality))
-        if target < settings.max_steps and target > 0:
-            training.save(self._folder.checkpoint)
+
+        def packed() -> str | None:
+            # Of a metric from another package nothing is known by row; seeds alone tell its qualities apart.
+            return pack(row_values(metric.name, outputs, positive)) if metric.score is None else None
+
+        if self._settings.load_best_model_at_end:
+            self._patience.evaluated(better=self._best.offer(training, quality, packed))
+        best = self._best.found
+        self._folder.add_rung(Rung(step=training.step, quality=quality, best=best and best.quality))
+        if training.step < self._settings.max_steps and not self._patience.is_over and not self._is_untrained():
             return None
+        if best is None:
+            return self._finish(training, quality, packed())
+        training.set_weights(best.weights)
+        return self._finish(training, best.quality, best.row_values, best_step=best.step)
+
+    def _finish(
+        self, training: Training, quality: float, values: str | None, best_step: int | None = None
+    ) -> TrialResult:
+        """Record the end of the training, with its adapter as it is now."""
+        metric = self._inputs.spec.metric
+        positive = positive_position(self._inputs.spec.objective.positive, self._weights.labels)
         test = training.evaluate(self._test).score(metric.name, positive) if self._test is not None else None
         self._save_adapter(training.model)
         return self._folder.write_result(
@@ -150,13 +197,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 state="finished",
                 reason=self._note,
                 quality=quality,
+                best_step=best_step,
                 test_quality=test,
                 steps=training.step,
                 rungs=self._folder.rungs(),
                 train_seconds=training.seconds,
                 peak_memory_bytes=self._peak_bytes(),
-                # Of a metric from another package nothing is known by row; seeds alone tell its qualities apart.
-                row_values=pack(row_values(metric.name, outputs, positive)) if metric.score is None else None,
+                row_values=values,
             )
         )
 
@@ -166,18 +213,15 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         kept = 0 if device.type == "cuda" else self._cache.computed_bytes
         return max(0, peak_bytes(device) - kept)
 
-    def _rungs(self) -> tuple[int, ...]:
-        """Return the steps of the rungs. The reference has only its end, so that no stopper compares it with trials."""
-        spec = self._inputs.spec
-        return rung_steps(spec.training.max_steps, 1 if self._plan.kind == "reference" else spec.search.rungs)
-
     def _prepare(self) -> Training:
         """Return the training at its checkpoint. If the checkpoint is damaged, the training starts again."""
         training = self._assembled()
         if not self._folder.checkpoint.is_file():
             return training
         try:
-            training.load(self._folder.checkpoint)
+            beside = training.load(self._folder.checkpoint)
+            self._best.load_state_dict(beside.get("best", {}))
+            self._patience.waited = beside.get("waited", 0)
         except Exception as error:  # torch raises anything for a damaged file
             self._folder.checkpoint.unlink(missing_ok=True)
             named = f"{type(error).__name__}: {one_line(error, 200)}"
@@ -187,6 +231,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _assembled(self) -> Training:
         spec, plan = self._inputs.spec, self._plan
+        self._best, self._patience = BestWeights(spec.metric), Patience(self._settings.early_stopping_patience)
         reset_peak(self._accelerator.device)
         model = copy_of(self._model)
         initialise_fresh(model, self._weights.fresh, plan.seed)
@@ -199,7 +244,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             self._train,
             self._accelerator,
             task=spec.model.task,
-            settings=spec.training,
+            settings=self._settings,
             seed=plan.seed,
             cache=self._cache,
         )
@@ -254,8 +299,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             "peak_memory_bytes": self._peak_bytes(),
             "done": ended is not None,
         }
-        if rungs and (ended is None or ended.state == "finished"):
-            report["quality"] = rungs[-1].quality
+        if ended is None and rungs:
+            report["quality"] = rungs[-1].compared
+        elif ended is not None and ended.quality is not None:
+            report["quality"] = ended.quality
         if ended is not None:
             self._training = None
         return report

@@ -52,7 +52,9 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         if result.get("state") == "failed":
             self._rule.forget(plan["trial"])
         elif result.get("state") == "finished" and plan["kind"] == "trial":
-            self._rule.finish(Point(plan["trial"], plan["trainable_parameters"], float(result["quality"])))
+            point = Point(plan["trial"], plan["trainable_parameters"], float(result["quality"]))
+            self._rule.record(int(result["steps"]), point)  # one that ended early may have ended at a rung
+            self._rule.finish(point)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Forget a trial whose worker died; begun again, it is compared from its next rung on."""
@@ -77,7 +79,7 @@ def make_stopper(spec: SearchSpec, ledger: Ledger, validation_rows: int) -> Tria
     for folder in ledger.trials("trial"):
         plan, result = folder.plan(), folder.result()
         for rung in folder.rungs() if result is None or result.state != "failed" else ():
-            rule.record(rung.step, Point(plan.trial, plan.trainable_parameters, rung.quality))
+            rule.record(rung.step, Point(plan.trial, plan.trainable_parameters, rung.compared))
         if result is not None and result.state == "finished" and result.quality is not None:
             rule.finish(Point(plan.trial, plan.trainable_parameters, result.quality))
     return FrontStopper(rule, max_steps)

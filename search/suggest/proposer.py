@@ -22,7 +22,7 @@ from spaces.pareto.gaps import draw_size, gaps
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
 from spaces.spec.metrics import Metric
-from spaces.trials.records import Rung, TrialPlan, TrialResult
+from spaces.trials.records import TrialPlan, TrialResult
 
 WIDE = 3.0
 """Standard errors behind the front from which on a trial is far behind, and trials like it are not tried again."""
@@ -34,7 +34,9 @@ DRAWS, SIZES = 5, 2
 """Draws at one size while they are like a trial far behind, and sizes tried so before the last draw is taken."""
 
 Noise = Callable[[float], float]
-_Place = tuple[str, str, str]
+_Place = tuple[str, ...]
+"""A method, its targets and layers, and what the search varies by name in the training, such as the optimizer."""
+
 SamplerOf = Callable[[int], BaseSampler]
 
 
@@ -145,17 +147,20 @@ class Proposer:
         tried.state = "failed" if failed else result.state
         if not failed:
             tried.quality, tried.rungs = result.quality, rungs
-        for rung in rungs if not failed else ():
-            known = [*self._fronts[rung.step], (rung.quality, float(plan.trainable_parameters))]
-            self._fronts[rung.step] = front(known, lambda one: one[0], lambda one: one[1], self._metric.mode)
-        if failed or (rungs and self._behind(plan, rungs[-1]) > WIDE):
-            place = _place(plan.method, plan.config)
+        compared = {rung.step: rung.compared for rung in rungs}
+        if result.state == "finished" and result.quality is not None:
+            compared[self._max_steps] = result.quality  # also of one that ended early
+        for step, quality in compared.items() if not failed else ():
+            known = [*self._fronts[step], (quality, float(plan.trainable_parameters))]
+            self._fronts[step] = front(known, lambda one: one[0], lambda one: one[1], self._metric.mode)
+        if failed or (compared and self._behind(plan, *list(compared.items())[-1]) > WIDE):
+            place = _place(plan.method, plan.config, plan.training)
             self._far_behind[place].append((plan.trainable_parameters, plan.config["learning_rate"]))
 
-    def _behind(self, plan: TrialPlan, rung: Rung) -> float:
-        """Return by how many standard errors the best trial of at most as many parameters is better at a rung."""
-        best = [quality for quality, size in self._fronts[rung.step] if size <= plan.trainable_parameters][-1]
-        return abs(best - rung.quality) / max(math.hypot(self._noise(best), self._noise(rung.quality)), 1e-12)
+    def _behind(self, plan: TrialPlan, step: int, quality: float) -> float:
+        """Return by how many standard errors the best trial of at most as many parameters is better at a step."""
+        best = [other for other, size in self._fronts[step] if size <= plan.trainable_parameters][-1]
+        return abs(best - quality) / max(math.hypot(self._noise(best), self._noise(quality)), 1e-12)
 
     def _drawn(self, sampler_of: SamplerOf, generator: np.random.Generator) -> optuna.Trial:
         for state in np.random.SeedSequence((self._seed, self._asked)).generate_state(SIZES):
@@ -198,9 +203,10 @@ class Proposer:
         return any(
             abs(math.log(size / max(1, parameters))) <= math.log(ALIKE_SIZE)
             and abs(math.log(rate / known)) <= math.log(ALIKE_RATE)
-            for parameters, known in self._far_behind.get(_place(proposal.method, settings), ())
+            for parameters, known in self._far_behind.get(_place(proposal.method, settings, proposal.training), ())
         )
 
 
-def _place(method: str, settings: Mapping[str, Any]) -> _Place:
-    return method, str(settings.get("targets")), str(settings.get("layers"))
+def _place(method: str, settings: Mapping[str, Any], training: Mapping[str, Any]) -> _Place:
+    named = (f"{name} {value}" for name, value in sorted(training.items()) if isinstance(value, str))
+    return method, str(settings.get("targets")), str(settings.get("layers")), *named

@@ -60,7 +60,7 @@ def regional_study(tried: Iterable[Tried], mode: Mode, sampler: BaseSampler) -> 
                 params=dict(one.knobs),
                 distributions=dict(one.distributions),
                 value=one.quality,
-                intermediate_values={rung.step: rung.quality for rung in one.rungs},
+                intermediate_values={rung.step: rung.compared for rung in one.rungs},
             )
         )
     return study

@@ -17,6 +17,7 @@ from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
 from spaces.spec.metrics import DEFAULT_METRIC, Metric, known_metrics
 from spaces.spec.plain_values import check_plain, shortened
+from spaces.spec.searched_training import SearchedTraining
 from spaces.spec.sections import (
     NAME,
     BudgetSection,
@@ -29,9 +30,9 @@ from spaces.spec.sections import (
     Section,
     Task,
     TrackingSection,
-    TrainingSection,
 )
 from spaces.spec.yaml_file import read_yaml
+from spaces.trials.records import evaluation_steps
 
 SHARED_KNOBS = ("targets", "layers", "learning_rate", "learning_rate_multiplier")
 
@@ -91,7 +92,7 @@ class SearchSpec(Section):
         min_length=1,
         description="Methods to search, with knobs set or narrowed.",
     )
-    training: TrainingSection = TrainingSection()
+    training: SearchedTraining = SearchedTraining()
     objective: ObjectiveSection = ObjectiveSection()
     search: SearchSection = SearchSection()
     confirm: ConfirmSection = ConfirmSection()
@@ -148,6 +149,21 @@ class SearchSpec(Section):
         if positive is not None and self.metric.name != "f1":
             raise ValueError(
                 f"objective.positive = {positive!r}: says nothing of metric {self.metric.name}; allowed: with metric f1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patience_can_run_out(self) -> Self:
+        training = self.training
+        patience = training.early_stopping_patience
+        if patience is None or training.num_train_epochs is not None:  # epochs have steps once the data are read
+            return self
+        evaluations = len(evaluation_steps(training.max_steps, self.search.rungs, training.evaluation_interval))
+        if patience >= evaluations:
+            allowed = f"at most {evaluations - 1}, or " if evaluations > 1 else ""
+            raise ValueError(
+                f"training.early_stopping_patience = {patience}: a training has {evaluations} evaluations, so it never "
+                f"ends early; allowed: {allowed}smaller training.eval_steps"
             )
         return self
 

@@ -24,13 +24,33 @@ def rung_steps(max_steps: int, rungs: int) -> tuple[int, ...]:
     return tuple(sorted(steps))
 
 
+def evaluation_steps(max_steps: int, rungs: int, interval: int | None) -> tuple[int, ...]:
+    """Return the steps at which a training is evaluated: its rungs, and every `interval` steps between them.
+
+    Args:
+        max_steps: the last step.
+        rungs: the number of rungs, the last step included.
+        interval: steps from one evaluation to the next; None for the rungs alone.
+    """
+    between = range(interval, max_steps, interval) if interval else ()
+    return tuple(sorted({*rung_steps(max_steps, rungs), *between}))
+
+
 class Rung(BaseModel):
-    """One evaluation on the validation split."""
+    """One evaluation on the validation split, at a rung or between two."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     step: int
     quality: float
+    best: float | None = Field(
+        default=None, description="Best quality so far, if the training ends with its best weights."
+    )
+
+    @property
+    def compared(self) -> float:
+        """The quality that the training would end with if it ended here, by which trials are compared."""
+        return self.quality if self.best is None else self.best
 
 
 class Progress(BaseModel):
@@ -52,6 +72,7 @@ class TrialPlan(BaseModel):
     method: str = Field(description="Name of the method; 'head' for the reference.")
     config: dict[str, Any] = Field(description="All settings of the method.")
     suggested: dict[str, Any] = Field(default={}, description="Normalised knobs as the sampler suggested them.")
+    training: dict[str, Any] = Field(default={}, description="Fields of the spec's training that the search varies.")
     seed: int
     confirms: str | None = Field(default=None, description="For a confirmation: the trial that is trained again.")
     trainable_parameters: int
@@ -60,6 +81,11 @@ class TrialPlan(BaseModel):
     head_parameters: int
     peak_updated_parameters: int
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the method, and those of the training that the search varies, named `training.FIELD`."""
+        return self.config | {f"training.{name}": value for name, value in self.training.items()}
+
 
 class TrialResult(BaseModel):
     """The end of a training."""
@@ -67,7 +93,14 @@ class TrialResult(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: State
-    quality: float | None = Field(default=None, description="Quality at the last step; none unless finished.")
+    quality: float | None = Field(
+        default=None,
+        description="Quality at the last step, or at the best evaluation if the training ends with its best weights; "
+        "none unless finished.",
+    )
+    best_step: int | None = Field(
+        default=None, description="Step of the best evaluation, if the training ends with its best weights."
+    )
     test_quality: float | None = Field(default=None, description="Quality on the test split; of a confirmation only.")
     steps: int = 0
     train_seconds: float = 0.0

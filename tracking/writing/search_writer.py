@@ -24,6 +24,7 @@ _STATUS: dict[State, Literal["FINISHED", "FAILED", "KILLED"]] = {
     "stopped": "KILLED",
 }
 _PARAMETERS = {"trainable_parameters", "stored_parameters", "head_parameters", "peak_updated_parameters"}
+_NUMBERS = {"train_seconds", "peak_memory_bytes", "steps", "best_step", "test_quality"}
 
 
 class SearchWriter:
@@ -72,7 +73,7 @@ class SearchWriter:
         }
         if plan.confirms is not None:
             named[tags.CONFIRMS] = plan.confirms
-        settings = {**plan.config, "method": plan.method, "trial_seed": plan.seed}
+        settings = {**plan.settings, "method": plan.method, "trial_seed": plan.seed}
         if plan.suggested:
             settings["suggested"] = plan.suggested
         self._record(
@@ -91,13 +92,13 @@ class SearchWriter:
 
     def end_trial(self, plan: TrialPlan, result: TrialResult) -> None:
         """Record the result of a training."""
-        last = [] if result.quality is None else [Rung(step=result.steps, quality=result.quality)]
-        numbers = result.model_dump(include={"train_seconds", "peak_memory_bytes", "steps", "test_quality"})
+        numbers = result.model_dump(include=_NUMBERS)
         named = {tags.STATE: result.state, tags.REASON: clean(result.reason or "")}
         if result.row_values is not None:
             named[tags.ROW_VALUES] = result.row_values
         self._record(
-            *self._reports(plan.trial, [*result.rungs, *last]),
+            *self._reports(plan.trial, result.rungs),
+            *self._final(plan.trial, result),
             metrics(plan.trial, numbers),
             Log(trial=plan.trial, time=now(), tags=named),
             End(trial=plan.trial, time=now(), status=_STATUS[result.state]),
@@ -150,8 +151,19 @@ class SearchWriter:
 
     def _reports(self, trial: str, rungs: Sequence[Rung]) -> list[Event]:
         """Return events for the evaluations that were not recorded yet, each once."""
-        fresh = [one for one in dict.fromkeys(rungs) if (trial, one.step, one.quality) not in self._reported]
+        fresh = [one for one in rungs if (trial, one.step, one.quality) not in self._reported]
         return [metrics(trial, {"quality": one.quality}, one.step) for one in fresh]
+
+    def _final(self, trial: str, result: TrialResult) -> list[Event]:
+        """Return an event for the quality of a finished trial, unless it is that of its last evaluation.
+
+        MLflow is to show it as the latest value. Of two values at one step that is the later one, and of two at one
+        moment the larger.
+        """
+        known = self._reported | {(trial, one.step, one.quality) for one in result.rungs}
+        if result.quality is None or (trial, result.steps, result.quality) in known:
+            return []
+        return [metrics(trial, {"quality": result.quality}, result.steps, later=1)]
 
     @contextmanager
     def together(self) -> Iterator[None]:
