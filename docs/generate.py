@@ -18,6 +18,7 @@ from spaces.errors import RequestError
 from spaces.methods.registry import methods
 from spaces.spec.field_kinds import kind
 from spaces.spec.metrics import DEFAULT_METRIC, METRICS
+from spaces.spec.searched_training import SEARCHED
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec, apply_override, default_methods, parse_spec
 
@@ -67,6 +68,44 @@ methods:
 
 Every method takes `learning_rate` (absolute) and `learning_rate_multiplier` (times the method's own prior: its default,
 raised for small adapters; see [methods.md](methods.md), which also lists the settings of each method).
+
+## A training and its end
+
+The fields of `training` are those of transformers' `TrainingArguments`.
+
+- **Length**: `max_steps` optimizer steps, or `num_train_epochs` in its place. The steps of an epoch are counted as
+  transformers' `Trainer` counts them: as many batches as hold the training split, in groups of
+  `gradient_accumulation_steps`, each rounded up. The search then goes on in steps, and its spec in MLflow has them.
+- **Evaluations** come at the rungs, which `search.rungs` sets, and with `eval_steps` between them too. Only at a rung a
+  trial is compared with others and may be stopped; every evaluation is a value of `quality` in MLflow.
+- **The best evaluation**: with `load_best_model_at_end: true` a training ends with the weights of its best evaluation,
+  the first of equal ones. Its quality, its values by row, its adapter and its test score are theirs, and `best_step` in
+  MLflow names the step. At rungs trials are then compared by their best evaluation so far. The reference and the
+  confirmations follow the same rule, with as many evaluations.
+- **Early stopping**: with `early_stopping_patience: N` a training ends after N evaluations in a row, rungs included,
+  that were not better than the best. The course of the learning rate is still that of the whole length. Such a trial is
+  `finished`, not stopped: it may be on the front, it is compared at the rungs that it reached, and the budget
+  `search.max_total_steps` counts the steps that it made. A trial is begun only if the budget holds its whole length.
+- **Optimizer**: `adamw_8bit` keeps its state in 8 bits and needs bitsandbytes (`pip install 'paretune[quantization]'`);
+  `dst` is refused with it. `adafactor` is transformers' Adafactor at the rates of the spec and their schedule.
+
+## Fields of the training that a search varies
+
+A list of choices or a range in place of a value makes the field a knob of every method:
+
+```yaml
+training:
+  weight_decay: {low: 1.0e-4, high: 0.1, log: true}
+  lr_scheduler_type: [linear, cosine]
+```
+
+VARIED can be varied: they change what a step does.
+The length of a training cannot, because rungs and budgets of steps compare equal steps; nor `head_learning_rate`, so
+that a gain over the head alone is the adapter's; nor fields that decide how a training is evaluated, or with which
+memory and precision it runs. With `num_train_epochs` the sizes of batches are not varied either, because they
+would change the number of steps. The reference, and the published defaults with which a search begins, have the default
+of the field, or the choice or end of the range nearest to it. A trial shows its values as settings named
+`training.FIELD`; `search.start_with` takes these names too.
 
 ## Fields
 
@@ -153,7 +192,8 @@ def spec_page() -> str:
     """The reference of every field."""
     schema = SearchSpec.model_json_schema()
     definitions = schema["$defs"]
-    parts = [INTRODUCTION, *table(schema, definitions)]
+    varied = ", ".join(f"`{name}`" for name in SEARCHED[:-1]) + f"\nand `{SEARCHED[-1]}`"
+    parts = [INTRODUCTION.replace("VARIED", varied), *table(schema, definitions)]
     for name, field in schema["properties"].items():
         section = definitions.get(field.get("$ref", "").rpartition("/")[2], {})
         if "properties" not in section:

@@ -237,12 +237,13 @@ def _fetch(uri: str, row: TrialRun, tracked: bool, home: Path, folder: Path) -> 
 
 
 def _card(spec: SearchSpec, row: TrialRun, facts: SearchFacts, labels: tuple[str, ...], own: bool) -> Card:
-    plan, steps = row.plan, row.metrics.get("steps")
+    plan, steps, best = row.plan, row.metrics.get("steps"), row.metrics.get("best_step")
     return Card(
         spec=spec,
         trial=plan.trial,
         method=plan.method,
         config=plan.config,
+        training=plan.training,
         seed=plan.seed,
         quality=row.metrics["quality"],
         confirmed_quality=row.metrics.get("confirmed_quality"),
@@ -255,5 +256,6 @@ def _card(spec: SearchSpec, row: TrialRun, facts: SearchFacts, labels: tuple[str
         labels=labels,
         own_tuner=own,
         steps=None if steps is None else int(steps),
+        best_step=None if best is None else int(best),
         split_rows=facts.rows,
     )

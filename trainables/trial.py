@@ -22,21 +22,23 @@ from spaces.methods.registry import configuration as configuration_of
 from spaces.model.inventory import Inventory
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger, Superseded
-from spaces.trials.records import Rung, TrialPlan, TrialResult, rung_steps
-from spaces.trials.row_values import pack
+from spaces.trials.records import Rung, TrialPlan, TrialResult, evaluation_steps, rung_steps
 from trainables.adapters.attach import trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import ROWS, save_verification
 from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
 from trainables.data.encoded_split import EncodedSplit
 from trainables.generation.decoding import GenerationFailed
-from trainables.generation.quality import Measured, of_answers, of_outputs
+from trainables.generation.quality import of_answers, of_outputs
 from trainables.generation.saved_answers import save_answers
 from trainables.prompted_rows import PromptedRows
 from trainables.training.activation_cache import ActivationCache
+from trainables.training.best_weights import BestWeights
 from trainables.training.evaluation import positive_position
 from trainables.training.loop import Training, TrainingFailed
+from trainables.training.measured import Measured
 from trainables.training.memory import peak_bytes, reset_peak, spare_bytes
+from trainables.training.patience import Patience
 from trainables.training.progress import ProgressFile
 from trainables.training.setup import assemble
 
@@ -105,6 +107,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._plan = TrialPlan.model_validate(config["plan"])
+        self._settings = self._inputs.spec.training.chosen(self._plan.training)
         self._folder = self._inputs.ledger.trial(self._plan.trial)
         self._note: str | None = None
         self._folder.forget_progress()  # that of an interrupted training is ahead of its checkpoint
@@ -130,22 +133,61 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._folder.error.write_text(traceback.format_exc(), encoding="utf-8")
 
     def _advance(self) -> TrialResult | None:
-        """Train to the next rung; return the result if it was the last."""
+        """Train to the next rung; return the result if the training ends there, or before."""
         if self._training is None:
             self._training = self._prepare()
         training = self._training
-        settings = self._inputs.spec.training
-        target = next(step for step in self._rungs() if step > training.step or step == settings.max_steps)
-        if self._plan.kind == "reference" and not self._plan.head_parameters:
-            target = training.step  # nothing to train: the reference is the base as it is
-        training.train_to(target, self._progress_file)
-        goes_on = 0 < target < settings.max_steps
-        found, rung = self._measured(training, self._validation, loss_alone=goes_on and self._writes_at_the_end)
+        for step in self._evaluations_to_rung(training.step):
+            training.train_to(step, self._progress_file)
+            result = self._evaluate(training)
+            if result is not None:
+                return result
+        training.save(self._folder.checkpoint, {"best": self._best.state_dict(), "waited": self._patience.waited})
+        return None
+
+    def _evaluations_to_rung(self, reached: int) -> list[int]:
+        """Return the steps after `reached` at which the training is evaluated, up to its next rung.
+
+        The reference has only its end, so that no stopper compares it with trials. With the best weights it is
+        evaluated as often as they are.
+        """
+        settings, rungs = self._settings, self._inputs.spec.search.rungs
+        if self._is_untrained():
+            return [reached]
+        evaluated = evaluation_steps(settings.max_steps, rungs, settings.evaluation_interval)
+        compared = rung_steps(settings.max_steps, rungs)
+        if self._plan.kind == "reference":
+            compared = compared[-1:]
+            evaluated = evaluated if settings.load_best_model_at_end else compared
+        rung = next(step for step in compared if step > reached)
+        return [step for step in evaluated if reached < step <= rung]
+
+    def _is_untrained(self) -> bool:
+        """Return whether the training is the reference of a base without a head: the base as it is."""
+        return self._plan.kind == "reference" and not self._plan.head_parameters
+
+    def _evaluate(self, training: Training) -> TrialResult | None:
+        """Record an evaluation at this step; return the result if the training ends here."""
+        spec, settings = self._inputs.spec, self._settings
+        goes_on = training.step < settings.max_steps and not self._is_untrained()
+        writes_later = goes_on or settings.load_best_model_at_end  # or once it has its best weights again
+        found, rung = self._measured(training, self._validation, loss_alone=writes_later and self._writes_at_the_end)
+        if settings.load_best_model_at_end:
+            compared = spec.compared(rung)
+            self._patience.evaluated(better=self._best.offer(training, compared, found))
+            rung = rung.model_copy(update={"best": self._best.found and self._best.found.compared})
         self._folder.add_rung(rung)
-        if goes_on:
-            training.save(self._folder.checkpoint)
-            return None
-        assert found is not None, "the last step has a quality"
+        return None if goes_on and not self._patience.is_over else self._finish(training, found)
+
+    def _finish(self, training: Training, found: Measured | None) -> TrialResult:
+        """Record the end of the training with its adapter, as it was at its best evaluation if that is wanted."""
+        best = self._best.found
+        if best is not None:
+            training.set_weights(best.weights)
+            found = best.measured
+        if found is None:
+            found, _ = self._measured(training, self._validation)
+        assert found is not None, "all is measured unless the loss alone is asked for"
         tested = None if self._test is None else self._measured(training, self._test)[0]
         self._save_adapter(training.model)
         return self._folder.write_result(
@@ -153,12 +195,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 state="finished",
                 reason=self._note,
                 quality=found.quality,
+                best_step=best and best.step,
                 test_quality=None if tested is None else tested.quality,
                 steps=training.step,
                 rungs=self._folder.rungs(),
                 train_seconds=training.seconds,
                 peak_memory_bytes=self._peak_bytes(),
-                row_values=None if found.rows is None else pack(found.rows),
+                row_values=found.row_values,
             )
         )
 
@@ -212,18 +255,15 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         kept = 0 if device.type == "cuda" else self._cache.computed_bytes
         return max(0, peak_bytes(device) - kept)
 
-    def _rungs(self) -> tuple[int, ...]:
-        """Return the steps of the rungs. The reference has only its end, so that no stopper compares it with trials."""
-        spec = self._inputs.spec
-        return rung_steps(spec.training.max_steps, 1 if self._plan.kind == "reference" else spec.search.rungs)
-
     def _prepare(self) -> Training:
         """Return the training at its checkpoint. If the checkpoint is damaged, the training starts again."""
         training = self._assembled()
         if not self._folder.checkpoint.is_file():
             return training
         try:
-            training.load(self._folder.checkpoint)
+            beside = training.load(self._folder.checkpoint)
+            self._best.load_state_dict(beside.get("best", {}))
+            self._patience.waited = beside.get("waited", 0)
         except Exception as error:  # torch raises anything for a damaged file
             self._folder.checkpoint.unlink(missing_ok=True)
             named = f"{type(error).__name__}: {one_line(error, 200)}"
@@ -233,6 +273,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _assembled(self) -> Training:
         spec, plan = self._inputs.spec, self._plan
+        self._best, self._patience = BestWeights(spec.rung_metric), Patience(self._settings.early_stopping_patience)
         reset_peak(self._accelerator.device)
         model = copy_of(self._model)
         initialise_fresh(model, self._weights.fresh, plan.seed)
@@ -245,7 +286,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             self._train,
             self._accelerator,
             task=spec.model.task,
-            settings=spec.training,
+            settings=self._settings,
             seed=plan.seed,
             cache=self._cache,
         )
@@ -304,8 +345,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             "done": ended is not None,
         }
         if rungs and (ended is None or ended.state == "finished"):
-            report["quality"] = rungs[-1].quality
             report["compared"] = self._inputs.spec.compared(rungs[-1])
+            report["quality"] = rungs[-1].quality if ended is None else ended.quality
         if ended is not None:
             self._training = None
         return report

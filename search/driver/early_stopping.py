@@ -52,7 +52,9 @@ class FrontStopper(FIFOScheduler):  # type: ignore[misc]
         if result.get("state") == "failed":
             self._rule.forget(plan["trial"])
         elif result.get("state") == "finished" and plan["kind"] == "trial":
-            self._rule.finish(Point(plan["trial"], plan["trainable_parameters"], float(result["quality"])))
+            point = Point(plan["trial"], plan["trainable_parameters"], float(result["quality"]))
+            self._rule.record(int(result["steps"]), point)  # one that ended early may have ended at a rung
+            self._rule.finish(point)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """Forget a trial whose worker died; begun again, it is compared from its next rung on."""

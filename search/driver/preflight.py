@@ -25,6 +25,7 @@ from spaces.model.inventory import Inventory
 from spaces.space.from_settings import Suggestion
 from spaces.space.search_space import Space
 from spaces.spec.budget import resolve_budget
+from spaces.spec.epochs import in_steps
 from spaces.spec.sections import ModelSection, Source
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
@@ -40,6 +41,7 @@ from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.generation.request import check_generation, longest_text
 from trainables.methods.registry import check_tuners
+from trainables.training.optimizers import check_optimizers
 from trainables.training.packing_check import check_packing
 from trainables.training.rehearsal import rehearse
 
@@ -172,6 +174,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         announced("reading and encoding the data")
         check_test(spec)
         splits = load_splits(spec)
+        spec, about_steps = with_steps(spec, len(splits.train))
         spec, about_f1 = with_positive(spec, splits)
         announced("reading the model")
         config = load_config(spec.model, splits.labels)
@@ -182,9 +185,10 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     rehearse(weights, {"data.train": splits.train, "data.validation": splits.validation})
     inventory = _inventory(spec, config, weights.fresh, longest_text(spec, splits.validation))
     budget = resolve_budget(spec.budget, inventory.base_parameters, inventory.head_parameters)
-    space = Space(spec.methods, inventory, budget, spec.search.seed)
+    space = Space(spec.methods, inventory, budget, spec.search.seed, spec.training.knobs)
     space.check()
     check_tuners(space.names)
+    check_optimizers(spec.training.values_of("optim"), space.names)
     suggestions = tuple(given_configurations(spec, space))
     return Prepared(
         spec,
@@ -196,8 +200,21 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         train=splits.train,
         validation=splits.validation,
         given=suggestions,
-        notes=(*weights.notes, *splits.notes, *about_f1, *about_answers),
+        notes=(*weights.notes, *splits.notes, *about_steps, *about_f1, *about_answers),
     )
+
+
+def with_steps(spec: SearchSpec, rows: int) -> tuple[SearchSpec, tuple[str, ...]]:
+    """Return the spec with its epochs in steps, and a note on them if there are any.
+
+    Raises:
+        RequestError: when another field does not fit so many steps.
+    """
+    epochs = spec.training.num_train_epochs
+    if epochs is None:
+        return spec, ()
+    spec = in_steps(spec, rows)
+    return spec, (f"training.num_train_epochs = {epochs:g}: {spec.training.max_steps:,} steps",)
 
 
 def with_positive(spec: SearchSpec, splits: Splits) -> tuple[SearchSpec, tuple[str, ...]]:

@@ -99,7 +99,7 @@ class Display:
         if result.state == "finished":
             text.append(f"{self._recorder.metric.name} {result.quality:.4f}", style="green")
             text.append(f"  {result.train_seconds:.0f} s  ")
-            text.append(settings_text(plan.method, plan.config), style="dim")
+            text.append(settings_text(plan.method, plan.settings), style="dim")
         else:
             text.append(f"{result.state}: {result.reason}", style="yellow" if result.state == "stopped" else "red")
         return text
@@ -157,7 +157,7 @@ class Display:
                 f"{plan.trainable_parameters:,}",
                 *self._step(plan),
                 self._measured(plan),
-                settings_text(plan.method, plan.config),
+                settings_text(plan.method, plan.settings),
             )
         return table
 
@@ -165,7 +165,7 @@ class Display:
         table = _table("front", "method", "params", self._recorder.metric.name, "settings")
         for one in points:
             plan = one.plan
-            size, settings = f"{plan.trainable_parameters:,}", settings_text(plan.method, plan.config)
+            size, settings = f"{plan.trainable_parameters:,}", settings_text(plan.method, plan.settings)
             table.add_row(plan.trial, plan.method, size, f"{one.quality:.4f}", settings, style="green")
         return table
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import optuna
 
@@ -12,6 +13,7 @@ from spaces.errors import RequestError
 from spaces.space.from_settings import Suggestion, suggestion
 from spaces.space.proposal import Rejected
 from spaces.space.search_space import Space
+from spaces.spec.searched_training import PREFIX, settings_of
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
 from tracking.queries import front_document
@@ -50,9 +52,18 @@ def earlier(spec: SearchSpec, space: Space, uri: str) -> Iterator[Suggestion]:
             )
         for point in document.front:
             try:
-                yield suggestion(space, {"method": point.method, **point.config})
+                yield suggestion(space, {"method": point.method, **_meant_here(point.config, space)})
             except (RequestError, Rejected):
                 continue  # a method that is not searched here, or a size outside this budget
+
+
+def _meant_here(settings: Mapping[str, Any], space: Space) -> dict[str, Any]:
+    """Return the settings without fields of the training that are not varied here; they have this spec's values."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in space.training
+    }
 
 
 def enqueue(study: optuna.Study, ledger: Ledger, suggestions: Sequence[Suggestion]) -> None:
@@ -61,5 +72,5 @@ def enqueue(study: optuna.Study, ledger: Ledger, suggestions: Sequence[Suggestio
         return
     # An earlier driver may have been killed in the middle of this.
     for one in islice(suggestions, len(study.get_trials(deepcopy=False)), None):
-        settings = {"method": one.proposal.method, **one.proposal.settings}
+        settings = {"method": one.proposal.method, **one.proposal.settings, **settings_of(one.proposal.training)}
         study.enqueue_trial(dict(one.knobs), user_attrs={GIVEN: settings})

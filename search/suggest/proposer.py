@@ -35,7 +35,9 @@ DRAWS, SIZES = 5, 2
 """Draws at one size while they are like a trial far behind, and sizes tried so before the last draw is taken."""
 
 Noise = Callable[[float], float]
-_Place = tuple[str, str, str]
+_Place = tuple[str, ...]
+"""A method, its targets and layers, and what the search varies by name in the training, such as the optimizer."""
+
 SamplerOf = Callable[[int], BaseSampler]
 
 
@@ -156,18 +158,20 @@ class Proposer:
         if plan.kind != "trial":
             return
         tried = self._running.pop(plan.trial)
-        rungs = {rung.step: self._at(rung.step).of(rung) for rung in result.rungs}
+        compared = {rung.step: self._at(rung.step).of(rung) for rung in result.rungs}
+        if result.state == "finished" and result.quality is not None:
+            compared[self._max_steps] = result.quality  # also of one that ended early
         # A perplexity may be infinite: such a trial counts as failed, and its rungs are not compared.
-        failed = result.state == "failed" or not all(map(math.isfinite, rungs.values()))
+        failed = result.state == "failed" or not all(map(math.isfinite, compared.values()))
         tried.state = "failed" if failed else result.state
         if not failed:
             tried.quality = result.quality
-            tried.rungs = {step: self._upright(step, value) for step, value in rungs.items()}
-        for step, value in rungs.items() if not failed else ():
+            tried.rungs = {step: self._upright(step, value) for step, value in compared.items()}
+        for step, value in compared.items() if not failed else ():
             known = [*self._fronts[step], (value, float(plan.trainable_parameters))]
             self._fronts[step] = front(known, lambda one: one[0], lambda one: one[1], self._at(step).mode)
-        if failed or (rungs and self._behind(plan, *max(rungs.items())) > WIDE):
-            place = _place(plan.method, plan.config)
+        if failed or (compared and self._behind(plan, *max(compared.items())) > WIDE):
+            place = _place(plan.method, plan.config, plan.training)
             self._far_behind[place].append((plan.trainable_parameters, plan.config["learning_rate"]))
 
     def _at(self, step: int) -> Measure:
@@ -179,7 +183,7 @@ class Proposer:
         return value if self._at(step).mode == self._metric.mode else -value
 
     def _behind(self, plan: TrialPlan, step: int, value: float) -> float:
-        """Return by how many standard errors the best trial of at most as many parameters is better at a rung."""
+        """Return by how many standard errors the best trial of at most as many parameters is better at a step."""
         best = [one for one, size in self._fronts[step] if size <= plan.trainable_parameters][-1]
         noise = self._at(step).noise
         return abs(best - value) / max(math.hypot(noise(best), noise(value)), 1e-12)
@@ -225,9 +229,10 @@ class Proposer:
         return any(
             abs(math.log(size / max(1, parameters))) <= math.log(ALIKE_SIZE)
             and abs(math.log(rate / known)) <= math.log(ALIKE_RATE)
-            for parameters, known in self._far_behind.get(_place(proposal.method, settings), ())
+            for parameters, known in self._far_behind.get(_place(proposal.method, settings, proposal.training), ())
         )
 
 
-def _place(method: str, settings: Mapping[str, Any]) -> _Place:
-    return method, str(settings.get("targets")), str(settings.get("layers"))
+def _place(method: str, settings: Mapping[str, Any], training: Mapping[str, Any]) -> _Place:
+    named = (f"{name} {value}" for name, value in sorted(training.items()) if isinstance(value, str))
+    return method, str(settings.get("targets")), str(settings.get("layers")), *named

@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler
 
 from spaces.spec.spec import SearchSpec
 
-# All methods share method, share, targets, layers and the learning-rate multiplier.
+# All methods share method, share, targets, layers and the learning-rate multiplier, beside what the training varies.
 SHARED_KNOBS = 5
 SMALLEST_POPULATION = 4
 
@@ -66,7 +66,8 @@ def _nsga2(spec: SearchSpec, seed: int) -> BaseSampler:
     alone, so the probability would be 1: random search.
     """
     population = max(SMALLEST_POPULATION, spec.search.trials // 5)
-    return optuna.samplers.NSGAIISampler(population_size=population, mutation_prob=1 / SHARED_KNOBS, seed=seed)
+    knobs = SHARED_KNOBS + len(spec.training.knobs)
+    return optuna.samplers.NSGAIISampler(population_size=population, mutation_prob=1 / knobs, seed=seed)
 
 
 def _qmc(spec: SearchSpec, seed: int) -> BaseSampler:

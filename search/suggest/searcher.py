@@ -71,7 +71,7 @@ class PlannedSearch(Searcher):  # type: ignore[misc]
         self._steps = sum(result.steps for result in results if result is not None)
         self._limit = spec.search.trials
         self._planned = len(plans)
-        self._known = {signature(plan.method, plan.config) for plan in plans}
+        self._known = {signature(plan.method, plan.config, plan.training) for plan in plans}
         self._take_up()
 
     def _take_up(self) -> None:
@@ -219,6 +219,7 @@ def plan_of(trial: str, proposal: Proposal, budget: Budget, suggested: dict[str,
         method=proposal.method,
         config=proposal.settings,
         suggested=suggested,
+        training=dict(proposal.training),
         seed=seed,
         trainable_parameters=budget.trainable(count),
         stored_parameters=count.stored_parameters + budget.head(count),

@@ -12,6 +12,7 @@ from spaces.methods.registry import method as method_named
 from spaces.model_card.loading_code import LoadingCode
 from spaces.model_card.markdown import code_block, code_span
 from spaces.model_card.portable_spec import SPLITS, is_local, model_name, portable, source_name
+from spaces.spec.searched_training import settings_of
 from spaces.spec.sections import HubSource, Task
 from spaces.spec.spec import SearchSpec, dump_spec
 
@@ -51,7 +52,13 @@ class Written:
 
 @dataclass(frozen=True)
 class Card:
-    """The facts of one exported trial; `split_rows` has the number of rows of each split that is known."""
+    """The facts of one exported trial.
+
+    Attributes:
+        best_step: the step of its weights, if they are those of its best evaluation.
+        training: the fields of the spec's training that the search varied.
+        split_rows: the number of rows of each split that is known.
+    """
 
     spec: SearchSpec
     trial: str
@@ -69,6 +76,8 @@ class Card:
     labels: tuple[str, ...]
     own_tuner: bool
     steps: int | None = None
+    best_step: int | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
     split_rows: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -83,6 +92,7 @@ class Card:
                 "name": f"{spec.name[:80]}-{self.trial}-again",
                 "budget": budget,
                 "methods": {self.method: self.config},
+                "training": spec.training.fixed(self.training),
                 # Other initial points would add trials, and limits might leave this one out.
                 "search": spec.search.model_copy(
                     update={
@@ -145,7 +155,7 @@ class Card:
             ("Task", f"{self.spec.model.task.value}, trained on {self._split('train')}"),
             ("Base model", f"{code_span(model_name(self.spec.model))} ({self.base_parameters:,} parameters)"),
             ("Method", f"{self.method}: {known.summary} ({known.source})"),
-            ("Settings", ", ".join(code_span(f"{knob} {value}") for knob, value in self.config.items())),
+            ("Settings", ", ".join(code_span(f"{knob} {value}") for knob, value in self._settings.items())),
             ("Trainable parameters", f"{self.trainable_parameters:,} ({share:.3g} % of the base)"),
             ("Task head", f"{self.head_parameters:,} parameters, trained beside the adapter"),
             ("Adapter", f"{self.adapter_bytes:,} bytes of tensors, without the head"),
@@ -165,11 +175,17 @@ class Card:
             rows.append(("Labels", shown + (f" and {more} more" if more > 0 else "")))
         return rows
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """The settings of the method, and those of the training that the search varied."""
+        return {**self.config, **settings_of(self.training)}
+
     def _training(self, written: Written) -> list[tuple[str, str]]:
-        settings = self.spec.training
+        settings = self.spec.training.chosen(self.training)
         steps = self.steps if self.steps is not None else settings.max_steps
         batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
-        rows = [("Training", f"{steps:,} steps of {batch} examples, seed {self.seed}")]
+        best = "" if self.best_step is None else f"; the weights are those of step {self.best_step:,}, the best"
+        rows = [("Training", f"{steps:,} steps of {batch} examples, seed {self.seed}{best}")]
         if self.spec.model.task is not Task.IMAGE_CLASSIFICATION:
             rows.append(("Length", f"at most {self.spec.data.max_length} tokens; longer inputs were cut"))
         if written.license is not None:

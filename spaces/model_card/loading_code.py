@@ -216,7 +216,7 @@ class LoadingCode:
 
     @property
     def _new_tokens(self) -> int:
-        """The tokens to write that share the room of `max_length` with the prompt; with `generation` they have their own."""
+        """The tokens to write that share the room of `max_length` with the prompt; those of a search do not."""
         return 0 if self.generation is not None else min(NEW_TOKENS, self.max_length // 2)
 
     def _read_prompt(self) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from spaces.errors import RequestError
-from spaces.methods.base.knobs import Suggester, Value, extremes, parse_knob
+from spaces.methods.base.knobs import Knob, Suggester, Value, extremes, parse_knob
 from spaces.methods.base.method import AnyMethod, Configuration, Unfit, check_layers
 from spaces.methods.registry import method as method_named
 from spaces.model.budget import Budget
@@ -17,6 +17,7 @@ from spaces.space.feasibility import explain_emptiness, is_feasible
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.sampling import SHARED_PLACES, ConfigurationSampler
 from spaces.space.suggesters import FixedSuggester
+from spaces.spec.searched_training import PREFIX, usual
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class Space:
         inventory: the layers of the model.
         budget: the limits on trainable parameters and bytes.
         seed: the seed of methods that draw something themselves.
+        training: the fields of the spec's `training` that the search varies, as knobs of all methods.
     """
 
     methods: Mapping[str, Mapping[str, Any]]
     inventory: Inventory
     budget: Budget
     seed: int = 0
+    training: Mapping[str, Knob] = field(default_factory=dict)
 
     @cached_property
     def sampler(self) -> ConfigurationSampler:
@@ -78,7 +81,8 @@ class Space:
         """
         names = self.names
         name = names[0] if len(names) == 1 else suggester.suggest_categorical("method", names)
-        return self.sampler.sample(name, suggester)
+        training = {one: knob.suggest(suggester, f"{PREFIX}{one}") for one, knob in self.training.items()}
+        return replace(self.sampler.sample(name, suggester), training=training)
 
     def share_of(self, size: float) -> float:
         """Return the value of the knob `share` nearest to `size` trainable parameters, a counted head included."""
@@ -111,6 +115,7 @@ class Space:
                 **{f"{name}.{knob}": value for knob, value in default.model_dump().items()},
                 "layers": layers,
                 f"{name}.layers": layers,
+                **{f"{PREFIX}{one}": usual(one, knob) for one, knob in self.training.items()},
             }
             suggester = FixedSuggester(values)
             try:

@@ -34,7 +34,6 @@ def _knobs(knob: str, *names: str, note: str = "") -> dict[str, Meant]:
 
 
 _RATE = "the adapter's rate belongs to its method, the head's is training.head_learning_rate"
-_STEPS = "in optimizer steps; epochs are not built yet"
 
 # Names in PEFT, transformers, TRL, Optuna, Ray Tune and MLflow, and usual options of training scripts.
 FOREIGN: Mapping[str, Meant] = {
@@ -58,7 +57,7 @@ FOREIGN: Mapping[str, Meant] = {
     **_fields("budget.at_least", "min_params", "min_parameters"),
     **_fields("budget.bytes", "max_bytes"),
     **_fields("methods", "method", "peft_type", "peft_method", "peft_config", "adapter", "adapter_type"),
-    **_fields("training.max_steps", "num_train_epochs", "num_epochs", "epochs", note=_STEPS),
+    **_fields("training.num_train_epochs", "num_epochs", "epochs", "n_epochs", "max_epochs"),
     **_fields("training.max_steps", "steps", "num_steps", "total_steps", "num_training_steps", "max_iters"),
     **_fields("training.per_device_train_batch_size", "batch_size", "train_batch_size", "micro_batch_size"),
     **_fields("training.per_device_train_batch_size", "per_gpu_train_batch_size"),
@@ -69,6 +68,10 @@ FOREIGN: Mapping[str, Meant] = {
     **_fields("training.max_grad_norm", "clip_grad_norm", "gradient_clipping", "gradient_clip_val", "grad_clip"),
     **_fields("training.class_weights", "class_weight", "pos_weight", "loss_weights"),
     **_fields("training.label_smoothing_factor", "label_smoothing", "label_smoothing_epsilon"),
+    **_fields("training.optim", "optimizer", "optimizer_type", "optimizer_name"),
+    **_fields("training.eval_steps", "eval_interval", "eval_freq", "evaluation_steps", "save_steps", "eval_every"),
+    **_fields("training.load_best_model_at_end", "load_best_model", "restore_best_weights", "save_best"),
+    **_fields("training.early_stopping_patience", "patience", "early_stopping_rounds"),
     **_fields("training.lr_scheduler_type", "lr_scheduler", "scheduler_type", "lr_schedule"),
     **_fields("training.bf16", "fp16", "torch_dtype", "dtype", "mixed_precision", "amp"),
     **_fields("objective.metric", "metric_for_best_model", "metrics", "eval_metric", "metric_name", "compute_metrics"),

@@ -7,6 +7,7 @@ from typing import Any
 from spaces.methods.base.method import AnyMethod
 from spaces.methods.registry import methods
 from spaces.spec.metrics import known_metrics
+from spaces.spec.searched_training import SEARCHED
 from spaces.spec.spec import SHARED_KNOBS, SearchSpec
 
 Schema = dict[str, Any]
@@ -34,6 +35,8 @@ def spec_schema() -> Schema:
         definitions[_definition(name)] = _knobs(known)
     schema["properties"]["methods"] |= _methods()
     schema["properties"]["methods"].pop("type", None)
+    training = definitions["SearchedTraining"]["properties"]
+    training |= {name: _knob(training[name], definitions) for name in SEARCHED}
     metric = definitions["ObjectiveSection"]["properties"]["metric"]
     for branch in metric.get("anyOf", [metric]):
         if branch.get("type") == "string":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -198,10 +199,24 @@ class BudgetSection(Section):
     bytes: Size | None = Field(default=None, description="Most bytes of the native adapter, such as 200KB.")
 
 
+OptimizerName = Literal["adamw_torch", "adamw_8bit", "adafactor"]
+
+ScheduleName = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
+]
+"""The schedules of transformers that need no further setting."""
+
+
 class TrainingSection(Section):
     """The training of every trial; names as in transformers' TrainingArguments."""
 
     max_steps: int = Field(default=300, ge=1, le=10**9, description="Optimizer steps of a full trial.")
+    num_train_epochs: float | None = Field(
+        default=None,
+        gt=0,
+        le=10**6,
+        description="In place of max_steps: passes over the training split, in steps of whole batches, rounded up.",
+    )
     per_device_train_batch_size: int = Field(
         default=32, ge=1, le=10**6, description="Examples in one forward and backward."
     )
@@ -217,10 +232,14 @@ class TrainingSection(Section):
         le=10**9,
         description="Warm-up: a fraction of max_steps below 1, a number of steps from 1 on.",
     )
-    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's decoupled weight decay.")
+    weight_decay: float = Field(default=0.01, ge=0, description="Decoupled weight decay of the optimizer.")
     max_grad_norm: float = Field(default=1.0, gt=0, description="Largest norm of the gradient; longer ones are scaled.")
-    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field(
-        default="linear", description="Course of the learning rate after warm-up."
+    optim: OptimizerName = Field(
+        default="adamw_torch",
+        description="Optimizer: AdamW; AdamW with a state of 8 bits (bitsandbytes); or Adafactor at the given rates.",
+    )
+    lr_scheduler_type: ScheduleName = Field(
+        default="linear", description="Course of the learning rate after warm-up; constant has no warm-up."
     )
     head_learning_rate: float = Field(
         default=1e-3,
@@ -238,6 +257,63 @@ class TrainingSection(Section):
     bf16: bool | Literal["auto"] = Field(
         default="auto", description="Train in bfloat16; auto: where the device is a GPU that supports it."
     )
+    eval_steps: float | None = Field(
+        default=None,
+        gt=0,
+        le=10**9,
+        description="Steps from one evaluation to the next, below 1 a fraction of max_steps. They come beside the "
+        "rungs, and no trial is stopped there.",
+    )
+    load_best_model_at_end: bool = Field(
+        default=False,
+        description="Quality and adapter of a training are those of its best evaluation by the metric, the first of "
+        "equal ones, and not those of its last step.",
+    )
+    early_stopping_patience: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**6,
+        description="With load_best_model_at_end: a training ends, and is finished, after so many evaluations in a "
+        "row without a better quality.",
+    )
+
+    @model_validator(mode="after")
+    def _length_is_given_once(self) -> Self:
+        if self.num_train_epochs is not None and "max_steps" in self.model_fields_set:
+            raise ValueError(
+                f"training.max_steps = {self.max_steps}: beside num_train_epochs = {self.num_train_epochs:g}; "
+                "allowed: one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluations_are_steps_of_a_training(self) -> Self:
+        every = self.eval_steps
+        if every is None or every < 1:
+            return self
+        if every % 1:
+            raise ValueError(f"training.eval_steps = {every:g}: allowed: a fraction below 1, or a whole number")
+        if self.num_train_epochs is None and every > self.max_steps:
+            raise ValueError(
+                f"training.eval_steps = {every:g}: a training has {self.max_steps} steps; allowed: at most so many"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patience_looks_for_the_best(self) -> Self:
+        if self.early_stopping_patience is not None and not self.load_best_model_at_end:
+            raise ValueError(
+                f"training.early_stopping_patience = {self.early_stopping_patience}: its training would keep weights "
+                "that are not its best; allowed: with load_best_model_at_end: true"
+            )
+        return self
+
+    @property
+    def evaluation_interval(self) -> int | None:
+        """Steps from one evaluation beside the rungs to the next; None without such evaluations."""
+        if self.eval_steps is None:
+            return None
+        return math.ceil(self.eval_steps * self.max_steps) if self.eval_steps < 1 else int(self.eval_steps)
 
 
 Text = Annotated[str, Field(min_length=1, max_length=1_000)]

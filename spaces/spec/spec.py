@@ -19,6 +19,7 @@ from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
 from spaces.spec.metrics import DEFAULT_METRIC, METRICS, OF_TEXTS, OF_WRITTEN, Metric, known_metrics
 from spaces.spec.plain_values import check_plain, shortened
+from spaces.spec.searched_training import SearchedTraining
 from spaces.spec.sections import (
     NAME,
     NAMED_CLASSES,
@@ -32,10 +33,9 @@ from spaces.spec.sections import (
     Section,
     Task,
     TrackingSection,
-    TrainingSection,
 )
 from spaces.spec.yaml_file import read_yaml
-from spaces.trials.records import Rung
+from spaces.trials.records import Rung, evaluation_steps
 
 SHARED_KNOBS = ("targets", "layers", "learning_rate", "learning_rate_multiplier")
 
@@ -109,7 +109,7 @@ class SearchSpec(Section):
         min_length=1,
         description="Methods to search, with knobs set or narrowed.",
     )
-    training: TrainingSection = TrainingSection()
+    training: SearchedTraining = SearchedTraining()
     objective: ObjectiveSection = ObjectiveSection()
     search: SearchSection = SearchSection()
     confirm: ConfirmSection = ConfirmSection()
@@ -128,7 +128,12 @@ class SearchSpec(Section):
         return METRICS["loss"] if self.objective.at_rungs == "loss" else self.metric
 
     def compared(self, rung: Rung) -> float:
-        """Return the number by which trials are compared at a rung; NaN if it was not measured there."""
+        """Return the number by which trials are compared at a rung; NaN if it was not measured there.
+
+        Of a training that ends with its best weights it is the best so far: what it would end with if it ended here.
+        """
+        if rung.best is not None:
+            return rung.best
         value = rung.loss if self.objective.at_rungs == "loss" else rung.quality
         return math.nan if value is None else value
 
@@ -204,6 +209,21 @@ class SearchSpec(Section):
             raise ValueError(
                 f"objective.generation: metric {name} compares no written answers; "
                 f"allowed: with {', '.join(sorted(OF_TEXTS))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patience_can_run_out(self) -> Self:
+        training = self.training
+        patience = training.early_stopping_patience
+        if patience is None or training.num_train_epochs is not None:  # epochs have steps once the data are read
+            return self
+        evaluations = len(evaluation_steps(training.max_steps, self.search.rungs, training.evaluation_interval))
+        if patience >= evaluations:
+            allowed = f"at most {evaluations - 1}, or " if evaluations > 1 else ""
+            raise ValueError(
+                f"training.early_stopping_patience = {patience}: a training has {evaluations} evaluations, so it never "
+                f"ends early; allowed: {allowed}smaller training.eval_steps"
             )
         return self
 

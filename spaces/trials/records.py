@@ -24,14 +24,31 @@ def rung_steps(max_steps: int, rungs: int) -> tuple[int, ...]:
     return tuple(sorted(steps))
 
 
+def evaluation_steps(max_steps: int, rungs: int, interval: int | None) -> tuple[int, ...]:
+    """Return the steps at which a training is evaluated: its rungs, and every `interval` steps between them.
+
+    Args:
+        max_steps: the last step.
+        rungs: the number of rungs, the last step included.
+        interval: steps from one evaluation to the next; None for the rungs alone.
+    """
+    between = range(interval, max_steps, interval) if interval else ()
+    return tuple(sorted({*rung_steps(max_steps, rungs), *between}))
+
+
 class Rung(BaseModel):
-    """One evaluation on the validation split."""
+    """One evaluation on the validation split, at a rung or between two."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     step: int
     quality: float | None = Field(default=None, description="None where only the loss was measured.")
     loss: float | None = Field(default=None, description="Mean loss; none in records of earlier versions.")
+    best: float | None = Field(
+        default=None,
+        description="Best number so far of those by which trials are compared, if the training ends with its best "
+        "weights.",
+    )
 
 
 class Progress(BaseModel):
@@ -56,6 +73,7 @@ class TrialPlan(BaseModel):
     method: str = Field(description="Name of the method; 'head' for the reference.")
     config: dict[str, Any] = Field(description="All settings of the method.")
     suggested: dict[str, Any] = Field(default={}, description="Normalised knobs as the sampler suggested them.")
+    training: dict[str, Any] = Field(default={}, description="Fields of the spec's training that the search varies.")
     seed: int
     confirms: str | None = Field(default=None, description="For a confirmation: the trial that is trained again.")
     trainable_parameters: int
@@ -64,6 +82,11 @@ class TrialPlan(BaseModel):
     head_parameters: int
     peak_updated_parameters: int
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the method, and those of the training that the search varies, named `training.FIELD`."""
+        return self.config | {f"training.{name}": value for name, value in self.training.items()}
+
 
 class TrialResult(BaseModel):
     """The end of a training."""
@@ -71,7 +94,14 @@ class TrialResult(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: State
-    quality: float | None = Field(default=None, description="Quality at the last step; none unless finished.")
+    quality: float | None = Field(
+        default=None,
+        description="Quality at the last step, or at the best evaluation if the training ends with its best weights; "
+        "none unless finished.",
+    )
+    best_step: int | None = Field(
+        default=None, description="Step of the best evaluation, if the training ends with its best weights."
+    )
     test_quality: float | None = Field(default=None, description="Quality on the test split; of a confirmation only.")
     steps: int = 0
     train_seconds: float = 0.0

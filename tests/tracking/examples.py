@@ -42,12 +42,15 @@ def plan(trial: str, *, kind: Kind = "trial", parameters: int = 1000, confirms: 
     )
 
 
-def finished(quality: float, *, rungs: tuple[Rung, ...] = (), test_quality: float | None = None) -> TrialResult:
+def finished(
+    quality: float, *, rungs: tuple[Rung, ...] = (), test_quality: float | None = None, best_step: int | None = None
+) -> TrialResult:
     """A full training of 30 steps."""
     return TrialResult(
         state="finished",
         quality=quality,
         test_quality=test_quality,
+        best_step=best_step,
         steps=30,
         train_seconds=1.5,
         peak_memory_bytes=2**33,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
@@ -42,7 +43,11 @@ def instance() -> Iterator[None]:
 
 @pytest.fixture
 def inputs(workplace: Workplace) -> WorkerInputs:
-    return inputs_of(load_spec(workplace.spec(storage=str(workplace.folder / "runs"))))
+    return inputs_with(workplace)
+
+
+def inputs_with(workplace: Workplace, **fields: Any) -> WorkerInputs:
+    return inputs_of(load_spec(workplace.spec(storage=str(workplace.folder / "runs"), **fields)))
 
 
 def inputs_of(spec: SearchSpec) -> WorkerInputs:
@@ -88,6 +93,17 @@ def run(inputs: WorkerInputs, plans: list[dict[str, Any]]) -> list[list[dict[str
         while not reports[-1][-1]["done"]:
             reports[-1].append(trainable.step())
     return reports
+
+
+@ray.remote(num_cpus=1)
+def run_cut_off(inputs: WorkerInputs, plan: dict[str, Any]) -> int:
+    """Train the plan rung by rung, each on a new actor, as if the one before was killed; return their number."""
+    for actors in range(1, 10):
+        trainable = TrialTrainable.__new__(TrialTrainable)
+        trainable.setup({"plan": plan}, inputs=inputs)
+        if trainable.step()["done"]:
+            return actors
+    raise AssertionError("it never ended")
 
 
 def result_of(inputs: WorkerInputs, trial: str) -> TrialResult:
@@ -158,3 +174,55 @@ def test_answers_are_written_at_the_last_step_alone_where_rungs_have_the_loss(tm
     found = written_again(adapter, load_export(adapter, spec.model, saved_dtype(adapter)), "chrf")
     assert found["different"] is None
     assert found["before"] == found["after"]
+
+
+BEST: dict[str, Any] = {"max_steps": 9, "eval_steps": 2, "load_best_model_at_end": True, "early_stopping_patience": 4}
+
+
+def test_a_trial_ends_with_its_best_evaluation_cut_off_or_not(workplace: Workplace) -> None:
+    inputs = inputs_with(workplace, training=BEST, search={"rungs": 2}, objective={"metric": "loss"})
+    rate = {"config": configuration("dst", {"learning_rate": 0.5}).model_dump(mode="json")}
+    plans = [plan_of(inputs, "dst", trial, **rate) for trial in ("whole", "cut")]
+    ((*told, last),) = ray.get(run.remote(inputs, plans[:1]))
+    assert ray.get(run_cut_off.remote(inputs, plans[1])) == 1 + len(told)
+    whole, cut = result_of(inputs, "whole"), result_of(inputs, "cut")
+    taken = [rung.quality for rung in whole.rungs]
+    assert [rung.step for rung in whole.rungs] == [step for step in (2, 3, 4, 6, 8, 9) if step <= whole.steps]
+    assert whole.state == "finished"
+    assert whole.quality == last["quality"] == min(taken)
+    assert whole.best_step == whole.rungs[taken.index(min(taken))].step
+    assert [rung.best for rung in whole.rungs] == [min(taken[: end + 1]) for end in range(len(taken))]
+    assert [report["compared"] for report in told] == [rung.best for rung in whole.rungs if rung.step == 3][: len(told)]
+    values = unpack(whole.row_values)
+    assert values is not None
+    assert values.mean == pytest.approx(whole.quality, rel=1e-3)
+    changing = {"train_seconds", "peak_memory_bytes"}
+    assert cut.model_dump(exclude=changing) == whole.model_dump(exclude=changing)
+    ours, theirs = (load_file(inputs.ledger.trial(one).adapter / ADAPTER_WEIGHTS) for one in ("whole", "cut"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_trainings_that_get_no_better_end_early_and_are_finished(workplace: Workplace) -> None:
+    still = {**BEST, "eval_steps": 1, "early_stopping_patience": 1, "head_learning_rate": 1e-30}
+    inputs = inputs_with(workplace, training=still, search={"rungs": 2})
+    rate = configuration("lora", {"learning_rate": 1e-30}).model_dump(mode="json")
+    plans = [
+        plan_of(inputs, "lora", "trial", config=rate),
+        plan_of(inputs, "lora", "reference", kind="reference", trainable_parameters=0),
+    ]
+    ray.get(run.remote(inputs, plans))
+    for trial in ("trial", "reference"):
+        result = result_of(inputs, trial)
+        assert (result.state, result.steps, result.best_step) == ("finished", 2, 1)
+        assert [rung.step for rung in result.rungs] == [1, 2]
+
+
+def test_a_trial_has_the_training_that_was_chosen_for_it(workplace: Workplace) -> None:
+    inputs = inputs_with(
+        workplace, training={"max_steps": 2, "optim": ["adamw_torch", "adafactor"]}, search={"rungs": 1}
+    )
+    plans = [plan_of(inputs, "lora", name, training={"optim": name}) for name in ("adamw_torch", "adafactor")]
+    ray.get(run.remote(inputs, plans))
+    one, other = (load_file(inputs.ledger.trial(plan["trial"]).adapter / ADAPTER_WEIGHTS) for plan in plans)
+    assert any(not torch.equal(one[name], tensor) for name, tensor in other.items())

@@ -32,7 +32,6 @@ from tracking.mlflow_store.tags import SearchFacts
 _PLANNED = {
     "trial",
     "method",
-    "config",
     "trainable_parameters",
     "stored_parameters",
     "head_parameters",
@@ -259,6 +258,7 @@ def _counts(logged: Mapping[str, float]) -> TrialCounts:
 def _point(row: TrialRun) -> FrontPoint:
     return FrontPoint(
         **row.plan.model_dump(include=_PLANNED),
+        config=row.plan.settings,
         run_id=row.run_id,
         quality=row.metrics["quality"],
         confirmed_quality=row.metrics.get(CONFIRMED),
@@ -273,7 +273,8 @@ def _point(row: TrialRun) -> FrontPoint:
 def _entry(row: TrialRun) -> dict[str, Any]:
     steps = row.metrics.get("steps")
     return {
-        **row.plan.model_dump(include={"trial", "method", "config", "trainable_parameters", "adapter_bytes"}),
+        **row.plan.model_dump(include={"trial", "method", "trainable_parameters", "adapter_bytes"}),
+        "config": row.plan.settings,
         "run_id": row.run_id,
         "state": row.state,
         "quality": row.quality,

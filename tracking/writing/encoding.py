@@ -17,14 +17,15 @@ def now() -> int:
     return int(time.time() * 1000)
 
 
-def metrics(trial: str | None, values: Mapping[str, float | None], step: int = 0) -> Log:
+def metrics(trial: str | None, values: Mapping[str, float | None], step: int = 0, *, later: int = 0) -> Log:
     """Return an event that logs values as metrics of this moment; those that are None are left out.
 
     Args:
         trial: the trial of the run; None for that of the search.
         step: of the metrics.
+        later: milliseconds that are added to the time, for values that follow others of this moment.
     """
-    time = now()
+    time = now() + later
     found = (
         Metric(name=name, value=value, time=time, step=step) for name, value in values.items() if value is not None
     )

@@ -25,6 +25,7 @@ _STATUS: dict[State, Literal["FINISHED", "FAILED", "KILLED"]] = {
 }
 _AT_RUNGS = ("quality", "loss")
 _PARAMETERS = {"trainable_parameters", "stored_parameters", "head_parameters", "peak_updated_parameters"}
+_NUMBERS = {"train_seconds", "peak_memory_bytes", "steps", "best_step", "test_quality"}
 
 
 class SearchWriter:
@@ -73,7 +74,7 @@ class SearchWriter:
         }
         if plan.confirms is not None:
             named[tags.CONFIRMS] = plan.confirms
-        settings = {**plan.config, "method": plan.method, "trial_seed": plan.seed}
+        settings = {**plan.settings, "method": plan.method, "trial_seed": plan.seed}
         if plan.suggested:
             settings["suggested"] = plan.suggested
         self._record(
@@ -92,13 +93,13 @@ class SearchWriter:
 
     def end_trial(self, plan: TrialPlan, result: TrialResult) -> None:
         """Record the result of a training."""
-        last = [] if result.quality is None else [Rung(step=result.steps, quality=result.quality)]
-        numbers = result.model_dump(include={"train_seconds", "peak_memory_bytes", "steps", "test_quality"})
+        numbers = result.model_dump(include=_NUMBERS)
         named = {tags.STATE: result.state, tags.REASON: clean(result.reason or "")}
         if result.row_values is not None:
             named[tags.ROW_VALUES] = result.row_values
         self._record(
-            *self._reports(plan.trial, [*result.rungs, *last]),
+            *self._reports(plan.trial, result.rungs),
+            *self._final(plan.trial, result),
             metrics(plan.trial, numbers),
             Log(trial=plan.trial, time=now(), tags=named),
             End(trial=plan.trial, time=now(), status=_STATUS[result.state]),
@@ -158,6 +159,17 @@ class SearchWriter:
             if fresh:
                 events.append(metrics(trial, fresh, rung.step))
         return events
+
+    def _final(self, trial: str, result: TrialResult) -> list[Event]:
+        """Return an event for the quality of a finished trial, unless it is that of its last evaluation.
+
+        MLflow is to show it as the latest value. Of two values at one step that is the later one, and of two at one
+        moment the larger.
+        """
+        known = self._reported | {(trial, one.step, "quality", one.quality) for one in result.rungs}
+        if result.quality is None or (trial, result.steps, "quality", result.quality) in known:
+            return []
+        return [metrics(trial, {"quality": result.quality}, result.steps, later=1)]
 
     @contextmanager
     def together(self) -> Iterator[None]:

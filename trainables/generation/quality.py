@@ -5,27 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from peft import PeftModel
 from transformers import PreTrainedModel
 
 from spaces.spec.spec import SearchSpec
+from spaces.trials.row_values import pack
 from trainables.generation.answers import answer_in
 from trainables.generation.decoding import Made, texts_of, write_tokens
-from trainables.generation.scores import Scored, Values, scored
+from trainables.generation.scores import Scored, scored
 from trainables.prompted_rows import PromptedRows
 from trainables.training.evaluation import Predictions, score
+from trainables.training.measured import Measured
 from trainables.training.row_influence import row_values
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A quality, NaN if an output was not finite, and its values by row; None if they are not known."""
-
-    quality: float
-    rows: Values | None
 
 
 def of_outputs(spec: SearchSpec, outputs: Predictions, positive: int | None) -> Measured:
@@ -34,7 +27,7 @@ def of_outputs(spec: SearchSpec, outputs: Predictions, positive: int | None) -> 
     quality = score(metric.name, outputs, positive)
     # Of a metric from another package nothing is known by row; seeds alone tell its qualities apart.
     known = metric.score is None and math.isfinite(quality)
-    return Measured(quality, row_values(metric.name, outputs, positive) if known else None)
+    return Measured(quality, pack(row_values(metric.name, outputs, positive)) if known else None)
 
 
 def of_answers(
@@ -55,7 +48,7 @@ def of_answers(
     batch_size = spec.training.per_device_eval_batch_size
     written = write_tokens(model, rows, settings, batch_size=batch_size, made=made, computing=computing)
     found = compared(spec, texts_of(written, rows, settings), rows)
-    return Measured(found.quality, found.rows)
+    return Measured(found.quality, None if found.rows is None else pack(found.rows))
 
 
 def compared(spec: SearchSpec, texts: list[str], rows: PromptedRows) -> Scored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -98,6 +99,12 @@ class _Key(NamedTuple):
     depth: int
     split: int
     seed: int | None
+    groups: int | None  # a checksum: trainings with batches of other sizes group the examples otherwise
+
+
+def _checksum(groups: Sequence[Indices]) -> int:
+    lengths = np.array([len(group) for group in groups])
+    return zlib.crc32(np.concatenate(groups).tobytes(), zlib.crc32(lengths.tobytes()))
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,7 @@ class ActivationCache:
     ) -> KeptActivations | None:
         """Return the outputs of `blocks` for the examples in `groups`.
 
-        Entries of other depths and other seeds make room, the oldest first.
+        Entries of other depths, other seeds and other batch sizes make room, the oldest first.
 
         Returns:
             None when they cannot replace the blocks, or do not fit.
@@ -173,11 +180,15 @@ class ActivationCache:
         found = self._find(blocks)
         if found is None or (training and not found.training):
             return None
-        key = _Key(len(blocks), id(split), seed if training else None)
+        key = _Key(len(blocks), id(split), *((seed, _checksum(groups)) if training else (None, None)))
         if key not in self._kept:
             lengths = split.lengths() if found.positions is None else np.full(len(split), found.positions)
             size = int(sum(lengths[group].sum() for group in groups)) * found.position.nbytes
-            in_use = [one for one in self._kept if one.depth == key.depth and one.seed in (None, seed)]
+            in_use = [
+                one
+                for one in self._kept
+                if one.depth == key.depth and (one.seed, one.groups) in ((None, None), (seed, key.groups or one.groups))
+            ]
             if sum(self._kept[one].bytes for one in in_use) + size > self._limit:
                 return None
             for one in [one for one in self._kept if one not in in_use]:

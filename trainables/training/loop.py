@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from trainables.training.training_loss import training_loss
 from trainables.tuners.adapter import StepHooks
 
 Batch = Mapping[str, torch.Tensor]
+Tensors = dict[str, torch.Tensor]
 Substitution = Callable[[Indices], AbstractContextManager[None]]
 
 
@@ -212,9 +214,27 @@ class Training:
     def _on_device(self, batch: Batch) -> Batch:
         return {name: tensor.to(self._accelerator.device, non_blocking=True) for name, tensor in batch.items()}
 
-    def save(self, path: Path) -> None:
-        """Write everything that `load` continues from, in one move."""
+    def weights(self) -> Tensors:
+        """Return a copy of everything in the model that training changes, in the host's memory."""
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in trained_tensors(self.model)}
+
+    def set_weights(self, weights: Tensors) -> None:
+        """Give the model the weights of an earlier step, to evaluate and to save it; it cannot be trained on.
+
+        The optimizer's state stays that of the last step.
+        """
+        # Through the model and not tensor by tensor, because some modules prepare for it.
+        self.model.load_state_dict(weights, strict=False)
+
+    def save(self, path: Path, beside: Mapping[str, Any] | None = None) -> None:
+        """Write everything that `load` continues from, in one move.
+
+        Args:
+            path: the file.
+            beside: further state, of plain values and tensors, that `load` returns.
+        """
         state = {
+            "beside": dict(beside or {}),
             "step": self.step,
             "seconds": self.seconds,
             "micro_batch": self.micro_batch,
@@ -228,8 +248,11 @@ class Training:
         with replacing(path, draft=path.with_suffix(".tmp")) as file:
             torch.save(state, file)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path) -> Mapping[str, Any]:
         """Continue a training from where `save` left it.
+
+        Returns:
+            The state that was saved beside it; nothing if an earlier version saved it.
 
         Raises:
             ValueError: when the file is of a training of other tensors.
@@ -241,13 +264,14 @@ class Training:
         self.hooks.load_state_dict(state["hooks"])
         if unlike := state["tensors"].keys() ^ dict(trained_tensors(self.model)).keys():
             raise ValueError(f"{path} is of another training: {min(unlike)} is in one of them alone")
-        # Through the model and not tensor by tensor, because some modules prepare for it.
-        self.model.load_state_dict(state["tensors"], strict=False)
+        self.set_weights(state["tensors"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["random"].cpu())
         if state["random_cuda"]:
             torch.cuda.set_rng_state_all([one.cpu() for one in state["random_cuda"]])
+        beside: Mapping[str, Any] = state.get("beside", {})
+        return beside
 
 
 def trained_tensors(model: PeftModel) -> list[tuple[str, torch.Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
@@ -14,6 +13,7 @@ from trainables.data.encoded_split import EncodedSplit
 from trainables.methods.registry import adapters
 from trainables.training.activation_cache import ActivationCache
 from trainables.training.loop import Training
+from trainables.training.optimizers import make_optimizer
 from trainables.tuners.adapter import StepHooks
 
 
@@ -51,10 +51,10 @@ def assemble(
     adapter, head = trained_parameters(adapted, inventory)
     head_group = {"params": list(head.values()), "lr": settings.head_learning_rate}
     if configuration is None:
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW([head_group], weight_decay=decay, fused=True)
+        optimizer = make_optimizer(settings.optim, [head_group], decay)
     else:
         tuner = adapters()[method]
-        optimizer = tuner.optimizer([*tuner.groups(configuration, adapter), head_group], decay)
+        optimizer = make_optimizer(settings.optim, [*tuner.groups(configuration, adapter), head_group], decay, tuner)
         hooks = tuner.hooks(adapted, configuration, optimizer, settings.max_steps)
     frozen = None if cache is None else cache.frozen_blocks(adapted, seed)
     return Training(

@@ -80,9 +80,14 @@ class Adapter(ABC, Generic[C]):
     The base may be shared between processes, so a tuner that writes into its weights makes private copies of them
     first. Differences between training and evaluation follow each module's `training`. A parameter that several layers
     hold is one `nn.Parameter`, and counts once.
+
+    Attributes:
+        name: the name of the method.
+        moves_state: whether its hooks move the optimizer's state from entry to entry, which wants one number an entry.
     """
 
     name: ClassVar[str]
+    moves_state: ClassVar[bool] = False
 
     @abstractmethod
     def peft_config(self, configuration: C, inventory: Inventory, seed: int) -> PeftConfig:

@@ -86,13 +86,30 @@ def test_it_knows_the_rungs_of_an_earlier_driver(workplace: Workplace, ledger: L
     assert judged(stopper_of(workplace, ledger, "front"), plan("0001", 110), 3, 0.5) == "STOP"
 
 
+def test_trials_are_compared_by_their_best_evaluation_so_far(workplace: Workplace, ledger: Ledger) -> None:
+    finish_some(ledger)
+    folder = ledger.trial("0000")
+    folder.write_plan(plan("0000", 100))
+    folder.add_rung(Rung(step=3, quality=0.4, best=0.9))
+    assert judged(stopper_of(workplace, ledger, "front"), plan("0001", 110), 3, 0.5) == "STOP"
+
+
+def test_a_trial_that_ended_early_is_compared_at_the_rung_where_it_ended(workplace: Workplace, ledger: Ledger) -> None:
+    finish_some(ledger)
+    stopper, early = stopper_of(workplace, ledger, "front"), plan("early", 100)
+    trial = SimpleNamespace(config={"plan": early.model_dump(mode="json")})
+    stopper.on_trial_complete(None, trial, {"state": "finished", "quality": 0.9, "steps": 9})
+    assert judged(stopper, plan("late", 200), 9, 0.5) == "STOP"
+    assert judged(stopper, plan("other", 200), 3, 0.5) == "CONTINUE"
+
+
 def test_it_learns_from_trials_that_finish(workplace: Workplace, ledger: Ledger) -> None:
     stopper = stopper_of(workplace, ledger, "front")
     for number in range(KNOWN):
         one = plan(str(number), 100 + number)
         assert judged(stopper, one, 3, 0.9 - number / 10) == "CONTINUE"
         trial = SimpleNamespace(config={"plan": one.model_dump(mode="json")})
-        stopper.on_trial_complete(None, trial, {"state": "finished", "quality": 0.9 - number / 10})
+        stopper.on_trial_complete(None, trial, {"state": "finished", "quality": 0.9 - number / 10, "steps": 27})
     assert judged(stopper, plan("late", 200), 3, 0.1) == "STOP"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,26 @@ def test_f1_is_of_the_rarer_label_unless_one_is_named_and_it_is_said(workplace: 
     wrong = load_spec(workplace.spec(data=frauds(workplace), objective={"metric": "f1", "positive": 1}))
     with pytest.raises(RequestError, match=r"objective\.positive = 1: no label of the data; allowed: fraud, legit"):
         prepare(wrong)
+
+
+def test_epochs_become_steps_of_the_data_and_are_said(workplace: Workplace) -> None:
+    spec = load_spec(workplace.spec(), ["training={num_train_epochs: 2}"])
+    prepared = prepare(spec)
+    steps = 2 * math.ceil(len(prepared.train) / 32)
+    assert (prepared.spec.training.max_steps, prepared.spec.training.num_train_epochs) == (steps, None)
+    assert f"training.num_train_epochs = 2: {steps} steps" in prepared.notes
+
+
+def test_an_optimizer_must_serve_every_method(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.training.optimizers.find_spec", lambda name: object())
+    spec = load_spec(workplace.spec(training={"optim": ["adamw_torch", "adamw_8bit"]}))
+    with pytest.raises(RequestError, match=r"training.optim = adamw_8bit: dst moves"):
+        prepare(spec)
+
+
+def test_varied_fields_are_knobs_of_the_space(workplace: Workplace) -> None:
+    prepared = prepare(load_spec(workplace.spec(training={"weight_decay": [0.0, 0.1]})))
+    assert prepared.space.training == prepared.spec.training.knobs != {}
 
 
 def test_a_new_search_is_checked_without_a_trace(workplace: Workplace) -> None:

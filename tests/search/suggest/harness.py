@@ -43,7 +43,7 @@ class Harness:
         self.ledger = Ledger(spec.home)
         spec.home.mkdir(exist_ok=True)
         self.study = open_study(spec, "id", spec.home) if durable else self._study_in_memory()
-        self.space = Space(methods, inventory, budget)
+        self.space = Space(methods, inventory, budget, training=spec.training.knobs)
         self.trials = trials
         self.max_total_steps = max_total_steps
         self.given = [suggestion(self.space, settings) for settings in start_with]

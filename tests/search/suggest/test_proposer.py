@@ -77,13 +77,15 @@ def test_a_drawn_trial_is_whole_in_the_study_as_soon_as_it_is_asked_for(inventor
         asked.end(proposal, 0.5)
 
 
-def test_sizes_lie_where_the_front_is_thin(inventory: Inventory) -> None:
+@pytest.mark.parametrize("step", [STEPS, 3])
+def test_sizes_lie_where_the_front_is_thin(inventory: Inventory, step: int) -> None:
+    """A trial that ended early is on the front as well."""
     asked = Asked(inventory)
     # Up to 1,000 parameters the front is as good as at 100,000 but for the step between 10,000 and 50,000.
     for size, quality in ((100, 0.60), (1_000, 0.601), (10_000, 0.602), (50_000, 0.9)):
         asked.study.enqueue_trial({"method": "sparta", "share": size / 100_000})
         asked.trial = asked.study.ask()
-        asked.end(asked.space.propose(asked.trial), quality)
+        asked.end(asked.space.propose(asked.trial), quality, step=step)
     drawn = np.array(sizes(asked, 60))
     assert ((drawn > 9_000) & (drawn < 51_000)).mean() > 0.5
     assert (drawn < 51_000).mean() < 1  # no size is left out for good

@@ -14,7 +14,8 @@ from search.suggest import searcher
 from search.suggest.study_trials import DUPLICATE, REJECTED, rejected_count
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
-from spaces.spec.spec import SearchSpec
+from spaces.space.proposal import signature
+from spaces.spec.spec import SearchSpec, parse_spec
 from spaces.trials.records import Rung, TrialPlan, TrialResult
 from tests.search.suggest.harness import ALL, Harness
 
@@ -39,6 +40,28 @@ def test_every_plan_is_within_the_budget_and_nothing_stays_running(spec: SearchS
     assert all(trial.state is TrialState.PRUNED and trial.constraints["budget"] > 0 for trial in rejected)
     for plan in plans:
         assert harness.frozen(plan).values == [pytest.approx(0.5 + int(plan.trial) / 100), plan.trainable_parameters]
+
+
+def test_varied_fields_of_the_training_are_knobs_of_all_methods(spec: SearchSpec, inventory: Inventory) -> None:
+    varied = {"weight_decay": {"low": 1e-4, "high": 0.1, "log": True}, "optim": ["adafactor", "adamw_torch"]}
+    values = {**spec.model_dump(mode="json"), "training": {"max_steps": 9, **varied}, "search": {"sampler": "random"}}
+    spec = parse_spec(values)
+    given = ({"method": "lora", "rank": 2, "training.weight_decay": 0.05},)
+    harness = Harness(spec, inventory, Budget(68_000, 200), ALL, trials=24, start_with=given)
+    plans = []
+    while (plan := harness.ask(f"tune{len(plans)}")) is not None:
+        harness.finish(f"tune{len(plans)}", plan, 0.5 + len(plans) / 100)
+        plans.append(plan)
+    assert plans[0].training == {"weight_decay": 0.05, "optim": "adamw_torch"}
+    assert plans[2].training == {"weight_decay": 0.01, "optim": "adamw_torch"}  # a published default
+    assert all(1e-4 <= plan.training["weight_decay"] <= 0.1 for plan in plans)
+    assert {plan.training["optim"] for plan in plans} == {"adafactor", "adamw_torch"}
+    for plan in plans[1:]:
+        suggested = {name: plan.suggested[f"training.{name}"] for name in varied}
+        assert plan.training == suggested
+    again = Harness(spec, inventory, Budget(68_000, 200), ALL, trials=24, start_with=given)
+    known = {signature(plan.method, plan.config, plan.training) for plan in plans}
+    assert again.searcher._known == known
 
 
 def test_a_study_that_fails_as_a_trial_ends_ends_the_search_and_not_the_trial(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import yaml
 
 from spaces.methods.registry import configuration, method, methods
 from spaces.model.inventory import Inventory
-from spaces.model_card.card import Card
+from spaces.model_card.card import Card, Written
+from spaces.model_card.loading_code import LoadingCode
 from spaces.space.search_space import Space
 from spaces.space.suggesters import FixedSuggester
 from spaces.spec.budget import resolve_budget
@@ -46,6 +49,22 @@ def test_a_recipe_begins_with_nothing_and_ends_at_nothing(inventory: Inventory) 
     search = recipe(card("sparta", inventory)).search
     assert (search.trials, search.stopper, search.seed) == (1, "none", 7)
     assert (search.start_with, search.start_from, search.time_limit, search.max_total_steps) == ((), (), None, None)
+
+
+def test_a_recipe_has_the_training_of_its_trial(inventory: Inventory) -> None:
+    made = card("sparta", inventory)
+    varied = {"optim": ["adamw_torch", "adafactor"], "per_device_train_batch_size": [4, 8]}
+    values = made.spec.model_dump(mode="json")
+    spec = parse_spec({**values, "training": {**values["training"], **varied}})
+    chosen = {"optim": "adafactor", "per_device_train_batch_size": 8}
+    made = replace(made, spec=spec, training=chosen, best_step=20)
+    training = recipe(made).training
+    assert training.knobs == {}
+    assert (training.optim, training.per_device_train_batch_size) == ("adafactor", 8)
+    code = LoadingCode(spec.model.task, "peft", "some/model", False, None, "float32", max_length=64)
+    page = made.markdown(Written("peft", code))
+    assert "`training.optim adafactor`" in page
+    assert "steps of 8 examples, seed 7; the weights are those of step 20, the best |" in page
 
 
 def test_a_recipe_proposes_its_trial_and_no_other(inventory: Inventory) -> None:

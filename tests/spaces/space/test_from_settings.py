@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spaces.errors import RequestError
+from spaces.methods.base.knobs import Choice, Range
 from spaces.methods.registry import method
 from spaces.model.budget import Budget
 from spaces.model.inventory import Inventory
@@ -36,6 +37,25 @@ def test_settings_are_taken_exactly_and_others_are_defaults(inventory: Inventory
     known = method("lora")
     factor = space_of(inventory).sampler.rate_factor(known, found.proposal.count)
     assert found.knobs["learning_rate_multiplier"] == pytest.approx(5e-3 / known.learning_rate / factor)
+
+
+def test_varied_fields_of_the_training_are_given_beside_the_settings(inventory: Inventory) -> None:
+    training = {"weight_decay": Range(0.0, 1.0), "optim": Choice(("adamw_torch", "adafactor"))}
+    space = Space(ALL, inventory, Budget(68_000, 200), training=training)
+    given = {"method": "lora", "rank": 3, "training.optim": "adafactor"}
+    found = suggestion(space, given)
+    assert found.proposal.training == {"weight_decay": 0.01, "optim": "adafactor"}
+    assert found.knobs["training.weight_decay"] == 0.01
+    assert found.knobs["training.optim"] == "adafactor"
+    assert found.proposal.signature != suggestion(space, {"method": "lora", "rank": 3}).proposal.signature
+    assert "training.optim" in given
+    for outside in ({"training.weight_decay": 2}, {"training.optim": "adamw_8bit"}):
+        with pytest.raises(Rejected, match=f"{next(iter(outside))} = .*: outside the values"):
+            suggestion(space, {"method": "lora", **outside})
+    with pytest.raises(RequestError, match=r"training.max_steps = 3: not varied.*allowed: training.weight_decay, "):
+        suggestion(space, {"method": "lora", "training.max_steps": 3})
+    with pytest.raises(RequestError, match=r"training.optim = adafactor: not varied by this search; allowed: none"):
+        suggestion(space_of(inventory), given)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.errors import RequestError
+from spaces.methods.base.knobs import Choice, Range
 from spaces.methods.base.method import Unfit
 from spaces.methods.registry import configuration, method
 from spaces.model.budget import Budget
@@ -19,6 +20,17 @@ from tests.spaces.mini_lm import BLOCKS, WIDTH, mini_lm
 from tests.spaces.space.random_proposals import proposals
 
 ALL = {name: {} for name in ("lora", "sparta", "surm-circulant", "dst", "full")}
+
+
+def test_varied_fields_of_the_training_are_knobs_of_every_method(inventory: Inventory) -> None:
+    training = {"weight_decay": Range(0.5, 1.0), "optim": Choice(("adamw_torch", "adafactor"))}
+    space = Space(ALL, inventory, Budget(68_000, 200), training=training)
+    for knobs in space.published():
+        assert (knobs["training.weight_decay"], knobs["training.optim"]) == (0.5, "adamw_torch")
+    found = proposals(space, seed=1)
+    assert {one.training["optim"] for one in found} == {"adamw_torch", "adafactor"}
+    assert all(0.5 <= float(one.training["weight_decay"]) <= 1.0 for one in found)
+    assert all(one.training == {} for one in proposals(Space(ALL, inventory, Budget(68_000, 200)), seed=1))
 
 
 @settings(deadline=None, max_examples=25)

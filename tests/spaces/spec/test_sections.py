@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from spaces.spec.sections import BudgetSection, DataSection, ResourcesSection, Section
+from spaces.spec.sections import BudgetSection, DataSection, ResourcesSection, Section, TrainingSection
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,28 @@ def test_gpus_are_a_part_of_one_or_whole(gpus: Any) -> None:
 def test_one_and_a_half_gpus_are_refused() -> None:
     with pytest.raises(ValidationError, match=r"resources\.gpus = 1\.5: allowed: auto, a part of one GPU"):
         ResourcesSection(gpus=1.5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"max_steps": 9, "num_train_epochs": 2}, "training.max_steps = 9: beside num_train_epochs = 2; allowed: one"),
+        ({"max_steps": 9, "eval_steps": 10}, "training.eval_steps = 10: a training has 9 steps; allowed: at most so"),
+        ({"eval_steps": 2.5}, "training.eval_steps = 2.5: allowed: a fraction below 1, or a whole number"),
+        ({"early_stopping_patience": 2}, "allowed: with load_best_model_at_end: true"),
+        ({"optim": "sgd"}, "Input should be 'adamw_torch', 'adamw_8bit' or 'adafactor'"),
+        ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "Input should be 'linear', 'cosine'"),
+    ],
+)
+def test_trainings_that_contradict_themselves_are_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        TrainingSection(**fields)
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(("given", "every"), [(None, None), (4, 4), (0.1, 3), (0.001, 1)])
+def test_evaluations_come_every_so_many_steps(given: float | None, every: int | None) -> None:
+    assert TrainingSection(max_steps=25, eval_steps=given).evaluation_interval == every
 
 
 def sections(model: type[BaseModel] = Section) -> list[type[BaseModel]]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from spaces.trials.records import Progress, Rung, TrialPlan, TrialResult, rung_steps
+from spaces.trials.records import Progress, Rung, TrialPlan, TrialResult, evaluation_steps, rung_steps
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,28 @@ def test_rungs_ascend_to_the_last_step(max_steps: int, rungs: int) -> None:
     assert list(steps) == sorted(set(steps))
     assert len(steps) <= rungs
     assert all(abs(later - 3 * earlier) <= 3 for earlier, later in pairwise(steps) if earlier > 1)
+
+
+@given(st.integers(1, 500), st.integers(1, 5), st.none() | st.integers(1, 600))
+def test_evaluations_are_the_rungs_and_every_so_many_steps(max_steps: int, rungs: int, interval: int | None) -> None:
+    expected = {
+        step
+        for step in range(1, max_steps + 1)
+        if step in rung_steps(max_steps, rungs) or (interval is not None and step % interval == 0)
+    }
+    assert evaluation_steps(max_steps, rungs, interval) == tuple(sorted(expected))
+
+
+def test_trials_are_compared_by_what_they_would_end_with() -> None:
+    assert Rung(step=1, quality=0.5).compared == 0.5
+    assert Rung(step=2, quality=0.5, best=0.75).compared == 0.75
+
+
+def test_the_settings_of_a_plan_are_those_of_its_method_and_of_its_training() -> None:
+    values = {"trial": "0", "kind": "trial", "method": "lora", "config": {"rank": 2}, "seed": 0, **COUNTS}
+    plan = TrialPlan.model_validate({**values, "training": {"optim": "adafactor"}})
+    assert plan.settings == {"rank": 2, "training.optim": "adafactor"}
+    assert TrialPlan.model_validate(values).settings == {"rank": 2}
 
 
 COUNTS = {

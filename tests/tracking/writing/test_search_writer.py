@@ -144,6 +144,22 @@ def test_reports_and_the_end_of_a_trial(writer: SearchWriter, client: MlflowClie
     assert (run.data.tags["paretune.state"], run.data.tags["paretune.reason"]) == ("finished", "")
 
 
+@pytest.mark.parametrize(("last", "best"), [(0.5, 0.75), (0.75, 0.5), (0.5, 0.5)])
+def test_the_best_quality_is_the_latest_value(
+    writer: SearchWriter, client: MlflowClient, last: float, best: float
+) -> None:
+    """The metric may be a loss, and of two values at one step and moment MLflow takes the larger for the latest."""
+    rungs = (Rung(step=10, quality=best, best=best), Rung(step=30, quality=last, best=best))
+    writer.start_trial(plan("0000"))
+    for rung in rungs:
+        writer.report("0000", rung)
+    for _ in range(2):  # the second time by a driver that takes the search up
+        writer.end_trial(plan("0000"), finished(best, rungs=rungs, best_step=10))
+    run = run_of(client, writer, "0000")
+    assert (run.data.metrics["quality"], run.data.metrics["best_step"]) == (best, 10)
+    assert history(client, run) == [(10, best), (30, last), *([(30, best)] if best != last else [])]
+
+
 def test_rungs_that_were_never_reported_are_caught_up_at_the_end(writer: SearchWriter, client: MlflowClient) -> None:
     rungs = (Rung(step=10, quality=0.5), Rung(step=30, quality=0.75))
     writer.start_trial(plan("0000"))

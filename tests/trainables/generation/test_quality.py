@@ -9,6 +9,7 @@ import pytest
 
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec
+from spaces.trials.row_values import unpack
 from tests.trainables.prompts_of_tokens import PROMPTS, rows_of, step_by_step
 from tests.trainables.shipped_models import spec_of
 from tests.trainables.tiny_models import LLAMA
@@ -26,8 +27,9 @@ def test_answers_are_compared_as_the_spec_says(tmp_path: Path) -> None:
     rows = rows_of(*PROMPTS, references=references)
     found = of_answers(spec(tmp_path, metric="exact-match", generation={"max_new_tokens": 3}), model, rows)
     assert found.quality == pytest.approx(3 / 4)
-    assert found.rows is not None
-    assert found.rows.tolist() == [1, 1, 0, 1]
+    values = unpack(found.row_values)
+    assert values is not None
+    assert values.values.tolist() == [1, 1, 0, 1]
 
 
 def test_the_group_of_the_expression_is_compared_on_both_sides(tmp_path: Path) -> None:

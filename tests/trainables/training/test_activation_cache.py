@@ -279,6 +279,16 @@ def test_what_a_trial_has_kept_serves_the_next_one() -> None:
     assert asked
 
 
+def test_a_trial_with_other_batches_trains_as_on_an_actor_that_has_kept_nothing() -> None:
+    actor, fresh = Actor(LLAMA), Actor(LLAMA)
+    for batch in (4, 7):
+        last = actor.training("lora", "last", kept=True, per_device_train_batch_size=batch, max_steps=4)
+        last.train_to(4)
+    expected = fresh.training("lora", "last", kept=True, per_device_train_batch_size=7, max_steps=4)
+    expected.train_to(4)
+    equal(expected, last)
+
+
 def test_an_interrupted_training_goes_on_to_the_bit_on_an_actor_that_has_kept_nothing(tmp_path: Path) -> None:
     whole = Actor(LLAMA).training("lora", kept=True)
     whole.train_to(9)

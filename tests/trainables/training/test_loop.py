@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from torch import nn
+from transformers import get_scheduler
+from transformers.trainer_utils import SchedulerType
 
 from spaces.methods.registry import configuration as configuration_of
-from spaces.spec.sections import Task, TrainingSection
+from spaces.spec.sections import ScheduleName, Task, TrainingSection
 from spaces.spec.spec import load_spec
 from tests.conftest import Workplace
 from tests.trainables.exhausted_memory import exhaust_above
@@ -93,6 +95,50 @@ def test_an_interrupted_training_goes_on_to_the_bit(
         assert torch.equal(tensor, found[name]), name
     before = state(make(parts, method))
     assert any(not torch.equal(before[name], tensor) for name, tensor in expected.items() if name in before)
+
+
+def test_a_checkpoint_holds_what_is_given_beside_it(parts: tuple[BaseWeights, Splits], tmp_path: Path) -> None:
+    training = make(parts)
+    training.save(tmp_path / "checkpoint.pt", {"waited": 2, "best": {"tensor": torch.ones(1)}})
+    assert training.load(tmp_path / "checkpoint.pt") == {"waited": 2, "best": {"tensor": torch.ones(1)}}
+    training.save(tmp_path / "checkpoint.pt")
+    assert training.load(tmp_path / "checkpoint.pt") == {}
+
+
+@pytest.mark.parametrize("name", list(SchedulerType))
+def test_the_schedules_are_those_of_transformers_that_need_no_further_setting(
+    parts: tuple[BaseWeights, Splits], name: SchedulerType
+) -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    rate = 0.004
+    optimizer = torch.optim.SGD([{"params": [parameter], "lr": rate}], lr=1e-3)
+    try:
+        schedule = get_scheduler(name, optimizer, num_warmup_steps=2, num_training_steps=8)
+        expected = []
+        for _ in range(8):
+            expected.append(optimizer.param_groups[0]["lr"] / rate)
+            optimizer.step()
+            schedule.step()
+    except (TypeError, ValueError):
+        assert name.value not in get_args(ScheduleName)
+        return
+    assert name.value in get_args(ScheduleName)
+    training = make(parts, lr_scheduler_type=name.value)
+    found: list[float] = []
+    group = training.optimizer.param_groups[1]
+    training.hooks = Rates(lambda: found.append(group["lr"] / group["initial_lr"]))
+    training.train_to(8)
+    assert found == pytest.approx(expected)
+
+
+class Rates(StepHooks):
+    """Calls a function at every update."""
+
+    def __init__(self, noted: Callable[[], None]) -> None:
+        self.noted = noted
+
+    def after_backward(self, step: int) -> None:
+        self.noted()
 
 
 def test_every_step_is_told_with_its_loss(parts: tuple[BaseWeights, Splits]) -> None:

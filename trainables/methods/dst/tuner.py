@@ -68,6 +68,7 @@ class Dst(Adapter[DstConfiguration]):
     """The entries that moved farthest."""
 
     name = "dst"
+    moves_state = True
 
     def peft_config(self, configuration: DstConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """Group the targets into silos; the training's seed draws the first subset."""
