@@ -75,6 +75,7 @@ FLOORS: dict[str, Floors] = {
         "exporting trial",
         "generation",
         "training",
+        "evaluation",
         "adapters",
         "methods",
         "tuners",

@@ -28,15 +28,14 @@ from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import ROWS, save_verification
 from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
 from trainables.data.encoded_split import EncodedSplit
+from trainables.evaluation.predictions import Measured, positive_position
 from trainables.generation.decoding import GenerationFailed
 from trainables.generation.quality import of_answers, of_outputs
 from trainables.generation.saved_answers import save_answers
 from trainables.prompted_rows import PromptedRows
 from trainables.training.activation_cache import ActivationCache
 from trainables.training.best_weights import BestWeights
-from trainables.training.evaluation import positive_position
 from trainables.training.loop import Training, TrainingFailed
-from trainables.training.measured import Measured
 from trainables.training.memory import peak_bytes, reset_peak, spare_bytes
 from trainables.training.patience import Patience
 from trainables.training.progress import ProgressFile

@@ -21,7 +21,7 @@ class Metric:
 
     `score`: of a metric from another package, the function of predictions and references, NumPy arrays of shape
     (examples,): class positions, or numbers for regression. Built-in metrics have none here; theirs are in
-    `trainables.training.evaluation`. `of_scores`: it is computed from a score of every class, not from the decisions.
+    `trainables.evaluation`. `of_scores`: it is computed from a score of every class, not from the decisions.
     """
 
     name: str

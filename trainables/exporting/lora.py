@@ -15,7 +15,7 @@ from spaces.spec.metrics import Metric
 from spaces.spec.sections import Task
 from trainables.data.batches import evaluation_batches
 from trainables.data.encoded_split import EncodedSplit
-from trainables.training.evaluation import Evaluation, positive_position
+from trainables.evaluation.predictions import Evaluation, positive_position
 from trainables.tuners.adapter import StockForm
 
 _PREFIX = "base_model.model."

@@ -12,13 +12,12 @@ from transformers import PreTrainedModel
 
 from spaces.spec.spec import SearchSpec
 from spaces.trials.row_values import pack
+from trainables.evaluation.predictions import Measured, Predictions, score
+from trainables.evaluation.row_influence import row_values
 from trainables.generation.answers import answer_in
 from trainables.generation.decoding import Made, texts_of, write_tokens
 from trainables.generation.scores import Scored, scored
 from trainables.prompted_rows import PromptedRows
-from trainables.training.evaluation import Predictions, score
-from trainables.training.measured import Measured
-from trainables.training.row_influence import row_values
 
 
 def of_outputs(spec: SearchSpec, outputs: Predictions, positive: int | None) -> Measured:

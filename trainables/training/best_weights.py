@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spaces.spec.metrics import Metric
+from trainables.evaluation.predictions import Measured
 from trainables.training.loop import Tensors, Training
-from trainables.training.measured import Measured
 
 
 @dataclass(frozen=True)

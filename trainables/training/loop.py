@@ -20,8 +20,8 @@ from spaces.files.atomic_file import replacing
 from spaces.spec.sections import Task, TrainingSection
 from trainables.data.batches import Indices, batches, evaluation_batches, first_visits
 from trainables.data.encoded_split import EncodedSplit
+from trainables.evaluation.predictions import Evaluation
 from trainables.training.activation_cache import FrozenBlocks
-from trainables.training.evaluation import Evaluation
 from trainables.training.smaller_batches import OutOfMemory, smaller_batches
 from trainables.training.training_loss import training_loss
 from trainables.tuners.adapter import StepHooks

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from spaces.spec.sections import Task, TrainingSection
 from trainables.data.encoded_split import IGNORED_LABEL, EncodedSplit, EncodedTokens
-from trainables.training.evaluation import loss, terms_of
+from trainables.evaluation.predictions import loss, terms_of
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def test_a_metric_of_a_package_is_one_like_any_other() -> None:
 
 @pytest.mark.usefixtures("within_one")
 def test_it_is_scored_by_its_function() -> None:
-    from trainables.training.evaluation import Predictions, score
+    from trainables.evaluation.predictions import Predictions, score
 
     predicted, references = np.array([1.0, 2.0, 5.0, 9.0]), np.array([1.5, 2.0, 4.0, 7.0])
     ones = np.ones(4)

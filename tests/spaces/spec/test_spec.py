@@ -255,5 +255,6 @@ def test_written_answers_have_metrics_stops_and_a_loss_at_rungs() -> None:
     assert (spec.metric.mode, spec.rung_metric.name, spec.rung_metric.mode) == ("max", "loss", "min")
     assert spec.compared(Rung(step=1, loss=2.0)) == 2.0
     assert math.isnan(parse_spec(MINIMAL).compared(Rung(step=1, loss=2.0)))
+    assert parse_spec(MINIMAL).compared(Rung(step=2, quality=0.5, best=0.75)) == 0.75
     whole = parse_spec(MINIMAL | WRITTEN | {"objective": {"metric": "exact-match"}})
     assert whole.objective.generation is None

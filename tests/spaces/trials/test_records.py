@@ -51,11 +51,6 @@ def test_evaluations_are_the_rungs_and_every_so_many_steps(max_steps: int, rungs
     assert evaluation_steps(max_steps, rungs, interval) == tuple(sorted(expected))
 
 
-def test_trials_are_compared_by_what_they_would_end_with() -> None:
-    assert Rung(step=1, quality=0.5).compared == 0.5
-    assert Rung(step=2, quality=0.5, best=0.75).compared == 0.75
-
-
 def test_the_settings_of_a_plan_are_those_of_its_method_and_of_its_training() -> None:
     values = {"trial": "0", "kind": "trial", "method": "lora", "config": {"rank": 2}, "seed": 0, **COUNTS}
     plan = TrialPlan.model_validate({**values, "training": {"optim": "adafactor"}})

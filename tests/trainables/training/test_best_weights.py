@@ -18,9 +18,9 @@ from spaces.spec.metrics import METRICS
 from spaces.spec.sections import TrainingSection
 from tests.trainables.short_trainings import home, usual
 from tests.trainables.tiny_splits import split_for
+from trainables.evaluation.predictions import Measured
 from trainables.training.best_weights import BestWeights
 from trainables.training.loop import Training, trained_tensors
-from trainables.training.measured import Measured
 from trainables.training.setup import assemble
 
 BEST, LAST = 2, 4

@@ -12,7 +12,7 @@ from spaces.spec.sections import Task, TrainingSection
 from tests.trainables.tiny_models import BERT
 from tests.trainables.tiny_splits import split_for
 from trainables.data.encoded_split import EncodedTokens
-from trainables.training.evaluation import loss
+from trainables.evaluation.predictions import loss
 from trainables.training.training_loss import TrainingLoss, balanced, training_loss
 
 

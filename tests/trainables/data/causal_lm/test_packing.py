@@ -14,7 +14,7 @@ from tests.trainables.tiny_models import VOCABULARY, Tiny
 from trainables.base_model.config import task_class
 from trainables.data.causal_lm.packing import PackedTokens, pack, packs
 from trainables.data.encoded_split import IGNORED_LABEL, EncodedSplit, EncodedTokens, end_to_end, offsets_of
-from trainables.training.evaluation import loss
+from trainables.evaluation.predictions import loss
 
 ROOM = 16
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.training.class_scores import (
+from trainables.evaluation.class_scores import (
     auc,
     auc_values,
     chunk_counts,

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from trainables.training.class_scores import auc_values, f1_values, occurring
-from trainables.training.evaluation import Predictions, f1_class
+from trainables.evaluation.class_scores import auc_values, f1_values, occurring
+from trainables.evaluation.predictions import Predictions, f1_class
 
 Values = npt.NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from spaces.spec.metrics import known_metrics
 from spaces.spec.sections import Task
 from trainables.data.encoded_split import IGNORED_LABEL
-from trainables.training.class_scores import Counts, auc, chunk_counts, f1, occurring, set_counts
+from trainables.evaluation.class_scores import Counts, auc, chunk_counts, f1, occurring, set_counts
 
 Decision = tuple[torch.Tensor, torch.Tensor]
 
@@ -184,13 +184,21 @@ _SCORES: Mapping[str, Callable[[Predictions], float]] = {
 }
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A quality, NaN if an output was not finite, and its values by row, packed; None if they are not known."""
+
+    quality: float
+    row_values: str | None
+
+
 def score(metric: str, outputs: Predictions, positive: int | None = None) -> float:
     """Return one of the metrics in `spaces.spec.metrics` over a split; NaN if a logit or the loss was not finite.
 
     f1: of the class `positive`. If none is named: of the second of two classes, as in searches of earlier versions,
     else f1-macro. f1-macro: the unweighted mean over the classes that occur or are predicted. f1-micro: of all
     decisions together, which is the accuracy if each example has one class. Of sets of labels accuracy counts those
-    that are wholly right. auc: see `trainables.training.class_scores.auc`. seqeval-f1: of all chunks together, see
+    that are wholly right. auc: see `trainables.evaluation.class_scores.auc`. seqeval-f1: of all chunks together, see
     `chunk_counts`. matthews, pearson and spearman are 0 if
     predictions or references are constant. perplexity: exp of the mean loss per response token.
     """

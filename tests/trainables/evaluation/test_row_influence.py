@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from spaces.spec.metrics import METRICS
 from spaces.spec.sections import Task
 from spaces.trials.row_values import pack, paired_error, unpack
-from trainables.training.evaluation import Evaluation, Predictions, score
-from trainables.training.row_influence import row_values
+from trainables.evaluation.predictions import Evaluation, Predictions, score
+from trainables.evaluation.row_influence import row_values
 
 OF_CLASSES = ("accuracy", "f1", "f1-macro", "f1-micro", "auc", "matthews", "loss")
 OF_SETS = ("accuracy", "f1-macro", "f1-micro", "auc", "loss")

@@ -17,7 +17,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from spaces.spec.metrics import METRICS
 from spaces.spec.sections import Task
-from trainables.training.evaluation import Evaluation, loss, positive_position
+from trainables.evaluation.predictions import Evaluation, loss, positive_position
 
 CLASSES, NUMBERS, TEXT = Task.SEQUENCE_CLASSIFICATION, Task.REGRESSION, Task.CAUSAL_LM
 SETS, WORDS = Task.MULTI_LABEL_CLASSIFICATION, Task.TOKEN_CLASSIFICATION

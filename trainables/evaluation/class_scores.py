@@ -48,7 +48,7 @@ def f1(right: Values, both: Values) -> float:
 
 
 def f1_values(right: Values, both: Values) -> Values:
-    """Return the influence of each row on `f1`, shape (rows,); see `trainables.training.row_influence`."""
+    """Return the influence of each row on `f1`, shape (rows,); see `trainables.evaluation.row_influence`."""
     value, total = f1(right, both), float(both.sum())
     if not total:
         return np.zeros(len(both))

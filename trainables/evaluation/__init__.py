@@ -1,0 +1,1 @@
+"""The quality of a model on a split: predictions, metrics of them, and their values by row."""
