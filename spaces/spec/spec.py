@@ -23,6 +23,7 @@ from spaces.spec.searched_training import SearchedTraining
 from spaces.spec.sections import (
     NAME,
     NAMED_CLASSES,
+    WRITING,
     BudgetSection,
     ConfirmSection,
     DataSection,
@@ -199,7 +200,16 @@ class SearchSpec(Section):
 
     @model_validator(mode="after")
     def _generation_fits_the_metric(self) -> Self:
-        name, generation = self.metric.name, self.objective.generation
+        name, generation, task = self.metric.name, self.objective.generation, self.model.task
+        if generation is not None and task not in WRITING:
+            raise ValueError(
+                f"objective.generation: models of task {task} write nothing; allowed: with {', '.join(sorted(WRITING))}"
+            )
+        if generation is not None and self.data.text is not None:
+            raise ValueError(
+                "objective.generation: data.text has no prompts to answer; allowed: with data.messages, or with "
+                "data.prompt and data.response"
+            )
         if generation is None and name in OF_WRITTEN:
             raise ValueError(
                 f"objective.metric = {name!r} compares written answers; "

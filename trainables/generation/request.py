@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from transformers import PreTrainedConfig
 
 from spaces.errors import RequestError
-from spaces.spec.sections import GenerationSection
+from spaces.spec.sections import GenerationSection, Task
 from spaces.spec.spec import SearchSpec
 from trainables.base_model.config import model_class
 from trainables.base_model.positions import longest_input
@@ -34,13 +34,11 @@ def check_generation(spec: SearchSpec, config: PreTrainedConfig, splits: Mapping
     if settings is None:
         return ()
     prompted = {field: split.prompted for field, split in splits.items() if split.prompted is not None}
-    positions = None
-    if not config.is_encoder_decoder:  # a decoder that reads an encoder has the positions of answers for itself
-        positions = longest_input(model_class(config, spec.model.task), config)
+    positions = longest_input(model_class(config, spec.model.task), config)
     notes = []
     for field, rows in prompted.items():
         if positions is not None:
-            _check_room(field, rows, settings, positions)
+            _check_room(spec, field, rows, settings, positions)
         notes += _reference_notes(spec, field, rows, settings)
     return tuple(notes)
 
@@ -48,8 +46,8 @@ def check_generation(spec: SearchSpec, config: PreTrainedConfig, splits: Mapping
 def longest_text(spec: SearchSpec, split: EncodedSplit | None = None) -> int:
     """Return the most tokens that a model reads at once; of answers, where the prompts of a split are known."""
     settings, read = spec.objective.generation, spec.data.max_length
-    if settings is None or split is None or split.prompted is None:
-        return read
+    if settings is None or split is None or split.prompted is None or spec.model.task is Task.SEQ2SEQ_LM:
+        return read  # a decoder that reads an encoder has the positions of answers for itself
     return max(read, _longest(split.prompted) + settings.max_new_tokens)
 
 
@@ -57,7 +55,14 @@ def _longest(rows: PromptedRows) -> int:
     return int(rows.lengths().max(initial=0))
 
 
-def _check_room(field: str, rows: PromptedRows, settings: GenerationSection, positions: int) -> None:
+def _check_room(spec: SearchSpec, field: str, rows: PromptedRows, settings: GenerationSection, positions: int) -> None:
+    if spec.model.task is Task.SEQ2SEQ_LM:
+        if settings.max_new_tokens > positions:
+            raise RequestError(
+                f"objective.generation.max_new_tokens = {settings.max_new_tokens}: too many for the {positions} "
+                f"positions of the decoder; allowed: at most {positions}"
+            )
+        return
     longest = _longest(rows)
     if longest + settings.max_new_tokens <= positions:
         return

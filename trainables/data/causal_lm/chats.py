@@ -10,7 +10,7 @@ import numpy as np
 
 from spaces.errors import RequestError
 from spaces.spec.spec import SearchSpec
-from trainables.data.causal_lm.assistant_turns import Unclear, assistant_turns
+from trainables.data.causal_lm.assistant_turns import Unclear, assistant_turns, turn_end
 from trainables.data.causal_lm.chat_template import ChatTemplate, TemplateFails, chat_template
 from trainables.data.causal_lm.chat_tokens import ChatTokenizer, ChatTokens, Rendered
 from trainables.data.causal_lm.messages import Chat, read_chats
@@ -19,6 +19,7 @@ from trainables.data.encoded_split import IGNORED_LABEL, Array, Cut, EncodedToke
 from trainables.data.prompts import cut
 from trainables.data.tables import Column, Table
 from trainables.data.tokenizer import load_tokenizer
+from trainables.prompted_rows import PromptedRows, prompted_rows
 
 _AT_ONCE = 1000
 """Chats that are tokenized together: the places of their tokens take much memory."""
@@ -42,12 +43,14 @@ class ChatEncoder:
     """Encodes whole chats as the template renders them; the tokens within the assistant's turns are the labels.
 
     Names of control tokens in messages are read as text, those that the template writes as control tokens. Of a chat
-    that is too long, the part before the first learnt token loses its beginning, the part from there on its end.
+    that is too long, the part before the first learnt token loses its beginning, the part from there on its end. With
+    `writes` the prompts of the last turns are kept as well, for a model to write answers to them.
     """
 
     template: ChatTemplate
     columns: tuple[Column, ...]
     max_length: int
+    writes: bool = False
 
     @property
     def tokenizer(self) -> Any:
@@ -81,7 +84,21 @@ class ChatEncoder:
             notes += (f"rows with a token that lies half within an assistant's turn, and is not learnt: {shared:,}",)
         if endless:
             notes += (f"rows whose turns end without a control token, so that no end is learnt: {endless:,}",)
-        return EncodedTokens(targets, columns, offsets_of(inputs), padding, cut=found, notes=notes)
+        prompted = self._prompted(table) if self.writes else None
+        return EncodedTokens(targets, columns, offsets_of(inputs), padding, cut=found, notes=notes, prompted=prompted)
+
+    def _prompted(self, table: Table) -> PromptedRows:
+        """Return the prompts of the last turns, which keep their beginning token and their end if they are too long."""
+        turns, prompts = self.last_turns(table), []
+        for turn in turns:
+            beginning = turn.prompt[: turn.prompt[0] == self.tokenizer.bos_token_id]
+            rest = turn.prompt[len(beginning) :]
+            prompts.append([*beginning, *rest[-(self.max_length - len(beginning)) :]])
+        end = turn_end(self.template)
+        ends = [] if end is None else [self.tokenizer.convert_tokens_to_ids(end)]
+        if self.tokenizer.eos_token_id is not None:
+            ends.append(self.tokenizer.eos_token_id)
+        return prompted_rows(prompts, [turn.reference for turn in turns], self.tokenizer, ends)
 
     def _cut(self, tokens: ChatTokens) -> tuple[list[int], list[int], bool]:
         """Return the ids and labels that fit into `max_length`, and whether the end of the last turn was lost."""
@@ -157,4 +174,5 @@ def chat_encoder(spec: SearchSpec) -> ChatEncoder:
             "allowed for data.messages: one with a tokenizer.json"
         )
     columns = tuple(("data.messages", column) for column in spec.data.messages or ())
-    return ChatEncoder(chat_template(spec, tokenizer), columns, spec.data.max_length)
+    writes = spec.objective.generation is not None
+    return ChatEncoder(chat_template(spec, tokenizer), columns, spec.data.max_length, writes)

@@ -27,6 +27,7 @@ from trainables.data.encoded_split import (
 )
 from trainables.data.tables import Column, Table
 from trainables.data.tokenizer import load_tokenizer
+from trainables.prompted_rows import prompted_rows
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,15 @@ class EncodedPairs(EncodedSplit):
 class PairEncoder:
     """Encodes prompts and responses, each with the tokens that the tokenizer adds; either is cut to `max_length`.
 
-    A response ends with the end token. The decoder begins with `start`, as in the base's pretraining.
+    A response ends with the end token. The decoder begins with `start`, as in the base's pretraining. With `writes` the
+    prompts are kept as well, for a model to write answers to them.
     """
 
     tokenizer: Any
     columns: tuple[Column, ...]
     max_length: int
     start: int
+    writes: bool = False
 
     def encode(self, table: Table, targets: Array | None) -> EncodedPairs:
         """Encode the table's rows; `targets` must be None.
@@ -99,7 +102,10 @@ class PairEncoder:
             None, columns, offsets_of(learnt), {"labels": IGNORED_LABEL, "decoder_input_ids": padding}
         )
         notes = control_notes(self.tokenizer, prompts, responses)
-        return EncodedPairs(None, read, written, cut=found, notes=notes)
+        prompted = None
+        if self.writes:
+            prompted = prompted_rows(kept, responses, self.tokenizer, [self.tokenizer.eos_token_id])
+        return EncodedPairs(None, read, written, cut=found, notes=notes, prompted=prompted)
 
     def _rows(self, table: Table, column: str, given: Sequence[str], *, written: bool) -> list[list[int]]:
         rows: list[list[int]] = encode(self.tokenizer, given, written=written)["input_ids"]
@@ -141,4 +147,4 @@ def pair_encoder(spec: SearchSpec) -> PairEncoder:
             f"allowed: at least {own + 1}"
         )
     columns = (("data.prompt", str(spec.data.prompt)), ("data.response", str(spec.data.response)))
-    return PairEncoder(tokenizer, columns, spec.data.max_length, start)
+    return PairEncoder(tokenizer, columns, spec.data.max_length, start, writes=spec.objective.generation is not None)
