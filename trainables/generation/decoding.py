@@ -163,7 +163,7 @@ def _batch(
         output = plain(model).generate(**_with_trained_prompt(model, inputs), **options)
     else:
         output = model.generate(**inputs, **options)
-    return [_until_the_end(tokens, config) for tokens in output[:, before:].tolist()]
+    return [_until_the_end(tokens, config, padded=bool(stops)) for tokens in output[:, before:].tolist()]
 
 
 def _has_trained_prompt(model: PreTrainedModel | PeftModel) -> bool:
@@ -191,13 +191,16 @@ def _with_trained_prompt(
     return {"inputs_embeds": embeddings, "attention_mask": seen}
 
 
-def _until_the_end(tokens: list[int], config: GenerationConfig) -> list[int]:
-    """Return the tokens up to the first end token, without the padding of rows that ended before others."""
+def _until_the_end(tokens: list[int], config: GenerationConfig, *, padded: bool) -> list[int]:
+    """Return the tokens up to the first end token.
+
+    With `padded` a row without one may have ended before others of its batch, at a stop, and has padding behind it.
+    """
     ends = [place for place, token in enumerate(tokens) if token in config.eos_token_id]
     if ends:
         return tokens[: ends[0] + 1]
     length = len(tokens)
-    while length and tokens[length - 1] == config.pad_token_id:
+    while padded and length and tokens[length - 1] == config.pad_token_id:
         length -= 1
     return tokens[:length]
 

@@ -246,6 +246,22 @@ def test_a_wrong_objective_of_written_answers_is_told_in_one_line(objective: dic
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            {"model": {"path": "m", "task": "causal-lm"}, "data": {"train": "a.csv", "text": "t"}},
+            "objective.generation: data.text has no prompts to answer; allowed: with data.messages, or with",
+        ),
+        ({}, "objective.generation: models of task sequence-classification write nothing; allowed: with causal-lm"),
+    ],
+)
+def test_answers_need_prompts_and_a_model_that_writes(given: dict[str, object], line: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_spec({**MINIMAL, **given, "objective": {"generation": {}}})
+    assert line in str(caught.value)
+
+
 def test_written_answers_have_metrics_stops_and_a_loss_at_rungs() -> None:
     generation = {"answer": "#### (.+)", "stop": "END"}
     objective = {"metric": "numeric-match", "generation": generation, "at_rungs": "loss"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import GenerationConfig, PreTrainedModel, T5ForConditionalGeneration
+from transformers import GenerationConfig, PreTrainedModel
 
 from spaces.spec.sections import GenerationSection, Task
 from tests.trainables.exhausted_memory import exhaust_above
@@ -61,21 +61,24 @@ def test_a_base_without_an_adapter_writes_too() -> None:
     assert written(model, 4) == [step_by_step(model, prompt, COUNT) for prompt in PROMPTS]
 
 
-def test_an_encoder_decoder_writes_after_prompts_padded_on_the_right() -> None:
-    config = Tiny("t5", Task.SEQUENCE_CLASSIFICATION).config
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        model = T5ForConditionalGeneration(config).eval()
-    found = written(model, 4)
+def decoded_step_by_step(model: torch.nn.Module, start: int, prompt: list[int]) -> list[int]:
+    tokens = [start]
+    while len(tokens) <= COUNT and END not in tokens[1:]:
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([tokens])).logits
+        tokens.append(int(logits[0, -1].argmax()))
+    return tokens[1:]
+
+
+@pytest.mark.parametrize("method", [None, "lora", "dst", "surm-circulant", "prompt-tuning"])
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_an_encoder_decoder_writes_after_prompts_padded_on_the_right(family: str, method: str | None) -> None:
+    tiny = Tiny(family, Task.SEQ2SEQ_LM)
+    model = tiny.model() if method is None else moved(attached(tiny, method, usual(method)), "default")
+    found = written(model.eval(), 4)
     assert found == written(model, 1)
-    for prompt, tokens in zip(PROMPTS, found, strict=True):
-        decoded = [config.decoder_start_token_id]
-        for token in tokens:
-            with torch.no_grad():
-                logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([decoded])).logits
-            assert token == int(logits[0, -1].argmax())
-            decoded.append(token)
-        assert len(tokens) == COUNT or tokens[-1] == END
+    start = tiny.config.decoder_start_token_id
+    assert found == [decoded_step_by_step(model, start, prompt) for prompt in PROMPTS]
 
 
 def test_settings_that_a_base_ships_change_no_answer() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,24 @@ def test_a_last_turn_is_asked_for_as_it_was_learnt(model: Path) -> None:
         assert list(turn.prompt) == ids[:before]
         assert labels[before - 1] == -100
         assert all(one != -100 for one in labels[before:])
+
+
+def test_prompts_for_written_answers_are_those_of_the_last_turns(model: Path, tmp_path: Path) -> None:
+    rows = table(chat=[CHAT, CHAT[:2]])
+    assert encoding(model).encode(rows, None).prompted is None
+    made = replace(encoding(model), writes=True)
+    turns, prompted = made.last_turns(rows), made.encode(rows, None).prompted
+    assert prompted is not None
+    assert prompted.references == ("four", "two and two")
+    assert prompted.lengths().tolist() == [len(turn.prompt) for turn in turns]
+    assert prompted.tokens.tolist() == [one for turn in turns for one in turn.prompt]
+    ends = {made.tokenizer.eos_token_id, made.tokenizer.convert_tokens_to_ids("<|im_end|>")}
+    assert set(prompted.end_token_ids) == ends
+    llama = chat_model(tmp_path, trl_template("llama3"))
+    whole = encoding(llama).last_turns(rows)[0].prompt
+    short = replace(encoding(llama, 6), writes=True).encode(rows, None).prompted
+    assert short is not None
+    assert tuple(short.tokens[: short.offsets[1]].tolist()) == (whole[0], *whole[-5:])
 
 
 GEMMA_ORDER = "Conversation roles must alternate user/assistant/user/assistant/..."

@@ -69,6 +69,16 @@ def test_both_sides_are_cut_and_counted(tmp_path: Path) -> None:
     assert tokens(made.read)[0][-1] == tokens(whole.read)[0][-1]  # the end token stays
 
 
+def test_prompts_for_written_answers_are_those_that_the_encoder_reads(tmp_path: Path) -> None:
+    tokenizer = TOKENIZERS["t5"](tmp_path)
+    assert pairs("t5", tmp_path).prompted is None
+    made = PairEncoder(tokenizer, COLUMNS, 4, 7, writes=True).encode(ROWS, None)
+    assert made.prompted is not None
+    assert made.prompted.references == ("b", "hello b a")
+    assert made.prompted.tokens.tolist() == [one for row in tokens(made.read) for one in row]
+    assert made.prompted.end_token_ids == (tokenizer.eos_token_id,)
+
+
 def test_fingerprints_know_both_sides(tmp_path: Path) -> None:
     assert len({fingerprint(pairs("t5", tmp_path, start=start)) for start in (1, 2)}) == 2
     assert set(telling_rows(pairs("t5", tmp_path))) <= {0, 1}
