@@ -93,17 +93,36 @@ def test_what_waits_together_is_sent_together(tmp_path: Path) -> None:
     assert receiver.calls == [1, 100]
 
 
-def test_what_comes_within_a_moment_is_sent_together(tmp_path: Path) -> None:
+def test_what_comes_within_a_moment_is_sent_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a trial, and the start of the next one after it was asked for."""
+    monkeypatch.setattr("tracking.writing.outbox._GATHERING", LONG)
     receiver = Receiver()
     outbox = Outbox(tmp_path, receiver)
     events: list[Event] = [log(1), End(trial="0001", time=2, status="FINISHED"), start("0002"), log(3, "0002")]
-    for event in events:
+    outbox.append(events[0])
+    assert not receiver.called.wait(0.3)
+    for event in events[1:]:
         outbox.append(event)
-    assert receiver.called.wait(LONG)
-    assert receiver.calls == [4]
     assert outbox.close(LONG) == 0
+    assert receiver.calls == [4]
     assert receiver.taken == events
+
+
+def test_a_call_under_way_at_the_end_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    receiver = Receiver(held(released))
+    outbox = Outbox(tmp_path, receiver)
+    outbox.append(log(1))
+    assert receiver.called.wait(LONG)
+    join = outbox._thread.join
+
+    def released_join(timeout: float) -> None:
+        released.set()
+        join(LONG)
+
+    monkeypatch.setattr(outbox._thread, "join", released_join)
+    assert outbox.close(0.0) == 0
+    assert receiver.taken == [log(1)]
 
 
 def test_a_sender_is_told_what_others_may_have_sent_before_it_sends(tmp_path: Path) -> None:
