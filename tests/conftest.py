@@ -232,14 +232,17 @@ class Workplace:
 def start_ray(**resources: int) -> None:
     """Have a Ray in this process, which ends with it. All tests of a process share it, for it takes seconds to start.
 
-    With two CPUs, a search that does not say how many trials run at once has two workers, which take seconds too.
+    With two CPUs, a search that does not say how many trials run at once has two workers. Workers split from a process
+    that has the large libraries.
     """
     import ray
 
     from search.ray_cluster.connect import start_here
 
     if not ray.is_initialized():
-        start_here(**{"num_cpus": 2, **resources})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "executable", preloaded_python())
+            start_here(**{"num_cpus": 2, **resources})
 
 
 def command() -> str:

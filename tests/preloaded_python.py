@@ -1,8 +1,8 @@
-"""A Python whose processes have the large libraries already, such as those that load exports.
+"""A Python whose processes have the large libraries already: those that load exports, and workers of Ray.
 
 To import torch, transformers and PEFT takes a process seconds. `preloaded_python` gives a program to use in place of
 `sys.executable`: for the commands in `PRELOADED` it asks a process with these libraries, and with no module of this
-project, to split; every other command it gives to the Python that runs here.
+project or of Ray, to split; every other command it gives to the Python that runs here.
 
 The process that splits runs `python -I tests/preloaded_python.py SOCKET`, until its standard input ends.
 """
@@ -26,7 +26,7 @@ import time
 import traceback
 from pathlib import Path
 
-PRELOADED = ("-c", "trainables.adapters.verification", "stock_verification.py")
+PRELOADED = ("-c", "trainables.adapters.verification", "stock_verification.py", "default_worker.py")
 LIBRARIES = (
     "accelerate",
     "numba",
@@ -160,7 +160,7 @@ def _execute(arguments: list[str]) -> None:
             sys.path.insert(0, "")
             sys.argv = [module, *rest]
             runpy.run_module(module, run_name="__main__", alter_sys=True)
-        case ["-I", file, *rest]:
+        case ["-I", file, *rest] | [file, *rest]:
             sys.argv = [file, *rest]
             runpy.run_path(file, run_name="__main__")
 
