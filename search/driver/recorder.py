@@ -71,11 +71,11 @@ class Recorder:
 
     def reported(self, plan: TrialPlan) -> None:
         """Record the rungs that a trial has reached since the last call."""
-        for rung in self.ledger.trial(plan.trial).rungs():
-            if rung.step > self._reported.get(plan.trial, -1):
-                self._writer.report(plan.trial, rung)
-                self._reported[plan.trial] = rung.step
-                self.latest[plan.trial] = rung
+        rungs = self.ledger.trial(plan.trial).rungs()
+        if rungs and rungs[-1].step > self._reported.get(plan.trial, -1):
+            self._writer.report(plan.trial, rungs)
+            self._reported[plan.trial] = rungs[-1].step
+            self.latest[plan.trial] = rungs[-1]
 
     def finished(self, plan: TrialPlan) -> Ended | None:
         """Record the end of a trial and return it; None while the ledger has no result."""
@@ -104,8 +104,6 @@ class Recorder:
             self._keep(plan, result)
             if not self._writer.has_ended(plan.trial):
                 self._writer.start_trial(plan)
-                for rung in result.rungs:
-                    self._writer.report(plan.trial, rung)
                 self._writer.end_trial(plan, result)
         self._update()
 

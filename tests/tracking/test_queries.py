@@ -49,7 +49,7 @@ def test_the_front_needs_neither_the_tag_nor_the_end_of_the_search(uri: str, spe
     writer.start_trial(stopped)
     writer.end_trial(stopped, TrialResult(state="stopped", steps=10, rungs=(Rung(step=10, quality=0.99),)))
     writer.start_trial(plan("0002", parameters=5))
-    writer.report("0002", Rung(step=10, quality=0.99))
+    writer.report("0002", [Rung(step=10, quality=0.99)])
     assert writer.close(60) == 0
     assert [point.trial for point in front_document(uri, "demo").front] == ["0000"]
     assert [(one.trial, one.state, one.quality) for one in trials_document(uri, "demo").trials] == [
