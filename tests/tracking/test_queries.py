@@ -24,7 +24,7 @@ from tracking.mlflow_store import runs
 from tracking.mlflow_store.client import connect
 from tracking.mlflow_store.runs import find_search, list_searches, read_confirmations, read_trials
 from tracking.mlflow_store.tags import PLAN, ROW_VALUES
-from tracking.queries import front_document, searches_document, trials_document
+from tracking.queries import front_and_trials, front_document, searches_document, trials_document
 from tracking.writing.search_writer import SearchWriter
 
 
@@ -138,6 +138,14 @@ def test_a_trial_with_a_spoiled_record_is_left_out_and_named(
     ]
     assert (trials[1].reason or "").startswith(f"MLflow run {run_id}: {problem}")
     assert [one.startswith(named) for one in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_one_reading_gives_front_and_trials_as_two_do(uri: str, spec: SearchSpec, confirmed: bool) -> None:
+    write(uri, spec, "id", [0.6, 0.7, 0.65, 0.8])
+    front, trials = front_and_trials(uri, "demo", confirmed=confirmed)
+    assert front == front_document(uri, "demo", confirmed=confirmed)
+    assert trials == trials_document(uri, "demo")
 
 
 @pytest.mark.parametrize(("tag", "value", "problem"), SPOILED)
