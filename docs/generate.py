@@ -121,6 +121,10 @@ same number, such as `1`, `1.0` and `"1"`, are one label; labels that mean the s
 `007`, are refused beside each other. A text that holds the name of a control token, such as `</s>`, is read as that
 text.
 
+A split may be several files: a pattern, or a list of files and patterns such as `[a.csv, "more/*.csv.gz"]`, which are
+read in that order, those of a pattern by name. Each has the columns that the spec names, in any of the forms; none
+may be named twice, by a link or a second pattern either. A line about a row names its file.
+
 Relative paths start from the folder in which the command runs. Instead of a file, a mapping names a split on the hub:
 
 """

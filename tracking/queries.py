@@ -78,6 +78,26 @@ def trials_document(uri: str, name: str) -> TrialsDocument:
     return build_trials(search, rows)
 
 
+def front_and_trials(
+    uri: str, name: str, *, confirmed: bool = False, axis: Axis = "trainable"
+) -> tuple[FrontDocument, TrialsDocument]:
+    """Return the front and every training of the search called `name`, from one reading of all runs.
+
+    Args:
+        confirmed: as for `front_document`.
+        axis: as for `front_document`.
+
+    Raises:
+        RequestError: when there is no such search, or no MLflow at `uri`.
+        WorkError: when MLflow fails.
+    """
+    with reading(uri) as client:
+        search = find_search(client, name)
+        rows = scan_trials(client, search)
+    _warn_of_spoiled(rows)
+    return build_front(search, rows, confirmed=confirmed, axis=axis), build_trials(search, rows)
+
+
 def searches_document(uri: str) -> SearchesDocument:
     """Return every search, newest first; those whose records cannot be read under `unreadable`.
 

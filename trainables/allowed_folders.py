@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from spaces.errors import RequestError, WorkError
 from spaces.spec.sections import HubSource
+from spaces.spec.sources import files_of
 from spaces.spec.spec import SearchSpec
 
 _MOST_LINKS = 40  # as Linux follows
@@ -73,23 +74,25 @@ def confined_reading(spec: SearchSpec, *, data: bool = True) -> Iterator[None]:
         return
     places = local_places(spec, data=data)
     with ExitStack() as after:
-        for name, path in places.items():
+        for name, path in places:
             after.enter_context(_unchanged(name, path, _allowed))
         yield
 
 
-def local_places(spec: SearchSpec, *, data: bool = True) -> dict[str, str]:
-    """Return the files and folders of this machine that a spec names, by field; places on the hub are left out."""
-    named = {"model.path": spec.model.path}
+def local_places(spec: SearchSpec, *, data: bool = True) -> list[tuple[str, str]]:
+    """Return the files and folders of this machine that a spec names, each with its field.
+
+    Places on the hub are left out.
+    """
+    named = [("model.path", spec.model.path)]
     if spec.data.chat_template is not None:
-        named["data.chat_template"] = spec.data.chat_template  # read with the tokenizer, for an export as well
+        named.append(("data.chat_template", spec.data.chat_template))  # read with the tokenizer, for exports as well
     for split in ("train", "validation", "test") if data else ():
         source = getattr(spec.data, split)
         if isinstance(source, HubSource):
-            named[f"data.{split}.hub"] = source.hub
-        elif source is not None:
-            named[f"data.{split}"] = source
-    return {name: path for name, path in named.items() if os.path.isabs(path) or os.path.lexists(path)}
+            named.append((f"data.{split}.hub", source.hub))
+        named += [(f"data.{split}", path) for path in files_of(source)]
+    return [(name, path) for name, path in named if os.path.isabs(path) or os.path.lexists(path)]
 
 
 def check_inside(name: str, path: str, folders: Sequence[Path], most: int) -> None:

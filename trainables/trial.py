@@ -29,6 +29,7 @@ from trainables.adapters.verification import ROWS, save_verification
 from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
 from trainables.data.encoded_split import EncodedSplit
 from trainables.evaluation.predictions import Measured, positive_position
+from trainables.evaluation.standard_errors import loss_error, quality_error
 from trainables.generation.decoding import GenerationFailed
 from trainables.generation.quality import of_answers, of_outputs
 from trainables.generation.saved_answers import save_answers
@@ -222,14 +223,15 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         loss = outputs.loss if outputs.finite else math.nan
         if loss_alone or spec.objective.at_rungs == "loss":
             self._check_number("loss", loss, training.step)
+        rung = Rung(step=training.step, loss=loss if math.isfinite(loss) else None, loss_se=loss_error(outputs))
         if loss_alone:
-            return None, Rung(step=training.step, loss=loss)
+            return None, rung
         if spec.objective.generation is None or split.prompted is None:
             found = of_outputs(spec, outputs, positive_position(spec.objective.positive, self._weights.labels))
         else:
             found = self._written(training, split.prompted)
         self._check_number(spec.metric.name, found.quality, training.step)
-        return found, Rung(step=training.step, quality=found.quality, loss=loss if math.isfinite(loss) else None)
+        return found, rung.model_copy(update={"quality": found.quality, "quality_se": quality_error(found)})
 
     def _written(self, training: Training, rows: PromptedRows) -> Measured:
         try:

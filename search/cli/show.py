@@ -7,7 +7,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from search.cli.sources import Source
+from search.cli.sources import Source, front_and_trials
 from search.storage.checks import try_writing
 from search.terminal import print_json
 from spaces.errors import RequestError
@@ -45,13 +45,14 @@ def front(
     files = [(option, path) for option, path in (("html", html), ("png", png), ("csv", csv)) if path is not None]
     for option, path in files:
         _check_file(option, path)
-    document = source.front(name, confirmed=confirmed, axis=axis)
-    if html is not None or png is not None:
-        tried = source.trials(name)
+    if html is None and png is None:
+        document = source.front(name, confirmed=confirmed, axis=axis)
+    else:
+        document, trained = front_and_trials(source, name, confirmed=confirmed, axis=axis)
         if html is not None:
-            front_html(document, tried, html, confirmed=confirmed, axis=axis)
+            front_html(document, trained, html, confirmed=confirmed, axis=axis)
         if png is not None:
-            front_png(document, tried, png, confirmed=confirmed, axis=axis)
+            front_png(document, trained, png, confirmed=confirmed, axis=axis)
     if csv is not None:
         front_csv(document, csv)
     if as_json:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from search.client import Client
+from tracking import queries
 from tracking.documents.schemas import Axis, FrontDocument, TrialsDocument
 from tracking.mlflow_store.uri import reading_uri
 from tracking.queries import front_document, trials_document
@@ -33,6 +34,13 @@ class Mlflow:
 
     def trials(self, name: str) -> TrialsDocument:
         return trials_document(self.uri, name)
+
+
+def front_and_trials(source: Source, name: str, *, confirmed: bool, axis: Axis) -> tuple[FrontDocument, TrialsDocument]:
+    """Return the front and everything that a search trained; what cannot be read in MLflow is named once."""
+    if isinstance(source, Mlflow):
+        return queries.front_and_trials(source.uri, name, confirmed=confirmed, axis=axis)
+    return source.front(name, confirmed=confirmed, axis=axis), source.trials(name)
 
 
 def source(server: str | None, tracking_uri: str | None, storage: Path) -> Source:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search.documents import service_examples
 from spaces.spec.plain_values import WHOLE
-from tracking.documents.schemas import BudgetNumbers, FrontPoint, ObjectiveName, TrialCounts
+from tracking.documents.schemas import BudgetNumbers, FrontPoint, ObjectiveName, RungEntry, TrialCounts
 
 Format = Literal["peft", "merged", "lora", "stock"]
 Phase = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
@@ -59,14 +59,6 @@ class SearchPage(_Document):
     total: int = Field(description="All searches that match, on all pages.")
     limit: int
     offset: int
-
-
-class RungEntry(_Document):
-    """The evaluation of a training at one step."""
-
-    step: int
-    quality: float | None = Field(default=None, description="None where only the loss was measured.")
-    loss: float | None = Field(default=None, description="Mean loss on validation; none of earlier versions.")
 
 
 class CurveDocument(_Document):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracking.documents.schema_examples import FRONT, OTHER, POINT, SEARCH
+from tracking.documents.schema_examples import FRONT, OTHER, POINT, RUNGS, SEARCH
 
 __all__ = ["OTHER", "SEARCH"]
 
@@ -38,7 +38,7 @@ PAGE: dict[str, Any] = {"searches": [STATUS | {"best": None, "knee": None}], "to
 
 CURVE: dict[str, Any] = {
     "trial": "0012",
-    "rungs": [{"step": 33, "quality": 0.71, "loss": 0.58}, {"step": 100, "quality": 0.79, "loss": 0.49}],
+    "rungs": RUNGS,
 }
 
 EXPORT_REQUEST: dict[str, Any] = {"choice": "knee", "format": "peft"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from search.driver.recorder import Ended
+from search.driver.recorder import CompletedTrial
 from spaces.pareto.answers import above
 from spaces.pareto.front import knee
 from spaces.pareto.point import Point
@@ -20,7 +20,9 @@ from spaces.trials.records import TrialPlan
 from spaces.trials.row_values import paired_error, unpack
 
 
-def choose_points(front: Sequence[Ended], top: int, *, reference: float | None, mode: Mode) -> list[Ended]:
+def choose_points(
+    front: Sequence[CompletedTrial], top: int, *, reference: float | None, mode: Mode
+) -> list[CompletedTrial]:
     """Choose at most `top` points of a front for confirmation.
 
     They beat the head alone: the best, the knee, and others evenly spaced in log parameters.
@@ -50,21 +52,21 @@ def choose_points(front: Sequence[Ended], top: int, *, reference: float | None, 
     return sorted(chosen, key=_parameters)
 
 
-def _evenly(first: Ended, last: Ended, count: int) -> list[float]:
+def _evenly(first: CompletedTrial, last: CompletedTrial, count: int) -> list[float]:
     """Return `count` decimal logarithms of sizes, evenly spaced from the first point's to the last one's."""
     low, high = (math.log10(max(1, _parameters(one))) for one in (first, last))
     return [low + (high - low) * position / max(1, count - 1) for position in range(count)]
 
 
-def _distance(one: Ended, place: float) -> float:
+def _distance(one: CompletedTrial, place: float) -> float:
     return abs(math.log10(max(1, _parameters(one))) - place)
 
 
-def _parameters(one: Ended) -> int:
+def _parameters(one: CompletedTrial) -> int:
     return one.plan.trainable_parameters
 
 
-def _points(ended: Iterable[Ended]) -> list[Point]:
+def _points(ended: Iterable[CompletedTrial]) -> list[Point]:
     """Return the finished trials as points."""
     return [
         Point(one.plan.trial, one.plan.trainable_parameters, one.quality)
@@ -74,8 +76,8 @@ def _points(ended: Iterable[Ended]) -> list[Point]:
 
 
 def planned_round(
-    ended: Mapping[str, Ended],
-    front: Sequence[Ended],
+    ended: Mapping[str, CompletedTrial],
+    front: Sequence[CompletedTrial],
     ledger: Ledger,
     spec: SearchSpec,
     validation_rows: int,
@@ -121,7 +123,7 @@ def planned_round(
     return plans
 
 
-def _noise(best: Ended, one: Ended, metric: Metric, validation_rows: int) -> float:
+def _noise(best: CompletedTrial, one: CompletedTrial, metric: Metric, validation_rows: int) -> float:
     """Return the standard error of the difference of two trials, paired by validation row where those are known."""
     left, right = (unpack(trial.result.row_values) for trial in (best, one))
     if left is not None and right is not None and left.fits(right):

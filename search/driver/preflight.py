@@ -26,7 +26,8 @@ from spaces.space.from_settings import Suggestion
 from spaces.space.search_space import Space
 from spaces.spec.budget import resolve_budget
 from spaces.spec.epochs import in_steps
-from spaces.spec.sections import ModelSection, Source
+from spaces.spec.sections import ModelSection
+from spaces.spec.sources import with_files
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
 from tracking.mlflow_store.client import reading as tracking_client
@@ -247,13 +248,8 @@ def _positive(spec: SearchSpec, label: str) -> SearchSpec:
 
 def absolute(spec: SearchSpec) -> SearchSpec:
     """Return the spec with every local path made absolute, so that workers and a later resume find the same files."""
-
-    def source(given: Source | None) -> Source | None:
-        return _absolute(given) if isinstance(given, str) else given
-
-    data = spec.data.model_copy(
-        update={name: source(getattr(spec.data, name)) for name in ("train", "validation", "test", "chat_template")}
-    )
+    places = {name: getattr(spec.data, name) for name in ("train", "validation", "test", "chat_template")}
+    data = spec.data.model_copy(update={name: with_files(one, _absolute) for name, one in places.items()})
     return spec.model_copy(
         update={
             "model": _absolute_model(spec.model),

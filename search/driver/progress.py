@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from search.driver.recorder import Ended, Recorder
+from search.driver.recorder import CompletedTrial, Recorder
 from spaces.space.settings_text import settings_text
 from spaces.trials.records import Progress, TrialPlan
 from tracking.reports.table_layout import plain_table
@@ -71,7 +71,7 @@ class Display:
             if self._live.is_started:
                 self._live.refresh()
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: CompletedTrial) -> None:
         """Print the line of a training that ended."""
         with self._console:  # one drawing for the line and the display below it
             self._done += 1
@@ -91,7 +91,7 @@ class Display:
                 signed = time.monotonic()
                 self._console.print(self._sign_of_life(), highlight=False, soft_wrap=True)
 
-    def _line(self, ended: Ended) -> Text:
+    def _line(self, ended: CompletedTrial) -> Text:
         plan, result = ended.plan, ended.result
         text = Text(
             f"[{self._done}/{self._total}] {plan.trial} {plan.method:<14} {plan.trainable_parameters:>10,} params  "
@@ -161,7 +161,7 @@ class Display:
             )
         return table
 
-    def _best(self, points: Sequence[Ended]) -> Table:
+    def _best(self, points: Sequence[CompletedTrial]) -> Table:
         table = _table("front", "method", "params", self._recorder.metric.name, "settings")
         for one in points:
             plan = one.plan

@@ -15,7 +15,7 @@ from tracking.writing.search_writer import SearchWriter
 
 
 @dataclass(frozen=True)
-class Ended:
+class CompletedTrial:
     """A trial with its result."""
 
     plan: TrialPlan
@@ -54,11 +54,11 @@ class Recorder:
         self.metric = metric
         self.running: dict[str, TrialPlan] = {}
         self.latest: dict[str, Rung] = {}
-        self.ended: dict[str, Ended] = {}
+        self.ended: dict[str, CompletedTrial] = {}
         self.reference: float | None = None
         self._writer = writer
         self._budget = budget
-        self.front: list[Ended] = []
+        self.front: list[CompletedTrial] = []
         self.rejected = rejected
         self._counts: Counter[str] = Counter()
         self._on_front: set[str] = set()
@@ -71,13 +71,13 @@ class Recorder:
 
     def reported(self, plan: TrialPlan) -> None:
         """Record the rungs that a trial has reached since the last call."""
-        for rung in self.ledger.trial(plan.trial).rungs():
-            if rung.step > self._reported.get(plan.trial, -1):
-                self._writer.report(plan.trial, rung)
-                self._reported[plan.trial] = rung.step
-                self.latest[plan.trial] = rung
+        rungs = self.ledger.trial(plan.trial).rungs()
+        if rungs and rungs[-1].step > self._reported.get(plan.trial, -1):
+            self._writer.report(plan.trial, rungs)
+            self._reported[plan.trial] = rungs[-1].step
+            self.latest[plan.trial] = rungs[-1]
 
-    def finished(self, plan: TrialPlan) -> Ended | None:
+    def finished(self, plan: TrialPlan) -> CompletedTrial | None:
         """Record the end of a trial and return it; None while the ledger has no result."""
         result = self.ledger.trial(plan.trial).result()
         if result is None:
@@ -104,13 +104,11 @@ class Recorder:
             self._keep(plan, result)
             if not self._writer.has_ended(plan.trial):
                 self._writer.start_trial(plan)
-                for rung in result.rungs:
-                    self._writer.report(plan.trial, rung)
                 self._writer.end_trial(plan, result)
         self._update()
 
-    def _keep(self, plan: TrialPlan, result: TrialResult) -> Ended:
-        ended = Ended(plan, result)
+    def _keep(self, plan: TrialPlan, result: TrialResult) -> CompletedTrial:
+        ended = CompletedTrial(plan, result)
         self.ended[plan.trial] = ended
         if plan.kind == "trial":
             self._counts[result.state] += 1

@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState, create_trial
 
 from search.suggest.published_defaults import OWN, THIN, PublishedDefaults
-from search.suggest.size_region import Tried, nearest, regional_study
+from search.suggest.size_region import RegionTrial, nearest, regional_study
 from search.suggest.study_trials import PUBLISHED
 from spaces.pareto.front import front
 from spaces.pareto.gaps import draw_size, gaps
@@ -98,10 +98,10 @@ class Proposer:
         self._at_rungs = at_rungs or self._at_the_end
         self._seed = seed
         self._reference: float | None = None
-        self._running: dict[str, Tried] = {}
+        self._running: dict[str, RegionTrial] = {}
         # Decimal logarithms of sizes, ascending, each with the trial's place in the order of planning.
         self._sizes: list[float] = []
-        self._by_size: list[tuple[int, Tried]] = []
+        self._by_size: list[tuple[int, RegionTrial]] = []
         self._far_behind: dict[_Place, list[tuple[int, float]]] = defaultdict(list)
         self._fronts: dict[int, list[tuple[float, float]]] = defaultdict(list)
         trials = study.get_trials(deepcopy=False)
@@ -144,12 +144,12 @@ class Proposer:
 
     def begun(self, plan: TrialPlan, knobs: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
         """Note that a trial was planned."""
-        tried = Tried(knobs, distributions, plan.trainable_parameters)
+        trial = RegionTrial(knobs, distributions, plan.trainable_parameters)
         size = math.log10(max(1, plan.trainable_parameters))
         position = bisect_right(self._sizes, size)
         self._sizes.insert(position, size)
-        self._by_size.insert(position, (len(self._by_size), tried))
-        self._running[plan.trial] = tried
+        self._by_size.insert(position, (len(self._by_size), trial))
+        self._running[plan.trial] = trial
 
     def ended(self, plan: TrialPlan, result: TrialResult) -> None:
         """Learn from the end of a training; of the reference, too."""
@@ -209,7 +209,7 @@ class Proposer:
             study.tell(trial, state=TrialState.PRUNED)
         return trial, False
 
-    def _region(self, size: float) -> list[Tried]:
+    def _region(self, size: float) -> list[RegionTrial]:
         """Return the trials of about `size` parameters, in the order in which they were planned."""
         found = [self._by_size[position] for position in nearest(self._sizes, math.log10(size))]
         return [tried for _, tried in sorted(found, key=lambda item: item[0])]

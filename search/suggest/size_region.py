@@ -21,7 +21,7 @@ FEWEST, MOST = 20, 100
 
 
 @dataclass
-class Tried:
+class RegionTrial:
     """A planned trial as Optuna's samplers see it; `rungs` has a number by step, in the direction of the quality."""
 
     knobs: Mapping[str, Any]
@@ -46,7 +46,7 @@ def nearest(sizes: Sequence[float], size: float) -> range:
     return range(first, first + held)
 
 
-def regional_study(tried: Iterable[Tried], mode: Mode, sampler: BaseSampler) -> optuna.Study:
+def regional_study(tried: Iterable[RegionTrial], mode: Mode, sampler: BaseSampler) -> optuna.Study:
     """Return a study in memory with one objective, the quality at the last step.
 
     A stopped trial is PRUNED with its numbers at the rungs, which samplers compare at equal steps. A failed trial,

@@ -113,12 +113,14 @@ class Card:
     @property
     def _places(self) -> str:
         """Comment lines that name the local paths of the search, which the recipe leaves out."""
-        local = ["model.path"] if is_local(self.spec.model.path) else []
-        local += [f"data.{split}" for split in SPLITS if _is_file(getattr(self.spec.data, split))]
-        local += ["data.chat_template"] if self.spec.data.chat_template else []
+        sources = {f"data.{split}": getattr(self.spec.data, split) for split in SPLITS}
+        local = ["model.path=PATH"] if is_local(self.spec.model.path) else []
+        local += [f"{field}=PATH" for field, source in sources.items() if _is_local(source)]
+        local += [f"'{field}=[PATH, …]'" for field, source in sources.items() if isinstance(source, tuple)]
+        local += ["data.chat_template=PATH"] if self.spec.data.chat_template else []
         if not local:
             return ""
-        options = " ".join(f"--set {one}=PATH" for one in local)
+        options = " ".join(f"--set {one}" for one in local)
         return f"# in the folder where these lie, or with {options}\n"
 
     def markdown(self, written: Written) -> str:
@@ -245,7 +247,8 @@ class Card:
         )
 
 
-def _is_file(source: object) -> bool:
+def _is_local(source: object) -> bool:
+    """Return whether a split is of one local place: a file, a folder or a pattern."""
     return isinstance(source, str) or (isinstance(source, HubSource) and is_local(source.hub))
 
 

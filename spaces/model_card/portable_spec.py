@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import PurePath
 
 from spaces.spec.sections import HubSource, ModelSection, Source, TrackingSection
+from spaces.spec.sources import files_of
 from spaces.spec.spec import SearchSpec
 
 SPLITS = ("train", "validation", "test")
@@ -24,8 +26,8 @@ def model_name(model: ModelSection) -> str:
 def portable(spec: SearchSpec) -> SearchSpec:
     """Return the spec with the last names of local folders and files in place of their paths.
 
-    Files of several splits with the same last name are preceded by the name of their split. Storage and tracking have
-    their defaults.
+    Several files with the same last name are preceded by the name of their split, and in a list by their place in it.
+    Storage and tracking have their defaults.
     """
     sources = {split: getattr(spec.data, split) for split in SPLITS}
     return spec.model_copy(
@@ -44,21 +46,26 @@ def source_name(source: Source) -> str:
     if isinstance(source, HubSource):
         where = _last(source.hub) if is_local(source.hub) else source.hub
         return ":".join(part for part in (where, source.name, source.split) if part)
-    return _last(source)
+    first, *more = map(_last, files_of(source))
+    return f"{first} and {len(more):,} more" if more else first
 
 
 def _named(sources: dict[str, Source | None]) -> dict[str, Source | None]:
-    files = {split: one for split, one in sources.items() if isinstance(one, str)}
-    lasts = Counter(_last(one) for one in set(files.values()))
+    lasts = Counter(_last(one) for one in {path for source in sources.values() for path in files_of(source)})
     found: dict[str, Source | None] = {}
-    for split, one in sources.items():
-        if isinstance(one, HubSource):
-            found[split] = one.model_copy(update={"hub": _last(one.hub)}) if is_local(one.hub) else one
-        elif one is not None:
-            found[split] = _last(one) if lasts[_last(one)] == 1 else f"{split}/{_last(one)}"
+    for split, source in sources.items():
+        if isinstance(source, HubSource):
+            found[split] = source.model_copy(update={"hub": _last(source.hub)}) if is_local(source.hub) else source
+        elif isinstance(source, tuple):
+            found[split] = tuple(_distinct(one, f"{split}/{place}", lasts) for place, one in enumerate(source, start=1))
         else:
-            found[split] = None
+            found[split] = None if source is None else _distinct(source, split, lasts)
     return found
+
+
+def _distinct(path: str, folder: str, lasts: Mapping[str, int]) -> str:
+    """Return the last name of a path, in a folder if another path has the same."""
+    return _last(path) if lasts[_last(path)] == 1 else f"{folder}/{_last(path)}"
 
 
 def _template(spec: SearchSpec) -> str | None:

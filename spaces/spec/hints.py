@@ -42,6 +42,7 @@ FOREIGN: Mapping[str, Meant] = {
     **_fields("model.task", "task_type", "task_name", "problem_type"),
     **_fields("model.revision", "model_revision"),
     **_fields("data.train", "dataset", "dataset_name", "train_file", "train_dataset", "train_data", "data_path"),
+    **_fields("data.train", "train_files", "data_files"),
     **_fields("data.train.name", "config", "config_name", "dataset_config", "dataset_config_name", "subset"),
     **_fields("data.validation", "validation_file", "eval_dataset", "eval_file", "validation_data", "dev", "valid"),
     **_fields("data.test", "test_file", "test_dataset", "test_data"),
@@ -188,8 +189,14 @@ def _close(name: str, names: Iterable[str], cutoff: float = _NEAR) -> str:
 def _sections(model: type[BaseModel], name: str) -> list[type[BaseModel]]:
     """Return the models that a field may hold."""
     field = model.model_fields.get(name)
-    annotation: Any = field.annotation if field else None
-    return [one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return list(_models(field.annotation)) if field else []
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
 
 
 def fields_of(model: type[BaseModel], section: tuple[str, ...]) -> list[str]:

@@ -73,7 +73,27 @@ class HubSource(Section):
     split: str = Field(default="train", description="Its split.")
 
 
-Source = str | HubSource
+MOST_FILES = 1_000
+"""Files and patterns in one list; a pattern may match any number of files."""
+
+
+def _check_files(value: Any) -> Any:
+    """Refuse lists that are empty or hold anything but text, before pydantic tries all forms of a source on them."""
+    if not isinstance(value, list | tuple):
+        return value
+    if not value:
+        raise ValueError("names no file; allowed: a list of files and patterns such as train-*.csv")
+    if len(value) > MOST_FILES:
+        raise ValueError(f"a list of {len(value):,}; allowed: {MOST_FILES:,} files and patterns such as train-*.csv")
+    for one in value:
+        if not isinstance(one, str) or not one:
+            raise ValueError(f"{one!r} in a list; allowed in a list: files and patterns such as train-*.csv")
+    return value
+
+
+Files = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=MOST_FILES)]
+Source = Annotated[str | Files | HubSource, BeforeValidator(_check_files)]
+"""A split: a file, a folder of images or a pattern; several files and patterns; or a data set on the hub."""
 
 
 def _as_list(value: Any) -> Any:
@@ -91,7 +111,8 @@ class DataSection(Section):
 
     train: Source = Field(
         description="Training split: a csv, jsonl or parquet file (text also as .gz), a pattern such as train-*.csv "
-        "that matches several, a hub data set, or of images a folder with a folder for each class."
+        "that matches several, a list of files and patterns, a hub data set, or of images a folder with a folder for "
+        "each class."
     )
     validation: Source | None = Field(
         default=None, description="Validation split; left out, it is split off the training split."

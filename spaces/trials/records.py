@@ -44,6 +44,12 @@ class Rung(BaseModel):
     step: int
     quality: float | None = Field(default=None, description="None where only the loss was measured.")
     loss: float | None = Field(default=None, description="Mean loss; none in records of earlier versions.")
+    quality_se: float | None = Field(
+        default=None, description="Standard error of the quality over validation rows; none where it is not known."
+    )
+    loss_se: float | None = Field(
+        default=None, description="Standard error of the loss over validation rows; none where it is not known."
+    )
     best: float | None = Field(
         default=None,
         description="Best number so far of those by which trials are compared, if the training ends with its best "

@@ -19,7 +19,7 @@ from spaces.trials.records import Rung, TrialPlan, TrialResult
 from tests.bench.replay.policies import POLICIES, planned
 from tests.bench.replay.scores import Point, at, curve, steps_to, stopping
 from tests.bench.replay.settings import Policy, Setting, spec_of
-from tests.bench.replay.simulation import Ended, Outcome, simulate
+from tests.bench.replay.simulation import Outcome, SimulatedTrial, simulate
 from tests.bench.replay.surrogate import fit, fit_surrogate
 from tests.bench.replay.table import TabledTask, Training
 from tests.bench.replay.world import World, noise_of
@@ -127,10 +127,12 @@ def test_a_search_ends_with_its_number_of_trials() -> None:
 TASK = TabledTask("made", "accuracy", STEPS, 1_000, BUDGET, 0.5, (), ())
 
 
-def ended(trial: int, parameters: int, quality: float, truth: float, spent: float, state: str = "finished") -> Ended:
+def ended(
+    trial: int, parameters: int, quality: float, truth: float, spent: float, state: str = "finished"
+) -> SimulatedTrial:
     steps = STEPS[-1] if state == "finished" else STEPS[0]
     result = TrialResult.model_validate({"state": state, "steps": steps})
-    return Ended(plan(trial, parameters), Outcome((0.5, 0.5, quality), truth), result, spent)
+    return SimulatedTrial(plan(trial, parameters), Outcome((0.5, 0.5, quality), truth), result, spent)
 
 
 def test_the_curve_is_the_true_hypervolume_of_the_front_that_was_measured() -> None:
@@ -204,7 +206,7 @@ def _shifted(one: Training, seed: int) -> Training:
     return Training(one.method, one.configuration, one.parameters, seed, quality)
 
 
-def searched(task: TabledTask, inventory: Inventory, policy: Policy, folder: Path) -> Sequence[Ended]:
+def searched(task: TabledTask, inventory: Inventory, policy: Policy, folder: Path) -> Sequence[SimulatedTrial]:
     spec = spec_of(task, {"trials": 10, "seed": 1}, everything=False)
     setting = Setting(spec, Space(spec.methods, inventory, task.budget, 1), task.validation_rows, folder)
     surrogate = fit_surrogate(task, inventory)

@@ -18,7 +18,7 @@ from search.documents.commands import CountDocument, ValidateDocument
 from search.storage import search_folder
 from spaces.model.budget import Budget
 from tests.conftest import Workplace
-from tracking.documents.schemas import FrontDocument, SearchesDocument, TrialsDocument
+from tracking.documents.schemas import FrontDocument, RungEntry, SearchesDocument, TrialsDocument
 from tracking.writing.search_writer import SearchWriter
 
 pytestmark = pytest.mark.integration
@@ -113,6 +113,10 @@ def test_trials_and_searches_are_the_contract(searched: Workplace) -> None:
     points = read(searched, "front", "mine")["front"]
     assert min(2, len(points)) <= len(document["confirmations"]) <= 2 * min(2, len(points))
     assert {one["confirms"] for one in document["confirmations"]} <= {one["trial"] for one in document["trials"]}
+    for entry in (*document["trials"], document["reference"], *document["confirmations"]):
+        kept = json.loads((searched.home / "trials" / entry["trial"] / "result.json").read_text())["rungs"]
+        assert entry["rungs"] == [{name: rung[name] for name in RungEntry.model_fields} for rung in kept]
+        assert all(rung["quality_se"] >= 0 and rung["loss_se"] > 0 for rung in entry["rungs"])
     listed = read(searched, "searches")
     jsonschema.validate(listed, SearchesDocument.model_json_schema())
     assert [one["search"] for one in listed["searches"]] == ["mine"]

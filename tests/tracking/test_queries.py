@@ -24,7 +24,7 @@ from tracking.mlflow_store import runs
 from tracking.mlflow_store.client import connect
 from tracking.mlflow_store.runs import find_search, list_searches, read_confirmations, read_trials
 from tracking.mlflow_store.tags import PLAN, ROW_VALUES
-from tracking.queries import front_document, searches_document, trials_document
+from tracking.queries import front_and_trials, front_document, searches_document, trials_document
 from tracking.writing.search_writer import SearchWriter
 
 
@@ -49,7 +49,7 @@ def test_the_front_needs_neither_the_tag_nor_the_end_of_the_search(uri: str, spe
     writer.start_trial(stopped)
     writer.end_trial(stopped, TrialResult(state="stopped", steps=10, rungs=(Rung(step=10, quality=0.99),)))
     writer.start_trial(plan("0002", parameters=5))
-    writer.report("0002", Rung(step=10, quality=0.99))
+    writer.report("0002", [Rung(step=10, quality=0.99)])
     assert writer.close(60) == 0
     assert [point.trial for point in front_document(uri, "demo").front] == ["0000"]
     assert [(one.trial, one.state, one.quality) for one in trials_document(uri, "demo").trials] == [
@@ -138,6 +138,14 @@ def test_a_trial_with_a_spoiled_record_is_left_out_and_named(
     ]
     assert (trials[1].reason or "").startswith(f"MLflow run {run_id}: {problem}")
     assert [one.startswith(named) for one in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_one_reading_gives_front_and_trials_as_two_do(uri: str, spec: SearchSpec, confirmed: bool) -> None:
+    write(uri, spec, "id", [0.6, 0.7, 0.65, 0.8])
+    front, trials = front_and_trials(uri, "demo", confirmed=confirmed)
+    assert front == front_document(uri, "demo", confirmed=confirmed)
+    assert trials == trials_document(uri, "demo")
 
 
 @pytest.mark.parametrize(("tag", "value", "problem"), SPOILED)

@@ -29,7 +29,7 @@ def spec(path: Path, task: str = "sequence-classification", max_length: int = 16
 
 def table(folder: Path | None = Path(), **columns: list[Any]) -> Table:
     size = len(next(iter(columns.values())))
-    return Table("data.train", "x.csv", columns, range(1, size + 1), folder)
+    return Table("data.train", "x.csv", columns, range(1, size + 1), [folder] * size)
 
 
 def tokens(split: EncodedSplit, column: str = "input_ids") -> list[list[int]]:

@@ -116,7 +116,15 @@ def test_a_folder_from_which_something_leads_out_is_refused(
 def test_a_file_that_lies_elsewhere_is_refused(root: Path, path: str) -> None:
     (root / "link").symlink_to("../secret")
     given = path.format(root.parent)
-    for data in ({"train": given}, {"train": {"hub": given}}, {"train": str(root / "train.csv"), "test": given}):
+    good = str(root / "train.csv")
+    for data in (
+        {"train": given},
+        {"train": {"hub": given}},
+        {"train": good, "test": given},
+        {"train": [good, given]},
+        {"train": [given, good]},
+        {"train": good, "validation": [good, given]},
+    ):
         with pytest.raises(RequestError, match=f"= {given}: leads elsewhere"), confined_reading(spec(root, data=data)):
             raise AssertionError("was read")
 
@@ -220,3 +228,12 @@ def test_a_command_reads_whatever_its_user_may(tmp_path: Path) -> None:
     (tmp_path / "model").symlink_to("/etc")
     with confined_reading(spec(tmp_path)), open_inside(Path("/etc/passwd")) as file:
         assert file.read(5)
+
+
+def test_of_a_list_no_file_may_change_while_it_is_read(root: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (root / name).write_text("text,label\nfine,good\n")
+    given = spec(root, data={"train": [str(root / "a.csv"), str(root / "b.csv")]})
+    for name in ("a.csv", "b.csv"):
+        with pytest.raises(WorkError, match=rf"{name}: was changed while it was read"), confined_reading(given):
+            (root / name).write_text("text,label\nfine,evil\n")

@@ -20,6 +20,7 @@ from tracking.documents.schemas import (
     FrontPoint,
     ObjectiveName,
     ReferenceQuality,
+    RungEntry,
     SearchEntry,
     Ties,
     TrialCounts,
@@ -281,4 +282,5 @@ def _entry(row: TrialRun) -> dict[str, Any]:
         "steps": None if steps is None else int(steps),
         "train_seconds": row.metrics.get("train_seconds"),
         "reason": row.reason,
+        "rungs": tuple(RungEntry(**rung.model_dump(exclude={"best"})) for rung in row.rungs),
     }

@@ -45,6 +45,12 @@ FRONT: dict[str, Any] = {
     "knee": POINT,
 }
 
+RUNGS: list[dict[str, Any]] = [
+    {"step": 33, "quality": 0.71, "loss": 0.58, "quality_se": 0.016, "loss_se": 0.014},
+    {"step": 100, "quality": 0.79, "loss": 0.49, "quality_se": 0.014, "loss_se": 0.015},
+    {"step": 300, "quality": 0.83, "loss": 0.43, "quality_se": 0.013, "loss_se": 0.017},
+]
+
 TRIAL: dict[str, Any] = {
     "trial": "0012",
     "run_id": POINT["run_id"],
@@ -57,6 +63,7 @@ TRIAL: dict[str, Any] = {
     "steps": 300,
     "train_seconds": 91.5,
     "reason": None,
+    "rungs": RUNGS,
 }
 
 TRIALS: dict[str, Any] = {

@@ -123,6 +123,16 @@ class FrontDocument(_Document):
         return _table(self.front)
 
 
+class RungEntry(_Document):
+    """The evaluation of a training at one step."""
+
+    step: int
+    quality: float | None = Field(default=None, description="None where only the loss was measured.")
+    loss: float | None = Field(default=None, description="Mean loss on validation; none of earlier versions.")
+    quality_se: float | None = Field(default=None, description="Standard error of the quality over validation rows.")
+    loss_se: float | None = Field(default=None, description="Standard error of the loss over validation rows.")
+
+
 class TrialEntry(_Document):
     """One training."""
 
@@ -137,6 +147,9 @@ class TrialEntry(_Document):
     steps: int | None = Field(description="Optimizer steps taken; none while running.")
     train_seconds: float | None
     reason: str | None = Field(description="Why it failed or was stopped.")
+    rungs: tuple[RungEntry, ...] = Field(
+        default=(), description="Its evaluations so far, by step; 64 at most, spread evenly. None of earlier versions."
+    )
 
 
 class ConfirmationEntry(TrialEntry):

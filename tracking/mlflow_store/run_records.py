@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeVar, cast, get_args
 from pydantic import BaseModel, ValidationError
 
 from spaces.errors import WorkError
-from spaces.trials.records import State, TrialPlan
+from spaces.trials.records import Rung, State, TrialPlan
 from tracking.mlflow_store import tags
+from tracking.mlflow_store.rung_tag import rungs_in
 from tracking.mlflow_store.tags import SearchFacts
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class TrialRun:
         seconds: from its first start to its end, pauses of the search included; None while it runs.
         spoiled: whether its record cannot be read; `reason` then says why.
         row_values: quality by validation row, packed (see `spaces.trials.row_values`); None of an earlier version.
+        rungs: its evaluations, of many a part (see `tracking.mlflow_store.rung_tag`); none of an earlier version.
     """
 
     run_id: str
@@ -81,6 +83,7 @@ class TrialRun:
     seconds: float | None = None
     spoiled: bool = False
     row_values: str | None = None
+    rungs: tuple[Rung, ...] = ()
 
     @property
     def quality(self) -> float | None:
@@ -134,6 +137,7 @@ def parse_trial(run: Run) -> TrialRun:
         plan=plan,
         reason=run.data.tags.get(tags.REASON) or None,
         row_values=run.data.tags.get(tags.ROW_VALUES),
+        rungs=rungs_in(run.data.tags.get(tags.RUNGS)),
         seconds=None if run.info.end_time is None else (run.info.end_time - _moment(run)) / 1000,
     )
 

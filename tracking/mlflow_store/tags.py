@@ -24,6 +24,7 @@ CONFIRMS = "paretune.confirms"
 FACTS = "paretune.facts"
 PLAN = "paretune.plan"
 ROW_VALUES = "paretune.row_values"
+RUNGS = "paretune.rungs"
 
 PARENT = "mlflow.parentRunId"
 SPEC_FILE = "spec.yaml"

@@ -25,7 +25,7 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Dot:
+class PlottedTrial:
     """A dot for one training. `label`: its text in HTML; `spread`: the standard deviation of its quality."""
 
     size: int
@@ -85,9 +85,9 @@ class Picture:
     upward: bool
     budget: int
     reference: float | None
-    trials: tuple[Dot, ...]
-    front: tuple[Dot, ...]
-    knee: Dot | None
+    trials: tuple[PlottedTrial, ...]
+    front: tuple[PlottedTrial, ...]
+    knee: PlottedTrial | None
     styles: dict[str, Style]
     low: tuple[float, float]
     high: tuple[float, float]
@@ -145,7 +145,7 @@ def compose(document: FrontDocument, trials: TrialsDocument, *, confirmed: bool,
     metric, counts = document.objective.metric, document.trials
     beside = trials.trials if axis == "trainable" else ()
     finished = tuple(
-        Dot(one.trainable_parameters, one.quality, one.method, _label(one.trial, one.method, one.config))
+        PlottedTrial(one.trainable_parameters, one.quality, one.method, _label(one.trial, one.method, one.config))
         for one in beside
         if one.quality is not None
     )
@@ -173,7 +173,7 @@ def compose(document: FrontDocument, trials: TrialsDocument, *, confirmed: bool,
     )
 
 
-def _bounds(document: FrontDocument, dots: tuple[Dot, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
+def _bounds(document: FrontDocument, dots: tuple[PlottedTrial, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the lowest and highest count and quality to show, with a margin.
 
     Counts reach to the budget; qualities begin at the reference, so that a trial that diverged does not flatten the
@@ -195,9 +195,9 @@ def number(value: float, percent: bool) -> str:
     return f"{value:.1%}" if percent else f"{value:.4g}"
 
 
-def _dot(point: FrontPoint, confirmed: bool, axis: Axis) -> Dot:
+def _dot(point: FrontPoint, confirmed: bool, axis: Axis) -> PlottedTrial:
     label, spread = _label(point.trial, point.method, point.config), point.confirmed_std if confirmed else None
-    return Dot(point.size(axis), point.score(confirmed=confirmed), point.method, label, spread)
+    return PlottedTrial(point.size(axis), point.score(confirmed=confirmed), point.method, label, spread)
 
 
 def _label(trial: str, method: str, config: dict[str, Any]) -> str:

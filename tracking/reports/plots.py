@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracking.documents.schemas import Axis, FrontDocument, TrialsDocument
-from tracking.reports.figure import Dot, Picture, compose, number
+from tracking.reports.figure import Picture, PlottedTrial, compose, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +90,7 @@ def plotly_figure(picture: Picture) -> Figure:
     return figure
 
 
-def _scatter(picture: Picture, dots: Sequence[Dot], method: str) -> dict[str, Any]:
+def _scatter(picture: Picture, dots: Sequence[PlottedTrial], method: str) -> dict[str, Any]:
     mine = [dot for dot in dots if dot.method == method]
     return {
         "name": method,
@@ -142,7 +142,7 @@ def draw_png(picture: Picture, path: Path) -> None:
     figure.savefig(path, format="png")  # also where the path has another suffix
 
 
-def _places(dots: Sequence[Dot]) -> tuple[list[int], list[float]]:
+def _places(dots: Sequence[PlottedTrial]) -> tuple[list[int], list[float]]:
     return [dot.size for dot in dots], [dot.quality for dot in dots]
 
 

@@ -11,6 +11,7 @@ from spaces.model.budget import Budget
 from spaces.spec.spec import SearchSpec, dump_spec
 from spaces.trials.records import Rung, State, TrialPlan, TrialResult
 from tracking.mlflow_store import tags
+from tracking.mlflow_store.rung_tag import rung_tag
 from tracking.writing.delivery import Delivery
 from tracking.writing.encoding import clean, flatten, metrics, now, without_passwords
 from tracking.writing.events import End, Event, Log, Start, Text, Upload
@@ -23,7 +24,7 @@ _STATUS: dict[State, Literal["FINISHED", "FAILED", "KILLED"]] = {
     "failed": "FAILED",
     "stopped": "KILLED",
 }
-_AT_RUNGS = ("quality", "loss")
+_AT_RUNGS = ("quality", "loss", "quality_se", "loss_se")
 _PARAMETERS = {"trainable_parameters", "stored_parameters", "head_parameters", "peak_updated_parameters"}
 _NUMBERS = {"train_seconds", "peak_memory_bytes", "steps", "best_step", "test_quality"}
 
@@ -83,9 +84,12 @@ class SearchWriter:
             metrics(plan.trial, plan.model_dump(include=_PARAMETERS | {"adapter_bytes"})),
         )
 
-    def report(self, trial: str, rung: Rung) -> None:
-        """Record an evaluation of a trial; one that was recorded before adds nothing."""
-        self._record(*self._reports(trial, [rung]))
+    def report(self, trial: str, rungs: Sequence[Rung]) -> None:
+        """Record the evaluations of a trial so far, in order; those that were recorded before add nothing."""
+        fresh = self._reports(trial, rungs)
+        if fresh:
+            fresh[-1] = fresh[-1].model_copy(update={"tags": {tags.RUNGS: rung_tag(rungs)}})
+            self._record(*fresh)
 
     def has_ended(self, trial: str | None) -> bool:
         """Tell whether any writer recorded the end of a trial, or of the search (None), since its last start."""
@@ -97,6 +101,8 @@ class SearchWriter:
         named = {tags.STATE: result.state, tags.REASON: clean(result.reason or "")}
         if result.row_values is not None:
             named[tags.ROW_VALUES] = result.row_values
+        if result.rungs:
+            named[tags.RUNGS] = rung_tag(result.rungs)
         self._record(
             *self._reports(plan.trial, result.rungs),
             *self._final(plan.trial, result),
@@ -150,9 +156,9 @@ class SearchWriter:
         """Drain and stop; return the number of events that the next writer of this folder will send."""
         return self._outbox.close(timeout)
 
-    def _reports(self, trial: str, rungs: Sequence[Rung]) -> list[Event]:
+    def _reports(self, trial: str, rungs: Sequence[Rung]) -> list[Log]:
         """Return events for the evaluations that were not recorded yet, each once."""
-        events: list[Event] = []
+        events: list[Log] = []
         for rung in dict.fromkeys(rungs):
             numbers = rung.model_dump(include=set(_AT_RUNGS), exclude_none=True)
             fresh = {name: one for name, one in numbers.items() if (trial, rung.step, name, one) not in self._reported}

@@ -30,7 +30,7 @@ def without_storage(kind: type[PreTrainedModel], config: PreTrainedConfig) -> Pr
     return model.float().requires_grad_(False)
 
 
-class Ended(Exception):
+class EmbeddingsReached(Exception):
     """Ends a run at the point where it was asked to end."""
 
 
@@ -67,7 +67,7 @@ class Storageless(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         Raises:
             IndexError: when an embedding is asked for a row that it does not have.
-            Ended: at a product of matrices, when only embeddings were asked for.
+            EmbeddingsReached: at a product of matrices, when only embeddings were asked for.
         """
         kwargs = kwargs or {}
         devices = {one.device for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
@@ -75,7 +75,7 @@ class Storageless(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._look_up(rows=len(args[0]), indices=args[1])
         if self._embeddings_alone and func in _PRODUCTS:
             self.ended = True
-            raise Ended
+            raise EmbeddingsReached
         if kwargs.get("device") == _META and _META not in devices:
             result = func(*args, **kwargs)
             whole = isinstance(result, Tensor) and not result.is_floating_point()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from spaces.errors import RequestError, one_line
+from spaces.spec.sources import files_of
 from trainables.data.content import Content, decoded, distinct, open_bytes, read_bytes
 from trainables.data.delimited import read_delimited, read_header
 from trainables.data.sources.image_folders import COLUMNS, read_image_folder
@@ -122,6 +124,36 @@ def _form(path: Path) -> str:
     return inner if path.suffix.lower() == ".gz" and inner != ".parquet" else path.suffix.lower()
 
 
+def find_files(field: str, source: str | tuple[str, ...]) -> list[str]:
+    """Return the paths of the files that `source`, a file, a pattern or a list of these, names, in order.
+
+    Raises:
+        RequestError: when a pattern matches none, a file is named twice, by a link too, or a folder of images is among
+            several.
+    """
+    found = [path for one in files_of(source) for path in _matches(field, one)]
+    if len(found) > 1:
+        _check_together(field, found)
+    return found
+
+
+def _matches(field: str, source: str) -> list[str]:
+    matched = matching_files(field, source)
+    return [source] if matched is None else [str(path) for path in matched]
+
+
+def _check_together(field: str, paths: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for path in paths:
+        if is_image_folder(Path(path).expanduser()):
+            raise RequestError(f"{field} = {path}: a folder beside files; allowed: files, or a folder alone")
+        real = os.path.realpath(os.path.expanduser(path))
+        if real in first:
+            other = "" if first[real] == path else f", also as {first[real]}"
+            raise RequestError(f"{field} = {path}: named twice{other}; allowed: each file once")
+        first[real] = path
+
+
 def find_file(field: str, source: str) -> Path:
     """Return the path of `source`, which the spec names in `field`, without opening it.
 
@@ -163,9 +195,6 @@ def column_names(field: str, source: str) -> list[str] | None:
     Raises:
         RequestError: as `read_file` does, as far as it is known.
     """
-    matched = matching_files(field, source)
-    if matched is not None:
-        return column_names(field, str(matched[0]))
     path = find_file(field, source)
     if is_image_folder(path):
         return list(COLUMNS)

@@ -54,11 +54,12 @@ def open_image(table: Table, column: str, position: int) -> Image.Image:
 
 def _path(table: Table, position: int, content: str, *, of_library: bool) -> Path:
     """Return the path of an image. The author of a table must not be able to name any file of this machine."""
-    if table.folder is None and of_library:
+    given = table.folders[position]
+    if given is None and of_library:
         return Path(content)
-    folder = os.path.abspath(table.folder or "")
+    folder = os.path.abspath(given or "")
     path = os.path.normpath(os.path.join(folder, content))
-    if table.folder is None or not Path(path).is_relative_to(folder):
+    if given is None or not Path(path).is_relative_to(folder):
         raise table.problem(position, f"image {content}: elsewhere; allowed: a path within the folder of its file")
     return Path(path)
 

@@ -16,7 +16,7 @@ from trainables.data.causal_lm.packing import pack
 from trainables.data.column_checks import is_blurred, near_twins
 from trainables.data.encoded_split import Array, EncodedSplit, EncodedTokens
 from trainables.data.encoders import Encoder, encoder
-from trainables.data.files import column_names
+from trainables.data.files import column_names, find_files
 from trainables.data.tables import Column, Table, check_columns, read_table
 from trainables.data.targets.readers import target_reader
 
@@ -124,17 +124,19 @@ def _share(part: int, split: EncodedSplit) -> str:
 
 
 def check_test(spec: SearchSpec) -> None:
-    """Check, without reading a row, that the test split is a file with the columns of the spec; a hub's is not checked.
+    """Check, without reading a row, that the test split is files with the columns of the spec; a hub's is not checked.
 
     Confirm reads it at the end of the search, which is too late to find that it is missing.
 
     Raises:
         RequestError: naming the field.
     """
-    if isinstance(spec.data.test, str):
-        found = column_names("data.test", spec.data.test)
-        if found is not None:
-            check_columns(spec.data.test, _columns(spec, encoder(spec)), found)
+    if isinstance(spec.data.test, str | tuple):
+        columns = _columns(spec, encoder(spec))
+        for path in find_files("data.test", spec.data.test):
+            found = column_names("data.test", path)
+            if found is not None:
+                check_columns(path, columns, found)
 
 
 def load_test(spec: SearchSpec, labels: Sequence[str]) -> EncodedSplit | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +14,10 @@ import pyarrow as arrow
 
 from spaces.errors import RequestError, one_line
 from spaces.spec.sections import HubSource, Source
+from spaces.spec.sources import source_text
 from trainables.data.content import Content
 from trainables.data.data_set_files import own_files
-from trainables.data.files import is_image_folder, read_file
-from trainables.data.sources.patterns import matching_files
+from trainables.data.files import find_files, is_image_folder, read_file
 
 Column = tuple[str, str]
 """A field of the spec and the column that it names, such as ("data.label", "label")."""
@@ -36,10 +37,10 @@ class Table:
 
     Attributes:
         field: the split's field in the spec.
-        source: the file, or the data set on the hub.
+        source: the file, the first of several files, or the data set on the hub.
         columns: the values by column.
         rows: the examples' numbers in the source, from 1, without the header; of several files with the file's name.
-        folder: the folder that holds image paths; None if the hub's library chose their places.
+        folders: for each example the folder that holds image paths; None if the hub's library chose their places.
         notes: as in `Content`.
         class_names: as in `Content`.
     """
@@ -48,7 +49,7 @@ class Table:
     source: str
     columns: Mapping[str, list[Any]]
     rows: Sequence[int | str]
-    folder: Path | None
+    folders: Sequence[Path | None]
     notes: tuple[str, ...] = ()
     class_names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
@@ -59,7 +60,8 @@ class Table:
         """Return the examples at `positions`, with their row numbers."""
         chosen = list(positions)
         columns = {name: [values[i] for i in chosen] for name, values in self.columns.items()}
-        return replace(self, columns=columns, rows=[self.rows[i] for i in chosen])
+        rows, folders = [self.rows[i] for i in chosen], [self.folders[i] for i in chosen]
+        return replace(self, columns=columns, rows=rows, folders=folders)
 
     def problem(self, position: int, message: str) -> RequestError:
         """Return an error about the example at `position`, to raise."""
@@ -111,43 +113,62 @@ def read_table(field: str, source: Source, columns: Sequence[Column]) -> Table:
     """Read the `columns` of a split, whose place in the spec is `field`. Text stays text.
 
     Raises:
-        RequestError: when the source is absent, unreadable or empty, or lacks a column.
+        RequestError: when the source is absent, unreadable or empty, or lacks a column; or when several files cannot be
+            read together.
     """
-    matched = None if isinstance(source, HubSource) else matching_files(field, source)
-    if matched is not None:
-        return _joined(field, str(source), [read_table(field, str(path), columns) for path in matched], matched)
     if isinstance(source, HubSource):
-        name, content = _hub_name(source), _read_hub(field, source)
-        folder: Path | None = None
-    else:
-        name, content = source, read_file(field, source)
-        path = Path(source).expanduser()
-        folder = path if is_image_folder(path) else path.parent
+        return _table(field, _hub_name(source), _read_hub(field, source), columns, folder=None)
+    paths = find_files(field, source)
+    tables = [_read_one(field, path, columns) for path in paths]
+    return tables[0] if len(tables) == 1 else _joined(field, source_text(source), tables, _short_names(paths))
+
+
+def _read_one(field: str, source: str, columns: Sequence[Column]) -> Table:
+    content, path = read_file(field, source), Path(source).expanduser()
+    return _table(field, source, content, columns, folder=path if is_image_folder(path) else path.parent)
+
+
+def _table(field: str, name: str, content: Content, columns: Sequence[Column], folder: Path | None) -> Table:
     size = max(map(len, content.columns.values()), default=0)
     if size == 0:
         raise RequestError(f"{field} = {name}: has no rows; allowed: at least one")
     check_columns(name, columns, content.columns)
     plain = {column: _plain(field, name, column, content.columns[column]) for _, column in columns}
-    return Table(field, name, plain, range(1, size + 1), folder, content.notes, content.class_names)
+    return Table(field, name, plain, range(1, size + 1), [folder] * size, content.notes, content.class_names)
 
 
-def _joined(field: str, source: str, tables: Sequence[Table], paths: Sequence[Path]) -> Table:
+def _short_names(paths: Sequence[str]) -> list[str]:
+    """Return the last names of the paths; or where two are equal, the paths from the folder that holds all."""
+    lasts = [Path(path).name for path in paths]
+    if len(set(lasts)) == len(lasts):
+        return lasts
+    absolute = [os.path.abspath(os.path.expanduser(path)) for path in paths]
+    folder = os.path.commonpath([os.path.dirname(path) for path in absolute])
+    return [os.path.relpath(path, folder) for path in absolute]
+
+
+def _joined(field: str, source: str, tables: Sequence[Table], names: Sequence[str]) -> Table:
     """Return the examples of several files as those of one.
+
+    Args:
+        field: the split's field in the spec.
+        source: the files, for messages.
+        tables: the examples of each file.
+        names: the name of each file, for the numbers of its rows.
 
     Raises:
         RequestError: when columns of class positions have other classes in another file.
     """
     first = tables[0]
     for table in tables:
-        if table.class_names != first.class_names:
+        if any(table.class_names.get(column) != first.class_names.get(column) for column in first.columns):
             raise RequestError(f"{field} = {table.source}: has other classes than {first.source}; allowed: the same")
     return Table(
         field,
         source,
         {name: [value for table in tables for value in table.columns[name]] for name in first.columns},
-        [f"{row} of {path.name}" for table, path in zip(tables, paths, strict=True) for row in table.rows],
-        # Paths of images are relative to the folder of their file.
-        first.folder if len({table.folder for table in tables}) == 1 else None,
+        [f"{row} of {name}" for table, name in zip(tables, names, strict=True) for row in table.rows],
+        [folder for table in tables for folder in table.folders],
         tuple(dict.fromkeys(note for table in tables for note in table.notes)),
         first.class_names,
     )

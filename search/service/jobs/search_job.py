@@ -25,6 +25,7 @@ from search.storage.checks import check_writable
 from search.terminal import console
 from spaces.errors import Away, Hopeless, RequestError, Unreachable, WorkError, one_line
 from spaces.spec.sections import NAME
+from spaces.spec.sources import files_of
 from spaces.spec.spec import SearchSpec
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import LaunchRequest, find_requests
@@ -130,10 +131,10 @@ def _check_sources(spec: SearchSpec, *, begun: bool) -> None:
     """
     wrong = () if begun else (FileNotFoundError, NotADirectoryError, PermissionError)
     data = spec.data
-    given = {"model.path": spec.model.path, "data.train": data.train, "data.validation": data.validation}
-    given["data.chat_template"] = data.chat_template
-    for field, path in given.items():
-        if isinstance(path, str) and os.path.isabs(path):
+    sources = {"train": data.train, "validation": data.validation, "chat_template": data.chat_template}
+    given = [(f"data.{name}", path) for name, source in sources.items() for path in files_of(source)]
+    for field, path in (("model.path", spec.model.path), *given):
+        if os.path.isabs(path):
             try:
                 _look_at(Path(path))
             except wrong:

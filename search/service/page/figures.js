@@ -51,7 +51,7 @@ export function comparisonFigure(picture, fronts) {
   return { data, layout: frame(picture, "trainable parameters of the adapter") };
 }
 
-/** Quality over steps, [{ trial, method, rungs }]. */
+/** Quality over steps, [{ trial, method, rungs }], with its standard errors. */
 export function curvesFigure(curves, metric, reference) {
   const data = curves.map(({ trial, method, rungs }, position) => ({
     x: rungs.map((rung) => rung.step),
@@ -60,7 +60,15 @@ export function curvesFigure(curves, metric, reference) {
     name: escaped(`${trial} ${method}`),
     marker: { ...style(position), size: 9 },
     line: { width: 2 },
-    hovertext: rungs.map((rung) => `${escaped(trial)}<br>step ${count(rung.step)} · ${quality(rung.quality, metric)}`),
+    error_y: {
+      visible: rungs.some((rung) => rung.quality_se),
+      array: rungs.map((rung) => rung.quality_se ?? 0),
+      thickness: 1.5,
+    },
+    hovertext: rungs.map(
+      (rung) =>
+        `${escaped(trial)}<br>step ${count(rung.step)} · ${quality(rung.quality, metric)}${spread(rung.quality_se, metric)}`,
+    ),
     hoverinfo: "text",
   }));
   const layout = plain(metric);
@@ -95,10 +103,13 @@ function steps(front, budget, line) {
   };
 }
 
+function spread(error, metric) {
+  return error ? ` ± ${quality(error, metric)}` : "";
+}
+
 function label(one, metric) {
   const knobs = Object.entries(one.config).map(([knob, value]) => `${escaped(knob)} = ${escaped(setting(value))}`);
-  const spread = one.spread ? ` ± ${quality(one.spread, metric)}` : "";
   const trained = one.confirmed ? "confirmed" : "one training";
-  const numbers = `${count(one.size)} parameters · ${quality(one.score, metric)}${spread}, ${trained}`;
+  const numbers = `${count(one.size)} parameters · ${quality(one.score, metric)}${spread(one.spread, metric)}, ${trained}`;
   return [`<b>${escaped(`${one.trial} ${one.method}`)}</b>`, ...knobs, numbers].join("<br>");
 }

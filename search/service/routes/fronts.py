@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field, StringConstraints
 
 from search.documents import service_examples
-from search.documents.service import CurveDocument, RungEntry
+from search.documents.service import CurveDocument
 from search.service.chunked_response import ChunkedResponse
 from search.service.dependencies import Name, Service, TrialId
 from search.service.headers import STANDALONE
@@ -18,7 +17,7 @@ from search.service.problems import Problem
 from search.service.security.authorization import READ
 from spaces.errors import Unknown
 from spaces.spec.sections import NAME
-from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, TrialsDocument
+from tracking.documents.schemas import Axis, ComparisonDocument, FrontDocument, RungEntry, TrialsDocument
 from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.run_records import is_number
 from tracking.reports.comparison import compare as compare_fronts
@@ -83,14 +82,11 @@ def curve(name: Name, trial: TrialId, service: Service) -> CurveDocument:
     if run is None:
         raise Unknown(f"trial {trial}: none of search {name}; allowed: one of GET /v1/searches/{name}/trials")
     with reading(service.settings.tracking_uri) as client:
-        quality, loss = (_by_step(client.get_metric_history(run, name)) for name in ("quality", "loss"))
-    steps = sorted({*quality, *loss})
-    rungs = tuple(RungEntry(step=step, quality=quality.get(step), loss=loss.get(step)) for step in steps)
-    return CurveDocument(trial=trial, rungs=rungs)
-
-
-def _by_step(history: Iterable[Any]) -> dict[int, float]:
-    return {one.step: one.value for one in history if is_number(one.value)}
+        found: dict[int, dict[str, float]] = {}
+        for number in ("quality", "loss", "quality_se", "loss_se"):
+            for one in client.get_metric_history(run, number):
+                found.setdefault(one.step, {}).update({number: one.value} if is_number(one.value) else {})
+    return CurveDocument(trial=trial, rungs=tuple(RungEntry(step=step, **found[step]) for step in sorted(found)))
 
 
 @router.get("/compare", dependencies=[READ], responses=problems(404))

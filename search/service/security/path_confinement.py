@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from search.service.settings import Settings
 from spaces.errors import RequestError, Unreachable
 from spaces.spec.sections import HubSource
+from spaces.spec.sources import with_files
 from spaces.spec.spec import SearchSpec
 from trainables.allowed_folders import check_inside, local_places
+from trainables.data.sources.patterns import check_no_pattern
 
 _LOOKED_AT = 10_000
-"""Files of a folder that are checked while the client waits; the job checks all of them before it reads."""
+"""Files of all folders that are checked while the client waits; the job checks all of them before it reads."""
 
 _WORD = re.compile(r"[\w+-][\w+.-]*(/[\w+-][\w+.-]*)*")
 # A name of the hub could also be a folder in the current directory, so commands and jobs run in an empty one.
@@ -30,14 +33,14 @@ def confine_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
         RequestError: when a path is outside the roots, or the spec names a storage, MLflow or database of its own.
         Unreachable: when a path may be in a root that is away.
     """
-    model, data = spec.model, {}
+    model, data = spec.model, dict[str, Any]()
     if not _HUB.fullmatch(spec.model.path) or _found(spec.model.path, settings):
         model = model.model_copy(update={"path": _readable("model.path", model.path, settings)})
     for name in ("train", "validation", "test"):
         source = getattr(spec.data, name)
-        if isinstance(source, str):
-            data[name] = _readable(f"data.{name}", source, settings)
-        elif source is not None and not _HUB.fullmatch(source.hub):  # `datasets` reads folders by the same call
+        if not isinstance(source, HubSource):
+            data[name] = with_files(source, partial(_readable_file, f"data.{name}", settings=settings))
+        elif not _HUB.fullmatch(source.hub):  # `datasets` reads folders by the same call
             path = _readable(f"data.{name}.hub", source.hub, settings)
             data[name] = source.model_copy(update={"hub": path})
     if spec.data.chat_template is not None:
@@ -56,9 +59,9 @@ def confine_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
             "search": spec.search.model_copy(update={"study_storage": settings.study_storage}),
         }
     )
-    for field, path in local_places(found).items():
-        if Path(path).is_absolute():
-            check_inside(field, path, settings.readable, _LOOKED_AT)
+    places = [(field, path) for field, path in local_places(found) if Path(path).is_absolute()]
+    for field, path in places:
+        check_inside(field, path, settings.readable, max(1, _LOOKED_AT // len(places)))
     return found
 
 
@@ -108,6 +111,17 @@ def _found(path: str, settings: Settings) -> Path | None:
         return next((root / path for root in settings.readable if (root / path).exists()), None)
     except (OSError, ValueError):  # the name is too long, or holds a null byte
         return None
+
+
+def _readable_file(field: str, path: str, settings: Settings) -> str:
+    """Return the path of a file or a folder of examples within the roots, absolute; see `_readable`.
+
+    Raises:
+        RequestError: when it is a pattern, too: what that matches could lead elsewhere.
+    """
+    found = _readable(field, path, settings)
+    check_no_pattern(field, found)
+    return found
 
 
 def _readable(field: str, path: str, settings: Settings) -> str:

@@ -17,7 +17,7 @@ from spaces.space.search_space import Space
 from tests.bench.replay.policies import POLICIES
 from tests.bench.replay.scores import Point, Stopping, curve, stopping
 from tests.bench.replay.settings import Setting, spec_of
-from tests.bench.replay.simulation import Ended, simulate
+from tests.bench.replay.simulation import SimulatedTrial, simulate
 from tests.bench.replay.surrogate import Surrogate
 from tests.bench.replay.world import World, noise_of
 
@@ -61,7 +61,7 @@ def play(job: Job) -> Played:
     return Played(points, stopping(_search(job, STOPPED_TRIALS, STOPPED_TRIALS, None), task))
 
 
-def _search(job: Job, planned: int, trials: int | None, steps: int | None) -> list[Ended]:
+def _search(job: Job, planned: int, trials: int | None, steps: int | None) -> list[SimulatedTrial]:
     task = job.surrogate.task
     spec = spec_of(task, {"trials": planned, "seed": job.seed}, everything=job.everything)
     space = Space(spec.methods, job.inventory, task.budget, job.seed)

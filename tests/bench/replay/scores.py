@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from spaces.pareto.front import front, hypervolume
 from spaces.spec.metrics import METRICS, standard_error
-from tests.bench.replay.simulation import Ended
+from tests.bench.replay.simulation import SimulatedTrial
 from tests.bench.replay.table import TabledTask
 
 
@@ -38,7 +38,7 @@ class Stopping:
     harm: float
 
 
-def curve(ended: Sequence[Ended], task: TabledTask) -> list[Point]:
+def curve(ended: Sequence[SimulatedTrial], task: TabledTask) -> list[Point]:
     """The front of the finished trials whenever one finishes. It is chosen by what was measured, as a search must."""
     points, finished = [], []
     for one in ended:
@@ -48,12 +48,12 @@ def curve(ended: Sequence[Ended], task: TabledTask) -> list[Point]:
     return points
 
 
-def _chosen(trials: Iterable[Ended], task: TabledTask) -> list[Ended]:
+def _chosen(trials: Iterable[SimulatedTrial], task: TabledTask) -> list[SimulatedTrial]:
     mode = METRICS[task.metric].mode
     return front(trials, lambda one: one.outcome.qualities[-1], lambda one: one.plan.trainable_parameters, mode)
 
 
-def _volumes(trials: Iterable[Ended], task: TabledTask) -> tuple[float, float]:
+def _volumes(trials: Iterable[SimulatedTrial], task: TabledTask) -> tuple[float, float]:
     chosen = _chosen(trials, task)
     true = [(one.outcome.truth, one.plan.trainable_parameters) for one in chosen]
     measured = [(one.outcome.qualities[-1], one.plan.trainable_parameters) for one in chosen]
@@ -81,7 +81,7 @@ def steps_to(points: Sequence[Point], volume: float) -> float:
     return next((point.steps for point in points if point.true >= volume), math.inf)
 
 
-def stopping(ended: Sequence[Ended], task: TabledTask) -> Stopping:
+def stopping(ended: Sequence[SimulatedTrial], task: TabledTask) -> Stopping:
     """Compare a search whose trials were stopped with one that trained the same configurations in full."""
     finished = [one for one in ended if one.result.state == "finished"]
     full = _chosen(ended, task)
@@ -97,7 +97,7 @@ def stopping(ended: Sequence[Ended], task: TabledTask) -> Stopping:
     )
 
 
-def _replaces(one: Ended, lost: Ended, task: TabledTask) -> bool:
+def _replaces(one: SimulatedTrial, lost: SimulatedTrial, task: TabledTask) -> bool:
     metric, rows = METRICS[task.metric], task.validation_rows
     quality, wanted = one.outcome.qualities[-1], lost.outcome.qualities[-1]
     margin = math.hypot(standard_error(metric, quality, rows), standard_error(metric, wanted, rows))

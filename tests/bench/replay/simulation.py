@@ -37,7 +37,7 @@ class Agent(Protocol):
 
 
 @dataclass(frozen=True)
-class Ended:
+class SimulatedTrial:
     """A trial that ended, and how many steps all trials, running ones too, had made by then."""
 
     plan: TrialPlan
@@ -65,7 +65,7 @@ def simulate(
     slots: int,
     trials: int | None = None,
     total_steps: int | None = None,
-) -> list[Ended]:
+) -> list[SimulatedTrial]:
     """Run trials of rungs at `steps`, `slots` at a time, and give them in the order in which they ended.
 
     There are `trials` of them, or as many as `total_steps` allow: one that might exceed these is not begun, so every
@@ -73,7 +73,7 @@ def simulate(
     """
     running: dict[int, _Running] = {}
     waiting: list[tuple[float, int]] = []
-    ended: list[Ended] = []
+    ended: list[SimulatedTrial] = []
     numbers = itertools.count()
     now, done = 0.0, 0
 
@@ -103,5 +103,5 @@ def simulate(
         quality = rung.quality if last else None
         result = TrialResult(state=state, quality=quality, steps=rung.step, rungs=trial.rungs)
         spent = done + sum(other.steps(now) for other in running.values())
-        ended.append(Ended(trial.plan, trial.outcome, result, spent))
+        ended.append(SimulatedTrial(trial.plan, trial.outcome, result, spent))
         agent.ended(trial.plan, result)

@@ -12,6 +12,8 @@ from search.cli import show
 from search.cli.sources import Mlflow, source
 from spaces.errors import RequestError
 from tests.search.written_searches import write_search
+from tracking.mlflow_store.client import connect
+from tracking.mlflow_store.tags import PLAN
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,22 @@ def test_a_front_is_printed_and_written_where_it_is_asked_for(storage: Path, tmp
     assert "best" in text
     assert text.count("wrote ") == 3
     assert all(file.stat().st_size for file in files.values())
+
+
+def test_a_spoiled_trial_is_named_once_whatever_is_written(
+    storage: Path, tmp_path: Path, console: Console, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, read = connect(uri(storage)), source(None, uri(storage), storage)
+    run = read.trials("first").trials[1].run_id
+    kept = client.get_run(run).data.tags[PLAN]
+    client.set_tag(run, PLAN, "spoiled")
+    try:
+        show.front(
+            read, "first", False, "trainable", tmp_path / "front.html", tmp_path / "front.png", None, True, console
+        )
+    finally:
+        client.set_tag(run, PLAN, kept)
+    assert [message.partition(",")[0] for message in caplog.messages] == ["trial 0001 counts as failed"]
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path: Path, console: Console) -> None:

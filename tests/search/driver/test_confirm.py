@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.driver.confirm import choose_points, confirmation_plan, planned_round, summarise
-from search.driver.recorder import Ended
+from search.driver.recorder import CompletedTrial
 from spaces.pareto.front import front, knee
 from spaces.spec.spec import parse_spec
 from spaces.trials.ledger import Ledger
@@ -20,7 +20,7 @@ from spaces.trials.records import TrialPlan, TrialResult
 from spaces.trials.row_values import pack
 
 
-def ended(trial: int, size: int, quality: float, method: str = "sparta") -> Ended:
+def ended(trial: int, size: int, quality: float, method: str = "sparta") -> CompletedTrial:
     plan = TrialPlan(
         trial=f"{trial:04d}",
         kind="trial",
@@ -33,7 +33,7 @@ def ended(trial: int, size: int, quality: float, method: str = "sparta") -> Ende
         head_parameters=2,
         peak_updated_parameters=size,
     )
-    return Ended(plan, TrialResult(state="finished", quality=quality, steps=1))
+    return CompletedTrial(plan, TrialResult(state="finished", quality=quality, steps=1))
 
 
 @given(st.sets(st.integers(1, 10**6), min_size=1, max_size=12), st.integers(0, 15), st.integers(-1, 12))
@@ -88,7 +88,7 @@ def test_everything_random_follows_the_fresh_seed() -> None:
 
 def run(
     tmp_path: Path,
-    trials: Sequence[Ended],
+    trials: Sequence[CompletedTrial],
     qualities: Callable[[str, int], float],
     top: int,
     seeds: int,
@@ -178,8 +178,8 @@ def test_near_is_by_the_rows_that_both_were_validated_on(tmp_path: Path) -> None
     assert "0002" not in {trial for one in trained for trial in one}
 
 
-def valued(one: Ended, outcomes: npt.NDArray[np.bool_]) -> Ended:
-    return Ended(one.plan, one.result.model_copy(update={"row_values": pack(outcomes)}))
+def valued(one: CompletedTrial, outcomes: npt.NDArray[np.bool_]) -> CompletedTrial:
+    return CompletedTrial(one.plan, one.result.model_copy(update={"row_values": pack(outcomes)}))
 
 
 def test_mean_and_spread_are_of_validation_and_test_is_reported_apart(tmp_path: Path) -> None:

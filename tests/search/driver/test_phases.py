@@ -10,7 +10,7 @@ import pytest
 
 from search.driver.interruption import Interruption
 from search.driver.phases import REFERENCE, _give_up_when_hopeless, _unconfirmed, reference_plan
-from search.driver.recorder import Ended
+from search.driver.recorder import CompletedTrial
 from spaces.model.budget import Budget
 from spaces.trials.ledger import Ledger
 from spaces.trials.records import Rung, TrialPlan, TrialResult
@@ -37,7 +37,7 @@ def run_in(folder: Path, **search: Any) -> Any:
 def ended(run: Any, one: TrialPlan, result: TrialResult) -> None:
     run.ledger.trial(one.trial).write_plan(one)
     run.ledger.trial(one.trial).write_result(result)
-    run.recorder.ended[one.trial] = Ended(one, result)
+    run.recorder.ended[one.trial] = CompletedTrial(one, result)
 
 
 @pytest.mark.parametrize(("count_head", "counted"), [(False, 0), (True, 770)])

@@ -14,7 +14,8 @@ from rich.console import Console
 from search.driver.preflight import absolute, check, check_begun, inspect, prepare
 from search.storage import search_folder
 from spaces.errors import RequestError
-from spaces.spec.spec import load_spec
+from spaces.spec.sections import HubSource
+from spaces.spec.spec import load_spec, parse_spec
 from tests.conftest import Workplace
 
 
@@ -147,3 +148,12 @@ def test_a_search_that_began_goes_on_with_its_own_data_alone(workplace: Workplac
         changed = search_folder.Identity("id", {**data, split: "another"}, None)
         with pytest.raises(RequestError, match=rf"^data\.{split}: has changed"):
             check_begun(spec, changed, uri, quiet)
+
+
+def test_every_local_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = {"train": ["a.csv", "more/*.csv"], "validation": "b.csv", "test": {"hub": "org/set"}}
+    values = {"name": "a", "model": {"path": "org/model"}, "data": data, "budget": {"parameters": 9}}
+    found = absolute(parse_spec(values)).data
+    assert found.train == (f"{tmp_path}/a.csv", f"{tmp_path}/more/*.csv")
+    assert (found.validation, found.test) == (f"{tmp_path}/b.csv", HubSource(hub="org/set"))

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from search.driver import progress
 from search.driver.progress import Display
-from search.driver.recorder import Ended
+from search.driver.recorder import CompletedTrial
 from search.terminal import Terminal
 from spaces.trials.records import Progress
 from tests.pages import ROOT
@@ -38,7 +38,7 @@ def result_lines(folder: Path) -> list[str]:
     for trial in map(recorder.ledger.trial, (folder / ORDER).read_text().split()):
         result = trial.result()
         assert result is not None
-        plain.ended(Ended(trial.plan(), result))
+        plain.ended(CompletedTrial(trial.plan(), result))
     return sink.getvalue().splitlines()
 
 

@@ -23,7 +23,7 @@ from tracking.writing.search_writer import SearchWriter
 BUDGET = Budget(50_000, 1)
 
 
-class Ended:
+class EndedSearch:
     """A search of a reference and three trials, one of them stopped and one confirmed, in the ledger and in MLflow."""
 
     def __init__(self, folder: Path) -> None:
@@ -53,13 +53,13 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ended:
+def ended(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> EndedSearch:
     folder = tmp_path_factory.mktemp("ended")
     shutil.copy(empty_database, folder / "mlflow.db")
-    return Ended(folder)
+    return EndedSearch(folder)
 
 
-def test_the_ledger_alone_gives_the_summary_that_mlflow_gives(ended: Ended) -> None:
+def test_the_ledger_alone_gives_the_summary_that_mlflow_gives(ended: EndedSearch) -> None:
     tracked = summarise_run(ended.prepared, ended.recorder, ended.uri, waiting=0)
     local = summarise_run(ended.prepared, ended.recorder, ended.uri, waiting=3)
     assert (tracked.waiting, local.waiting) == (0, 3)
@@ -80,7 +80,7 @@ def test_the_ledger_alone_gives_the_summary_that_mlflow_gives(ended: Ended) -> N
     assert (local.near_head, local.ended_early) == (tracked.near_head, tracked.ended_early)
 
 
-def test_where_mlflow_does_not_answer_the_ledger_is_read(ended: Ended) -> None:
+def test_where_mlflow_does_not_answer_the_ledger_is_read(ended: EndedSearch) -> None:
     elsewhere = "http://127.0.0.1:1"  # nothing answers there
     with pytest.raises(RequestError):
         summarise_tracked(elsewhere, ended.spec.name, 0)
@@ -88,7 +88,7 @@ def test_where_mlflow_does_not_answer_the_ledger_is_read(ended: Ended) -> None:
     assert [point.trial for point in summary.front.front] == ["0000", "0001"]
 
 
-def test_the_front_is_written_and_known_again(ended: Ended, tmp_path: Path) -> None:
+def test_the_front_is_written_and_known_again(ended: EndedSearch, tmp_path: Path) -> None:
     summary = summarise_run(ended.prepared, ended.recorder, ended.uri, waiting=0)
     assert not is_written(summary, tmp_path)
     assert write_pictures(summary, tmp_path) == [tmp_path / name for name in (JSON, HTML, PNG)]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from search.suggest.size_region import FEWEST, MOST, Tried, nearest, regional_study
+from search.suggest.size_region import FEWEST, MOST, RegionTrial, nearest, regional_study
 from spaces.pareto.point import SIZE_REGION
 from spaces.trials.records import State
 
@@ -41,8 +41,8 @@ def test_a_region_has_an_end() -> None:
 def test_stopped_trials_are_compared_at_equal_steps_and_failed_ones_come_last(seed: int) -> None:
     space = {"x": optuna.distributions.FloatDistribution(0, 1)}
 
-    def tried(state: State, *rungs: tuple[int, float], quality: float | None = None) -> Tried:
-        return Tried({"x": 0.5}, space, 1, state, quality, dict(rungs))
+    def tried(state: State, *rungs: tuple[int, float], quality: float | None = None) -> RegionTrial:
+        return RegionTrial({"x": 0.5}, space, 1, state, quality, dict(rungs))
 
     order = [
         tried("finished", (3, 0.5), (9, 0.6), quality=0.6),
@@ -60,7 +60,7 @@ def test_stopped_trials_are_compared_at_equal_steps_and_failed_ones_come_last(se
 
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_a_running_trial_has_no_quality(mode: str) -> None:
-    one = Tried({}, {}, 1)
+    one = RegionTrial({}, {}, 1)
     study = regional_study([one], mode, optuna.samplers.RandomSampler())  # type: ignore[arg-type]
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
     assert study.direction.name == ("MAXIMIZE" if mode == "max" else "MINIMIZE")

@@ -51,6 +51,15 @@ def test_a_recipe_begins_with_nothing_and_ends_at_nothing(inventory: Inventory) 
     assert (search.start_with, search.start_from, search.time_limit, search.max_total_steps) == ((), (), None, None)
 
 
+def test_a_recipe_says_which_lists_of_files_it_wants(inventory: Inventory) -> None:
+    made = card("lora", inventory)
+    data = made.spec.data.model_copy(update={"train": ("/secret/a.csv", "/secret/b.csv"), "test": "/secret/c.csv"})
+    made = replace(made, spec=made.spec.model_copy(update={"data": data}))
+    assert "with --set data.test=PATH --set 'data.train=[PATH, …]'" in made.recipe
+    assert recipe(made).data.train == ("a.csv", "b.csv")
+    assert "/secret" not in made.recipe
+
+
 def test_a_recipe_has_the_training_of_its_trial(inventory: Inventory) -> None:
     made = card("sparta", inventory)
     varied = {"optim": ["adamw_torch", "adafactor"], "per_device_train_batch_size": [4, 8]}

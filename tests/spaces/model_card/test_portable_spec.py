@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spaces.model_card.portable_spec import portable
+from spaces.model_card.portable_spec import portable, source_name
 from spaces.spec.spec import SearchSpec, dump_spec, parse_spec
 
 SECRET = "/home/ada/secret"
@@ -31,6 +31,17 @@ def test_every_local_path_goes() -> None:
     assert handed.model.path == "base"
     assert (handed.data.train, handed.data.validation) == ("train/rows.csv", "validation/rows.csv")
     assert parse_spec(handed.model_dump(mode="json")) == handed
+
+
+def test_files_of_a_list_keep_different_names() -> None:
+    files = [f"{SECRET}/a/rows.csv", f"{SECRET}/b/rows.csv", f"{SECRET}/b/more-*.csv"]
+    given = spec(data={"train": files, "validation": [f"{SECRET}/c/rows.csv"], "test": f"{SECRET}/test.csv"})
+    handed = portable(given)
+    assert SECRET not in dump_spec(handed)
+    assert handed.data.train == ("train/1/rows.csv", "train/2/rows.csv", "more-*.csv")
+    assert (handed.data.validation, handed.data.test) == (("validation/1/rows.csv",), "test.csv")
+    assert parse_spec(handed.model_dump(mode="json")) == handed
+    assert source_name(given.data.train) == "rows.csv and 2 more"
 
 
 def test_of_a_chat_template_the_last_name_stays() -> None:

@@ -274,3 +274,37 @@ def test_written_answers_have_metrics_stops_and_a_loss_at_rungs() -> None:
     assert parse_spec(MINIMAL).compared(Rung(step=2, quality=0.5, best=0.75)) == 0.75
     whole = parse_spec(MINIMAL | WRITTEN | {"objective": {"metric": "exact-match"}})
     assert whole.objective.generation is None
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_split_may_be_a_list_of_files(split: str) -> None:
+    given = parse_spec(MINIMAL | {"data": {"train": "x.csv", split: ["a.csv", "more/*.csv.gz"]}})
+    assert getattr(given.data, split) == ("a.csv", "more/*.csv.gz")
+    assert parse_spec(yaml.safe_load(dump_spec(given))) == given
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ([], " = []: names no file; allowed: a list of files and patterns such as train-*.csv"),
+        (
+            ["a", {"hub": "org/set"}],
+            " = ['a', {'hub': 'org/set'}]: {'hub': 'org/set'} in a list; allowed in a list: fi",
+        ),
+        (["a.csv", ""], " = ['a.csv', '']: '' in a list; allowed in a list: files and patterns"),
+        ([["a.csv"]], " = [['a.csv']]: ['a.csv'] in a list; allowed in a list: files and patterns"),
+        (5, " = 5: Input should be a valid string or a list or a mapping of fields"),
+        ({"hub": 5}, ".hub = 5: Input should be a valid string"),
+        ({"hub": "a", "nme": "b"}, ".nme: unknown field (did you mean data."),
+    ],
+)
+def test_what_is_no_list_of_files_is_refused_in_one_line(split: str, files: object, problem: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_spec(MINIMAL | {"data": {"train": "x.csv", split: files}})
+    assert str(caught.value).startswith(f"data.{split}{problem}")
+
+
+def test_a_list_of_too_many_files_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"a list of 1,001; allowed: 1,000 files and patterns"):
+        parse_spec(MINIMAL | {"data": {"train": ["a"] * 1001}})

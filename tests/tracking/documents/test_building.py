@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.pareto.front import hypervolume
+from spaces.trials.records import Rung
 from spaces.trials.row_values import pack
 from tests.tracking.examples import REFERENCE, plan, rows, search_row, trial_row
 from tracking.documents.building import build_front, build_search, build_trials, is_near_head
@@ -108,15 +110,16 @@ def test_a_best_trial_may_be_no_better_than_the_head_by_its_error(quality: float
 def test_trials_say_what_the_contract_says() -> None:
     running = TrialRun("run-0002", "running", {"quality": 0.6}, plan("0002"), None)
     failed = TrialRun("run-0001", "failed", {"steps": 10.0, "train_seconds": 0.5}, plan("0001"), "out of memory")
+    rungs = (Rung(step=10, loss=0.5, loss_se=0.1), Rung(step=30, quality=0.75, loss=0.4, quality_se=0.02, loss_se=0.1))
     trials = [
-        trial_row("0000", 0.75, 1000),
+        replace(trial_row("0000", 0.75, 1000), rungs=rungs),
         failed,
-        running,
+        replace(running, rungs=rungs[:1]),
         REFERENCE,
         trial_row("0000-confirm-1", 0.7, 1000, kind="confirmation"),
     ]
     document = build_trials(search_row(), trials).model_dump(mode="json")
-    entry = {
+    entry: dict[str, Any] = {
         "trial": "0000",
         "run_id": "run-0000",
         "method": "lora",
@@ -128,6 +131,10 @@ def test_trials_say_what_the_contract_says() -> None:
         "steps": 30,
         "train_seconds": 1.5,
         "reason": None,
+        "rungs": [
+            {"step": 10, "quality": None, "loss": 0.5, "quality_se": None, "loss_se": 0.1},
+            {"step": 30, "quality": 0.75, "loss": 0.4, "quality_se": 0.02, "loss_se": 0.1},
+        ],
     }
     assert document["search"] == "demo"
     assert document["trials"][0] == entry
@@ -139,6 +146,7 @@ def test_trials_say_what_the_contract_says() -> None:
         "steps": 10,
         "train_seconds": 0.5,
         "reason": "out of memory",
+        "rungs": [],
     }
     # The quality of a trial that has not finished is that of a rung, and is not shown as a trial's.
     assert document["trials"][2] == entry | {
@@ -148,11 +156,11 @@ def test_trials_say_what_the_contract_says() -> None:
         "quality": None,
         "steps": None,
         "train_seconds": None,
+        "rungs": entry["rungs"][:1],
     }
     assert document["reference"]["method"] == "head"
-    assert document["confirmations"] == [
-        entry | {"trial": "0000-confirm-1", "run_id": "run-0000-confirm-1", "quality": 0.7, "confirms": "0000"}
-    ]
+    again = {"trial": "0000-confirm-1", "run_id": "run-0000-confirm-1", "quality": 0.7, "rungs": []}
+    assert document["confirmations"] == [entry | again | {"confirms": "0000"}]
     assert build_trials(search_row(), []).reference is None
 
 

@@ -13,7 +13,7 @@ from spaces.model.budget import Budget
 from tests.tracking.examples import REFERENCE, documents, rows, search_row, trial_row
 from tracking.documents.building import build_front, build_trials
 from tracking.mlflow_store.run_records import TrialRun
-from tracking.reports.figure import Dot, compose, number
+from tracking.reports.figure import PlottedTrial, compose, number
 
 
 @given(rows, st.sampled_from(["accuracy", "loss"]), st.booleans())
@@ -112,7 +112,7 @@ def test_the_note_at_the_reference_goes_where_no_dots_are(crowded: tuple[float, 
     picture = compose(front, found, confirmed=False, axis="trainable")
     low, high = (math.log(one) for one in (picture.low[0], picture.high[0]))
     dots = [
-        Dot(round(math.exp(low + (left + part / 50) * (high - low))), 0.5 + shift, "lora", "")
+        PlottedTrial(round(math.exp(low + (left + part / 50) * (high - low))), 0.5 + shift, "lora", "")
         for left in crowded
         for part in range(12)
         for shift in (-0.012, 0.0, 0.012)

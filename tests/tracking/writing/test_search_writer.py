@@ -16,6 +16,8 @@ from spaces.spec.spec import SearchSpec
 from spaces.trials.records import Rung, State, TrialResult
 from tests.tracking.examples import finished, plan
 from tracking.mlflow_store.client import connect
+from tracking.mlflow_store.rung_tag import rungs_in
+from tracking.mlflow_store.tags import RUNGS
 from tracking.writing.outbox_file import OutboxFile
 from tracking.writing.search_writer import SearchState, SearchWriter
 
@@ -133,8 +135,8 @@ def test_numbers_are_metrics_that_one_may_filter_by(writer: SearchWriter, client
 def test_reports_and_the_end_of_a_trial(writer: SearchWriter, client: MlflowClient) -> None:
     rungs = (Rung(step=10, quality=0.5), Rung(step=30, quality=0.75))
     writer.start_trial(plan("0000"))
-    for rung in rungs:
-        writer.report("0000", rung)
+    for reached in (1, 2):
+        writer.report("0000", rungs[:reached])
     writer.end_trial(plan("0000"), finished(0.75, rungs=rungs, test_quality=0.7))
     run = run_of(client, writer, "0000")
     assert history(client, run) == [(10, 0.5), (30, 0.75)]
@@ -151,13 +153,37 @@ def test_the_best_quality_is_the_latest_value(
     """The metric may be a loss, and of two values at one step and moment MLflow takes the larger for the latest."""
     rungs = (Rung(step=10, quality=best, best=best), Rung(step=30, quality=last, best=best))
     writer.start_trial(plan("0000"))
-    for rung in rungs:
-        writer.report("0000", rung)
+    for reached in (1, 2):
+        writer.report("0000", rungs[:reached])
     for _ in range(2):  # the second time by a driver that takes the search up
         writer.end_trial(plan("0000"), finished(best, rungs=rungs, best_step=10))
     run = run_of(client, writer, "0000")
     assert (run.data.metrics["quality"], run.data.metrics["best_step"]) == (best, 10)
     assert history(client, run) == [(10, best), (30, last), *([(30, best)] if best != last else [])]
+
+
+def test_evaluations_have_their_errors_by_step_and_stand_in_one_tag(writer: SearchWriter, client: MlflowClient) -> None:
+    rungs = (
+        Rung(step=10, loss=0.9, loss_se=0.05),
+        Rung(step=30, quality=0.75, loss=0.5, quality_se=0.02, loss_se=0.04, best=0.75),
+    )
+    writer.start_trial(plan("0000"))
+    writer.report("0000", rungs[:1])
+    assert rungs_in(run_of(client, writer, "0000").data.tags[RUNGS]) == rungs[:1]
+    writer.end_trial(plan("0000"), finished(0.75, rungs=rungs))
+    run = run_of(client, writer, "0000")
+    assert rungs_in(run.data.tags[RUNGS]) == (rungs[0], rungs[1].model_copy(update={"best": None}))
+    for name, expected in (("quality_se", [(30, 0.02)]), ("loss_se", [(10, 0.05), (30, 0.04)])):
+        assert [(one.step, one.value) for one in client.get_metric_history(run.info.run_id, name)] == expected
+
+
+def test_a_trial_that_is_tried_again_has_the_evaluations_of_its_last_try(
+    writer: SearchWriter, client: MlflowClient
+) -> None:
+    for rungs in ((Rung(step=10, quality=0.1), Rung(step=30, quality=0.2)), (Rung(step=10, quality=0.5),)):
+        writer.start_trial(plan("0000"))
+        writer.end_trial(plan("0000"), TrialResult(state="failed", rungs=rungs))
+    assert rungs_in(run_of(client, writer, "0000").data.tags[RUNGS]) == rungs
 
 
 def test_rungs_that_were_never_reported_are_caught_up_at_the_end(writer: SearchWriter, client: MlflowClient) -> None:
@@ -171,12 +197,12 @@ def test_a_writer_that_goes_on_reports_nothing_twice(
     writer: SearchWriter, client: MlflowClient, uri: str, spec: SearchSpec
 ) -> None:
     writer.start_trial(plan("0000"))
-    writer.report("0000", Rung(step=10, quality=0.5))
+    writer.report("0000", [Rung(step=10, quality=0.5)])
     writer.close(60)
     again = SearchWriter(uri, spec, "id", spec.home)
     again.start_search(BUDGET, 1_000_000, 770)
     again.start_trial(plan("0000"))
-    again.report("0000", Rung(step=10, quality=0.5))
+    again.report("0000", [Rung(step=10, quality=0.5)])
     again.end_trial(plan("0000"), finished(0.75, rungs=(Rung(step=10, quality=0.5),)))
     assert history(client, run_of(client, again, "0000")) == [(10, 0.5), (30, 0.75)]
     assert len(everything(client)) == 2
@@ -219,7 +245,7 @@ def test_an_end_is_known_until_the_next_start(writer: SearchWriter, uri: str, sp
 
 def test_a_quality_that_is_not_a_number_is_kept(writer: SearchWriter, client: MlflowClient) -> None:
     writer.start_trial(plan("0000"))
-    writer.report("0000", Rung(step=10, quality=math.nan))
+    writer.report("0000", [Rung(step=10, quality=math.nan)])
     ((step, value),) = history(client, run_of(client, writer, "0000"))
     assert step == 10
     assert math.isnan(value)
@@ -240,7 +266,7 @@ def test_what_is_told_together_is_recorded_at_its_end_in_one_piece(
     monkeypatch.setattr(OutboxFile, "append", counted)
     with writer.together():
         writer.start_trial(plan("0001"))
-        writer.report("0001", Rung(step=3, quality=0.5))
+        writer.report("0001", [Rung(step=3, quality=0.5)])
         writer.end_trial(plan("0001"), finished(0.6, rungs=(Rung(step=3, quality=0.5),)))
         assert (spec.home / "outbox.jsonl").read_bytes() == before
         assert writer.has_ended("0001")

@@ -9,7 +9,7 @@ import torch
 
 from tests.trainables.tiny_models import ALL, BERT, VOCABULARY, Tiny
 from trainables.base_model.config import model_class
-from trainables.base_model.storageless import Ended, Lookup, Storageless, without_storage
+from trainables.base_model.storageless import EmbeddingsReached, Lookup, Storageless, without_storage
 
 
 @pytest.mark.parametrize("tiny", ALL, ids=str)
@@ -32,7 +32,7 @@ def test_an_id_without_a_row_is_an_error_and_recorded() -> None:
 def test_embeddings_alone_end_at_the_first_product() -> None:
     model = without_storage(model_class(BERT.config, BERT.task), BERT.config)
     mode = Storageless(embeddings_alone=True)
-    with torch.no_grad(), mode, contextlib.suppress(Ended):
+    with torch.no_grad(), mode, contextlib.suppress(EmbeddingsReached):
         model(input_ids=torch.tensor([[3, 9, 4]]))
     assert mode.ended
     assert Lookup(VOCABULARY, 9) in mode.lookups

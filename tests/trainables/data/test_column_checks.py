@@ -35,7 +35,7 @@ COLUMNS = [("data.text", "text"), ("data.label", "label")]
 
 
 def table(values: list[Any], column: str = "label") -> Table:
-    return Table("data.train", "x.csv", {column: values}, range(1, len(values) + 1), Path())
+    return Table("data.train", "x.csv", {column: values}, range(1, len(values) + 1), [Path()] * len(values))
 
 
 def refused(values: list[Any]) -> str:

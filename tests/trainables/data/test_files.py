@@ -11,7 +11,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from spaces.errors import RequestError
-from trainables.data.files import column_names, find_file, read_file
+from trainables.data.files import column_names, find_file, find_files, read_file
 
 ROWS = [{"text": "a", "label": 1}, {"text": "b", "label": 2}]
 
@@ -76,3 +76,40 @@ def test_compressed_text_is_read_as_text(tmp_path: Path, name: str, content: byt
     path.write_bytes(content)
     with pytest.raises(RequestError, match=r"cannot be read as .* \(Not a gzipped file"):
         read_file("data.train", str(path))
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    for name in ("b.csv", "a.csv", "more/c.csv", "images/cat/x.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link.csv").symlink_to("a.csv")
+    return tmp_path
+
+
+def test_a_list_holds_files_and_patterns_in_its_order(parts: Path) -> None:
+    given = (f"{parts}/more/*.csv", f"{parts}/[ab].csv")
+    assert find_files("data.train", given) == [f"{parts}/more/c.csv", f"{parts}/a.csv", f"{parts}/b.csv"]
+    assert find_files("data.train", f"{parts}/absent.csv") == [f"{parts}/absent.csv"]  # its reader reports it
+    assert find_files("data.train", (f"{parts}/images",)) == [f"{parts}/images"]
+    assert find_files("data.train", f"{parts}/**/c.*") == [f"{parts}/more/c.csv"]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (("a.csv", "a.csv"), "a.csv: named twice; allowed: each file once"),
+        (("a.csv", "[a-c].csv"), "a.csv: named twice; allowed: each file once"),
+        (("a.csv", "link.csv"), "link.csv: named twice, also as {0}/a.csv; allowed: each file once"),
+        (("a.csv", "more/../a.csv"), "more/../a.csv: named twice, also as {0}/a.csv; allowed: each file once"),
+        (("*.csv",), "link.csv: named twice, also as {0}/a.csv; allowed: each file once"),
+        (("a.csv", "images"), "images: a folder beside files; allowed: files, or a folder alone"),
+        (("a.csv", "z*.csv"), "z*.csv: matches no file"),
+    ],
+)
+def test_a_list_that_is_not_one_of_different_files_is_refused(
+    parts: Path, given: tuple[str, ...], problem: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        find_files("data.test", tuple(f"{parts}/{one}" for one in given))
+    assert str(caught.value).startswith(f"data.test = {parts}/{problem.format(parts)}")

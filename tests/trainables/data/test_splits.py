@@ -50,7 +50,7 @@ def write(path: Path, labels: list[Any], texts: list[Any] | None = None) -> str:
 
 
 def table(labels: list[Any]) -> Table:
-    return Table("data.train", "x.csv", {"label": labels}, range(1, len(labels) + 1), Path())
+    return Table("data.train", "x.csv", {"label": labels}, range(1, len(labels) + 1), [Path()] * len(labels))
 
 
 def targets(split: Any) -> list[float]:
@@ -321,3 +321,28 @@ def test_a_split_without_classes_leaves_a_row_in_both_parts() -> None:
         split_positions(table([0, 1]), None, 0.1, 0)
     with pytest.raises(RequestError, match=r"0 of 1 rows"):
         split_positions(table([0]), None, 0.1, 0)
+
+
+def test_every_file_of_a_test_split_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\n")
+    (tmp_path / "b.csv").write_text("text,class\n")
+    for files in ([f"{tmp_path}/a.csv", f"{tmp_path}/b.csv"], f"{tmp_path}/*.csv"):
+        with pytest.raises(RequestError, match=r"data\.label = label: no such column in .*b\.csv; allowed: text,"):
+            check_test(spec(train="train.csv", test=files))
+    with pytest.raises(RequestError, match=r"data\.test = .*c\.csv: no such file"):
+        check_test(spec(train="train.csv", test=[f"{tmp_path}/a.csv", f"{tmp_path}/c.csv"]))
+    check_test(spec(train="train.csv", test=[f"{tmp_path}/a.csv"]))
+
+
+def test_files_of_a_list_are_encoded_as_one_file_would_be(tmp_path: Path) -> None:
+    labels = ["a", "b", "b", "a", "b", "a"]
+    whole = write(tmp_path / "whole.jsonl", labels)
+    lines = (tmp_path / "whole.jsonl").read_text().splitlines()
+    for name, part in (("part-2.jsonl", lines[4:]), ("part-1.jsonl", lines[:4])):
+        (tmp_path / name).write_text("\n".join(part))
+    expected = load_splits(spec(train=whole, validation=whole))
+    for files in ([f"{tmp_path}/part-1.jsonl", f"{tmp_path}/part-2.jsonl"], [f"{tmp_path}/part-*.jsonl"]):
+        found = load_splits(spec(train=files, validation=whole))
+        assert fingerprint(found.train) == fingerprint(expected.train)
+    other = load_splits(spec(train=[f"{tmp_path}/part-2.jsonl", f"{tmp_path}/part-1.jsonl"], validation=whole))
+    assert fingerprint(other.train) != fingerprint(expected.train)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +13,12 @@ import pyarrow.parquet as parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from spaces.errors import RequestError
 from spaces.spec.sections import HubSource
 from trainables.data.column_checks import class_names, numbers, texts
+from trainables.data.images import open_image
 from trainables.data.tables import Table, read_table
 
 COLUMNS = [("data.text", "text"), ("data.label", "label")]
@@ -73,7 +76,7 @@ def test_every_form_gives_the_texts_unchanged(tmp_path: Path, name: str) -> None
     table = read_table("data.train", str(tmp_path / name), COLUMNS)
     assert table.columns == {"text": TRICKY, "label": ["7"] * len(TRICKY)}
     assert list(table.rows) == list(range(1, len(TRICKY) + 1))
-    assert table.folder == tmp_path
+    assert list(table.folders) == [tmp_path] * len(TRICKY)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
@@ -274,3 +277,52 @@ def test_an_absent_data_set_of_the_hub_is_one_clear_line(monkeypatch: pytest.Mon
     with pytest.raises(RequestError) as error:
         read_table("data.train", HubSource(hub="nobody/nothing", name="part"), COLUMNS)
     assert str(error.value).startswith("data.train = nobody/nothing/part[train]: cannot be loaded (Couldn't reach")
+
+
+def test_files_of_a_list_are_read_one_after_the_other_whatever_their_forms(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [["text", "label"], ["one", "1"]])
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"label,text\n2,two\n1,three\n"))
+    write_jsonl(tmp_path / "c.jsonl", [["text", "label", "other"], ["four", 2, 0]])
+    table = read_table("data.train", tuple(f"{tmp_path}/{one}" for one in ("c.jsonl", "a.csv", "b*")), COLUMNS)
+    assert table.columns["text"] == ["four", "one", "two", "three"]
+    assert class_names(table, "label") == ["2", "1", "2", "1"]
+    assert str(table.problem(3, "bad")) == f"data.train = {tmp_path}/c.jsonl and 2 more: row 2 of b.csv.gz: bad"
+
+
+def test_rows_of_files_with_equal_names_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b/c"):
+        (tmp_path / folder).mkdir(parents=True)
+        write_csv(tmp_path / folder / "part.csv", [["text", "label"], ["x", "0"]])
+    table = read_table("data.train", (f"{tmp_path}/a/part.csv", f"{tmp_path}/b/c/part.csv"), COLUMNS)
+    assert list(table.rows) == ["1 of a/part.csv", "1 of b/c/part.csv"]
+
+
+def test_a_list_of_one_file_is_that_file(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [["text", "label"], ["x", "0"]])
+    for one in ((f"{tmp_path}/a.csv",), (f"{tmp_path}/*.csv",)):
+        assert read_table("data.train", one, COLUMNS) == read_table("data.train", f"{tmp_path}/a.csv", COLUMNS)
+
+
+def test_images_lie_in_the_folder_of_their_own_file(tmp_path: Path) -> None:
+    for folder, colour in (("a", "red"), ("b", "blue")):
+        (tmp_path / folder).mkdir()
+        write_csv(tmp_path / folder / "rows.csv", [["image", "label"], ["one.png", "0"], ["../b/one.png", "1"]])
+        Image.new("RGB", (1, 1), colour).save(tmp_path / folder / "one.png")
+    table = read_table("data.train", (f"{tmp_path}/a/rows.csv", f"{tmp_path}/b/rows.csv"), [("data.image", "image")])
+    kept = table.take([2, 0, 1])
+    assert [open_image(kept, "image", row).getpixel((0, 0)) for row in (0, 1)] == [(0, 0, 255), (255, 0, 0)]
+    with pytest.raises(RequestError, match=r"row 2 of a/rows\.csv: image \.\./b/one\.png: elsewhere; allowed: a path"):
+        open_image(kept, "image", 2)
+
+
+def test_files_that_cannot_be_joined_are_named(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [["text", "label"], ["x", "0"]])
+    write_csv(tmp_path / "b.csv", [["text", "class"], ["x", "0"]])
+    with pytest.raises(RequestError, match=r"data\.label = label: no such column in .*b\.csv; allowed: text, class"):
+        read_table("data.train", (f"{tmp_path}/a.csv", f"{tmp_path}/b.csv"), COLUMNS)
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    datasets.Dataset.from_dict({"text": ["y"], "label": [1]}, features=features).to_parquet(tmp_path / "c.parquet")
+    both = (f"{tmp_path}/a.csv", f"{tmp_path}/c.parquet")
+    with pytest.raises(RequestError, match=r"c\.parquet: has other classes than .*a\.csv; allowed: the same"):
+        read_table("data.train", both, COLUMNS)
+    assert read_table("data.train", both, COLUMNS[:1]).columns == {"text": ["x", "y"]}

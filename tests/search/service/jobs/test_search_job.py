@@ -28,6 +28,24 @@ def test_a_driver_confines_what_stands_in_mlflow(alone: Alone, capsys: pytest.Ca
     assert "data.train = /etc/passwd.csv: nothing that the service may read" in capsys.readouterr().err
 
 
+def test_a_driver_confines_every_file_of_a_list(alone: Alone, capsys: pytest.CaptureFixture[str]) -> None:
+    (root,) = alone.settings.roots
+    (root / "train.csv").touch()
+    assert alone.launch("mine").status_code == 201
+    own = f'"{root / "train.csv"}"'
+    alone.spoil("mine", lambda text: text.replace(own, f'[{own}, "/etc/passwd.csv"]'))
+    assert _driven("mine", alone.settings) == 2
+    assert "data.train = /etc/passwd.csv: nothing that the service may read" in capsys.readouterr().err
+
+
+def test_a_file_of_a_list_that_went_is_away(alone: Alone, capsys: pytest.CaptureFixture[str]) -> None:
+    (root,) = alone.settings.roots
+    (root / "train.csv").touch()
+    alone.begin(alone.spec("mine", data={"train": [str(root / "train.csv"), str(root / "more.csv")]}))
+    assert _driven("mine", alone.settings) == AWAY
+    assert f"data.train = {root}/more.csv: No such file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("section", "field", "uri"),
     [

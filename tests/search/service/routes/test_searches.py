@@ -32,3 +32,20 @@ def test_no_more_searches_wait_than_may_however_many_ask_at_once(
     assert sorted(answers) == [201] * 3 + [429] * 5
     with reading(alone.settings.tracking_uri) as client:
         assert len(find_requests(client)) == 3
+
+
+def test_a_list_of_files_that_leaves_the_roots_is_refused(tmp_path: Path, empty_database: Path) -> None:
+    alone = alone_in(tmp_path, empty_database)
+    root = tmp_path / "data"
+    (root / "train.csv").touch()
+    (root / "link.csv").symlink_to("/etc/passwd")
+    good = f"{root}/train.csv"
+    for path in ("/etc/passwd", f"{root}/../mlflow.db", f"{root}/link.csv", f"{root}/*.csv", "../mlflow.db", ""):
+        for split in ("train", "validation", "test"):
+            values = alone.spec("mine").model_dump(mode="json")
+            values["data"][split] = [good, path]
+            for address in ("/v1/searches", "/v1/validate"):
+                answer = alone.http.post(address, json=values)
+                assert (answer.status_code, f"data.{split} = " in answer.text) == (422, True), (path, split, address)
+    with reading(alone.settings.tracking_uri) as client:
+        assert find_requests(client) == []

@@ -70,6 +70,11 @@ def test_what_lies_outside_is_refused(settings: Settings, tmp_path: Path, path: 
         confine_spec(spec(data={"train": given}), settings)
     with pytest.raises(RequestError, match=r"data\.test = "):
         confine_spec(spec(data={"train": {"hub": "org/data", "split": "train"}, "test": given}), settings)
+    good = f"{tmp_path}/storage/train.csv"
+    for files in ([good, given], [given, good], [given]):
+        for split in ("train", "validation", "test"):
+            with pytest.raises(RequestError, match=rf"data\.{split} = .*: nothing that the service may read"):
+                confine_spec(spec(data={"train": good, split: files}), settings)
     chats = {"train": {"hub": "org/data", "split": "train"}, "messages": "chat", "chat_template": given}
     with pytest.raises(RequestError, match=r"data\.chat_template = .*: nothing that the service may read"):
         confine_spec(spec(model={"path": "gpt2", "task": "causal-lm"}, data=chats), settings)
@@ -82,6 +87,23 @@ def test_a_relative_path_lies_in_the_first_root_that_has_it(settings: Settings, 
     assert found.data.train == f"{tmp_path}/storage/train.csv"
     assert found.data.validation == f"{tmp_path}/data/more.csv"
     assert found.model.path == f"{tmp_path}/data/org/model"
+    found = confine_spec(spec(data={"train": ["more.csv", "train.csv"]}), settings)
+    assert found.data.train == (f"{tmp_path}/data/more.csv", f"{tmp_path}/storage/train.csv")
+
+
+@pytest.mark.parametrize("pattern", ["{0}/data/*.csv", "{0}/data/**", "{0}/data/tr?in.csv", "*.csv"])
+def test_a_pattern_is_refused_before_anything_is_looked_for(settings: Settings, tmp_path: Path, pattern: str) -> None:
+    given = pattern.format(tmp_path)
+    for train in (given, [f"{tmp_path}/storage/train.csv", given]):
+        with pytest.raises(RequestError, match=r"data\.train = .*: (a pattern; allowed: one file|nothing that)"):
+            confine_spec(spec(data={"train": train}), settings)
+
+
+def test_of_a_list_a_folder_from_which_a_link_leads_out_is_refused(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "data" / "images").mkdir()
+    (tmp_path / "data" / "images" / "x.png").symlink_to(tmp_path / "secret" / "train.csv")
+    with pytest.raises(RequestError, match=r"data\.train = .*images: holds x\.png, which leads elsewhere"):
+        confine_spec(spec(data={"train": ["train.csv", "images"]}), settings)
 
 
 def test_a_name_too_long_for_a_file_may_be_one_of_the_hub(settings: Settings) -> None:
@@ -133,9 +155,11 @@ def test_a_spec_that_stands_in_mlflow_is_confined_anew(settings: Settings, tmp_p
         }
     )
     assert confine_stored_spec(spoiled, settings) == stored
-    data = stored.data.model_copy(update={"train": str(tmp_path / "secret" / "train.csv")})
-    with pytest.raises(RequestError, match=r"data\.train = "):
-        confine_stored_spec(stored.model_copy(update={"data": data}), settings)
+    secret = str(tmp_path / "secret" / "train.csv")
+    for train in (secret, (str(tmp_path / "storage" / "train.csv"), secret)):
+        data = stored.data.model_copy(update={"train": train})
+        with pytest.raises(RequestError, match=r"data\.train = "):
+            confine_stored_spec(stored.model_copy(update={"data": data}), settings)
 
 
 @pytest.mark.parametrize("word", ["../../etc", "/etc/passwd", "a/../../b", "..", ".hidden", "a\\b", "a\nb", ""])
@@ -154,7 +178,7 @@ FIELDS = {
     **dict.fromkeys(("storage", "tracking.uri", "search.study_storage"), REPLACED),
     **dict.fromkeys(("model.revision", "hub.name"), CHECKED),
     **dict.fromkeys(("data.text", "data.image", "data.tokens", "data.prompt", "data.response", "data.label"), WORDS),
-    "data.messages": WORDS,
+    **dict.fromkeys(("data.messages", "objective.generation"), WORDS),
     **dict.fromkeys(
         (
             "name",

@@ -8,8 +8,7 @@ import pytest
 
 from spaces.errors import RequestError
 from trainables.allowed_folders import reading_only
-from trainables.data.files import column_names
-from trainables.data.sources.patterns import matching_files
+from trainables.data.sources.patterns import check_no_pattern, matching_files
 from trainables.data.tables import read_table
 
 
@@ -24,8 +23,7 @@ def test_files_are_read_one_after_the_other(folder: Path) -> None:
     table = read_table("data.train", f"{folder}/*.csv", [("data.text", "text")])
     assert table.columns == {"text": ["one", "two", "three"]}
     assert str(table.problem(2, "wrong")).endswith("*.csv: row 1 of b.csv: wrong")
-    assert table.folder == folder
-    assert column_names("data.test", f"{folder}/*.csv") == ["text", "label"]
+    assert list(table.folders) == [folder] * 3
 
 
 def test_a_file_that_lacks_a_column_is_named(folder: Path) -> None:
@@ -46,5 +44,13 @@ def test_a_file_of_that_very_name_is_no_pattern(folder: Path) -> None:
 
 
 def test_a_confined_process_reads_no_pattern(folder: Path) -> None:
-    with reading_only([folder]), pytest.raises(RequestError, match="a pattern; allowed: one file"):
+    with reading_only([folder]), pytest.raises(RequestError, match="a pattern; allowed: one file, or a list"):
         matching_files("data.train", f"{folder}/*.csv")
+
+
+def test_a_reader_of_few_folders_is_given_names_of_files(folder: Path) -> None:
+    check_no_pattern("data.train", f"{folder}/a.csv")
+    with pytest.raises(
+        RequestError, match=r"data\.train = .*\*\.csv: a pattern; allowed: one file, or a list of files"
+    ):
+        check_no_pattern("data.train", f"{folder}/*.csv")
