@@ -134,6 +134,10 @@ METRIC_TABLE = """
 |---|---|---|---|
 """
 
+OWN_METRIC = """
+A function of your own is named `module:function`; [tasks.md](tasks.md#a-metric-of-your-own) says what it is given.
+"""
+
 GENERATION = """
 #### Written answers
 
@@ -206,7 +210,7 @@ def spec_page() -> str:
         if name == "data":
             parts += [FILES, *table(definitions["HubSource"], definitions)]
         if name == "objective":
-            parts += [METRIC_TABLE, *metric_rows(), GENERATION]
+            parts += [METRIC_TABLE, *metric_rows(), OWN_METRIC, GENERATION]
             parts += table(definitions["GenerationSection"], definitions, "objective.generation.")
     return "".join(parts)
 

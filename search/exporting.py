@@ -25,6 +25,7 @@ from tracking.mlflow_store.uri import reading_uri
 
 if TYPE_CHECKING:
     from trainables.exporting.export import Proof
+    from trainables.generation.saved_answers import Rescored
 
 RANK = 8
 """The rank of a low-rank stand-in, unless another is asked for."""
@@ -104,9 +105,14 @@ class Exported:
         kind = "" if proof.weights is None else f", its weights are {proof.weights}"
         found = f"the largest difference of its logits is {proof.difference:.2g}{kind}"
         if proof.rescored is not None:
-            before, after = proof.rescored.before, proof.rescored.after
-            found += f"; {self.metric} of its verification rows: {before:.4f} at the trial's end, {after:.4f} now"
+            found += f"; {_rescored(self.metric, proof.rescored)}"
         return f"verified in a fresh process{alone}: {found}"
+
+
+def _rescored(metric: str, found: Rescored) -> str:
+    if found.before is None or found.after is None:
+        return f"its verification rows have the same answers, not measured: {found.reason}"
+    return f"{metric} of its verification rows: {found.before:.4f} at the trial's end, {found.after:.4f} now"
 
 
 def export(

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import paretune
+from spaces.spec.own_metric import direction
 from tests.conftest import Workplace, copy_databases, start_ray
 from tests.pages import ROOT, blocks, phrases
 from tests.preloaded_python import preloaded_python
@@ -79,6 +80,15 @@ def test_a_method_of_a_package_is_installed_and_searched(place: Workplace, tmp_p
     assert "road: pairs of outputs turned and scaled" in printed
     assert "it trains 64 parameters" in printed  # two layers of 32 outputs
     assert re.search(r"\broad +finished\b", printed)
+
+
+def test_the_metric_of_the_page_of_tasks_measures() -> None:
+    (block,) = blocks("python", ROOT / "docs" / "tasks.md")
+    names: dict[str, Any] = {}
+    exec(compile(block.text, "costs.py", "exec"), names)
+    function = names["mean_cost"]
+    assert function(["ham", "ham", "spam", "spam"], ["ham", "spam", "ham", "spam"]) == 11 / 4
+    assert direction("costs:mean_cost", function, None, None) == ("min", 0)
 
 
 def test_every_public_name_is_described() -> None:

@@ -6,7 +6,7 @@ A training whose record in MLflow was spoiled costs no more than itself: it coun
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -127,7 +127,10 @@ def comparison(uri: str, names: Sequence[str], *, confirmed: bool = False) -> tu
         WorkError: when MLflow fails.
     """
     fronts = [front_document(uri, name, confirmed=confirmed) for name in names]
-    document = compare(fronts, confirmed=confirmed, specs=_specs(uri, names))
+    with reading(uri) as client:
+        runs = {name: find_search(client, name) for name in names}
+    perfects = {name: run.facts.perfect for name, run in runs.items()}
+    document = compare(fronts, confirmed=confirmed, perfects=perfects, specs=_specs(uri, runs))
     return document, compose_comparison(document, fronts, confirmed=confirmed)
 
 
@@ -137,12 +140,10 @@ def _warn_of_spoiled(rows: Iterable[TrialRun]) -> None:
             _logger.warning("trial %s counts as failed, its record cannot be read: %s", row.plan.trial, row.reason)
 
 
-def _specs(uri: str, names: Sequence[str]) -> dict[str, SearchSpec]:
+def _specs(uri: str, runs: Mapping[str, SearchRun]) -> dict[str, SearchSpec]:
     """Return specs by search, of those searches whose spec can be read from their artifacts."""
-    with reading(uri) as client:
-        runs = {name: find_search(client, name).run_id for name in names}
     found = {}
     for name, run in runs.items():
         with suppress(RequestError, WorkError):
-            found[name] = fetch_spec(uri, run)
+            found[name] = fetch_spec(uri, run.run_id)
     return found

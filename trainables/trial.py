@@ -28,6 +28,7 @@ from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import ROWS, save_verification
 from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
 from trainables.data.encoded_split import EncodedSplit
+from trainables.evaluation.own_metric import MetricFailed, unpickle
 from trainables.evaluation.predictions import Measured, positive_position
 from trainables.evaluation.standard_errors import loss_error, quality_error
 from trainables.generation.decoding import GenerationFailed
@@ -48,6 +49,7 @@ class WorkerInputs:
     """The inputs of every worker of a search.
 
     The references are to arrays in the object store, which a node holds once. `test` is given only in confirm.
+    `metric`: the function of a metric of the user's own, pickled.
     """
 
     spec: SearchSpec
@@ -57,6 +59,7 @@ class WorkerInputs:
     train: ray.ObjectRef
     validation: ray.ObjectRef
     test: ray.ObjectRef | None = None
+    metric: bytes | None = None
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
@@ -80,6 +83,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _load(self, inputs: WorkerInputs) -> None:
         spec = inputs.spec
+        if inputs.metric is not None:
+            unpickle(spec.metric.name, inputs.metric)
         self._weights = ray.get(inputs.weights)
         self._train, self._validation = ray.get([inputs.train, inputs.validation])
         self._test = ray.get(inputs.test) if inputs.test is not None else None
@@ -120,7 +125,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         if ended is None:
             try:
                 ended = self._advance()
-            except TrainingFailed as failure:
+            except (TrainingFailed, MetricFailed) as failure:
                 ended = self._fail(str(failure))
             except Superseded:
                 raise

@@ -8,7 +8,7 @@ from pathlib import Path
 from search.service.app import create_app
 from search.service.http_server import make_server
 from search.service.security.tokens import Role, make_token, read_holders
-from search.service.settings import Settings, check_host, check_proxies, check_secrets
+from search.service.settings import Settings, check_host, check_metric_modules, check_proxies, check_secrets
 from search.storage.checks import check_tracking, check_writable
 from tracking.mlflow_store.client import connect
 
@@ -23,6 +23,7 @@ def serve(host: str, port: int, settings: Settings) -> None:
     check_host(host, settings.tokens)
     check_secrets(settings)
     check_proxies(settings.proxies)
+    check_metric_modules(settings.metric_modules)
     if settings.tokens is not None:
         read_holders(settings.tokens)
     check_writable(settings.storage)

@@ -114,6 +114,13 @@ def serve(
             help="Address or network of a proxy in front, whose X-Forwarded-For is believed; may be repeated.",
         ),
     ] = None,
+    metric_module: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="PARETUNE_METRIC_MODULES",
+            help="An installed module whose functions specs may name as objective.metric; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Serve searches over HTTP, with a page, on a Ray cluster."""
     from search.cli import serve
@@ -135,6 +142,7 @@ def serve(
         requests_per_minute=requests_per_minute,
         request_seconds=request_seconds,
         proxies=tuple(proxy or ()),
+        metric_modules=tuple(metric_module or ()),
     )
     serve.serve(host, port, settings)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,18 @@ from search.ray_cluster.address import check_address
 from search.storage import search_folder
 from search.storage.checks import check_tracking
 from search.terminal import console as new_console
-from spaces.errors import WorkError
+from spaces.errors import RequestError, WorkError
 from spaces.spec.defaults import DEFAULT_STORAGE
-from spaces.spec.spec import SearchSpec, load_spec, parse_spec
+from spaces.spec.own_metric import keep
+from spaces.spec.spec import SearchSpec, apply_override, load_spec, parse_spec
+from spaces.spec.yaml_file import read_yaml
 from tracking.mlflow_store.uri import resolve_uri
 
 
 def search(
     spec: SearchSpec | Mapping[str, Any] | str | Path,
     *,
+    metric: Callable[[Any, Any], Any] | None = None,
     address: str | None = None,
     tracking_uri: str | None = None,
     console: Console | None = None,
@@ -35,6 +38,9 @@ def search(
     Args:
         spec: a spec, its fields as a dictionary, or the path of its YAML file; local paths in it are relative to the
             current folder.
+        metric: a function of predictions and references that measures quality, in place of `objective.metric`; its
+            attributes `mode` and `perfect` are its direction and best value. A resume needs it again unless it can be
+            imported.
         address: a Ray cluster, HOST:PORT or `auto`; by default Ray starts on this machine.
         tracking_uri: MLflow's address; by default that of the spec, else of the environment, else a SQLite file in the
             storage.
@@ -44,21 +50,31 @@ def search(
         RequestError: when the request is wrong; nothing has been written then.
         WorkError: when the search fails or is interrupted; `resume` goes on with it.
     """
-    console, asked = console or new_console(), absolute(_as_spec(spec))
+    console, asked = console or new_console(), absolute(_as_spec(spec, metric))
     with resumable(asked.home):
         prepared, uri = check(asked, tracking_uri, address, console)
         return SearchResult(prepared.spec, run_start(prepared, uri, address, console))
 
 
-def _as_spec(spec: SearchSpec | Mapping[str, Any] | str | Path) -> SearchSpec:
+def _as_spec(spec: SearchSpec | Mapping[str, Any] | str | Path, metric: Callable[[Any, Any], Any] | None) -> SearchSpec:
+    if metric is not None:
+        name = keep(metric)
+        return parse_spec(apply_override(_values(spec), f"objective.metric={name}"))
     if isinstance(spec, SearchSpec):
         return spec
     return load_spec(spec) if isinstance(spec, str | Path) else parse_spec(dict(spec))
 
 
+def _values(spec: SearchSpec | Mapping[str, Any] | str | Path) -> Any:
+    if isinstance(spec, SearchSpec):
+        return spec.model_dump(mode="json", exclude_unset=True)
+    return read_yaml(Path(spec)) if isinstance(spec, str | Path) else dict(spec)
+
+
 def resume(
     name: str,
     *,
+    metric: Callable[[Any, Any], Any] | None = None,
     storage: str | Path = DEFAULT_STORAGE,
     address: str | None = None,
     tracking_uri: str | None = None,
@@ -67,6 +83,7 @@ def resume(
     """Go on with a search after a crash or a stop; of a finished one, return the result.
 
     Args:
+        metric: the function that measures quality, where the search began with one.
         storage: the folder in which searches keep their runs.
         address, tracking_uri, console: as for `search`; MLflow's address is by default the one that the search used.
 
@@ -75,8 +92,17 @@ def resume(
         WorkError: when the search fails or is interrupted again.
     """
     home = search_folder.find("resume", Path(storage), name)
+    if metric is not None:
+        _keep_again(metric, search_folder.read(home)[0])
     search_folder.take_back_stop(home)
     return take_up(home, address=address, tracking_uri=tracking_uri, console=console)
+
+
+def _keep_again(metric: Callable[[Any, Any], Any], spec: SearchSpec) -> None:
+    """Keep the function of a search that began with one, under the name that it had then."""
+    if not spec.metric.is_own:
+        raise RequestError(f"metric: search {spec.name!r} began with metric {spec.metric.name}; allowed: none")
+    keep(metric, spec.metric.name)
 
 
 def take_up(

@@ -16,6 +16,7 @@ from rich.console import Console
 from search.driver.confirm import planned_round, summarise
 from search.driver.early_stopping import make_stopper
 from search.driver.interruption import Interruption
+from search.driver.metric_check import check_metric
 from search.driver.outlook import Outlook, steps_reached
 from search.driver.preflight import Prepared
 from search.driver.progress import Display
@@ -74,6 +75,7 @@ def share(prepared: Prepared, ledger: Ledger) -> WorkerInputs:
         weights=ray.put(prepared.weights),
         train=ray.put(prepared.train),
         validation=ray.put(prepared.validation),
+        metric=prepared.metric,
     )
 
 
@@ -180,6 +182,7 @@ def _with_test(run: Run, shared: WorkerInputs) -> WorkerInputs:
             test = load_test(run.spec, run.prepared.labels)
             if test is not None:
                 check_generation(run.spec, run.prepared.weights.config, {"data.test": test})
+                check_metric(run.spec, "data.test", test, run.prepared.labels)
     except RequestError as error:
         raise WorkError(f"{error}; `paretune resume {run.spec.name}` confirms once that is mended") from None
     return dataclasses.replace(shared, test=None if test is None else ray.put(test))

@@ -13,6 +13,7 @@ from rich.console import Console
 from transformers import PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
+from search.driver.metric_check import check_metric, with_direction
 from search.ray_cluster.address import check_address
 from search.storage import search_folder
 from search.storage.checks import check_tracking, check_writable
@@ -40,6 +41,7 @@ from trainables.base_model.model_files import reading
 from trainables.base_model.weights import BaseWeights, fresh_parameters, load_weights
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
+from trainables.evaluation.own_metric import pickled
 from trainables.generation.request import check_generation, longest_text
 from trainables.methods.registry import check_tuners
 from trainables.training.optimizers import check_optimizers
@@ -52,7 +54,7 @@ class Prepared:
     """A spec that was checked against its model and its data.
 
     Attributes:
-        spec: The spec, with the positive label of an f1.
+        spec: The spec, with the positive label of an f1, and the direction of a metric of the user's own.
         inventory: The model's layers.
         budget: The budget in parameters.
         space: The search space.
@@ -62,6 +64,7 @@ class Prepared:
         validation: The encoded validation split.
         given: Initial points.
         notes: Remarks on model and data for the user.
+        metric: The function of a metric of the user's own, pickled for workers.
     """
 
     spec: SearchSpec
@@ -74,6 +77,7 @@ class Prepared:
     validation: EncodedSplit
     given: tuple[Suggestion, ...] = ()
     notes: tuple[str, ...] = ()
+    metric: bytes | None = None
 
     def fingerprints(self) -> dict[str, str]:
         """Return a fingerprint of each split that trials use."""
@@ -169,6 +173,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     """
     announced = announced or (lambda work: None)
     transformers_logging.set_verbosity_error()
+    spec = with_direction(spec)
     with confined_reading(spec):
         # Before the data: their tokenizer is in the same folder, and its absence would be reported first.
         read_config(spec.model)
@@ -177,6 +182,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         splits = load_splits(spec)
         spec, about_steps = with_steps(spec, len(splits.train))
         spec, about_f1 = with_positive(spec, splits)
+        about_metric = check_metric(spec, "data.validation", splits.validation, splits.labels)
         announced("reading the model")
         config = load_config(spec.model, splits.labels)
         weights = load_weights(spec.model, config, splits.labels)
@@ -201,7 +207,8 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         train=splits.train,
         validation=splits.validation,
         given=suggestions,
-        notes=(*weights.notes, *splits.notes, *about_steps, *about_f1, *about_answers),
+        notes=(*weights.notes, *splits.notes, *about_steps, *about_f1, *about_metric, *about_answers),
+        metric=pickled(spec.metric.name) if spec.metric.is_own else None,
     )
 
 

@@ -13,6 +13,7 @@ import ray
 from rich.console import Console
 
 from search.driver.interruption import Interruption
+from search.driver.metric_check import check_metric_on_nodes
 from search.driver.outlook import hopeless
 from search.driver.phases import Run, confirm_phase, search_phase, share
 from search.driver.preflight import Prepared, check_begun
@@ -46,6 +47,7 @@ def start(prepared: Prepared, uri: str, address: str | None, console: Console) -
         if search_folder.exists(spec.home):  # since the name was looked up
             raise search_folder.taken(spec.name)
         with _cluster(spec, address, console) as gpus, answering(spec):
+            check_metric_on_nodes(prepared)
             search_id = uuid.uuid4().hex
             kept = None if has_password(uri) else uri
             study = open_study(spec, search_id, spec.home)
@@ -68,6 +70,7 @@ def resume(home: Path, uri: str, address: str | None, console: Console) -> Summa
             return _catch_up(spec, identity.search_id, uri)
         prepared = check_begun(spec, identity, uri, console)
         with _cluster(spec, address, console, begun=True) as gpus, answering(spec):
+            check_metric_on_nodes(prepared)
             study = open_study(spec, identity.search_id, home)
             return _run(prepared, study, identity.search_id, uri, gpus, console)
 

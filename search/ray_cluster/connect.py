@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.ray_cluster.nodes import alive_nodes, on_nodes
 from search.ray_cluster.ray_folder import ray_folder
 from spaces.errors import RequestError, Unreachable, one_line
 
@@ -85,17 +85,8 @@ def _check_nodes(home: Path) -> None:
     storage.mkdir(parents=True, exist_ok=True)
     marker.write_text("seen", encoding="utf-8")
     try:
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        look = ray.remote(num_cpus=0, max_retries=0)(_look)
-        answers = ray.get(
-            [
-                look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-                    str(marker)
-                )
-                for node in nodes
-            ],
-            timeout=CONNECT_SECONDS,
-        )
+        nodes = alive_nodes()
+        answers = on_nodes(nodes, _look, str(marker), timeout=CONNECT_SECONDS)
     except ray.exceptions.GetTimeoutError:
         raise Unreachable(f"--address: a node did not answer within {CONNECT_SECONDS} s") from None
     except ray.exceptions.RayTaskError as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
 from spaces.errors import RequestError
+from spaces.spec.own_metric import importing_only, is_own
 from tracking.mlflow_store.uri import has_password
+from trainables.allowed_folders import reading_only
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -32,6 +35,7 @@ class Settings:
         requests_per_minute: of one client.
         request_seconds: time within which a request must have arrived.
         proxies: addresses and networks of proxies, whose headers are trusted to name their clients.
+        metric_modules: modules whose functions specs may name as metrics; jobs import them.
     """
 
     storage: Path
@@ -47,6 +51,7 @@ class Settings:
     requests_per_minute: int = 600
     request_seconds: float = 30.0
     proxies: tuple[str, ...] = ()
+    metric_modules: tuple[str, ...] = ()
 
     @property
     def readable(self) -> tuple[Path, ...]:
@@ -55,9 +60,10 @@ class Settings:
 
 
 def job_options(settings: Settings) -> list[str]:
-    """Return command line options with the places of the service for a job, which must not take them from MLflow."""
+    """Return command line options with the places and modules of a service for a job, which must not take others."""
     told = ["--storage", str(settings.storage), "--tracking-uri", settings.tracking_uri]
     told += [f"--root={root}" for root in settings.roots]
+    told += [f"--metric-module={module}" for module in settings.metric_modules]
     return told + ([] if settings.study_storage is None else ["--study-storage", settings.study_storage])
 
 
@@ -71,9 +77,22 @@ def job_settings(parser: ArgumentParser, arguments: Sequence[str] | None = None)
     for option, required in (("--storage", True), ("--tracking-uri", True), ("--study-storage", False)):
         parser.add_argument(option, required=required)
     parser.add_argument("--root", action="append", type=Path, default=[])
+    parser.add_argument("--metric-module", action="append", default=[])
     given = parser.parse_args(arguments)
-    roots = tuple(given.root)
-    return given, Settings(Path(given.storage), given.tracking_uri, study_storage=given.study_storage, roots=roots)
+    return given, Settings(
+        Path(given.storage),
+        given.tracking_uri,
+        study_storage=given.study_storage,
+        roots=tuple(given.root),
+        metric_modules=tuple(given.metric_module),
+    )
+
+
+@contextmanager
+def within(settings: Settings) -> Iterator[None]:
+    """Let this process read models and data, and import metrics, only as the operator of a service allows it."""
+    with reading_only(settings.readable), importing_only(settings.metric_modules):
+        yield
 
 
 def check_secrets(settings: Settings) -> None:
@@ -108,6 +127,17 @@ def check_proxies(proxies: Sequence[str]) -> None:
             network = None
         if network is None or network.prefixlen == 0:
             raise RequestError(f"--proxy {one}: allowed: an address or a network, such as 10.0.0.7 or 10.1.0.0/16")
+
+
+def check_metric_modules(modules: Sequence[str]) -> None:
+    """Check that each is the name of a module; whether there is one, jobs alone know.
+
+    Raises:
+        RequestError: when one is not.
+    """
+    for one in modules:
+        if not is_own(f"{one}:function"):
+            raise RequestError(f"--metric-module {one}: allowed: the name of a module, such as our_metrics")
 
 
 def check_host(host: str, tokens: Path | None) -> None:

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from spaces.entry_points import with_installed
-from spaces.spec.sections import WRITING, Task
+from spaces.spec.own_metric import is_own
+from spaces.spec.sections import WRITING, ObjectiveSection, Task
+from spaces.spec.sections import Mode as Mode
 
-Mode = Literal["max", "min"]
 GROUP = "paretune.metrics"
 
 
@@ -21,7 +22,8 @@ class Metric:
 
     `score`: of a metric from another package, the function of predictions and references, NumPy arrays of shape
     (examples,): class positions, or numbers for regression. Built-in metrics have none here; theirs are in
-    `trainables.evaluation`. `of_scores`: it is computed from a score of every class, not from the decisions.
+    `trainables.evaluation`. `of_scores`: it is computed from a score of every class, not from the decisions. The
+    function of a user's own metric is looked up by its name, where it is needed: `spaces.spec.own_metric`.
     """
 
     name: str
@@ -30,6 +32,16 @@ class Metric:
     tasks: frozenset[Task]
     score: Callable[[Any, Any], float] | None = field(default=None, compare=False)
     of_scores: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a function of the user's own, named module:function."""
+        return is_own(self.name)
+
+    @property
+    def known_by_row(self) -> bool:
+        """Whether its values by row are known, as those of built-in metrics are."""
+        return self.score is None and not self.is_own
 
     def better(self, left: float, right: float) -> bool:
         """Return whether `left` is strictly better than `right`."""
@@ -43,15 +55,20 @@ def standard_error(metric: Metric, quality: float, rows: int) -> float:
     (1 − q²) / √n. The error of a mean loss is its value over √n, as if the losses of examples were exponentially
     distributed; that of a perplexity is the error of its logarithm times the perplexity. For metrics of written
     answers it is at most that of a share, because the values of rows lie between nothing and perfect.
+
+    A user's own metric is taken for a mean of values between nothing and perfect if it lies there and more is better,
+    else for a mean of distances to perfect that are exponentially distributed.
     """
+    if metric.is_own and not (metric.mode == "max" and 0 <= quality <= metric.perfect):
+        return abs(metric.perfect - quality) / math.sqrt(rows)
     if metric.name in ("pearson", "spearman", "matthews"):
         return (1 - min(1.0, quality * quality)) / math.sqrt(rows)
     if metric.name == "loss":
         return abs(quality) / math.sqrt(rows)
     if metric.name == "perplexity":
         return quality * abs(math.log(max(1.0, quality))) / math.sqrt(rows)
-    perfect = metric.perfect if metric.name in OF_TEXTS else 1.0
-    share = min(1.0, max(0.0, quality / perfect))
+    perfect = metric.perfect if metric.name in OF_TEXTS or metric.is_own else 1.0
+    share = min(1.0, max(0.0, quality / perfect)) if perfect else 0.0
     return perfect * math.sqrt(share * (1 - share) / rows)
 
 
@@ -99,6 +116,19 @@ def known_metrics() -> dict[str, Metric]:
         RequestError: when a package that brings metrics is broken.
     """
     return with_installed(METRICS.values(), GROUP, "METRICS", Metric)
+
+
+def metric_of(objective: ObjectiveSection, task: Task) -> Metric:
+    """Return the metric of an objective; no module of a user's own metric is imported.
+
+    Until a search has begun, the direction of such a metric may be that of the function alone, which is not known here.
+    """
+    name = objective.metric or DEFAULT_METRIC[task]
+    if not is_own(name):
+        return known_metrics()[name]
+    mode = objective.mode or "max"
+    perfect = objective.perfect if objective.perfect is not None else float(mode == "max")
+    return Metric(name, mode, perfect, frozenset(Task))
 
 
 DEFAULT_METRIC: dict[Task, str] = {

@@ -7,6 +7,7 @@ from typing import Any
 from spaces.methods.base.method import AnyMethod
 from spaces.methods.registry import methods
 from spaces.spec.metrics import known_metrics
+from spaces.spec.own_metric import OWN_NAME
 from spaces.spec.searched_training import SEARCHED
 from spaces.spec.spec import SHARED_KNOBS, SearchSpec
 
@@ -38,9 +39,11 @@ def spec_schema() -> Schema:
     training = definitions["SearchedTraining"]["properties"]
     training |= {name: _knob(training[name], definitions) for name in SEARCHED}
     metric = definitions["ObjectiveSection"]["properties"]["metric"]
-    for branch in metric.get("anyOf", [metric]):
-        if branch.get("type") == "string":
-            branch["enum"] = sorted(known_metrics())
+    metric["anyOf"] = [
+        {"enum": sorted(known_metrics())},
+        {"type": "string", "pattern": OWN_NAME},
+        {"type": "null"},
+    ]
     return schema
 
 

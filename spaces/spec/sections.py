@@ -34,6 +34,9 @@ class Task(StrEnum):
     IMAGE_CLASSIFICATION = "image-classification"
 
 
+Mode = Literal["max", "min"]
+"""The direction of a metric: whether more or less is better."""
+
 NAMED_CLASSES = frozenset(
     {
         Task.SEQUENCE_CLASSIFICATION,
@@ -372,7 +375,19 @@ class GenerationSection(Section):
 class ObjectiveSection(Section):
     """The measure of quality."""
 
-    metric: str | None = Field(default=None, description="Metric on validation. Default: the task's usual one.")
+    metric: str | None = Field(
+        default=None,
+        description="Metric on validation, or module:function, a function of your own. Default: the task's usual one.",
+    )
+    mode: Mode | None = Field(
+        default=None,
+        description="With a metric of your own: whether more or less is better. Default: its attribute mode, else max.",
+    )
+    perfect: float | None = Field(
+        default=None,
+        description="With a metric of your own: its best possible value. Default: its attribute perfect, else 1 with "
+        "max and 0 with min.",
+    )
     positive: str | StrictInt | None = Field(
         default=None,
         description="Label that metric f1 is computed for. Default: of two labels the one with fewer training rows; "

@@ -17,7 +17,8 @@ from spaces.methods.registry import method, methods
 from spaces.spec.defaults import DEFAULT_STORAGE
 from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
-from spaces.spec.metrics import DEFAULT_METRIC, METRICS, OF_TEXTS, OF_WRITTEN, Metric, known_metrics
+from spaces.spec.metrics import METRICS, OF_TEXTS, OF_WRITTEN, Metric, known_metrics, metric_of
+from spaces.spec.own_metric import is_own
 from spaces.spec.plain_values import check_plain, shortened
 from spaces.spec.searched_training import SearchedTraining
 from spaces.spec.sections import (
@@ -121,7 +122,7 @@ class SearchSpec(Section):
     @property
     def metric(self) -> Metric:
         """The metric that measures quality."""
-        return known_metrics()[self.objective.metric or DEFAULT_METRIC[self.model.task]]
+        return metric_of(self.objective, self.model.task)
 
     @property
     def rung_metric(self) -> Metric:
@@ -174,10 +175,18 @@ class SearchSpec(Section):
     def _metric_fits_the_task(self) -> Self:
         name = self.objective.metric
         fitting = sorted(metric.name for metric in known_metrics().values() if self.model.task in metric.tasks)
-        if name is not None and name not in fitting:
+        if name is not None and name not in fitting and not is_own(name):
             raise ValueError(
-                f"objective.metric = {name!r} does not fit task {self.model.task}; allowed: {', '.join(fitting)}"
+                f"objective.metric = {name!r} does not fit task {self.model.task}; allowed: {', '.join(fitting)}, "
+                "or module:function"
             )
+        for field in ("mode", "perfect"):
+            given = getattr(self.objective, field)
+            if given is not None and not self.metric.is_own:
+                raise ValueError(
+                    f"objective.{field} = {given}: metric {self.metric.name} has its own; allowed: with a metric "
+                    "module:function"
+                )
         positive = self.objective.positive
         if positive is not None and self.metric.name != "f1":
             raise ValueError(
@@ -215,7 +224,12 @@ class SearchSpec(Section):
                 f"objective.metric = {name!r} compares written answers; "
                 "allowed: with objective.generation, such as {max_new_tokens: 256}"
             )
-        if generation is not None and name not in OF_TEXTS and self.metric.score is None:
+        if generation is None and self.metric.is_own and task in WRITING:
+            raise ValueError(
+                f"objective.metric = {name!r}: a metric of your own compares answers, and none are written; "
+                "allowed: with objective.generation, such as {max_new_tokens: 256}"
+            )
+        if generation is not None and name not in OF_TEXTS and self.metric.known_by_row:
             raise ValueError(
                 f"objective.generation: metric {name} compares no written answers; "
                 f"allowed: with {', '.join(sorted(OF_TEXTS))}"

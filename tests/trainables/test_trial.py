@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from spaces.methods.registry import configuration, method
+from spaces.spec.own_metric import keep
 from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec, load_spec
 from spaces.trials.ledger import Ledger
@@ -27,6 +29,7 @@ from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.weights import load_weights
 from trainables.data.splits import load_splits
+from trainables.evaluation.own_metric import pickled
 from trainables.generation.saved_answers import ANSWERS, written_again
 from trainables.trial import TrialTrainable, WorkerInputs
 
@@ -141,6 +144,30 @@ def test_a_count_that_does_not_hold_fails_the_trial(inputs: WorkerInputs) -> Non
     assert "parameters where 7 were counted" in (result.reason or "")
 
 
+def test_a_metric_of_the_users_own_costs_no_more_than_the_trial_in_which_it_fails(workplace: Workplace) -> None:
+    calls: list[int] = []
+
+    def late(predictions: list[str], references: list[str]) -> float:
+        calls.append(len(predictions))
+        if len(calls) == 2:
+            raise ValueError("not\nnow")
+        return sum(one == other for one, other in zip(predictions, references, strict=True)) / len(references)
+
+    name = keep(late, "own:late")
+    inputs = inputs_with(workplace, objective={"metric": name, "mode": "max", "perfect": 1.0})
+    inputs = replace(inputs, metric=pickled(name))
+    plans = [plan_of(inputs, "lora", trial) for trial in ("one", "two")]
+    told = ray.get(run.remote(inputs, plans))
+    assert [reports[-1]["state"] for reports in told] == ["failed", "finished"]
+    assert result_of(inputs, "one").reason == "objective.metric = 'own:late': raised ValueError: not now"
+    assert len(result_of(inputs, "one").rungs) == 1
+    ended = result_of(inputs, "two")
+    assert (ended.quality, ended.row_values) == (told[1][-1]["quality"], None)
+    assert ended.quality is not None
+    assert 0 <= ended.quality <= 1
+    assert calls == []
+
+
 def test_a_trial_that_ended_is_not_run_again(inputs: WorkerInputs) -> None:
     plan = plan_of(inputs, "lora", "done")
     ended = TrialResult(state="failed", steps=3, reason="an earlier one")
@@ -171,9 +198,9 @@ def test_answers_are_written_at_the_last_step_alone_where_rungs_have_the_loss(tm
     adapter = inputs.ledger.trial("one").adapter
     assert len(json.loads((adapter / ANSWERS).read_text())["texts"]) == 4
     AutoTokenizer.from_pretrained(model).save_pretrained(adapter)
-    found = written_again(adapter, load_export(adapter, spec.model, saved_dtype(adapter)), "chrf")
+    found = written_again(adapter, load_export(adapter, spec.model, saved_dtype(adapter)))
     assert found["different"] is None
-    assert found["before"] == found["after"]
+    assert found["texts"] == json.loads((adapter / ANSWERS).read_text())["texts"]
 
 
 BEST: dict[str, Any] = {"max_steps": 9, "eval_steps": 2, "load_best_model_at_end": True, "early_stopping_patience": 4}

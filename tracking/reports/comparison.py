@@ -27,18 +27,24 @@ _COMPARABLE = ("model", "data", "training")
 
 
 def compare(
-    fronts: Sequence[FrontDocument], *, confirmed: bool, specs: Mapping[str, SearchSpec] | None = None
+    fronts: Sequence[FrontDocument],
+    *,
+    confirmed: bool,
+    perfects: Mapping[str, float] | None = None,
+    specs: Mapping[str, SearchSpec] | None = None,
 ) -> ComparisonDocument:
     """Compare fronts, and find the front of all their points together.
 
     Args:
         confirmed: compare points by their confirmed quality.
+        perfects: the perfect value of the metric, by search; needed for metrics of users' own.
         specs: by search, as far as they are known; the document lists in what they differ.
 
     Raises:
         RequestError: when the metrics of the searches differ.
     """
     objective = _common_objective(fronts)
+    perfect = _common_perfect(fronts, perfects or {})
     budget, reference = _common_budget(fronts), _common_reference(fronts, objective.mode)
     owned = owned_points(fronts, confirmed=confirmed)
     leading = front(
@@ -51,7 +57,7 @@ def compare(
         objective=objective,
         budget=budget,
         reference=ReferenceQuality(quality=reference),
-        searches=tuple(_compared(one, owned, leading, objective, budget, reference) for one in fronts),
+        searches=tuple(_compared(one, owned, leading, objective, budget, reference, perfect) for one in fronts),
         front=tuple(_leading_point(*one) for one in leading),
         differences=tuple(_differences(fronts, specs or {})),
     )
@@ -69,9 +75,23 @@ def owned_points(fronts: Sequence[FrontDocument], *, confirmed: bool) -> list[Ow
 def _common_objective(fronts: Sequence[FrontDocument]) -> ObjectiveName:
     metrics = [document.objective.metric for document in fronts]
     if len(set(metrics)) > 1:
-        names = " ".join(document.search for document in fronts)
-        raise RequestError(f"compare {names}: by {', '.join(metrics)}; allowed: searches by one metric")
+        raise _by_several(fronts, metrics)
+    if len({document.objective.mode for document in fronts}) > 1:  # functions of one name
+        raise _by_several(fronts, [f"{document.objective.metric} ({document.objective.mode})" for document in fronts])
     return fronts[0].objective
+
+
+def _common_perfect(fronts: Sequence[FrontDocument], perfects: Mapping[str, float]) -> float:
+    found = [perfects[document.search] for document in fronts if document.search in perfects]
+    metric = fronts[0].objective.metric
+    if len(set(found)) > 1:  # functions of one name
+        raise _by_several(fronts, [f"{metric} (perfect: {perfect:g})" for perfect in found])
+    return found[0] if found else known_metrics()[metric].perfect
+
+
+def _by_several(fronts: Sequence[FrontDocument], metrics: Sequence[str]) -> RequestError:
+    names = " ".join(document.search for document in fronts)
+    return RequestError(f"compare {names}: by {', '.join(metrics)}; allowed: searches by one metric")
 
 
 def _common_budget(fronts: Sequence[FrontDocument]) -> BudgetNumbers:
@@ -95,6 +115,7 @@ def _compared(
     objective: ObjectiveName,
     budget: BudgetNumbers,
     reference: float | None,
+    perfect: float,
 ) -> Compared:
     mine = [(search, point) for search, point in owned if search == document.search]
     area = None
@@ -104,7 +125,7 @@ def _compared(
             at_least=budget.at_least,
             budget=budget.parameters,
             reference=reference,
-            perfect=known_metrics()[objective.metric].perfect,
+            perfect=perfect,
         )
     return Compared(
         search=document.search,

@@ -15,9 +15,11 @@ from sklearn import metrics
 from torch.nn import functional
 
 from spaces.spec.metrics import known_metrics
+from spaces.spec.own_metric import is_own
 from spaces.spec.sections import Task
 from trainables.data.encoded_split import IGNORED_LABEL
 from trainables.evaluation.class_scores import Counts, auc, chunk_counts, f1, occurring, set_counts
+from trainables.evaluation.own_metric import measured, named
 
 Decision = tuple[torch.Tensor, torch.Tensor]
 
@@ -95,6 +97,7 @@ class Predictions:
         finite: whether all logits and losses were.
         names: the names of the classes.
         scores: a number for each class, growing with its probability, shape (examples, classes); None unless asked for.
+        task: the task; metrics of users' own need it.
     """
 
     predicted: npt.NDArray[Any]
@@ -106,6 +109,7 @@ class Predictions:
     finite: bool
     names: tuple[str, ...] = ()
     scores: npt.NDArray[Any] | None = None
+    task: Task | None = None
 
     @property
     def are_sets(self) -> bool:
@@ -118,6 +122,13 @@ class Predictions:
         sides = (np.split(np.array(self.names)[one], ends) for one in (self.predicted, self.references))
         predicted, references = ([one.tolist() for one in side] for side in sides)
         return predicted, references
+
+    def lists(self) -> tuple[list[Any], list[Any]]:
+        """Return predictions and references as a metric of a user's own takes them."""
+        assert self.task is not None, "a metric of a user's own needs the task"
+        if self.task is Task.TOKEN_CLASSIFICATION:
+            return self.tags()
+        return named(self.task, self.predicted, self.names), named(self.task, self.references, self.names)
 
     def counts(self) -> Counts:
         """Return, of sets of labels or of chunks, those rightly predicted and those of both sides together."""
@@ -201,9 +212,14 @@ def score(metric: str, outputs: Predictions, positive: int | None = None) -> flo
     that are wholly right. auc: see `trainables.evaluation.class_scores.auc`. seqeval-f1: of all chunks together, see
     `chunk_counts`. matthews, pearson and spearman are 0 if
     predictions or references are constant. perplexity: exp of the mean loss per response token.
+
+    Raises:
+        MetricFailed: when a metric of the user's own gives no number.
     """
     if not outputs.finite:
         return math.nan
+    if is_own(metric):
+        return measured(metric, *outputs.lists())
     if metric == "f1":
         position = f1_class(outputs, positive)
         return _SCORES["f1-macro"](outputs) if position is None else _f1_of(position, outputs)
@@ -302,6 +318,7 @@ class Evaluation:
             self._finite,
             tuple(names),
             scores,
+            self._task,
         )
 
     def score(self, metric: str, positive: int | None = None, names: Sequence[str] = ()) -> float:

@@ -13,10 +13,11 @@ from typing import Literal
 import peft
 import torch
 
-from spaces.errors import RequestError
+from spaces.errors import RequestError, WorkError
 from spaces.files.scratch import clear_left_behind, scratch
 from spaces.methods.registry import configuration
 from spaces.model_card.card import Card, Written
+from spaces.spec.own_metric import function_of
 from trainables.adapters.attach import merged
 from trainables.adapters.saved_folder import (
     ADAPTER_CONFIG,
@@ -32,6 +33,7 @@ from trainables.adapters.verification import FILE, saved_dtype, saved_rows, veri
 from trainables.base_model.config import load_config
 from trainables.base_model.weights import own_dtype
 from trainables.data.splits import load_splits
+from trainables.evaluation.own_metric import MetricFailed
 from trainables.exporting.facts import base_license, hide_paths, loading_code, save_preprocessor, versions
 from trainables.exporting.lora import low_rank, score
 from trainables.exporting.stock import stock_form, verify_stock, write_adapter
@@ -79,7 +81,8 @@ def export(
 
     Raises:
         RequestError: when `out` exists and is not an empty folder, or cannot be written; when the adapter has no such
-            form, or the model is not its base; for `lora`, when the validation split is missing.
+            form, or the model is not its base; for `lora`, when the validation split is missing, or the function of a
+            metric of the user's own.
         WorkError: when the export does not give the saved logits; nothing is left at `out`.
     """
     if out.is_dir():
@@ -143,7 +146,7 @@ def _rescored(adapter: Path, folder: Path, card: Card, form: Format) -> Rescored
 
 
 def _rescored_rows(card: Card, rescored: Rescored | None) -> tuple[tuple[str, str], ...]:
-    if rescored is None:
+    if rescored is None or rescored.before is None:
         return ()
     name = f"{card.spec.metric.name} of the verification rows"
     return ((name, f"{rescored.before:.4f} at the trial's end, {rescored.after:.4f} written again by this export"),)
@@ -189,26 +192,31 @@ def _stock(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
 def _lora(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
     """Write a low-rank stand-in, and measure its quality beside the adapter's."""
     spec = card.spec
+    if spec.metric.is_own:
+        function_of(spec.metric.name)  # its quality is all that verifies a stand-in
     splits = load_splits(spec)
     batch = spec.training.per_device_eval_batch_size
     shutil.copy2(adapter / BASE, folder / BASE)
     native = load_export(adapter, spec.model, saved_dtype(adapter))
     write_adapter(low_rank(native, rank), native, adapter, folder)
     prompted = splits.validation.prompted
-    before, after = (
-        score(
-            model,
-            splits.validation,
-            spec.model.task,
-            spec.metric,
-            batch,
-            splits.labels,
-            spec.objective.positive,
+    try:
+        before, after = (
+            score(
+                model,
+                splits.validation,
+                spec.model.task,
+                spec.metric,
+                batch,
+                splits.labels,
+                spec.objective.positive,
+            )
+            if prompted is None
+            else of_answers(spec, model, prompted).quality
+            for model in (native, load_export(folder, spec.model, saved_dtype(adapter)))
         )
-        if prompted is None
-        else of_answers(spec, model, prompted).quality
-        for model in (native, load_export(folder, spec.model, saved_dtype(adapter)))
-    )
+    except MetricFailed as failure:
+        raise WorkError(str(failure)) from None
     kept = f"rank {rank:g}" if rank >= 1 else f"{rank:g} of the squared singular values of every layer"
     rows = (
         ("Format", f"LoRA with {kept}: a low-rank stand-in for the trained adapter"),

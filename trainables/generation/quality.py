@@ -24,8 +24,8 @@ def of_outputs(spec: SearchSpec, outputs: Predictions, positive: int | None) -> 
     """Return the quality of outputs to the inputs of a split; `positive`: the class of an f1."""
     metric = spec.metric
     quality = score(metric.name, outputs, positive)
-    # Of a metric from another package nothing is known by row; seeds alone tell its qualities apart.
-    known = metric.score is None and math.isfinite(quality)
+    # Of a metric from elsewhere nothing is known by row; seeds alone tell its qualities apart.
+    known = metric.known_by_row and math.isfinite(quality)
     return Measured(quality, pack(row_values(metric.name, outputs, positive)) if known else None)
 
 

@@ -1,6 +1,6 @@
 """Answers to a few validation rows, saved when a trial ends, which every copy of its adapter must write again.
 
-`python -m trainables.generation.saved_answers FOLDER MODEL METRIC`, where MODEL is the spec's model section as JSON,
+`python -m trainables.generation.saved_answers FOLDER MODEL`, where MODEL is the spec's model section as JSON,
 loads an export in a fresh process with its own tokenizer and generation config, and writes the answers again.
 """
 
@@ -20,10 +20,12 @@ from peft import PeftModel
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from spaces.errors import WorkError
+from spaces.spec.own_metric import NotFound
 from spaces.spec.sections import GenerationSection, ModelSection
 from spaces.spec.spec import SearchSpec
 from trainables.adapters.saved_folder import load_export
 from trainables.adapters.verification import ROWS, TOLERANCE, saved_dtype, stored_dtype
+from trainables.evaluation.own_metric import MetricFailed
 from trainables.generation.answers import answer_in
 from trainables.generation.decoding import generation_config, plain, texts_of, write_tokens
 from trainables.generation.scores import scored
@@ -35,10 +37,14 @@ CONFIG = "generation_config.json"
 
 @dataclass(frozen=True)
 class Rescored:
-    """The metric on the saved rows: when the trial ended, and written again by an export."""
+    """The metric on the saved rows: when the trial ended, and written again by an export.
 
-    before: float
-    after: float
+    None where the function of a metric of the user's own cannot be imported, or gives no number; `reason` tells why.
+    """
+
+    before: float | None
+    after: float | None
+    reason: str | None = None
 
 
 def save_answers(
@@ -74,7 +80,7 @@ def rescore(folder: Path, model: ModelSection, metric: str) -> Rescored:
         WorkError: when an answer differs by more than rounding explains, or the export cannot be loaded.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "trainables.generation.saved_answers", str(folder), model.model_dump_json(), metric],
+        [sys.executable, "-m", "trainables.generation.saved_answers", str(folder), model.model_dump_json()],
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -89,11 +95,25 @@ def rescore(folder: Path, model: ModelSection, metric: str) -> Rescored:
             f"the export writes {found['different'][1]!r} where the trial wrote {found['different'][0]!r}; "
             "allowed: the same answer"
         )
-    return Rescored(found["before"], found["after"])
+    return _compared(folder, found["texts"], metric)
 
 
-def written_again(folder: Path, model: PreTrainedModel | PeftModel, metric: str) -> dict[str, Any]:
-    """Return the metric of the saved answers and of new ones, and a pair of them that differs, if any does."""
+def _compared(folder: Path, texts: list[str], metric: str) -> Rescored:
+    """Measure the saved answers and new ones here, where the function of a user's own metric is known."""
+    saved = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
+
+    def quality(answers: list[str]) -> float:
+        pairs = ([answer_in(text, saved["answer"]) for text in side] for side in (answers, saved["references"]))
+        return scored(metric, *pairs).quality
+
+    try:
+        return Rescored(quality(saved["texts"]), quality(texts))
+    except (NotFound, MetricFailed) as error:
+        return Rescored(None, None, str(error))
+
+
+def written_again(folder: Path, model: PreTrainedModel | PeftModel) -> dict[str, Any]:
+    """Return new answers to the saved prompts, and one that differs with the saved one, if any does."""
     saved = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
     config = GenerationConfig.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -108,12 +128,7 @@ def written_again(folder: Path, model: PreTrainedModel | PeftModel, metric: str)
         alike = saved["texts"][place] == texts[place] or _is_tie(model, prompt, before, after, types)
         if not alike:
             different = [saved["texts"][place], texts[place]]
-
-    def quality(answers: list[str]) -> float:
-        pairs = ([answer_in(text, saved["answer"]) for text in side] for side in (answers, saved["references"]))
-        return scored(metric, *pairs).quality
-
-    return {"different": different, "before": quality(saved["texts"]), "after": quality(texts)}
+    return {"different": different, "texts": texts}
 
 
 def _is_tie(
@@ -135,7 +150,7 @@ def main() -> int:
     """Write the answers again, and print how they compare."""
     folder, section = Path(sys.argv[1]), ModelSection.model_validate_json(sys.argv[2])
     model = load_export(folder, section, stored_dtype(folder) or saved_dtype(folder)).eval()
-    print(json.dumps(written_again(folder, model, sys.argv[3])))
+    print(json.dumps(written_again(folder, model)))
     return 0
 
 

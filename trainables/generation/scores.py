@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spaces.spec.metrics import known_metrics
+from spaces.spec.own_metric import is_own
+from trainables.evaluation.own_metric import measured
 from trainables.generation.answers import number_in
 
 Answers = Sequence[str | None]
@@ -43,11 +45,16 @@ def scored(metric: str, answers: Answers, references: Answers) -> Scored:
       torchmetrics' SQuAD with one reference a row, but between 0 and 1.
     - rouge-l: the mean of ROUGE-L's F-measure, by rouge-score without stemming.
     - bleu, chrf: those of the whole corpus, between 0 and 100, by sacrebleu with its default settings.
-    - A metric from another package: its function of both lists, an empty text for None.
+    - A metric from another package, or of the user's own: its function of both lists, an empty text for None.
 
     The values by row of bleu and chrf are jackknife pseudo-values, because these are not means over rows: mean scores
     of sentences are other metrics, and may order two models differently.
+
+    Raises:
+        MetricFailed: when a metric of the user's own gives no number.
     """
+    if is_own(metric):
+        return Scored(measured(metric, _texts(answers), _texts(references)), None)
     own = known_metrics()[metric].score
     if own is not None:
         return Scored(float(own(_texts(answers), _texts(references))), None)

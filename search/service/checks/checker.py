@@ -11,11 +11,10 @@ from pydantic import BaseModel
 
 from search.command_process import complaint, exit_code
 from search.counting import count_configuration
-from search.service.settings import Settings, job_options, job_settings
+from search.service.settings import Settings, job_options, job_settings, within
 from search.terminal import print_json
 from search.validation import validate
 from spaces.spec.spec import parse_spec
-from trainables.allowed_folders import reading_only
 
 
 class Check(BaseModel):
@@ -38,7 +37,7 @@ def main() -> int:
     options, (file,) = _parted(sys.argv[1:])
     _, settings = job_settings(argparse.ArgumentParser(description=__doc__), options)
     check = Check.model_validate_json(Path(file).read_bytes())
-    with reading_only(settings.readable):
+    with within(settings):
         return exit_code(lambda: print_json(_document(check)))
 
 

@@ -14,8 +14,7 @@ from search.command_process import exit_code
 from search.exporting import export
 from search.service.jobs.exports import FOLDER, Export, tidy
 from search.service.jobs.ray_jobs import APART
-from search.service.settings import Settings, job_settings
-from trainables.allowed_folders import reading_only
+from search.service.settings import Settings, job_settings, within
 
 
 def main() -> int:
@@ -33,7 +32,7 @@ def main() -> int:
         with (
             tempfile.TemporaryDirectory() as empty,
             contextlib.chdir(empty),  # so that no name of a model is that of a folder
-            reading_only(settings.readable),
+            within(settings),
         ):
             code = exit_code(lambda: _write(given.name, wanted, out, settings))
         if code == 0:

@@ -19,7 +19,7 @@ from search.driver.result import SearchResult
 from search.ray_cluster.head_watch import EXIT_CODE
 from search.service.jobs.exit_codes import AWAY, GIVEN_UP
 from search.service.security.path_confinement import check_own_places, confine_stored_spec
-from search.service.settings import Settings, job_settings
+from search.service.settings import Settings, job_settings, within
 from search.storage import search_folder
 from search.storage.checks import check_writable
 from search.terminal import console
@@ -31,7 +31,6 @@ from tracking.mlflow_store.client import reading
 from tracking.mlflow_store.launch_requests import LaunchRequest, find_requests
 from tracking.mlflow_store.runs import scan_searches
 from tracking.writing.outbox_file import OutboxFile
-from trainables.allowed_folders import reading_only
 
 
 def main() -> int:
@@ -56,7 +55,7 @@ def _exit_code(name: str, settings: Settings) -> int:
     Models and data are read only where the operator allows it, even if the spec changed since it was checked.
     """
     try:
-        with reading_only(settings.readable):
+        with within(settings):
             code = _drive(name, settings)
     except Hopeless as error:
         print(complaint(error), file=sys.stderr)

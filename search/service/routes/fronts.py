@@ -94,5 +94,7 @@ def compare(service: Service, name: Names, confirmed: Confirmed = False) -> Comp
     """Fronts side by side, under one common reference."""
     if len(set(name)) < len(name):
         raise Problem(422, "name: allowed: different searches")
-    fronts = [service.trials.get(one).front_document(confirmed=confirmed) for one in name]
-    return compare_fronts(fronts, confirmed=confirmed)
+    found = {one: service.trials.get(one) for one in name}
+    fronts = [one.front_document(confirmed=confirmed) for one in found.values()]
+    perfects = {key: one.search.facts.perfect for key, one in found.items()}
+    return compare_fronts(fronts, confirmed=confirmed, perfects=perfects)

@@ -1,4 +1,7 @@
-"""Confinement of a spec: it reads only within the operator's folders, and writes only to the service's own places."""
+"""Confinement of a spec: it reads only within the operator's folders, and writes only to the service's own places.
+
+Nor does it call functions of modules that the operator does not name.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 
 from search.service.settings import Settings
 from spaces.errors import RequestError, Unreachable
+from spaces.spec.own_metric import check_module
 from spaces.spec.sections import HubSource
 from spaces.spec.sources import with_files
 from spaces.spec.spec import SearchSpec
@@ -30,7 +34,8 @@ def confine_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
     A relative path is taken from the first root that has such a file or folder.
 
     Raises:
-        RequestError: when a path is outside the roots, or the spec names a storage, MLflow or database of its own.
+        RequestError: when a path is outside the roots, or the spec names a storage, MLflow or database of its own, or
+            a metric of a module that is not the operator's.
         Unreachable: when a path may be in a root that is away.
     """
     model, data = spec.model, dict[str, Any]()
@@ -48,6 +53,8 @@ def confine_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
     for field, word in _words(spec):
         if word is not None and not _WORD.fullmatch(word):
             raise RequestError(f"{field} = {word!r}: may be a path; allowed: letters, digits, and . _ - + / within")
+    if spec.metric.is_own:
+        check_module(spec.metric.name, settings.metric_modules)
     for field, given in (("tracking.uri", spec.tracking.uri), ("search.study_storage", spec.search.study_storage)):
         if given is not None:
             raise RequestError(f"{field}: the service has its own; allowed: nothing")
@@ -80,7 +87,7 @@ def confine_stored_spec(spec: SearchSpec, settings: Settings) -> SearchSpec:
     It gets the places that the operator names now, which may differ from earlier ones.
 
     Raises:
-        RequestError: when a path is outside the roots.
+        RequestError: when a path is outside the roots, or the metric one of another module.
         Unreachable: when a path may be in a root that is away.
     """
     places: dict[str, Any] = {

@@ -26,6 +26,7 @@ def test_a_token_is_printed_and_its_file_holds_only_a_hash(tmp_path: Path, capsy
         (["--host", "0.0.0.0"], "--host"),
         (["--tokens", "absent"], "absent"),
         (["--proxy", "nonsense"], "nonsense"),
+        (["--metric-module", "no-module"], "--metric-module no-module"),
         (["--storage", "/proc/none"], "/proc"),
     ],
 )

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,15 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from search.driver.preflight import prepare
+from search.service.checks.checker import Check, check_command
+from search.service.settings import Settings
 from spaces.errors import RequestError
 from spaces.spec.spec import load_spec, parse_spec
 from tests.conftest import Workplace
+from tests.search.service.detached import client
 from trainables.allowed_folders import reading_only
 from trainables.training.loop import Training
 
@@ -134,3 +139,35 @@ def test_no_code_of_a_checkpoint_is_run(place: Workplace) -> None:
     training = SimpleNamespace(_accelerator=SimpleNamespace(device="cpu"))  # all that it needs before it has read
     with pytest.raises(pickle.UnpicklingError):
         Training.load(training, file)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("route", ["/v1/searches", "/v1/validate", "/v1/count"])
+@pytest.mark.parametrize("metric", ["trap:f", "os:mkdir", "our.inner:f", "our:f.g"])
+def test_no_metric_of_a_module_that_the_operator_does_not_name_is_called(
+    place: Workplace, route: str, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    (place.folder / "trap.py").write_text(code(place))
+    modules = ("our.inner.most", "their.metrics")
+    values = yaml.safe_load(place.spec(objective={"metric": metric}).read_text())
+    asked = {"spec": values, "method": "lora"} if route == "/v1/count" else values
+    http = client(place.folder, roots=(place.folder,), metric_modules=modules)
+    answer = http.post(route, json=asked)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["detail"] == (
+        f"objective.metric = {metric!r}: module {metric.partition(':')[0]} is not one that the operator names by "
+        "--metric-module; allowed: a metric by name, or a function of our.inner.most, or a function of their.metrics"
+    )
+
+
+def test_nor_is_one_of_another_package_that_a_named_module_has(place: Workplace) -> None:
+    (place.folder / "lends.py").write_text("from os import mkdir")
+    file = place.folder / "check.json"
+    spec = load_spec(place.spec(objective={"metric": "lends:mkdir"}))
+    settings = Settings(place.folder, "sqlite:///none.db", roots=(place.folder,), metric_modules=("lends",))
+    line = check_command(settings, Check(spec=spec.model_dump(mode="json")), file)
+    done = subprocess.run(line, capture_output=True, text=True, cwd=place.folder, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "paretune: objective.metric = 'lends:mkdir': is a function of posix; allowed: one of lends\n"
+    )

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from spaces.errors import RequestError
 from tests.tracking.examples import front_of, make_spec, rows, trial_row
-from tracking.documents.schemas import ComparisonDocument, ReferenceQuality
+from tracking.documents.schemas import ComparisonDocument, ObjectiveName, ReferenceQuality
 from tracking.mlflow_store.run_records import TrialRun
 from tracking.reports.comparison import compare
 from tracking.reports.comparison_picture import compose_comparison
@@ -55,6 +55,26 @@ def test_the_common_reference_is_the_worse_one(left: float, right: float) -> Non
 def test_metrics_that_differ_are_refused() -> None:
     with pytest.raises(RequestError, match="compare left right: by accuracy, loss; allowed: searches by one metric"):
         compare([front_of("left", []), front_of("right", [], "loss")], confirmed=False)
+
+
+def test_metrics_of_users_own_have_the_perfect_value_that_they_are_given() -> None:
+    trials = [trial_row("0000", 0.75, 1_000)]
+    own = [
+        front_of(name, trials).model_copy(update={"objective": ObjectiveName(metric="absent:f", mode="max")})
+        for name in ("left", "right")
+    ]
+    known = compare([front_of("left", trials)], confirmed=False).searches[0].hypervolume
+    assert known is not None
+    for perfect, share in ((1.0, 1.0), (1.5, 0.5)):  # the reference has 0.5
+        compared = compare(own, confirmed=False, perfects={"left": perfect, "right": perfect})
+        assert compared.searches[0].hypervolume == pytest.approx(known * share)
+    with pytest.raises(
+        RequestError, match=r"compare left right: by absent:f \(perfect: 1\), absent:f \(perfect: 2\); "
+    ):
+        compare(own, confirmed=False, perfects={"left": 1.0, "right": 2.0})
+    other = own[1].model_copy(update={"objective": ObjectiveName(metric="absent:f", mode="min")})
+    with pytest.raises(RequestError, match=r"by absent:f \(max\), absent:f \(min\); allowed: searches by one metric"):
+        compare([own[0], other], confirmed=False, perfects={"left": 1.0, "right": 1.0})
 
 
 def test_confirmed_fronts_go_by_confirmed_quality() -> None:

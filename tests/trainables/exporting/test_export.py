@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from spaces.errors import RequestError, WorkError
 from spaces.model_card.card import Card
+from spaces.spec.own_metric import keep
 from spaces.spec.sections import Task
 from spaces.spec.spec import load_spec
 from tests.conftest import Workplace
@@ -75,6 +76,25 @@ def test_a_low_rank_export_tells_what_it_costs(trained: Trained, tmp_path: Path)
     assert f"| Validation accuracy of the adapter | {proof.before:.4f}" in told
     assert "Validation accuracy of this stand-in" in told
     assert "verification" not in told.replace("--no-verification-rows", "")
+
+
+def test_a_low_rank_export_is_measured_by_a_metric_of_the_users_own_or_refused(
+    trained: Trained, tmp_path: Path
+) -> None:
+    folder, card = trained("surm-circulant")
+
+    def by(metric: str) -> Card:
+        objective = card.spec.objective.model_copy(update={"metric": metric, "mode": "max", "perfect": 1.0})
+        return replace(card, spec=card.spec.model_copy(update={"objective": objective}))
+
+    good = keep(lambda found, wanted: found.count("good") / len(wanted), "own:good")
+    proof = export(folder, tmp_path / "out", by(good), "lora", 32)
+    assert proof.before == proof.after
+    with pytest.raises(RequestError, match=r"objective\.metric = 'absent_module:f': no module absent_module in "):
+        export(folder, tmp_path / "lost", by("absent_module:f"), "lora", 32)
+    with pytest.raises(WorkError, match=r"objective\.metric = 'own:nothing': returned None"):
+        export(folder, tmp_path / "lost", by(keep(lambda found, wanted: None, "own:nothing")), "lora", 32)
+    assert not (tmp_path / "lost").exists()
 
 
 def test_an_empty_folder_that_one_works_in_is_filled(

@@ -16,6 +16,7 @@ from transformers import GenerationConfig
 from spaces.errors import WorkError
 from spaces.model_card.card import Card
 from spaces.model_card.loading_code import FOLDER
+from spaces.spec.own_metric import keep
 from spaces.spec.sections import Task
 from tests.trainables.artifacts import make_artifact
 from tests.trainables.shipped_models import make_texts, model_of, ship, spec_of
@@ -23,7 +24,15 @@ from trainables.adapters.saved_folder import load_export, write_labels
 from trainables.adapters.verification import FILE
 from trainables.data.splits import load_splits
 from trainables.exporting.export import export
-from trainables.generation.saved_answers import ANSWERS, CONFIG, rescore, save_answers, written_again
+from trainables.generation.saved_answers import (
+    ANSWERS,
+    CONFIG,
+    Rescored,
+    _compared,
+    rescore,
+    save_answers,
+    written_again,
+)
 
 GENERATION = {"max_new_tokens": 5, "answer": "^(.+)", "stop": ["never written"]}
 
@@ -78,11 +87,25 @@ def test_an_export_that_writes_something_else_is_refused(artifact: tuple[Path, C
     assert splits is not None
     splits.tokenizer.save_pretrained(tmp_path)
     model = load_export(tmp_path, card.spec.model, torch.float32)
-    assert written_again(tmp_path, model, "chrf")["different"] is None
+    assert written_again(tmp_path, model)["different"] is None
     settings = json.loads((tmp_path / CONFIG).read_text(encoding="utf-8"))
     (tmp_path / CONFIG).write_text(json.dumps(settings | {"max_new_tokens": 2}), encoding="utf-8")
     with pytest.raises(WorkError, match=r"where the trial wrote .* allowed: the same answer"):
         rescore(tmp_path, card.spec.model, "chrf")
+
+
+def test_a_metric_that_is_not_there_leaves_answers_unmeasured(artifact: tuple[Path, Card]) -> None:
+    adapter, _ = artifact
+    texts = saved(adapter)["texts"]
+    lost = _compared(adapter, texts, "absent_module:f")
+    assert (lost.before, lost.after) == (None, None)
+    assert lost.reason is not None
+    assert lost.reason.startswith("objective.metric = 'absent_module:f': no module absent_module in ")
+    failing = keep(lambda found, wanted: float("nan"), "own:failing")
+    assert "returned nan" in (_compared(adapter, texts, failing).reason or "")
+    length = keep(lambda found, wanted: sum(map(len, found)), "own:length")
+    assert _compared(adapter, texts, length) == Rescored(len("".join(texts)), len("".join(texts)))
+    assert _compared(adapter, ["", *texts[1:]], length).after == len("".join(texts[1:]))
 
 
 def test_answers_that_part_at_equally_likely_tokens_are_the_same(artifact: tuple[Path, Card], tmp_path: Path) -> None:
@@ -97,8 +120,8 @@ def test_answers_that_part_at_equally_likely_tokens_are_the_same(artifact: tuple
     wrote = found["written"][0][1]
     found["written"][0][1], found["texts"][0] = wrote + 1, "other"
     (tmp_path / ANSWERS).write_text(json.dumps(found), encoding="utf-8")
-    assert written_again(tmp_path, model, "chrf")["different"] is not None
+    assert written_again(tmp_path, model)["different"] is not None
     with torch.no_grad():
         rows = model.get_base_model().lm_head.weight
         rows[wrote + 1] = rows[wrote]  # now both tokens are as likely
-    assert written_again(tmp_path, model, "chrf")["different"] is None
+    assert written_again(tmp_path, model)["different"] is None

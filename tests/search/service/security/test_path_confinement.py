@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,25 +173,31 @@ def test_words_of_which_paths_are_made_hold_none(settings: Settings, word: str) 
         confine_spec(spec(data={"train": {"hub": "org/data", "name": word}}), settings)
 
 
+@pytest.mark.parametrize("confine", [confine_spec, confine_stored_spec])
+def test_metrics_come_from_modules_that_the_operator_names(settings: Settings, confine: Any) -> None:
+    named = replace(settings, metric_modules=("our.metrics",))
+    assert confine(spec(objective={"metric": "our.metrics:f"}), named).metric.name == "our.metrics:f"
+    for metric in ("subprocess:run", "our:f", "our.metrics.inner:f", "__main__:f"):
+        with pytest.raises(RequestError, match=r"objective\.metric = .*: module .* is not one that the operator names"):
+            confine(spec(objective={"metric": metric}), named)
+    with pytest.raises(RequestError, match=r"by --metric-module; allowed: a metric by name$"):
+        confine(spec(objective={"metric": "our.metrics:f"}), settings)
+
+
 READ, REPLACED, CHECKED, WORDS = "read within the roots", "the operator's", "a word without a path", "text"
+IMPORTED = "a module that the operator names"
 FIELDS = {
     **dict.fromkeys(("model.path", "data.train", "data.validation", "data.test", "data.chat_template"), READ),
     **dict.fromkeys(("storage", "tracking.uri", "search.study_storage"), REPLACED),
     **dict.fromkeys(("model.revision", "hub.name"), CHECKED),
     **dict.fromkeys(("data.text", "data.image", "data.tokens", "data.prompt", "data.response", "data.label"), WORDS),
-    **dict.fromkeys(("data.messages", "objective.generation"), WORDS),
+    "data.messages": WORDS,
     **dict.fromkeys(
-        (
-            "name",
-            "objective.metric",
-            "objective.positive",
-            "objective.generation",
-            "search.start_from",
-            "tracking.experiment",
-            "hub.split",
-        ),
+        ("name", "objective.positive", "search.start_from", "tracking.experiment", "hub.split"),
         WORDS,
     ),
+    "objective.metric": IMPORTED,
+    "objective.generation": WORDS,
     **dict.fromkeys(("methods", "search.start_with", "budget.parameters", "budget.at_least", "budget.bytes"), WORDS),
     "hub.hub": READ,
 }
