@@ -225,11 +225,11 @@ def work(runs: Iterable[Run], folder: Path, file: Path, processes: int, title: s
     known = finished(file)
     waiting = [(run, folder) for run in dict.fromkeys(runs) if run not in known]
     if waiting:
-        provenance = provenance()
+        stamp = provenance()
         with multiprocessing.get_context("spawn").Pool(processes) as pool, file.open("a") as out:
             for line in track(
                 pool.imap_unordered(train, waiting), title, total=len(waiting), console=Console(stderr=True)
             ):
-                out.write(json.dumps(line | provenance) + "\n")
+                out.write(json.dumps(line | stamp) + "\n")
                 out.flush()
     return finished(file)
