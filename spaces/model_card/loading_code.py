@@ -168,9 +168,10 @@ class LoadingCode:
             "    logits = model(**inputs).logits",
             "for row, words in enumerate(texts):",
             "    places = inputs.word_ids(row)  # the word that each token is of",
-            "    firsts = [places.index(place) for place in range(len(words)) if place in places]",
+            "    known = [place for place in range(len(words)) if place in places]",
+            "    firsts = [places.index(place) for place in known]",
             "    tags = [labels[best] for best in logits[row, firsts].argmax(dim=1).tolist()]",
-            '    print(" ".join(f"{word}/{tag}" for word, tag in zip(words, tags)))',
+            '    print(" ".join(f"{words[place]}/{tag}" for place, tag in zip(known, tags)))',
         ]
 
     def _write(self) -> list[str]:

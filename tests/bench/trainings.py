@@ -214,7 +214,7 @@ def finished(file: Path) -> dict[Run, Line]:
     return {Run(*(line[name] for name in Run.__dataclass_fields__)): line for line in lines}
 
 
-def _provenance() -> Line:
+def provenance() -> Line:
     """Commit and versions of what is measured."""
     commit = subprocess.run(("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=True).stdout
     return {"commit": commit.strip(), **{name: version(name) for name in ("torch", "transformers", "peft")}}
@@ -225,11 +225,11 @@ def work(runs: Iterable[Run], folder: Path, file: Path, processes: int, title: s
     known = finished(file)
     waiting = [(run, folder) for run in dict.fromkeys(runs) if run not in known]
     if waiting:
-        provenance = _provenance()
+        stamp = provenance()
         with multiprocessing.get_context("spawn").Pool(processes) as pool, file.open("a") as out:
             for line in track(
                 pool.imap_unordered(train, waiting), title, total=len(waiting), console=Console(stderr=True)
             ):
-                out.write(json.dumps(line | provenance) + "\n")
+                out.write(json.dumps(line | stamp) + "\n")
                 out.flush()
     return finished(file)
