@@ -19,7 +19,7 @@ Distance = Literal["absolute", "relative", "inverse-relative"]
 Decay = Literal["none", "linear", "cosine"]
 State = Literal["keep", "clear"]
 
-_MLP: frozenset[Kind] = frozenset({"up", "gate", "down"})
+_MLP: frozenset[Kind] = frozenset({"up", "gate", "gate_up", "down"})
 
 
 class DstConfiguration(PlacedConfiguration):

@@ -90,6 +90,8 @@ class Pasta(Method[PastaConfiguration]):
     def count(self, configuration: PastaConfiguration, inventory: Inventory) -> Count:
         ids = tokens(configuration, inventory)
         check_layers(configuration.layers, inventory)
+        if not inventory.layers:
+            raise Unfit(f"pasta: {inventory.model_type} has no blocks with linear layers", smallest=0)
         # The input of the first linear layer of a block is as wide as the block.
         widths = {one.block: one.in_features for one in reversed(inventory.layers)}
         width = sum(widths[block] for block in blocks(configuration, inventory))

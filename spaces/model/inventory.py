@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["query", "key", "value", "query_key_value", "output", "up", "gate", "down"]
+Kind = Literal["query", "key", "value", "query_key_value", "output", "up", "gate", "gate_up", "down", "unknown"]
 Role = Literal["weight", "bias", "norm", "embedding", "other"]
 Targets = Literal["qv", "qkv", "vo", "attention", "mlp", "all"]
 LayerRange = Literal["all", "last-half", "last", "one"]
@@ -14,14 +14,15 @@ LayerRange = Literal["all", "last-half", "last", "one"]
 TARGETS: tuple[Targets, ...] = get_args(Targets)
 LAYER_RANGES: tuple[LayerRange, ...] = get_args(LayerRange)
 
-# A fused projection holds query, key and value in one weight, so it is chosen with any of them.
+# A fused projection holds query, key and value in one weight, so it is chosen with any of them. Layers of unknown kind
+# are chosen by name alone.
 _KINDS: dict[Targets, frozenset[Kind]] = {
     "qv": frozenset({"query", "value", "query_key_value"}),
     "qkv": frozenset({"query", "key", "value", "query_key_value"}),
     "vo": frozenset({"value", "output", "query_key_value"}),
     "attention": frozenset({"query", "key", "value", "query_key_value", "output"}),
-    "mlp": frozenset({"up", "gate", "down"}),
-    "all": frozenset({"query", "key", "value", "query_key_value", "output", "up", "gate", "down"}),
+    "mlp": frozenset({"up", "gate", "gate_up", "down"}),
+    "all": frozenset({"query", "key", "value", "query_key_value", "output", "up", "gate", "gate_up", "down"}),
 }
 
 
@@ -31,7 +32,7 @@ class LinearLayer:
 
     Attributes:
         name: the full name of the module.
-        kind: its role in the block.
+        kind: its role in the block; `unknown` where the architecture is not known, which refuses nothing.
         block: the number of its transformer block, from 0.
         transposed: the module stores the weight as (in, out), like GPT-2's `Conv1D`.
     """
@@ -85,6 +86,7 @@ class TextInput:
             have, without padding.
         positions: the longest input that the model has positions for; None if they are relative.
         key_value_heads: heads of the keys and values.
+        key_features: features of the keys of one block, of all heads together; 0 if not known.
         takes_embeddings: the forward accepts embeddings instead of ids, and the head still reads the right ones.
         takes_cache: the forward may start from keys and values that were computed before.
         longest: the most tokens of a text of the data.
@@ -100,6 +102,7 @@ class TextInput:
     takes_embeddings: bool
     takes_cache: bool
     longest: int = 0
+    key_features: int = 0
 
     @property
     def room(self) -> int | None:
@@ -133,6 +136,11 @@ class Inventory:
     def blocks(self) -> int:
         """The number of transformer blocks; those of the encoder come before those of the decoder."""
         return 1 + max((layer.block for layer in self.layers), default=-1)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The last parts of the names of the layers, each once, as `targets: {names: […]}` takes them."""
+        return tuple(dict.fromkeys(layer.name.rpartition(".")[2] for layer in self.layers))
 
 
 def depth(layers: LayerRange | int, blocks: int) -> int:

@@ -51,17 +51,9 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
             of a language model belongs to the pretrained base. Tied weights count once.
         fresh: names of parameters that the checkpoint lacks, such as those of an untrained pooler. The modules that own
             them belong to the head.
-
-    Raises:
-        RequestError: when the model has no linear layer in a block, or one of unknown kind.
     """
     heads = _head_modules(model, frozenset(fresh))
     layers = tuple(_linear_layers(model, heads))
-    if not layers:
-        raise RequestError(
-            f"model.path = {model.config.name_or_path}: {model.config.model_type} has no linear layer to adapt; "
-            "allowed: transformers"
-        )
     total = sum(parameter.numel() for parameter in model.parameters())
     head = {parameter for name in heads for parameter in model.get_submodule(name).parameters()}
     head_parameters = sum(parameter.numel() for parameter in head)
@@ -78,11 +70,11 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
 
 def _head_modules(model: PreTrainedModel, fresh: frozenset[str]) -> tuple[str, ...]:
     heads = []
-    if model.get_output_embeddings() is None and model.base_model is not model:
+    if model.get_output_embeddings() is None:
         heads = [
             name
             for name, module in model.named_children()
-            if module is not model.base_model and any(True for _ in module.parameters())
+            if not _is_base(module, model) and any(True for _ in module.parameters())
         ]
     names: dict[nn.Parameter, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -91,6 +83,11 @@ def _head_modules(model: PreTrainedModel, fresh: frozenset[str]) -> tuple[str, .
     untrained = [every[0] for every in names.values() if fresh.issuperset(every)]
     owners = dict.fromkeys(name.rpartition(".")[0] for name in untrained)
     return (*heads, *(owner for owner in owners if not inside(owner, heads)))
+
+
+def _is_base(module: nn.Module, model: PreTrainedModel) -> bool:
+    """Return whether a child of `model` is its base; SigLIP's and CLIP's classifiers do not name theirs."""
+    return module is model.base_model if model.base_model is not model else isinstance(module, PreTrainedModel)
 
 
 def inside(name: str, modules: Collection[str]) -> bool:
@@ -110,7 +107,7 @@ def _linear_layers(model: PreTrainedModel, heads: Collection[str]) -> Iterator[L
         out_features, in_features = (columns, rows) if transposed else (rows, columns)
         yield LinearLayer(
             name=name,
-            kind=kind_of(path, name, model.config),
+            kind=kind_of(path),
             block=blocks.setdefault(block, len(blocks)),
             out_features=out_features,
             in_features=in_features,
@@ -141,7 +138,16 @@ def _parameters(
         yield BaseParameter(name, tuple(parameter.shape), role, blocks.get(in_block.group(1)) if in_block else None)
 
 
+def _key_features(config: PreTrainedConfig) -> int:
+    """Return the features of the keys of one block, of all heads together; 0 if the config does not say."""
+    heads = getattr(config, "num_attention_heads", None) or 0
+    width = getattr(config, "head_dim", None) or (getattr(config, "hidden_size", 0) // heads if heads else 0)
+    return int(width * (getattr(config, "num_key_value_heads", None) or heads))
+
+
 def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | None:
+    if model.main_input_name != "input_ids":
+        return None
     embedding = model.get_input_embeddings()
     if not isinstance(embedding, nn.Embedding):
         return None
@@ -166,6 +172,7 @@ def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | N
         key_value_heads=getattr(config, "num_key_value_heads", None)
         or getattr(config, "num_attention_heads", None)
         or 0,
+        key_features=_key_features(config),
         takes_embeddings="inputs_embeds" in inputs and finds_last_token and not config.is_encoder_decoder,
         takes_cache="past_key_values" in inputs
         and getattr(config, "is_decoder", None) is not False

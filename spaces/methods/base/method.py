@@ -12,6 +12,8 @@ from spaces.methods.base.knobs import Knob, Value
 from spaces.model.budget import Count, LayerCount
 from spaces.model.inventory import Inventory, LayerRange, LinearLayer, Targets, select
 
+_NAMES_SHOWN = 12
+
 
 class Unfit(ValueError):
     """No size of a configuration fits the allowance; `smallest` is the fewest parameters that it could train."""
@@ -128,10 +130,20 @@ def placed_layers(configuration: PlacedConfiguration, inventory: Inventory) -> t
     layers = select(inventory, configuration.targets, configuration.layers)
     if not layers:
         raise Unfit(
-            f"targets = {configuration.targets}: {inventory.model_type} has no matching linear layer",
+            f"targets = {configuration.targets}: {inventory.model_type} has no matching linear layer; "
+            f"{remedy(inventory)}",
             smallest=0,
         )
     return layers
+
+
+def remedy(inventory: Inventory) -> str:
+    """Return a text that names the linear layers of a model and how a spec chooses them."""
+    names = inventory.layer_names
+    if not names:
+        return "it has none in its blocks; allowed: methods without targets, such as bitfit or full"
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+    return f"its layers: {shown}; allowed: targets: {{names: [{names[0]}]}}"
 
 
 def layerwise(
