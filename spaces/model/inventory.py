@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import PositiveInt
+
+from spaces.model.places import BlockNumbers, BlockRange, LayerNames, LayerPattern, ParsedLayers, ParsedTargets
 
 Kind = Literal["query", "key", "value", "query_key_value", "output", "up", "gate", "gate_up", "down", "unknown"]
 Role = Literal["weight", "bias", "norm", "embedding", "other"]
 Targets = Literal["qv", "qkv", "vo", "attention", "mlp", "all"]
 LayerRange = Literal["all", "last-half", "last", "one"]
+
+# As a spec writes them.
+TargetChoice = Annotated[Targets | LayerNames | LayerPattern, ParsedTargets]
+LayerChoice = Annotated[LayerRange | PositiveInt | BlockNumbers | BlockRange, ParsedLayers]
 
 TARGETS: tuple[Targets, ...] = get_args(Targets)
 LAYER_RANGES: tuple[LayerRange, ...] = get_args(LayerRange)
@@ -48,6 +56,19 @@ class LinearLayer:
     def size(self) -> int:
         """Entries of the weight."""
         return self.out_features * self.in_features
+
+
+@dataclass(frozen=True)
+class OtherModule:
+    """A module of the base with parameters that no adapter can be attached to.
+
+    Attributes:
+        name: the full name of the module.
+        reason: the cause, such as "a Conv2d".
+    """
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -122,6 +143,7 @@ class Inventory:
         head_modules: names of the modules of the task head.
         parameters: all parameters of the base.
         text: the input of a text model; None for others.
+        others: the modules that no adapter can be attached to.
     """
 
     model_type: str
@@ -131,6 +153,7 @@ class Inventory:
     head_modules: tuple[str, ...]
     parameters: tuple[BaseParameter, ...] = ()
     text: TextInput | None = None
+    others: tuple[OtherModule, ...] = ()
 
     @property
     def blocks(self) -> int:
@@ -149,17 +172,32 @@ def depth(layers: LayerRange | int, blocks: int) -> int:
     return named[layers] if isinstance(layers, str) else layers
 
 
-def select(inventory: Inventory, targets: Targets, layers: LayerRange | int) -> tuple[LinearLayer, ...]:
+def chosen_blocks(layers: LayerChoice, blocks: int) -> tuple[int, ...]:
+    """Return the numbers of the blocks, of `blocks` in all, that `layers` names, ascending."""
+    if isinstance(layers, BlockRange):
+        return tuple(range(layers.first, layers.last + 1))
+    if isinstance(layers, tuple):
+        return tuple(sorted(set(layers)))
+    return tuple(range(blocks - depth(layers, blocks), blocks))
+
+
+def select(inventory: Inventory, targets: TargetChoice, layers: LayerChoice) -> tuple[LinearLayer, ...]:
     """Return the layers that `targets` names within the range `layers`; none when nothing matches.
 
     Args:
         inventory: the layers of the model.
-        targets: the kinds of layers.
+        targets: the kinds of layers, or their names.
         layers: `all`, `last-half` and `last` are transformer blocks; a number N means the last N blocks; `one` is the
-            single last matching weight, the smallest place of an adapter.
+            single last matching weight, the smallest place of an adapter; or the numbers of the blocks.
     """
-    matching = tuple(layer for layer in inventory.layers if layer.kind in _KINDS[targets])
+    matching = tuple(layer for layer in inventory.layers if _is_target(layer, targets))
     if layers == "one":
         return matching[-1:]
-    first = inventory.blocks - depth(layers, inventory.blocks)
-    return tuple(layer for layer in matching if layer.block >= first)
+    blocks = frozenset(chosen_blocks(layers, inventory.blocks))
+    return tuple(layer for layer in matching if layer.block in blocks)
+
+
+def _is_target(layer: LinearLayer, targets: TargetChoice) -> bool:
+    if isinstance(targets, LayerNames | LayerPattern):
+        return targets.matches(layer.name)
+    return layer.kind in _KINDS[targets]

@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from spaces.errors import RequestError
-from spaces.model.inventory import BaseParameter, Inventory, LinearLayer, Role, TextInput
+from spaces.model.inventory import BaseParameter, Inventory, LinearLayer, OtherModule, Role, TextInput
 from spaces.spec.sections import Task
 from trainables.base_model.architectures import kind_of
 from trainables.base_model.config import task_class
@@ -65,6 +65,7 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
         head_modules=heads,
         parameters=tuple(_parameters(model, heads, layers)),
         text=_text_input(model, heads),
+        others=tuple(_others(model, heads, layers)),
     )
 
 
@@ -113,6 +114,26 @@ def _linear_layers(model: PreTrainedModel, heads: Collection[str]) -> Iterator[L
             in_features=in_features,
             transposed=transposed,
         )
+
+
+def _others(model: PreTrainedModel, heads: Collection[str], layers: Collection[LinearLayer]) -> Iterator[OtherModule]:
+    """Yield the modules of the base that own parameters and are no adaptable layer, and tensors with many layers."""
+    adaptable = {layer.name for layer in layers}
+    embedding = model.get_output_embeddings()
+    for name, module in model.named_modules():
+        owns = any(True for _ in module.parameters(recurse=False))
+        if not owns or name in adaptable or not name or inside(name, heads):
+            continue
+        reason = f"a {type(module).__name__}"
+        if module is embedding:
+            reason = "the output layer of the language model"
+        elif isinstance(module, nn.Linear | Conv1D):
+            reason = "outside of the blocks"
+        yield OtherModule(name, reason)
+        if not hasattr(module, "weight"):
+            # Experts hold the weights of many layers in one tensor.
+            for own, _ in module.named_parameters(recurse=False):
+                yield OtherModule(f"{name}.{own}", f"a tensor of {type(module).__name__}")
 
 
 def _parameters(
