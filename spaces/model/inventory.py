@@ -65,10 +65,13 @@ class OtherModule:
     Attributes:
         name: the full name of the module.
         reason: the cause, such as "a Conv2d".
+        passed_over: it is in the way of no layer in the blocks that has the same name: a linear layer outside of them,
+            or a tensor with the weights of many layers, which is no module for PEFT's names.
     """
 
     name: str
     reason: str
+    passed_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,9 @@ class Inventory:
     @property
     def blocks(self) -> int:
         """The number of transformer blocks; those of the encoder come before those of the decoder."""
-        return 1 + max((layer.block for layer in self.layers), default=-1)
+        of_layers = max((one.block for one in self.layers), default=-1)
+        of_parameters = max((one.block for one in self.parameters if one.block is not None), default=-1)
+        return 1 + max(of_layers, of_parameters)
 
     @property
     def layer_names(self) -> tuple[str, ...]:

@@ -21,6 +21,10 @@ from trainables.base_model.positions import longest_input
 
 _BLOCK = re.compile(r"(.*?\.\d+)\.(.+)")  # the first numbered part of a path ends the name of its block
 
+_OUTSIDE = "outside of the blocks"
+_MAMBA = {"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"}
+_BYPASSED = ("mixer.out_proj", "mixer.conv1d.bias", "mixer.dt_proj.bias")
+
 # Configs of BERT name no separating tokens. Its uncased English vocabulary has [CLS] and [SEP] at 101 and 102.
 _BERT_TYPES, _UNCASED_VOCABULARY = {"bert", "distilbert"}, 30_522
 _CLS_AND_SEP: set[int | None] = {101, 102}
@@ -102,6 +106,8 @@ def _linear_layers(model: PreTrainedModel, heads: Collection[str]) -> Iterator[L
         in_block = _BLOCK.fullmatch(name)
         if in_block is None or not isinstance(module, nn.Linear | Conv1D) or inside(name, heads):
             continue
+        if _is_bypassed(model, name):
+            continue
         block, path = in_block.groups()
         transposed = isinstance(module, Conv1D)
         rows, columns = module.weight.shape
@@ -116,6 +122,11 @@ def _linear_layers(model: PreTrainedModel, heads: Collection[str]) -> Iterator[L
         )
 
 
+def _is_bypassed(model: PreTrainedModel, name: str) -> bool:
+    """Return whether a layer or a bias is read without the forward of its module; PEFT refuses those layers too."""
+    return model.config.model_type in _MAMBA and name.endswith(_BYPASSED)
+
+
 def _others(model: PreTrainedModel, heads: Collection[str], layers: Collection[LinearLayer]) -> Iterator[OtherModule]:
     """Yield the modules of the base that own parameters and are no adaptable layer, and tensors with many layers."""
     adaptable = {layer.name for layer in layers}
@@ -127,13 +138,15 @@ def _others(model: PreTrainedModel, heads: Collection[str], layers: Collection[L
         reason = f"a {type(module).__name__}"
         if module is embedding:
             reason = "the output layer of the language model"
+        elif _is_bypassed(model, name):
+            reason = "read by the fast kernel of its block, which would pass an adapter by,"
         elif isinstance(module, nn.Linear | Conv1D):
-            reason = "outside of the blocks"
-        yield OtherModule(name, reason)
+            reason = _OUTSIDE
+        yield OtherModule(name, reason, passed_over=reason == _OUTSIDE)
         if not hasattr(module, "weight"):
             # Experts hold the weights of many layers in one tensor.
             for own, _ in module.named_parameters(recurse=False):
-                yield OtherModule(f"{name}.{own}", f"a tensor of {type(module).__name__}")
+                yield OtherModule(f"{name}.{own}", f"a tensor of {type(module).__name__}", passed_over=True)
 
 
 def _parameters(
@@ -141,6 +154,10 @@ def _parameters(
 ) -> Iterator[BaseParameter]:
     weights = {layer.name: layer.block for layer in layers}
     blocks = {match.group(1): block for name, block in weights.items() if (match := _BLOCK.fullmatch(name))}
+    if not blocks:  # a model of convolutions
+        named = (_BLOCK.fullmatch(name) for name, _ in model.named_parameters() if not inside(name, heads))
+        names = dict.fromkeys(match.group(1) for match in named if match)
+        blocks = {name: number for number, name in enumerate(names)}
     for name, parameter in model.named_parameters():
         if inside(name, heads):
             continue
@@ -152,7 +169,7 @@ def _parameters(
             role = "embedding"
         elif "norm" in type(module).__name__.lower():
             role = "norm"
-        elif leaf == "bias":
+        elif leaf == "bias" and not _is_bypassed(model, name):
             role = "bias"
         elif owner in weights:
             role = "weight"

@@ -143,8 +143,9 @@ def check_targets(targets: TargetChoice, inventory: Inventory) -> None:
     """
     if not isinstance(targets, LayerNames | LayerPattern):
         return
+    found = any(targets.matches(layer.name) for layer in inventory.layers)
     for other in inventory.others:
-        if targets.matches(other.name):
+        if targets.matches(other.name) and not (found and other.passed_over):
             raise Unfit(
                 f"targets = {targets}: {other.name} is {other.reason} and cannot be adapted; {remedy(inventory)}",
                 smallest=0,
