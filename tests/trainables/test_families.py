@@ -42,7 +42,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "qwen2_moe": (*ATTENTION, *GATED_EXPERT, "unknown"),
     "qwen3_moe": ATTENTION,
     "mixtral": ATTENTION,
-    "mamba": ("unknown",) * 3,
+    "mamba": ("unknown",),
     "convnext": ("up", "down"),
     "resnet": (),
 }
@@ -59,7 +59,7 @@ def test_layers_and_counts_are_those_of_the_modules(tiny: Tiny) -> None:
         if isinstance(module, nn.Linear)
         and any(part.isdigit() for part in name.split("."))
         and not inside(name, inventory.head_modules)
-        and not name.endswith("mixer.out_proj")  # Mamba's, which its kernel passes by
+        and not name.endswith(("mixer.x_proj", "mixer.dt_proj", "mixer.out_proj"))  # read by a kernel
     }
     assert {one.name: (one.out_features, one.in_features) for one in inventory.layers} == linear
     kinds = Counter(one.kind for one in inventory.layers if one.block == 0)
@@ -89,7 +89,7 @@ def test_layers_and_counts_are_those_of_the_modules(tiny: Tiny) -> None:
         ("mixtral", Task.CAUSAL_LM, "gate_up_proj", r"experts\.gate_up_proj is a tensor of MixtralExperts and cannot"),
         ("gpt2", Task.CAUSAL_LM, "wte", "wte is a Embedding and cannot be adapted"),
         ("gpt2", Task.CAUSAL_LM, "lm_head", "lm_head is the output layer of the language model and cannot be adapted"),
-        ("mamba", Task.CAUSAL_LM, "out_proj", "out_proj is read by the fast kernel of its block"),
+        ("mamba", Task.CAUSAL_LM, "out_proj", "out_proj is read by a kernel of its block"),
         ("albert", Task.SEQUENCE_CLASSIFICATION, "embedding_hidden_mapping_in", "is outside of the blocks and cannot"),
         (
             "bert",

@@ -23,7 +23,7 @@ _BLOCK = re.compile(r"(.*?\.\d+)\.(.+)")  # the first numbered part of a path en
 
 _OUTSIDE = "outside of the blocks"
 _MAMBA = {"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"}
-_BYPASSED = ("mixer.out_proj", "mixer.conv1d.bias", "mixer.dt_proj.bias")
+_BYPASSED = tuple(f"mixer.{name}" for name in ("x_proj", "dt_proj", "out_proj", "conv1d.bias", "dt_proj.bias"))
 
 # Configs of BERT name no separating tokens. Its uncased English vocabulary has [CLS] and [SEP] at 101 and 102.
 _BERT_TYPES, _UNCASED_VOCABULARY = {"bert", "distilbert"}, 30_522
@@ -123,7 +123,7 @@ def _linear_layers(model: PreTrainedModel, heads: Collection[str]) -> Iterator[L
 
 
 def _is_bypassed(model: PreTrainedModel, name: str) -> bool:
-    """Return whether a layer or a bias is read without the forward of its module; PEFT refuses those layers too."""
+    """Return whether a layer or a bias is read without the forward of its module, at least while training."""
     return model.config.model_type in _MAMBA and name.endswith(_BYPASSED)
 
 
@@ -139,7 +139,7 @@ def _others(model: PreTrainedModel, heads: Collection[str], layers: Collection[L
         if module is embedding:
             reason = "the output layer of the language model"
         elif _is_bypassed(model, name):
-            reason = "read by the fast kernel of its block, which would pass an adapter by,"
+            reason = "read by a kernel of its block, which would pass an adapter by,"
         elif isinstance(module, nn.Linear | Conv1D):
             reason = _OUTSIDE
         yield OtherModule(name, reason, passed_over=reason == _OUTSIDE)
@@ -176,11 +176,20 @@ def _parameters(
         yield BaseParameter(name, tuple(parameter.shape), role, blocks.get(in_block.group(1)) if in_block else None)
 
 
+def _key_value_heads(config: PreTrainedConfig) -> int:
+    """Return the heads of the keys and values; 0 if the config does not say."""
+    heads = getattr(config, "num_attention_heads", None) or 0
+    if config.model_type == "falcon":
+        one = config.multi_query and not config.new_decoder_architecture
+        return 1 if one else int(config.num_kv_heads)
+    return int(getattr(config, "num_key_value_heads", None) or heads)
+
+
 def _key_features(config: PreTrainedConfig) -> int:
     """Return the features of the keys of one block, of all heads together; 0 if the config does not say."""
     heads = getattr(config, "num_attention_heads", None) or 0
     width = getattr(config, "head_dim", None) or (getattr(config, "hidden_size", 0) // heads if heads else 0)
-    return int(width * (getattr(config, "num_key_value_heads", None) or heads))
+    return int(width) * _key_value_heads(config)
 
 
 def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | None:
@@ -207,9 +216,7 @@ def _text_input(model: PreTrainedModel, heads: Collection[str]) -> TextInput | N
         tied=output is not None and output.weight is embedding.weight,
         special_tokens=tuple(sorted(one for one in special if isinstance(one, int))),
         positions=longest_input(type(model), model.config),
-        key_value_heads=getattr(config, "num_key_value_heads", None)
-        or getattr(config, "num_attention_heads", None)
-        or 0,
+        key_value_heads=_key_value_heads(config),
         key_features=_key_features(config),
         takes_embeddings="inputs_embeds" in inputs and finds_last_token and not config.is_encoder_decoder,
         takes_cache="past_key_values" in inputs
