@@ -107,9 +107,9 @@ def as_text(value: Any) -> Any:
 
 
 def is_place(value: Any) -> bool:
-    """Return whether a value of a knob is a place by names, pattern, numbers or range."""
+    """Return whether a value of a knob is written as a place, by names, pattern, numbers or range, right or wrong."""
     if isinstance(value, Mapping):
-        return set(value) in ({"names"}, {"regex"}, {"first", "last"})
+        return bool(value) and not {"low", "high", "log"} & set(value)
     return isinstance(value, list | tuple) and bool(value) and all(type(one) is int for one in value)
 
 

@@ -17,6 +17,8 @@ from spaces.model.places import LayerNames, LayerPattern, as_text, from_text
 from spaces.space.from_settings import suggestion
 from spaces.space.search_space import Space
 from spaces.space.suggesters import FixedSuggester
+from spaces.spec.spec import SearchSpec
+from tests.spaces.spec.specs import MINIMAL
 
 BUDGET = Budget(400_000, 1)
 
@@ -124,3 +126,17 @@ def test_every_method_with_targets_counts_layers_by_name(inventory: Inventory) -
         by_kind = configuration(name, {"targets": "vo", "layers": 2})
         by_name = configuration(name, {"targets": {"names": ["value", "output"]}, "layers": [4, 5]})
         assert method(name).count(by_name, inventory) == method(name).count(by_kind, inventory), name
+
+
+def test_a_spec_names_what_is_allowed_in_place_of_another_mapping() -> None:
+    with pytest.raises(ValueError, match=r"methods\.lora\.targets = .*allowed: \{names: \[NAME, …\]\}, \{reg"):
+        SearchSpec.model_validate(MINIMAL | {"methods": {"lora": {"targets": {"name": ["a"]}}}})
+
+
+def test_own_parameters_are_chosen_by_the_numbers_of_blocks(inventory: Inventory) -> None:
+    for layers, blocks in (([0, 4], {"0", "4"}), ({"first": 2, "last": 3}, {"2", "3"}), (1, {"5"})):
+        counted = method("bitfit").count(configuration("bitfit", {"layers": layers}), inventory)
+        assert {one.name.split(".")[1] for one in counted.layers} == blocks
+    with pytest.raises(RequestError, match=r"methods\.bitfit\.layers = \[6\]: bert has 6 blocks"):
+        Space({"bitfit": {"layers": [[6]]}}, inventory, BUDGET).check()
+    assert Space({"bitfit": {"layers": [[0, 4]]}}, inventory, BUDGET).names == ("bitfit",)
