@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from transformers import PreTrainedConfig
 from transformers.utils import logging as transformers_logging
@@ -178,7 +179,9 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         spec, about_f1 = with_positive(spec, splits)
         announced("reading the model")
         config = load_config(spec.model, splits.labels)
-        weights = load_weights(spec.model, config, splits.labels)
+        # Cast here, so that workers share one base in bfloat16.
+        dtype = torch.bfloat16 if spec.training.precision == "bf16" else None
+        weights = load_weights(spec.model, config, splits.labels, dtype)
     if spec.data.packing:
         check_packing(config, spec.model.path)
     about_answers = check_generation(spec, config, {"data.validation": splits.validation})

@@ -73,7 +73,7 @@ FOREIGN: Mapping[str, Meant] = {
     **_fields("training.load_best_model_at_end", "load_best_model", "restore_best_weights", "save_best"),
     **_fields("training.early_stopping_patience", "patience", "early_stopping_rounds"),
     **_fields("training.lr_scheduler_type", "lr_scheduler", "scheduler_type", "lr_schedule"),
-    **_fields("training.bf16", "fp16", "torch_dtype", "dtype", "mixed_precision", "amp"),
+    **_fields("training.precision", "fp16", "torch_dtype", "dtype", "mixed_precision", "amp"),
     **_fields("objective.metric", "metric_for_best_model", "metrics", "eval_metric", "metric_name", "compute_metrics"),
     **_fields(
         "objective.metric", "direction", "directions", "greater_is_better", "mode", note="it knows its direction"

@@ -201,6 +201,8 @@ class BudgetSection(Section):
 
 OptimizerName = Literal["adamw_torch", "adamw_8bit", "adafactor"]
 
+Precision = Literal["auto", "float32", "bf16", "bf16-mixed"]
+
 ScheduleName = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
 ]
@@ -254,8 +256,11 @@ class TrainingSection(Section):
     label_smoothing_factor: float = Field(
         default=0.0, ge=0, lt=1, description="Part of a target that is spread evenly over all classes in training."
     )
-    bf16: bool | Literal["auto"] = Field(
-        default="auto", description="Train in bfloat16; auto: where the device is a GPU that supports it."
+    precision: Precision = Field(
+        default="auto",
+        description="float32; bf16: computed in bfloat16, the frozen base cast to it once; bf16-mixed: the same by "
+        "autocast, the base held in the type of its checkpoint (float16 as float32); auto: bf16-mixed on a GPU with "
+        "bfloat16, else float32. What trains is float32 in all of them.",
     )
     eval_steps: float | None = Field(
         default=None,

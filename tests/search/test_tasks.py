@@ -121,7 +121,7 @@ def test_images_are_classified(workplace: Workplace) -> None:
 
 
 def test_bfloat16_and_accumulation_are_honoured(workplace: Workplace) -> None:
-    training = {"bf16": True, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    training = {"precision": "bf16", "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
     search_and_export(workplace, "peft", training=training, search={"trials": 4, "rungs": 1})
 
 

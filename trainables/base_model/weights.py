@@ -54,15 +54,23 @@ class BaseWeights:
     notes: tuple[str, ...] = ()
 
 
-def load_weights(model: ModelSection, config: PreTrainedConfig, labels: tuple[str, ...]) -> BaseWeights:
+def load_weights(
+    model: ModelSection, config: PreTrainedConfig, labels: tuple[str, ...], dtype: torch.dtype | None = None
+) -> BaseWeights:
     """Read the weights. Parameters of the head that the checkpoint lacks get values that `initialise_fresh` replaces.
 
     Rows of a head in the checkpoint are put in the order of `labels`, by the names that its config gives them.
 
+    Args:
+        model: where the weights are.
+        config: the config of the task model.
+        labels: names of the classes.
+        dtype: the type to cast them to; None leaves them in their own.
+
     Raises:
         RequestError: when the weights cannot be read, or lack parts of the base.
     """
-    loaded, fresh, mismatched = _read(model, config)
+    loaded, fresh, mismatched = _read(model, config, **({} if dtype is None else {"dtype": dtype}))
     check_complete(model, loaded, fresh)
     check_numbers(model, loaded)
     with reading(model, "weights cannot be read", "a model with whole safetensors"):
@@ -176,16 +184,6 @@ def build(weights: BaseWeights, device: torch.device, dtype: torch.dtype | None 
     return model
 
 
-def training_dtype(weights: BaseWeights, *, bf16: bool) -> torch.dtype | None:
-    """Return the type in which trainings hold the base; None leaves it in its own.
-
-    It is float32; or under bfloat16 autocast the base's own, if autocast can mix it with what it computes.
-    """
-    mixes = {"float32", "bfloat16"}
-    comes = {name for name in weights.types.values() if getattr(torch, name).is_floating_point}
-    return None if bf16 and comes <= mixes else torch.float32
-
-
 def _view(array: npt.NDArray[Any]) -> torch.Tensor:
     with warnings.catch_warnings():
         # torch warns of read-only arrays because it could write through them; `build` promises not to.
@@ -201,17 +199,23 @@ def copy_of(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def initialise_fresh(model: PreTrainedModel, fresh: tuple[str, ...], seed: int) -> None:
-    """Give the parameters that the checkpoint lacks private initial values, drawn from `seed`."""
+    """Give the parameters that the checkpoint lacks private initial values, drawn from `seed`.
+
+    They are float32, because they train, and drawn on the CPU, so that they are the same on every device.
+    """
     owners: dict[str, list[str]] = {}
     for name in fresh:
         module, _, leaf = name.rpartition(".")
         owners.setdefault(module, []).append(leaf)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module_name in sorted(owners):
             module = model.get_submodule(module_name)
             for leaf in owners[module_name]:
-                old = getattr(module, leaf)
-                setattr(module, leaf, nn.Parameter(torch.empty_like(old), requires_grad=False))
+                empty = torch.empty(getattr(module, leaf).shape)
+                setattr(module, leaf, nn.Parameter(empty, requires_grad=False))
             with torch.no_grad():
                 model._init_weights(module)
+            for leaf in owners[module_name]:
+                drawn = getattr(module, leaf)
+                drawn.data = drawn.data.to(model.device)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from accelerate.utils import recursively_apply
 from peft import PeftConfig
 from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from spaces.methods.full import FullConfiguration
 from spaces.model.inventory import Inventory
 from trainables.tuners.adapter import Adapter
 from trainables.tuners.base import Transparent, Tuner, TunerConfig, tuner
+from trainables.tuners.float32_modules import cast
 
 
 @dataclass
@@ -64,8 +64,8 @@ class WholeModule(Transparent):
         module = self.in_use()
         if module is self.base_layer or self._type == torch.float32:
             return module(*args, **kwargs)
-        args, kwargs = _cast((args, kwargs), torch.float32)
-        return _cast(module(*args, **kwargs), self._type)
+        args, kwargs = cast((args, kwargs), torch.float32)
+        return cast(module(*args, **kwargs), self._type)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Let a copy take the module's place until `unmerge`. The module is never written.
@@ -94,10 +94,6 @@ class WholeModule(Transparent):
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
         """Do nothing: a copy is on the module's device already, and PEFT's own method would also cast it."""
-
-
-def _cast(tree: Any, dtype: torch.dtype) -> Any:
-    return recursively_apply(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, tree)
 
 
 @tuner("full", FullConfig)
