@@ -306,7 +306,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         temporary.mkdir()
         if isinstance(model, PeftModel):
             model.save_pretrained(temporary, save_embedding_layers=False)
-            write_base(temporary, model)
+            write_base(temporary, model, self._inputs.spec.model.quantization)
         rows = self._validation.take(np.arange(min(ROWS, len(self._validation))))
         inputs = {name: tensor for name, tensor in rows.items() if name != "labels"}
         save_verification(model, inputs, temporary, self._model.dtype)

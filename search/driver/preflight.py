@@ -37,11 +37,12 @@ from trainables.allowed_folders import confined_reading
 from trainables.base_model.config import load_config, read_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.model_files import reading
+from trainables.base_model.quantization import check_installed
 from trainables.base_model.weights import BaseWeights, fresh_parameters, load_weights
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.generation.request import check_generation, longest_text
-from trainables.methods.registry import check_tuners
+from trainables.methods.registry import check_quantised, check_tuners
 from trainables.training.optimizers import check_optimizers
 from trainables.training.packing_check import check_packing
 from trainables.training.rehearsal import rehearse
@@ -172,6 +173,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     with confined_reading(spec):
         # Before the data: their tokenizer is in the same folder, and its absence would be reported first.
         read_config(spec.model)
+        check_installed(spec.model)
         announced("reading and encoding the data")
         check_test(spec)
         splits = load_splits(spec)
@@ -191,6 +193,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     space = Space(spec.methods, inventory, budget, spec.search.seed, spec.training.knobs)
     space.check()
     check_tuners(space.names)
+    check_quantised(spec.model.quantization, space.names, inventory)
     check_optimizers(spec.training.values_of("optim"), space.names)
     suggestions = tuple(given_configurations(spec, space))
     return Prepared(

@@ -54,6 +54,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+Quantization = Literal["nf4", "int8"]
+
+
 class ModelSection(Section):
     """The pretrained model."""
 
@@ -63,6 +66,11 @@ class ModelSection(Section):
         description="Task of the adapted model, which decides its head.",
     )
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+    quantization: Quantization | None = Field(
+        default=None,
+        description="Hold the linear layers of the frozen base in 4 bits (nf4) or 8 (int8), by bitsandbytes. Counts "
+        "and percentages are those of the unquantised base.",
+    )
 
 
 class HubSource(Section):

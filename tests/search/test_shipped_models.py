@@ -304,6 +304,24 @@ def test_bases_of_any_type_train_in_bfloat16(
     assert training.evaluate(prepared.validation).score("accuracy") >= 0
 
 
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_a_base_is_quantised_and_counted_as_if_it_were_not(quantization: str, tmp_path: Path, texts: Path) -> None:
+    task = Task.SEQUENCE_CLASSIFICATION
+    wide = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    folder = ship(tmp_path, model_of("llama", task, **wide).to(torch.bfloat16))
+    section = {"path": str(folder), "task": task, "quantization": quantization}
+    expected = prepare(spec_of(folder, texts, task, budget={"parameters": "1%"}))
+    prepared = trains(spec_of(folder, texts, task, budget={"parameters": "1%"}, model=section))
+    assert prepared.inventory == expected.inventory
+    assert prepared.budget == expected.budget
+    assert len(prepared.weights.quantised) == len(expected.inventory.layers)
+    held = [sum(one.nbytes for one in each.weights.arrays.values()) for each in (prepared, expected)]
+    assert held[0] < held[1]
+    for name, reason in {"full": "integers, which have no gradient", "sparta": "share a scale"}.items():
+        spec = spec_of(folder, texts, task, methods=[name], model=section, budget={"parameters": "100%"})
+        assert reason in refused(spec)
+
+
 @pytest.mark.parametrize(("family", "method"), [("bert", "prompt-tuning"), ("gpt2", "prefix-tuning")])
 def test_prompts_fit_beside_the_texts(family: str, method: str, tmp_path: Path) -> None:
     """Twenty positions: texts of 15 tokens leave five."""

@@ -51,6 +51,9 @@ def attach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         adapted = get_peft_model(model, config)
+    for path, parameter in adapted.named_parameters():
+        if ".ranknum." in path:  # AdaLoRA's ranks, which PEFT makes parameters that train when it casts them
+            parameter.requires_grad_(False)
     for module in adapted.modules():
         if isinstance(module, ModulesToSaveWrapper | LNTuningLayer):
             copies = module.modules_to_save if isinstance(module, ModulesToSaveWrapper) else module.ln_tuning_layers

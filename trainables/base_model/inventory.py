@@ -55,7 +55,7 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
     Raises:
         RequestError: when the model has no linear layer in a block, or one of unknown kind.
     """
-    heads = _head_modules(model, frozenset(fresh))
+    heads = head_modules(model, frozenset(fresh))
     layers = tuple(_linear_layers(model, heads))
     if not layers:
         raise RequestError(
@@ -76,7 +76,8 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
     )
 
 
-def _head_modules(model: PreTrainedModel, fresh: frozenset[str]) -> tuple[str, ...]:
+def head_modules(model: PreTrainedModel, fresh: frozenset[str]) -> tuple[str, ...]:
+    """Return the names of the modules that are the task head, with those that own one of the `fresh` parameters."""
     heads = []
     if model.get_output_embeddings() is None and model.base_model is not model:
         heads = [

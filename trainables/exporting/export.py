@@ -25,6 +25,7 @@ from trainables.adapters.saved_folder import (
     LABELS,
     check_base_of,
     load_export,
+    load_on_dequantised,
     padding_of,
     read_labels,
 )
@@ -122,7 +123,7 @@ def _write(adapter: Path, folder: Path, card: Card, form: Format, rank: float, v
         code=loading_code(card, form, adapter, processor),
         rows=(*proof.rows, *_rescored_rows(card, rescored)),
         verification_rows=saved_rows(folder) if (folder / FILE).is_file() else 0,
-        versions=versions(form),
+        versions=versions(form, quantised=model.quantization is not None),
         license=base_license(model),
     )
     (folder / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
@@ -160,7 +161,7 @@ def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
     """Write the whole model, in the type of the base's own weights."""
     section = card.spec.model
     shutil.copy2(adapter / FILE, folder / FILE)
-    model = merged(load_export(adapter, section, saved_dtype(adapter)))
+    model = merged(load_on_dequantised(adapter, section, saved_dtype(adapter)))
     labels = read_labels(adapter)
     own = own_dtype(section, load_config(section, labels)) or model.dtype
     padding = padding_of(section, labels)
@@ -170,7 +171,8 @@ def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
             model.generation_config.pad_token_id = padding
     model.to(own).save_pretrained(folder)
     name = str(own).removeprefix("torch.")
-    rows = (("Weights", f"{name}, as those of the base; merged in {str(saved_dtype(adapter)).removeprefix('torch.')}"),)
+    base = "the base" if section.quantization is None else f"the base, dequantised from {section.quantization}"
+    rows = (("Weights", f"{name}, as those of {base}; merged in {str(saved_dtype(adapter)).removeprefix('torch.')}"),)
     return Proof(verify(folder, section), rows=rows, weights=name)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from spaces.methods.full import FullConfiguration
 from spaces.model.inventory import Inventory
+from spaces.spec.sections import Quantization
 from trainables.tuners.adapter import Adapter
 from trainables.tuners.base import Transparent, Tuner, TunerConfig, tuner
 from trainables.tuners.float32_modules import cast
@@ -176,6 +177,10 @@ class Full(Adapter[FullConfiguration]):
     """All parameters of the base."""
 
     name = "full"
+
+    def refusal(self, quantization: Quantization, inventory: Inventory) -> str | None:
+        """Return the reason."""
+        return "all weights train, and quantised ones are integers, which have no gradient"
 
     def peft_config(self, configuration: FullConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """Return the config, which has no settings."""
