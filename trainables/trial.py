@@ -26,6 +26,7 @@ from spaces.trials.records import Rung, TrialPlan, TrialResult, evaluation_steps
 from trainables.adapters.attach import trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import ROWS, save_verification
+from trainables.base_model.attention import set_attention
 from trainables.base_model.precision import held_dtype, resolved
 from trainables.base_model.weights import build, copy_of, initialise_fresh
 from trainables.data.encoded_split import EncodedSplit
@@ -90,6 +91,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         precision = resolved(spec.training.precision, torch.device("cuda" if on_gpu else "cpu"))
         self._accelerator = Accelerator(cpu=not on_gpu, mixed_precision="no" if precision == "float32" else "bf16")
         self._model = build(self._weights, self._accelerator.device, held_dtype(precision, self._weights))
+        set_attention(self._model, spec.model.attention)
         self._cache = ActivationCache(
             self._model, inputs.inventory, self._accelerator, self._validation, limit=spare_bytes()
         )

@@ -34,6 +34,7 @@ from tracking.mlflow_store.client import reading as tracking_client
 from tracking.mlflow_store.runs import scan_searches
 from tracking.mlflow_store.uri import absolute_file, resolve_uri, sqlite_file
 from trainables.allowed_folders import confined_reading
+from trainables.base_model.attention import check_attention
 from trainables.base_model.config import load_config, read_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.model_files import reading
@@ -43,6 +44,7 @@ from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.generation.request import check_generation, longest_text
 from trainables.methods.registry import check_quantised, check_tuners
+from trainables.training.checkpointing import check_checkpointing
 from trainables.training.optimizers import check_optimizers
 from trainables.training.packing_check import check_packing
 from trainables.training.rehearsal import rehearse
@@ -184,6 +186,8 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         # Cast here, so that workers share one base in bfloat16.
         dtype = torch.bfloat16 if spec.training.precision == "bf16" else None
         weights = load_weights(spec.model, config, splits.labels, dtype)
+    check_attention(spec.model, config)
+    check_checkpointing(spec.training.gradient_checkpointing, config, spec.model.task, spec.methods)
     if spec.data.packing:
         check_packing(config, spec.model.path)
     about_answers = check_generation(spec, config, {"data.validation": splits.validation})

@@ -56,6 +56,8 @@ class Section(BaseModel):
 
 Quantization = Literal["nf4", "int8"]
 
+Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]
+
 
 class ModelSection(Section):
     """The pretrained model."""
@@ -70,6 +72,11 @@ class ModelSection(Section):
         default=None,
         description="Hold the linear layers of the frozen base in 4 bits (nf4) or 8 (int8), by bitsandbytes. Counts "
         "and percentages are those of the unquantised base.",
+    )
+    attention: Attention = Field(
+        default="auto",
+        description="Code that computes attention. Default: transformers' choice. flash_attention_2 needs GPUs, the "
+        "package flash-attn, and bfloat16.",
     )
 
 
@@ -269,6 +276,11 @@ class TrainingSection(Section):
         description="float32; bf16: computed in bfloat16, the frozen base cast to it once; bf16-mixed: the same by "
         "autocast, the base held in the type of its checkpoint (float16 as float32); auto: bf16-mixed on a GPU with "
         "bfloat16, else float32. What trains is float32 in all of them.",
+    )
+    gradient_checkpointing: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Keep the input of each block alone and compute the rest again for the gradients: less memory, "
+        "about a third more time; auto: off.",
     )
     eval_steps: float | None = Field(
         default=None,

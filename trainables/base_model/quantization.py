@@ -5,7 +5,6 @@ Embeddings, norms, the task head and the output of a language model are left as 
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
@@ -97,9 +96,8 @@ def settle(model: PreTrainedModel) -> None:
     """Make quantised layers compute in the type of the rest of the model, in training as in evaluation.
 
     On CPUs with AVX512 in bfloat16 bitsandbytes would pack weights anew at the first evaluation, and then give no
-    gradients. And it would warn at every product in 8 bits.
+    gradients.
     """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     layers: Iterator[Any] = model.modules()
     for module in layers:
         if type(module).__name__ == "Linear4bit":
