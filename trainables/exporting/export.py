@@ -17,6 +17,7 @@ from spaces.errors import RequestError
 from spaces.files.scratch import clear_left_behind, scratch
 from spaces.methods.registry import configuration
 from spaces.model_card.card import Card, Written
+from spaces.spec.sections import ModelSection
 from trainables.adapters.attach import merged
 from trainables.adapters.saved_folder import (
     ADAPTER_CONFIG,
@@ -121,7 +122,7 @@ def _write(adapter: Path, folder: Path, card: Card, form: Format, rank: float, v
     written = Written(
         form=form,
         code=loading_code(card, form, adapter, processor),
-        rows=(*proof.rows, *_rescored_rows(card, rescored)),
+        rows=(*proof.rows, *_quantised_rows(model, form), *_rescored_rows(card, rescored)),
         verification_rows=saved_rows(folder) if (folder / FILE).is_file() else 0,
         versions=versions(form, quantised=model.quantization is not None),
         license=base_license(model),
@@ -129,6 +130,12 @@ def _write(adapter: Path, folder: Path, card: Card, form: Format, rank: float, v
     (folder / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
     (folder / "README.md").write_text(card.markdown(written), encoding="utf-8")
     return replace(proof, rescored=rescored)
+
+
+def _quantised_rows(model: ModelSection, form: Format) -> tuple[tuple[str, str], ...]:
+    if model.quantization is None or form == "merged":
+        return ()
+    return (("Base", f"held in {model.quantization} by bitsandbytes, as it was in the search"),)
 
 
 def _rescored(adapter: Path, folder: Path, card: Card, form: Format) -> Rescored | None:

@@ -157,6 +157,7 @@ def test_an_adapter_of_a_quantised_base_is_exported_in_every_form(quantization: 
     told = (tmp_path / "peft" / "README.md").read_text()
     assert f"load_in_{4 if quantization == 'nf4' else 8}bit=True" in told
     assert "bitsandbytes 0" in told
+    assert f"| Base | held in {quantization} by bitsandbytes" in told
 
     proof = export(adapter, tmp_path / "stock", card, "stock")
     assert proof.difference is not None
