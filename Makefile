@@ -79,6 +79,7 @@ reproduce: install  ## Measure what docs/results.md says of the methods; needs .
 	$(BIN)/python -m tests.bench.memory
 	$(BIN)/python -m tests.bench.learning_rates
 	$(BIN)/python -m tests.bench.study
+	$(BIN)/python -m tests.bench.precision
 
 clean:  ## Remove what was made
 	rm -rf $(VENV) build *.egg-info demo-output
