@@ -78,6 +78,12 @@ class LoadingCode:
         return self._adapts and bool(self.quantization)
 
     @property
+    def _computing(self) -> str:
+        """The context of a forward: layers on quantised ones may give float32 outside of autocast."""
+        mixed = ", torch.autocast(model.device.type, torch.bfloat16)"
+        return f"torch.inference_mode(){mixed if self._quantised and self.dtype == 'bfloat16' else ''}"
+
+    @property
     def _images(self) -> bool:
         return self.task is Task.IMAGE_CLASSIFICATION
 
@@ -166,7 +172,7 @@ class LoadingCode:
         return [
             *given,
             f"inputs = {call}",
-            "with torch.inference_mode():",
+            f"with {self._computing}:",
             "    logits = model(**inputs).logits",
             *shown,
         ]
@@ -177,7 +183,7 @@ class LoadingCode:
         return [
             'texts = [["a", "first", "text"], ["a", "second", "one"]]',
             f'inputs = tokenizer({read}, is_split_into_words=True, {cut}, return_tensors="pt")',
-            "with torch.inference_mode():",
+            f"with {self._computing}:",
             "    logits = model(**inputs).logits",
             "for row, words in enumerate(texts):",
             "    places = inputs.word_ids(row)  # the word that each token is of",
@@ -201,7 +207,7 @@ class LoadingCode:
             'prompts = ["a first prompt", "a second prompt"]',
             "for prompt in prompts:",
             *self._read_prompt(),
-            "    with torch.inference_mode():",
+            f"    with {self._computing}:",
             "        written = model.generate(",
             *(f"            {one}," for one in ("input_ids=inputs", "attention_mask=torch.ones_like(inputs)", *given)),
             "        )",

@@ -23,7 +23,7 @@ from spaces.methods.base.method import Configuration
 from spaces.model.inventory import Inventory
 from trainables.base_model.inventory import inside
 from trainables.methods.registry import adapters
-from trainables.tuners.float32_modules import compute_in_float32, restore_types
+from trainables.tuners.float32_modules import compute_in_float32, keep_type, restore_types
 
 
 def base_name(model: nn.Module, name: str) -> str:
@@ -59,6 +59,7 @@ def attach(
             copies = module.modules_to_save if isinstance(module, ModulesToSaveWrapper) else module.ln_tuning_layers
             for copied in copies.values():
                 compute_in_float32(copied, dtype)
+    keep_type(adapted, dtype)
     return adapted
 
 

@@ -20,6 +20,7 @@ from trainables.base_model.model_files import read_tokenizer
 from trainables.base_model.quantization import dequantise, quantization_settings
 from trainables.base_model.weights import left_alone, pretrained
 from trainables.methods.registry import adapters
+from trainables.tuners.float32_modules import keep_type
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -38,7 +39,9 @@ def load_export(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTra
     if (folder / ADAPTER_CONFIG).is_file():
         adapters()
         check_base_of(folder, model)
-        return PeftModel.from_pretrained(load_base(folder, model, dtype), folder)
+        adapted: PeftModel = PeftModel.from_pretrained(load_base(folder, model, dtype), folder)
+        keep_type(adapted, dtype)
+        return adapted
     merged: PreTrainedModel = task_class(model.task).from_pretrained(folder, dtype=dtype, use_safetensors=True)
     return merged
 

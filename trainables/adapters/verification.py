@@ -20,6 +20,7 @@ from torch import nn
 
 from spaces.errors import WorkError
 from spaces.spec.sections import ModelSection, Quantization
+from trainables.base_model.quantization import is_quantised
 
 FILE = "verification.safetensors"
 ROWS = 4
@@ -36,10 +37,20 @@ def save_verification(model: nn.Module, inputs: Mapping[str, torch.Tensor], fold
     """
     device = next(model.parameters()).device
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), computing(model, dtype):
         logits = model(**{name: tensor.to(device) for name, tensor in inputs.items()}).logits.float().cpu()
     tensors = {name: tensor.cpu().contiguous() for name, tensor in inputs.items()}
     save_file({**tensors, LOGITS: logits.contiguous()}, folder / FILE, metadata={"dtype": _name(dtype)})
+
+
+def computing(model: nn.Module, dtype: torch.dtype) -> torch.autocast:
+    """Return the context in which a model is verified: autocast if it has quantised layers beside others in bfloat16.
+
+    It was trained so, and some of PEFT's layers on quantised ones give float32 without.
+    """
+    quantised = any(map(is_quantised, model.modules()))
+    device = next(model.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16, enabled=quantised and dtype == torch.bfloat16)
 
 
 def saved_dtype(folder: Path) -> torch.dtype:
@@ -78,7 +89,7 @@ def difference(model: nn.Module, folder: Path, quantization: Quantization | None
     inputs = saved_inputs(folder)
     expected = load_file(folder / FILE)[LOGITS]
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), computing(model, saved_dtype(folder)):
         logits = model(**inputs).logits.float()
     types = {saved_dtype(folder), stored_dtype(folder) or saved_dtype(folder)}
     if quantization == "int8":

@@ -95,8 +95,8 @@ def quantization_settings(quantization: Quantization, kept: Collection[str]) -> 
 def settle(model: PreTrainedModel) -> None:
     """Make quantised layers compute in the type of the rest of the model, in training as in evaluation.
 
-    On CPUs with AVX512 in bfloat16 bitsandbytes would pack weights anew at the first evaluation, and then give no
-    gradients.
+    On CPUs with AVX512 in bfloat16 bitsandbytes would pack 4-bit weights anew at the first evaluation, and then give no
+    gradients. 8-bit layers would cast the biases, which trials share.
     """
     layers: Iterator[Any] = model.modules()
     for module in layers:
@@ -104,8 +104,17 @@ def settle(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
             module.compute_dtype, module.compute_type_is_set = model.dtype, True
             module.weight.quant_state.dtype = model.dtype
-        elif is_quantised(module) and module.weight.CB is not None:
-            module.init_8bit_state()
+        elif is_quantised(module):
+            if module.weight.CB is not None:
+                module.init_8bit_state()
+            if module.bias is not None:
+                module.register_forward_pre_hook(_in_type_of_bias)
+
+
+def _in_type_of_bias(layer: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Cast the input of an 8-bit layer, as a hook before its forward: else the layer casts its bias, for ever."""
+    x, *others = inputs
+    return (x.to(layer.bias.dtype), *others)
 
 
 def dequantised(layer: Any) -> Tensor:
@@ -116,19 +125,26 @@ def dequantised(layer: Any) -> Tensor:
 
 
 def dequantise(model: PreTrainedModel) -> PreTrainedModel:
-    """Put linear layers with the same weights in the place of quantised ones, in the type of the rest of the model."""
-    dtype, layers = model.dtype, [(name, one) for name, one in model.named_modules() if is_quantised(one)]
+    """Put linear layers with the same weights in the place of quantised ones, in place; all becomes float32."""
+    layers = [(name, one) for name, one in model.named_modules() if is_quantised(one)]
     for name, layer in layers:
         with torch.device("meta"):
             plain: Any = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
-        plain.weight = nn.Parameter(dequantised(layer).to(dtype), requires_grad=False)
+        plain.weight = nn.Parameter(dequantised(layer), requires_grad=False)
         bias = layer.bias
-        plain.bias = None if bias is None else nn.Parameter(bias.detach().to(dtype), requires_grad=False)
+        plain.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
         model.set_submodule(name, plain)
     for name in ("is_loaded_in_4bit", "is_loaded_in_8bit", "is_quantized", "quantization_method", "hf_quantizer"):
         model.__dict__.pop(name, None)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
+    # New ones, because those of the model may be shared; tied ones stay tied.
+    wide: dict[nn.Parameter, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter not in wide:
+                wide[parameter] = nn.Parameter(parameter.detach().float(), requires_grad=False)
+            setattr(module, name, wide[parameter])
     return model
 
 

@@ -178,8 +178,10 @@ def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
             model.generation_config.pad_token_id = padding
     model.to(own).save_pretrained(folder)
     name = str(own).removeprefix("torch.")
-    base = "the base" if section.quantization is None else f"the base, dequantised from {section.quantization}"
-    rows = (("Weights", f"{name}, as those of {base}; merged in {str(saved_dtype(adapter)).removeprefix('torch.')}"),)
+    plain = section.quantization is None
+    base = "the base" if plain else f"the base, dequantised from {section.quantization}"
+    merging = str(saved_dtype(adapter) if plain else torch.float32).removeprefix("torch.")
+    rows = (("Weights", f"{name}, as those of {base}; merged in {merging}"),)
     return Proof(verify(folder, section), rows=rows, weights=name)
 
 

@@ -54,7 +54,8 @@ def compare(request: dict[str, Any], reference: str) -> tuple[float, float]:
     for module in base.modules():
         module.support_avx512bf16_for_cpu = False  # 4-bit layers would compute in bfloat16
     model = PeftModel.from_pretrained(base, request["folder"]).eval()
-    with torch.inference_mode():
+    half = bool(request["quantization"]) and dtype == torch.bfloat16
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         logits = model(**tensors).logits.float()
     if logits.shape != expected.shape:
         return float("inf"), float(expected.abs().max())

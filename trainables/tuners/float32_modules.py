@@ -7,7 +7,10 @@ from typing import Any
 
 import torch
 from accelerate.utils import recursively_apply
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
+
+from trainables.base_model.quantization import is_quantised
 
 
 def cast(tree: Any, dtype: torch.dtype) -> Any:
@@ -39,6 +42,13 @@ def compute_in_float32(module: nn.Module, dtype: torch.dtype) -> None:
     if dtype != torch.float32:
         module.register_forward_pre_hook(_widen, with_kwargs=True)
         module.register_forward_hook(_Narrow(dtype))
+
+
+def keep_type(model: nn.Module, dtype: torch.dtype) -> None:
+    """Let PEFT's layers around quantised ones give the type of the rest of the model; some give float32."""
+    for module in model.modules() if dtype != torch.float32 else ():
+        if isinstance(module, BaseTunerLayer) and is_quantised(module.get_base_layer()):
+            module.register_forward_hook(_Narrow(dtype))
 
 
 def restore_types(model: nn.Module) -> None:

@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 
 from spaces.errors import RequestError
 from spaces.spec.sections import ModelSection, Quantization, Task
-from tests.trainables.quantised_models import BERT, LLAMA, T5, quantised
+from tests.trainables.quantised_models import BERT, LLAMA, T5, digest, quantised
 from tests.trainables.shipped_models import LABELS, model_of, ship
 from tests.trainables.tiny_models import CAUSAL_GPT2, Tiny
 from tests.trainables.tiny_models import LLAMA as NARROW
@@ -123,6 +123,16 @@ def test_an_evaluation_takes_no_gradient_away(quantization: Quantization) -> Non
     LLAMA.logits(model.eval())
     assert before.abs().max() > 0
     assert torch.equal(gradient(), before)
+
+
+@pytest.mark.parametrize("quantization", BOTH)
+def test_biases_are_not_rounded_by_what_is_computed_in_bfloat16(quantization: Quantization) -> None:
+    before, model = digest(BERT, quantization), quantised(BERT, quantization)
+    with torch.autocast("cpu", torch.bfloat16):
+        BERT.logits(model)
+        model.train()(**BERT.inputs())
+    assert {one.bias.dtype for one in model.modules() if is_quantised(one)} == {torch.float32}
+    assert digest(BERT, quantization) == before
 
 
 def test_some_layers_are_left_alone() -> None:
