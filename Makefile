@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-cluster unit lint format bench bench-trials bench-search bench-faults bench-load bench-attack \
-	mutants reproduce clean
+	matrix 	mutants reproduce clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ format: install  ## Bring the code into shape
 
 bench: install  ## Measure, as ratios within one run; writes bench.json
 	$(BIN)/python -m tests.bench
+
+matrix: install  ## Try every method on a tiny model of every family; writes docs/models.md, takes two minutes
+	$(BIN)/python -m tests.bench.matrix
 
 bench-trials: install  ## Measure what surrounds the steps: starts, memory, tracking, kept activations, packing; takes 45 minutes
 	$(BIN)/python -m tests.bench.starts

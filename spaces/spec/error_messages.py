@@ -15,6 +15,7 @@ _NAMED = 5  # further fields with problems that the line names
 _MESSAGES = {
     "model_type": "Input should be a mapping of fields",
     "dict_type": "Input should be a mapping",
+    "tuple_type": "Input should be a list of blocks",
     "byte_size": "Input should be a number of bytes such as 200KB",
     "byte_size_unit": "Input should be a number of bytes such as 200KB",
     "invalid_key": "Input should have a field name as its key",
@@ -73,5 +74,17 @@ def _field(location: tuple[int | str, ...]) -> tuple[str, ...]:
 
 def _is_branch(part: str) -> bool:
     return part in {"int", "str", "float", "bool"} or part.startswith(
-        ("constrained-", "function-", "literal[", "list[", "dict[", "nullable[", "union[", "HubSource")
+        (
+            "constrained-",
+            "function-",
+            "literal[",
+            "list[",
+            "dict[",
+            "nullable[",
+            "union[",
+            "tuple[",
+            "HubSource",
+            "Layer",
+            "BlockRange",
+        )
     )

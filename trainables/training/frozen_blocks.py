@@ -38,7 +38,7 @@ class Tower:
 def tower(base: nn.Module, inventory: Inventory, inputs: Inputs) -> Tower:
     """Return the blocks of `base`, found by watching one forward; none if they do not run in a single row."""
     blocks = tuple(dict.fromkeys(block_of(layer.name) for layer in inventory.layers))
-    if len({block.rpartition(".")[0] for block in blocks}) > 1:  # an encoder and a decoder
+    if len({block.rpartition(".")[0] for block in blocks}) != 1:  # none, or an encoder and a decoder
         return Tower((), frozenset())
     called: list[str] = []
     handles = [module.register_forward_pre_hook(partial(_note, called, name)) for name, module in base.named_modules()]
