@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "installing the tested versions into $(VENV); this takes a few minutes"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,dev,postgresql,service]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,dev,postgresql,quantization,service]"
 	touch $@
 
 demo: install  ## Run a real search on this machine: about 12 trials, a front, an exported adapter
@@ -82,6 +82,7 @@ reproduce: install  ## Measure what docs/results.md says of the methods; needs .
 	$(BIN)/python -m tests.bench.memory
 	$(BIN)/python -m tests.bench.learning_rates
 	$(BIN)/python -m tests.bench.study
+	$(BIN)/python -m tests.bench.precision
 
 clean:  ## Remove what was made
 	rm -rf $(VENV) build *.egg-info demo-output

@@ -19,6 +19,7 @@ from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
 from spaces.spec.metrics import DEFAULT_METRIC, METRICS, OF_TEXTS, OF_WRITTEN, Metric, known_metrics
 from spaces.spec.plain_values import check_plain, shortened
+from spaces.spec.renamed_fields import current
 from spaces.spec.searched_training import SearchedTraining
 from spaces.spec.sections import (
     NAME,
@@ -299,7 +300,7 @@ def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
         raise RequestError(f"{where}: {found}; allowed: fields such as name: value, one a line")
     check_plain(values)
     try:
-        return SearchSpec.model_validate(values)
+        return SearchSpec.model_validate(current(values))
     except ValidationError as error:
         raise RequestError(shortened(explain(error, SearchSpec))) from None
 

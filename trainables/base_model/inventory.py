@@ -56,7 +56,7 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
         fresh: names of parameters that the checkpoint lacks, such as those of an untrained pooler. The modules that own
             them belong to the head.
     """
-    heads = _head_modules(model, frozenset(fresh))
+    heads = head_modules(model, frozenset(fresh))
     layers = tuple(_linear_layers(model, heads))
     total = sum(parameter.numel() for parameter in model.parameters())
     head = {parameter for name in heads for parameter in model.get_submodule(name).parameters()}
@@ -73,7 +73,8 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
     )
 
 
-def _head_modules(model: PreTrainedModel, fresh: frozenset[str]) -> tuple[str, ...]:
+def head_modules(model: PreTrainedModel, fresh: frozenset[str]) -> tuple[str, ...]:
+    """Return the names of the modules that are the task head, with those that own one of the `fresh` parameters."""
     heads = []
     if model.get_output_embeddings() is None:
         heads = [
