@@ -13,7 +13,8 @@ _PRECISION = {"auto": "auto", "True": "bf16-mixed", "False": "float32"}
 def current(values: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a spec under their current names.
 
-    `training.bf16` became `training.precision`.
+    `training.bf16` became `training.precision`. In a spec of that time `layers: [1, 2]` is a choice of the last block
+    or the last two; now it names blocks 1 and 2.
 
     Raises:
         RequestError: when a field has a value that it never had, or is given under both names.
@@ -31,4 +32,13 @@ def current(values: dict[str, Any]) -> dict[str, Any]:
             f"training.bf16 = {given}: became training.precision; allowed there: {', '.join(get_args(Precision))}"
         )
     renamed = {("precision" if name == "bf16" else name): value for name, value in training.items()}
-    return {**values, "training": {**renamed, "precision": _PRECISION[str(given)]}}
+    methods = values.get("methods")
+    kept = {"methods": {name: _choices(knobs) for name, knobs in methods.items()}} if isinstance(methods, dict) else {}
+    return {**values, **kept, "training": {**renamed, "precision": _PRECISION[str(given)]}}
+
+
+def _choices(knobs: Any) -> Any:
+    """Return knobs with numbers of last blocks as texts, which are choices still."""
+    if isinstance(knobs, dict) and isinstance(layers := knobs.get("layers"), list):
+        return {**knobs, "layers": [str(one) if type(one) is int else one for one in layers]}
+    return knobs

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
+import regex
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -363,8 +363,8 @@ class GenerationSection(Section):
         if answer is None:
             return None
         try:
-            groups = re.compile(answer).groups
-        except (re.error, OverflowError, RecursionError) as error:
+            groups = regex.compile(answer).groups
+        except (regex.error, RecursionError) as error:
             raise ValueError(
                 f"no regular expression ({error}); allowed: one with a group, such as '#### (.+)'"
             ) from None

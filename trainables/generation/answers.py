@@ -6,6 +6,11 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
+import regex
+
+_SECONDS = 1.0
+"""Time within which an expression must match: `re` cannot be stopped, and repeats within repeats take for ever."""
+
 _MINUS = "-−"  # the hyphen and the sign of typeset texts
 _NUMBER = re.compile(
     rf"""
@@ -33,10 +38,19 @@ def answer_in(text: str, pattern: str | None) -> str | None:
 
     Returns:
         None when the expression does not match.
+
+    Raises:
+        TimeoutError: when the expression takes too long.
     """
     if pattern is None:
         return text.strip()
-    match = re.search(pattern, text)
+    try:
+        match = regex.search(pattern, text, timeout=_SECONDS)
+    except TimeoutError:
+        raise TimeoutError(
+            f"objective.generation.answer = {pattern!r}: takes more than {_SECONDS:g} s for a text of {len(text):,} "
+            "characters; allowed: an expression without repeats within repeats"
+        ) from None
     return None if match is None or match[1] is None else match[1].strip()
 
 

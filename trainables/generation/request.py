@@ -75,7 +75,10 @@ def _check_room(spec: SearchSpec, field: str, rows: PromptedRows, settings: Gene
 
 
 def _reference_notes(spec: SearchSpec, field: str, rows: PromptedRows, settings: GenerationSection) -> list[str]:
-    answers = [answer_in(reference, settings.answer) for reference in rows.references]
+    try:
+        answers = [answer_in(reference, settings.answer) for reference in rows.references]
+    except TimeoutError as error:
+        raise RequestError(str(error)) from None
     if spec.metric.name == "numeric-match":
         wanted, found = "number", [answer is not None and number_in(answer) is not None for answer in answers]
     else:

@@ -135,7 +135,9 @@ def test_a_front_is_given_in_every_form(service: Running, finished: str) -> None
 def test_a_learning_curve_has_the_rungs(service: Running, finished: str) -> None:
     curve = service.get(f"/v1/searches/{finished}/trials/0000/curve").json()
     rungs = json.loads((service.storage / finished / "trials" / "0000" / "result.json").read_text())["rungs"]
-    assert curve == {"trial": "0000", "rungs": rungs}
+    shown = [{name: rung[name] for name in curve["rungs"][0]} for rung in rungs]
+    assert curve == {"trial": "0000", "rungs": shown}
+    assert {"step", "quality", "loss"} <= set(shown[0])
     assert service.get(f"/v1/searches/{finished}/trials/9999/curve").status_code == 404
 
 

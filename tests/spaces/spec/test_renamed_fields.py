@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from spaces.errors import RequestError
+from spaces.methods.base.knobs import Choice, parse_knob
+from spaces.methods.registry import configuration
 from spaces.spec.spec import dump_spec, parse_spec
 
 SPEC: dict[str, Any] = {
@@ -47,3 +49,23 @@ def test_a_field_that_never_was_is_refused(training: dict[str, Any], line: str) 
 def test_other_values_are_left_alone() -> None:
     with pytest.raises(RequestError, match="training"):
         parse_spec({**SPEC, "training": ["bf16"]})
+
+
+def test_numbers_of_last_blocks_are_still_choices_in_a_spec_of_that_time() -> None:
+    knobs = {"lora": {"layers": [1, 2, "all"]}, "dst": {"layers": [1, 2]}, "full": None}
+    old = parse_spec({**SPEC, "training": {"bf16": "auto"}, "methods": knobs})
+    new = parse_spec({**SPEC, "methods": knobs})
+    assert [parse_knob(old.methods[name]["layers"]) for name in ("lora", "dst")] == [
+        Choice((1, 2, "all")),
+        Choice((1, 2)),
+    ]
+    assert [parse_knob(new.methods[name]["layers"]) for name in ("lora", "dst")] == [
+        Choice((1, 2, "all")),
+        Choice(("[1, 2]",)),
+    ]
+    assert [configuration("dst", {"layers": 1.0}).layers, configuration("dst", {"layers": "[1, 2]"}).layers] == [
+        1,
+        (1, 2),
+    ]
+    for spec in (old, new):
+        assert parse_spec(yaml.safe_load(dump_spec(spec))) == spec

@@ -78,3 +78,8 @@ def test_a_text_ends_at_its_first_stop(text: str, stops: list[str], left: str) -
 )
 def test_an_answer_is_the_first_group_of_the_first_match(text: str, pattern: str | None, answer: str | None) -> None:
     assert answer_in(text, pattern) == answer
+
+
+def test_an_expression_that_takes_for_ever_is_named() -> None:
+    with pytest.raises(TimeoutError, match=r"generation\.answer = .*takes more than 1 s .* 5,001 characters"):
+        answer_in("a" * 5_000 + "!", r"^(a|aa)+$")

@@ -156,7 +156,15 @@ FIELDS = {
     **dict.fromkeys(("data.text", "data.image", "data.tokens", "data.prompt", "data.response", "data.label"), WORDS),
     "data.messages": WORDS,
     **dict.fromkeys(
-        ("name", "objective.metric", "objective.positive", "search.start_from", "tracking.experiment", "hub.split"),
+        (
+            "name",
+            "objective.metric",
+            "objective.positive",
+            "objective.generation",
+            "search.start_from",
+            "tracking.experiment",
+            "hub.split",
+        ),
         WORDS,
     ),
     **dict.fromkeys(("methods", "search.start_with", "budget.parameters", "budget.at_least", "budget.bytes"), WORDS),
