@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-cluster unit lint format bench bench-trials bench-search bench-faults bench-load bench-attack \
-	mutants reproduce clean
+	matrix 	mutants reproduce clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "installing the tested versions into $(VENV); this takes a few minutes"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,dev,postgresql,service]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,dev,postgresql,quantization,service]"
 	touch $@
 
 demo: install  ## Run a real search on this machine: about 12 trials, a front, an exported adapter
@@ -47,6 +47,9 @@ format: install  ## Bring the code into shape
 
 bench: install  ## Measure, as ratios within one run; writes bench.json
 	$(BIN)/python -m tests.bench
+
+matrix: install  ## Try every method on a tiny model of every family; writes docs/models.md, takes two minutes
+	$(BIN)/python -m tests.bench.matrix
 
 bench-trials: install  ## Measure what surrounds the steps: starts, memory, tracking, kept activations, packing; takes 45 minutes
 	$(BIN)/python -m tests.bench.starts
@@ -79,6 +82,7 @@ reproduce: install  ## Measure what docs/results.md says of the methods; needs .
 	$(BIN)/python -m tests.bench.memory
 	$(BIN)/python -m tests.bench.learning_rates
 	$(BIN)/python -m tests.bench.study
+	$(BIN)/python -m tests.bench.precision
 
 clean:  ## Remove what was made
 	rm -rf $(VENV) build *.egg-info demo-output

@@ -89,6 +89,25 @@ The fields of `training` are those of transformers' `TrainingArguments`.
 - **Optimizer**: `adamw_8bit` keeps its state in 8 bits and needs bitsandbytes (`pip install 'paretune[quantization]'`);
   `dst` is refused with it. `adafactor` is transformers' Adafactor at the rates of the spec and their schedule.
 
+## Precision, quantisation and attention
+
+- **What trains is float32**, for every method on every base: in bfloat16 most steps of an optimizer are smaller than
+  half of a weight's last digit. `training.precision` decides how the frozen base is held, and how all is computed. An
+  adapter is verified on a base of the type in which it was trained, and its model card loads such a base. PEFT gives a
+  head the type of the base as it loads it. A spec of an earlier version with `training.bf16` is read: `true` as
+  `bf16-mixed`, `false` as `float32`.
+- **`model.quantization`** needs bitsandbytes (`pip install 'paretune[quantization]'`), works on CPUs and GPUs, and
+  quantises the linear layers in the blocks once a search, from the type of the checkpoint (with `precision: bf16` from
+  bfloat16); embeddings, norms, heads and the output of a language model are left alone. With `nf4` so are layers whose
+  inputs do not come in blocks of 64. 4-bit layers compute in the type of the rest of the model. An export is the
+  adapter of the quantised base, or merged into the base with the numbers that this one stands for.
+- **Methods on a quantised base**: `sparta`, `dst` and `full` change weights themselves, and the numbers of a quantised
+  one share a scale. PEFT's `hra`, with nf4 `loha` and `lokr`, and `c3a` where layers have biases, do not read such
+  layers rightly. They are refused before anything trains. A checkpoint that is quantised already is refused too.
+- **`model.attention`**: `sdpa` and `eager` compute the same in other code; `flash_attention_2` needs flash-attn and
+  GPUs.
+- **`training.gradient_checkpointing`** changes no gradient. `prefix-tuning` is refused with it.
+
 ## Fields of the training that a search varies
 
 A list of choices or a range in place of a value makes the field a knob of every method:

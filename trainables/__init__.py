@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ _MODULES = {
 }
 
 __all__ = ["load_adapter", "register_tuners"]
+
+# Of kernels that it would download as PEFT is imported, and of every product in 8 bits; users cannot act on either.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 if not TYPE_CHECKING:  # so that a checker refuses names that are not there
 

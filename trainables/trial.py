@@ -26,7 +26,9 @@ from spaces.trials.records import Rung, TrialPlan, TrialResult, evaluation_steps
 from trainables.adapters.attach import trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import ROWS, save_verification
-from trainables.base_model.weights import build, copy_of, initialise_fresh, training_dtype
+from trainables.base_model.attention import set_attention
+from trainables.base_model.precision import held_dtype, resolved
+from trainables.base_model.weights import build, copy_of, initialise_fresh
 from trainables.data.encoded_split import EncodedSplit
 from trainables.evaluation.own_metric import MetricFailed, unpickle
 from trainables.evaluation.predictions import Measured, positive_position
@@ -92,11 +94,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         if not on_gpu:
             torch.set_num_threads(max(1, int(spec.resources.cpus)))
         AcceleratorState._reset_state(reset_partial_state=True)
-        bf16 = spec.training.bf16
-        wanted = (on_gpu and torch.cuda.is_bf16_supported()) if bf16 == "auto" else bf16
-        self._accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if wanted else "no")
-        dtype = training_dtype(self._weights, bf16=bool(wanted))
-        self._model = build(self._weights, self._accelerator.device, dtype)
+        precision = resolved(spec.training.precision, torch.device("cuda" if on_gpu else "cpu"))
+        self._accelerator = Accelerator(cpu=not on_gpu, mixed_precision="no" if precision == "float32" else "bf16")
+        self._model = build(self._weights, self._accelerator.device, held_dtype(precision, self._weights))
+        set_attention(self._model, spec.model.attention)
         self._cache = ActivationCache(
             self._model, inputs.inventory, self._accelerator, self._validation, limit=spare_bytes()
         )
@@ -314,7 +315,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         temporary.mkdir()
         if isinstance(model, PeftModel):
             model.save_pretrained(temporary, save_embedding_layers=False)
-            write_base(temporary, model)
+            write_base(temporary, model, self._inputs.spec.model.quantization)
         rows = self._validation.take(np.arange(min(ROWS, len(self._validation))))
         inputs = {name: tensor for name, tensor in rows.items() if name != "labels"}
         save_verification(model, inputs, temporary, self._model.dtype)

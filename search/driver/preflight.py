@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from transformers import PreTrainedConfig
 from transformers.utils import logging as transformers_logging
@@ -35,15 +36,18 @@ from tracking.mlflow_store.client import reading as tracking_client
 from tracking.mlflow_store.runs import scan_searches
 from tracking.mlflow_store.uri import absolute_file, resolve_uri, sqlite_file
 from trainables.allowed_folders import confined_reading
+from trainables.base_model.attention import check_attention
 from trainables.base_model.config import load_config, read_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.model_files import reading
+from trainables.base_model.quantization import check_installed
 from trainables.base_model.weights import BaseWeights, fresh_parameters, load_weights
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.evaluation.own_metric import pickled
 from trainables.generation.request import check_generation, longest_text
-from trainables.methods.registry import check_tuners
+from trainables.methods.registry import check_quantised, check_tuners
+from trainables.training.checkpointing import check_checkpointing
 from trainables.training.optimizers import check_optimizers
 from trainables.training.packing_check import check_packing
 from trainables.training.rehearsal import rehearse
@@ -177,6 +181,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     with confined_reading(spec):
         # Before the data: their tokenizer is in the same folder, and its absence would be reported first.
         read_config(spec.model)
+        check_installed(spec.model)
         announced("reading and encoding the data")
         check_test(spec)
         splits = load_splits(spec)
@@ -185,7 +190,11 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
         about_metric = check_metric(spec, "data.validation", splits.validation, splits.labels)
         announced("reading the model")
         config = load_config(spec.model, splits.labels)
-        weights = load_weights(spec.model, config, splits.labels)
+        # Cast here, so that workers share one base in bfloat16.
+        dtype = torch.bfloat16 if spec.training.precision == "bf16" else None
+        weights = load_weights(spec.model, config, splits.labels, dtype)
+    check_attention(spec.model, config)
+    check_checkpointing(spec.training.gradient_checkpointing, config, spec.model.task, spec.methods)
     if spec.data.packing:
         check_packing(config, spec.model.path)
     about_answers = check_generation(spec, config, {"data.validation": splits.validation})
@@ -195,6 +204,7 @@ def prepare(spec: SearchSpec, announced: Callable[[str], object] | None = None) 
     space = Space(spec.methods, inventory, budget, spec.search.seed, spec.training.knobs)
     space.check()
     check_tuners(space.names)
+    check_quantised(spec.model.quantization, space.names, inventory)
     check_optimizers(spec.training.values_of("optim"), space.names)
     suggestions = tuple(given_configurations(spec, space))
     return Prepared(

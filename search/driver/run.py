@@ -26,11 +26,12 @@ from search.storage.checks import provisional
 from search.suggest.study import answering, open_study
 from search.suggest.study_trials import reconcile, rejected_count
 from search.terminal import announce
-from spaces.errors import Hopeless
+from spaces.errors import Hopeless, RequestError
 from spaces.spec.spec import SearchSpec
 from spaces.trials.ledger import Ledger
 from tracking.mlflow_store.uri import has_password
 from tracking.writing.search_writer import SearchWriter
+from trainables.base_model.attention import FLASH
 
 DRAIN_SECONDS = 15.0
 
@@ -90,6 +91,10 @@ def _cluster(spec: SearchSpec, address: str | None, console: Console, *, begun: 
             ending.callback(ray.shutdown)  # while the head is watched: without a head, this hangs as well
         gpus = gpus_for(spec.resources.gpus)
         check_resources(spec.resources.cpus, gpus, had_them=begun)
+        if spec.model.attention == FLASH and not gpus:
+            raise RequestError(
+                f"model.attention = {FLASH}: needs a GPU, and trials have none; allowed: auto, sdpa, eager"
+            )
         yield gpus
 
 

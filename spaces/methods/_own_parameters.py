@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, PositiveInt
 
 from spaces.methods.base.method import Configuration, Method, Unfit, check_layers
 from spaces.model.budget import Count, LayerCount
-from spaces.model.inventory import BaseParameter, Inventory
+from spaces.model.inventory import BaseParameter, Inventory, chosen_blocks
+from spaces.model.places import BlockNumbers, BlockRange, ParsedLayers
 
 
 class OwnParametersConfiguration(Configuration):
     """The blocks whose parameters train."""
 
-    layers: Literal["all"] | PositiveInt = Field(default="all", description="Blocks to adapt: all, or the last N.")
+    layers: Annotated[Literal["all"] | PositiveInt | BlockNumbers | BlockRange, ParsedLayers] = Field(
+        default="all",
+        description="Blocks to adapt: all, the last N, or by number, from 0: [2, 3, 7] or {first: 2, last: 7}.",
+    )
 
 
 S = TypeVar("S", bound=OwnParametersConfiguration)
@@ -38,11 +42,11 @@ class OwnParameters(Method[S]):
         """
         layers = configuration.layers
         check_layers(layers, inventory)
-        first = 0 if layers == "all" else inventory.blocks - layers
+        blocks = frozenset(chosen_blocks(layers, inventory.blocks))
         chosen = tuple(
             one
             for one in inventory.parameters
-            if self.belongs(one) and (layers == "all" if one.block is None else one.block >= first)
+            if self.belongs(one) and (layers == "all" if one.block is None else one.block in blocks)
         )
         if not chosen:
             raise Unfit(f"{self.name}: {inventory.model_type} has nothing to train in layers = {layers}", smallest=0)

@@ -11,9 +11,17 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from spaces.methods.base.block_grid import BlockSize, Grid, Shape, divisors, grid
-from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, check_layers, layerwise, placed_layers
+from spaces.methods.base.method import (
+    Method,
+    PlacedConfiguration,
+    Unfit,
+    check_layers,
+    check_targets,
+    layerwise,
+    placed_layers,
+)
 from spaces.model.budget import Count
-from spaces.model.inventory import Inventory, LinearLayer, Targets, select
+from spaces.model.inventory import Inventory, LinearLayer, TargetChoice, Targets, select
 
 Placement = Literal["lora", "adapter"]
 
@@ -29,7 +37,11 @@ class SurmConfiguration(PlacedConfiguration):
     the start. `targets` then chooses between the two places: attention (vo, attention), mlp, or both (all others).
     """
 
-    targets: Targets = Field(default="qkv", description="Kinds of linear layers to adapt (the paper's: qkv).")
+    targets: TargetChoice = Field(
+        default="qkv",
+        description="Kinds of linear layers to adapt (the paper's: qkv); or {names: [NAME, …]} or {regex: PATTERN}, "
+        "as PEFT's target_modules.",
+    )
     placement: Placement = Field(
         default="lora",
         description="Beside the targets' weights (lora), or behind the outputs of attention and of mlp (adapter).",
@@ -72,6 +84,7 @@ def surm_layers(configuration: SurmConfiguration, inventory: Inventory) -> tuple
     if configuration.placement == "lora":
         return placed_layers(configuration, inventory)
     check_layers(configuration.layers, inventory)
+    check_targets(configuration.targets, inventory)
     one = configuration.layers == "one"
     chosen = select(inventory, configuration.targets, "all" if one else configuration.layers)
     behind = tuple(layer for layer in chosen if layer.kind in {"output", "down"})

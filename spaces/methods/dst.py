@@ -12,14 +12,14 @@ from spaces.methods.base.knobs import Choice
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 from spaces.methods.sparta import VALUE_AND_INDEX_BYTES, density_for, entries_at
 from spaces.model.budget import Count
-from spaces.model.inventory import Inventory, Kind, LinearLayer, Targets
+from spaces.model.inventory import Inventory, Kind, LinearLayer, TargetChoice
 
 Silo = Literal["tensor", "module", "global"]
 Distance = Literal["absolute", "relative", "inverse-relative"]
 Decay = Literal["none", "linear", "cosine"]
 State = Literal["keep", "clear"]
 
-_MLP: frozenset[Kind] = frozenset({"up", "gate", "down"})
+_MLP: frozenset[Kind] = frozenset({"up", "gate", "gate_up", "down"})
 
 
 class DstConfiguration(PlacedConfiguration):
@@ -31,7 +31,11 @@ class DstConfiguration(PlacedConfiguration):
     """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
-    targets: Targets = Field(default="all", description="Kinds of linear layers to adapt.")
+    targets: TargetChoice = Field(
+        default="all",
+        description="Kinds of linear layers to adapt; or {names: [NAME, …]} or {regex: PATTERN}, "
+        "as PEFT's target_modules.",
+    )
     density: float = Field(default=0.005, gt=0, le=1, description="Part of each silo's entries that may differ.")
     silo: Silo = Field(
         default="tensor",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from spaces.methods.base.knobs import Choice
 from spaces.methods.base.layer_method import fit_place
 from spaces.methods.base.method import Configuration, Method, Unfit, check_layers, layerwise
 from spaces.model.budget import Count
-from spaces.model.inventory import LAYER_RANGES, Inventory, LayerRange, LinearLayer, select
+from spaces.model.inventory import LAYER_RANGES, Inventory, LayerChoice, LinearLayer, select
 
 
 class HadamardConfiguration(Configuration):
@@ -19,7 +19,7 @@ class HadamardConfiguration(Configuration):
     """
 
     learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate of w and b.")
-    layers: LayerRange | PositiveInt = Field(
+    layers: LayerChoice = Field(
         default="all",
         description="Blocks to adapt: all, last-half, last, the last N; or one: a single projection.",
     )

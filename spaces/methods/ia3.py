@@ -6,7 +6,7 @@ from pydantic import Field
 
 from spaces.methods.base.layer_method import LayerMethod
 from spaces.methods.base.method import PlacedConfiguration
-from spaces.model.inventory import LinearLayer, Targets
+from spaces.model.inventory import LinearLayer, TargetChoice
 
 
 class Ia3Configuration(PlacedConfiguration):
@@ -16,7 +16,11 @@ class Ia3Configuration(PlacedConfiguration):
     """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the factors.")
-    targets: Targets = Field(default="all", description="Kinds of linear layers to adapt.")
+    targets: TargetChoice = Field(
+        default="all",
+        description="Kinds of linear layers to adapt; or {names: [NAME, …]} or {regex: PATTERN}, "
+        "as PEFT's target_modules.",
+    )
 
 
 def scales_input(layer: LinearLayer) -> bool:

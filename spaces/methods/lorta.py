@@ -9,7 +9,7 @@ from pydantic import Field
 from spaces.methods.base.knobs import Choice
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, layerwise, placed_layers
 from spaces.model.budget import Count
-from spaces.model.inventory import Inventory, LinearLayer, Targets
+from spaces.model.inventory import Inventory, LinearLayer, TargetChoice
 
 
 class LortaConfiguration(PlacedConfiguration):
@@ -22,7 +22,11 @@ class LortaConfiguration(PlacedConfiguration):
     """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of all factors.")
-    targets: Targets = Field(default="attention", description="Kinds of linear layers to adapt (paper: attention).")
+    targets: TargetChoice = Field(
+        default="attention",
+        description="Kinds of linear layers to adapt (paper: attention); or {names: [NAME, …]} or {regex: PATTERN}, "
+        "as PEFT's target_modules.",
+    )
     rank: int = Field(default=8, ge=1, description="Number of terms; at most the smaller side of every weight.")
     heads: int = Field(default=4, ge=1, description="Equal parts of the input features; divides them in every weight.")
     scaling: float = Field(default=1.0, gt=0, description="α / rank.")

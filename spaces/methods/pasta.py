@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
 from spaces.methods.base.knobs import Choice
 from spaces.methods.base.layer_method import fit_place
 from spaces.methods.base.method import Configuration, Method, Unfit, check_layers
 from spaces.model.budget import Count
-from spaces.model.inventory import LAYER_RANGES, Inventory, LayerRange, depth
+from spaces.model.inventory import LAYER_RANGES, Inventory, LayerChoice, chosen_blocks
 
 
 class PastaConfiguration(Configuration):
@@ -28,7 +28,7 @@ class PastaConfiguration(Configuration):
         description="Ids of the special tokens, with commas; special: those that the model's config names (RoBERTa's "
         "0,2), or 101,102 of BERT's uncased vocabulary.",
     )
-    layers: LayerRange | PositiveInt = Field(
+    layers: LayerChoice = Field(
         default="all", description="Blocks to adapt: all, last-half, last, the last N; one is the last."
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the added vectors.")
@@ -70,9 +70,9 @@ def tokens(configuration: PastaConfiguration, inventory: Inventory) -> tuple[int
     return found
 
 
-def blocks(configuration: PastaConfiguration, inventory: Inventory) -> range:
+def blocks(configuration: PastaConfiguration, inventory: Inventory) -> tuple[int, ...]:
     """Return the numbers of the adapted blocks."""
-    return range(inventory.blocks - depth(configuration.layers, inventory.blocks), inventory.blocks)
+    return chosen_blocks(configuration.layers, inventory.blocks)
 
 
 class Pasta(Method[PastaConfiguration]):
@@ -90,6 +90,8 @@ class Pasta(Method[PastaConfiguration]):
     def count(self, configuration: PastaConfiguration, inventory: Inventory) -> Count:
         ids = tokens(configuration, inventory)
         check_layers(configuration.layers, inventory)
+        if not inventory.layers:
+            raise Unfit(f"pasta: {inventory.model_type} has no blocks with linear layers", smallest=0)
         # The input of the first linear layer of a block is as wide as the block.
         widths = {one.block: one.in_features for one in reversed(inventory.layers)}
         width = sum(widths[block] for block in blocks(configuration, inventory))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from spaces.methods._virtual_tokens import VirtualTokens, VirtualTokensConfiguration
+from spaces.methods.base.method import Unfit
 from spaces.model.inventory import Inventory, TextInput
 
 
@@ -30,9 +31,16 @@ class PrefixTuning(VirtualTokens[PrefixTuningConfiguration]):
 
 
 def key_features(inventory: Inventory) -> int:
-    """Return the features of the keys of one block, of all heads together."""
-    key = next(one for one in inventory.layers if one.kind in {"key", "query_key_value"})
-    return key.out_features if key.kind == "key" else key.out_features // 3
+    """Return the features of the keys of one block, of all heads together.
+
+    Raises:
+        Unfit: when neither a layer nor the model's config says how many there are.
+    """
+    key = next((one.out_features for one in inventory.layers if one.kind == "key"), 0)
+    features = key or (inventory.text.key_features if inventory.text is not None else 0)
+    if not features:
+        raise Unfit(f"prefix-tuning: the keys of {inventory.model_type} are not known", smallest=0)
+    return features
 
 
 METHODS = (PrefixTuning(),)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from spaces.methods.base.method import Method, PlacedConfiguration, Unfit, placed_layers
 from spaces.methods.base.random_subsets import Places, bernoulli_count, bernoulli_probability, exact_counts, places
 from spaces.model.budget import Count, LayerCount
-from spaces.model.inventory import BaseParameter, Inventory, Targets
+from spaces.model.inventory import BaseParameter, Inventory, TargetChoice
 
 VALUE_BYTES = 4  # a float32 delta
 ROUNDING = 2.0**-51  # of a float product, relative
@@ -32,7 +32,11 @@ class SpartaConfiguration(PlacedConfiguration):
     """
 
     learning_rate: float = Field(default=1e-2, gt=0, description="Peak learning rate of the deltas.")
-    targets: Targets = Field(default="vo", description="Kinds of linear layers to adapt (the paper's: vo).")
+    targets: TargetChoice = Field(
+        default="vo",
+        description="Kinds of linear layers to adapt (the paper's: vo); or {names: [NAME, …]} or {regex: PATTERN}, "
+        "as PEFT's target_modules.",
+    )
     parameters: Drawn = Field(
         default="weights",
         description="Parameters that entries are drawn from: weights of the targets, or their biases too; embeddings, "

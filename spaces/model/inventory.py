@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-Kind = Literal["query", "key", "value", "query_key_value", "output", "up", "gate", "down"]
+from pydantic import PositiveInt
+
+from spaces.model.places import BlockNumbers, BlockRange, LayerNames, LayerPattern, ParsedLayers, ParsedTargets
+
+Kind = Literal["query", "key", "value", "query_key_value", "output", "up", "gate", "gate_up", "down", "unknown"]
 Role = Literal["weight", "bias", "norm", "embedding", "other"]
 Targets = Literal["qv", "qkv", "vo", "attention", "mlp", "all"]
 LayerRange = Literal["all", "last-half", "last", "one"]
 
+# As a spec writes them.
+TargetChoice = Annotated[Targets | LayerNames | LayerPattern, ParsedTargets]
+LayerChoice = Annotated[LayerRange | PositiveInt | BlockNumbers | BlockRange, ParsedLayers]
+
 TARGETS: tuple[Targets, ...] = get_args(Targets)
 LAYER_RANGES: tuple[LayerRange, ...] = get_args(LayerRange)
 
-# A fused projection holds query, key and value in one weight, so it is chosen with any of them.
+# A fused projection holds query, key and value in one weight, so it is chosen with any of them. Layers of unknown kind
+# are chosen by name alone.
 _KINDS: dict[Targets, frozenset[Kind]] = {
     "qv": frozenset({"query", "value", "query_key_value"}),
     "qkv": frozenset({"query", "key", "value", "query_key_value"}),
     "vo": frozenset({"value", "output", "query_key_value"}),
     "attention": frozenset({"query", "key", "value", "query_key_value", "output"}),
-    "mlp": frozenset({"up", "gate", "down"}),
-    "all": frozenset({"query", "key", "value", "query_key_value", "output", "up", "gate", "down"}),
+    "mlp": frozenset({"up", "gate", "gate_up", "down"}),
+    "all": frozenset({"query", "key", "value", "query_key_value", "output", "up", "gate", "gate_up", "down"}),
 }
 
 
@@ -31,7 +40,7 @@ class LinearLayer:
 
     Attributes:
         name: the full name of the module.
-        kind: its role in the block.
+        kind: its role in the block; `unknown` where the architecture is not known, which refuses nothing.
         block: the number of its transformer block, from 0.
         transposed: the module stores the weight as (in, out), like GPT-2's `Conv1D`.
     """
@@ -47,6 +56,22 @@ class LinearLayer:
     def size(self) -> int:
         """Entries of the weight."""
         return self.out_features * self.in_features
+
+
+@dataclass(frozen=True)
+class OtherModule:
+    """A module of the base with parameters that no adapter can be attached to.
+
+    Attributes:
+        name: the full name of the module.
+        reason: the cause, such as "a Conv2d".
+        passed_over: it is in the way of no layer in the blocks that has the same name: a linear layer outside of them,
+            or a tensor with the weights of many layers, which is no module for PEFT's names.
+    """
+
+    name: str
+    reason: str
+    passed_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +110,7 @@ class TextInput:
             have, without padding.
         positions: the longest input that the model has positions for; None if they are relative.
         key_value_heads: heads of the keys and values.
+        key_features: features of the keys of one block, of all heads together; 0 if not known.
         takes_embeddings: the forward accepts embeddings instead of ids, and the head still reads the right ones.
         takes_cache: the forward may start from keys and values that were computed before.
         longest: the most tokens of a text of the data.
@@ -100,6 +126,7 @@ class TextInput:
     takes_embeddings: bool
     takes_cache: bool
     longest: int = 0
+    key_features: int = 0
 
     @property
     def room(self) -> int | None:
@@ -119,6 +146,7 @@ class Inventory:
         head_modules: names of the modules of the task head.
         parameters: all parameters of the base.
         text: the input of a text model; None for others.
+        others: the modules that no adapter can be attached to.
     """
 
     model_type: str
@@ -128,11 +156,19 @@ class Inventory:
     head_modules: tuple[str, ...]
     parameters: tuple[BaseParameter, ...] = ()
     text: TextInput | None = None
+    others: tuple[OtherModule, ...] = ()
 
     @property
     def blocks(self) -> int:
         """The number of transformer blocks; those of the encoder come before those of the decoder."""
-        return 1 + max((layer.block for layer in self.layers), default=-1)
+        of_layers = max((one.block for one in self.layers), default=-1)
+        of_parameters = max((one.block for one in self.parameters if one.block is not None), default=-1)
+        return 1 + max(of_layers, of_parameters)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The last parts of the names of the layers, each once, as `targets: {names: […]}` takes them."""
+        return tuple(dict.fromkeys(layer.name.rpartition(".")[2] for layer in self.layers))
 
 
 def depth(layers: LayerRange | int, blocks: int) -> int:
@@ -141,17 +177,32 @@ def depth(layers: LayerRange | int, blocks: int) -> int:
     return named[layers] if isinstance(layers, str) else layers
 
 
-def select(inventory: Inventory, targets: Targets, layers: LayerRange | int) -> tuple[LinearLayer, ...]:
+def chosen_blocks(layers: LayerChoice, blocks: int) -> tuple[int, ...]:
+    """Return the numbers of the blocks, of `blocks` in all, that `layers` names, ascending."""
+    if isinstance(layers, BlockRange):
+        return tuple(range(layers.first, layers.last + 1))
+    if isinstance(layers, tuple):
+        return tuple(sorted(set(layers)))
+    return tuple(range(blocks - depth(layers, blocks), blocks))
+
+
+def select(inventory: Inventory, targets: TargetChoice, layers: LayerChoice) -> tuple[LinearLayer, ...]:
     """Return the layers that `targets` names within the range `layers`; none when nothing matches.
 
     Args:
         inventory: the layers of the model.
-        targets: the kinds of layers.
+        targets: the kinds of layers, or their names.
         layers: `all`, `last-half` and `last` are transformer blocks; a number N means the last N blocks; `one` is the
-            single last matching weight, the smallest place of an adapter.
+            single last matching weight, the smallest place of an adapter; or the numbers of the blocks.
     """
-    matching = tuple(layer for layer in inventory.layers if layer.kind in _KINDS[targets])
+    matching = tuple(layer for layer in inventory.layers if _is_target(layer, targets))
     if layers == "one":
         return matching[-1:]
-    first = inventory.blocks - depth(layers, inventory.blocks)
-    return tuple(layer for layer in matching if layer.block >= first)
+    blocks = frozenset(chosen_blocks(layers, inventory.blocks))
+    return tuple(layer for layer in matching if layer.block in blocks)
+
+
+def _is_target(layer: LinearLayer, targets: TargetChoice) -> bool:
+    if isinstance(targets, LayerNames | LayerPattern):
+        return targets.matches(layer.name)
+    return layer.kind in _KINDS[targets]

@@ -91,7 +91,8 @@ class Card:
             update={
                 "name": f"{spec.name[:80]}-{self.trial}-again",
                 "budget": budget,
-                "methods": {self.method: self.config},
+                # A list is a list of choices there, so one of blocks is a single choice.
+                "methods": {self.method: {knob: _choice(value) for knob, value in self.config.items()}},
                 "training": spec.training.fixed(self.training),
                 # Other initial points would add trials, and limits might leave this one out.
                 "search": spec.search.model_copy(
@@ -254,3 +255,7 @@ def _is_local(source: object) -> bool:
 
 def _is_on_hub(source: object) -> TypeGuard[HubSource]:
     return isinstance(source, HubSource) and not is_local(source.hub)
+
+
+def _choice(value: Any) -> Any:
+    return [list(value)] if isinstance(value, list | tuple) else value

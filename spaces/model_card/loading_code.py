@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from spaces.spec.sections import NAMED_CLASSES, WRITING, GenerationSection, Task
 
@@ -44,6 +45,7 @@ class LoadingCode:
         after_spaces: the tokenizer knows words within a text by the space before them.
         answers: the model answers chats, by the tokenizer's chat template.
         stop: the control token that ends an answer, if it is not the tokenizer's end token.
+        quantization: the settings of the base's `BitsAndBytesConfig`, if it is quantised.
     """
 
     task: Task
@@ -62,6 +64,7 @@ class LoadingCode:
     after_spaces: bool = False
     answers: bool = False
     stop: str | None = None
+    quantization: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return "\n".join([*self._imports(), "", *self._load(), "", *self._predict(), ""])
@@ -71,6 +74,16 @@ class LoadingCode:
         return self.form != "merged"
 
     @property
+    def _quantised(self) -> bool:
+        return self._adapts and bool(self.quantization)
+
+    @property
+    def _computing(self) -> str:
+        """The context of a forward: layers on quantised ones may give float32 outside of autocast."""
+        mixed = ", torch.autocast(model.device.type, torch.bfloat16)"
+        return f"torch.inference_mode(){mixed if self._quantised and self.dtype == 'bfloat16' else ''}"
+
+    @property
     def _images(self) -> bool:
         return self.task is Task.IMAGE_CLASSIFICATION
 
@@ -78,6 +91,7 @@ class LoadingCode:
         own = self.own_tuner and self.form == "peft"
         of_transformers = [CLASSES[self.task], "AutoImageProcessor" if self._images else "AutoTokenizer"]
         of_transformers += ["GenerationConfig"] if self.generation is not None else []
+        of_transformers += ["BitsAndBytesConfig"] if self._quantised else []
         finds = self.generation is not None and self.generation.answer is not None
         return [
             *(["import json", "from pathlib import Path", ""] if self.task in NAMED_CLASSES else []),
@@ -107,6 +121,11 @@ class LoadingCode:
             settings += [f"num_labels={count}", "ignore_mismatched_sizes=True"]
         if self.tells_padding:
             settings.append("pad_token_id=tokenizer.pad_token_id")
+        if self._quantised:
+            given = [f"    {name}={_literal(value)}," for name, value in self.quantization.items()]
+            given += [f"    bnb_4bit_compute_dtype=torch.{self.dtype},"] if "load_in_4bit" in self.quantization else []
+            lines += ["quantization = BitsAndBytesConfig(", *given, ")"]
+            settings.append("quantization_config=quantization")
         return [
             *lines,
             f"base = {self._from_pretrained(place + settings)}",
@@ -153,7 +172,7 @@ class LoadingCode:
         return [
             *given,
             f"inputs = {call}",
-            "with torch.inference_mode():",
+            f"with {self._computing}:",
             "    logits = model(**inputs).logits",
             *shown,
         ]
@@ -164,7 +183,7 @@ class LoadingCode:
         return [
             'texts = [["a", "first", "text"], ["a", "second", "one"]]',
             f'inputs = tokenizer({read}, is_split_into_words=True, {cut}, return_tensors="pt")',
-            "with torch.inference_mode():",
+            f"with {self._computing}:",
             "    logits = model(**inputs).logits",
             "for row, words in enumerate(texts):",
             "    places = inputs.word_ids(row)  # the word that each token is of",
@@ -189,7 +208,7 @@ class LoadingCode:
             'prompts = ["a first prompt", "a second prompt"]',
             "for prompt in prompts:",
             *self._read_prompt(),
-            "    with torch.inference_mode():",
+            f"    with {self._computing}:",
             "        written = model.generate(",
             *(f"            {one}," for one in ("input_ids=inputs", "attention_mask=torch.ones_like(inputs)", *given)),
             "        )",
@@ -239,6 +258,10 @@ class LoadingCode:
             f'    tokens = tokenizer(prompt, add_special_tokens=False{as_text})["input_ids"]',
             f"    inputs = torch.tensor([{begin}tokens[-{kept}:]])",
         ]
+
+
+def _literal(value: object) -> str:
+    return str(value) if isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
 
 
 def _text(value: str) -> str:

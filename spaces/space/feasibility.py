@@ -10,7 +10,7 @@ from typing import Any
 
 from spaces.errors import RequestError
 from spaces.methods.base.knobs import extremes, parse_knob
-from spaces.methods.base.method import Unfit
+from spaces.methods.base.method import Unfit, remedy
 from spaces.methods.registry import method as method_named
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.sampling import SHARED_PLACES, ConfigurationSampler
@@ -30,7 +30,7 @@ def explain_emptiness(sampler: ConfigurationSampler) -> RequestError:
     if not found:
         return RequestError(
             f"methods = {', '.join(sampler.methods)}: {sampler.inventory.model_type} has no linear layer at their "
-            "targets; allowed: other targets"
+            f"targets; {remedy(sampler.inventory)}"
         )
     budget = sampler.budget
     smallest, name = min(found)

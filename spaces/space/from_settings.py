@@ -13,6 +13,7 @@ from spaces.errors import RequestError
 from spaces.methods.base.knobs import Choice, Knob, Value, parse_knob
 from spaces.methods.base.method import Configuration, Unfit
 from spaces.methods.registry import method as method_named
+from spaces.model.places import as_text
 from spaces.space.proposal import Proposal, Rejected
 from spaces.space.search_space import Space
 from spaces.space.suggesters import FixedSuggester
@@ -83,7 +84,7 @@ def _allows(knob: Knob, value: Any) -> bool:
 
 def _check_narrowed(space: Space, name: str, configuration: Configuration) -> None:
     for knob, allowed in space.methods[name].items():
-        value, domain = getattr(configuration, knob, None), parse_knob(allowed)
+        value, domain = as_text(getattr(configuration, knob, None)), parse_knob(allowed)
         if value is None:  # a multiplier: the rate itself is what was given
             continue
         if not _allows(domain, value):
@@ -92,7 +93,7 @@ def _check_narrowed(space: Space, name: str, configuration: Configuration) -> No
 
 def _knobs(space: Space, proposal: Proposal, prior: float) -> dict[str, Any]:
     """Return the knobs that a sampler would have suggested, as far as the space has them."""
-    settings = proposal.settings
+    settings = {knob: as_text(value) for knob, value in proposal.settings.items()}
     multiplier = settings["learning_rate"] / prior
     suggester = FixedSuggester(
         {

@@ -15,7 +15,7 @@ from spaces.methods.base.knobs import Choice, Knob, Range, Suggester, parse_knob
 from spaces.methods.base.method import AnyMethod, Configuration, Unfit
 from spaces.methods.registry import method as method_named
 from spaces.model.budget import Budget, Count
-from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory, depth
+from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory, chosen_blocks
 from spaces.space.proposal import Proposal, Rejected
 from spaces.spec.error_messages import explain
 
@@ -182,5 +182,5 @@ class ConfigurationSampler:
     def _fewer(self, configuration: Any) -> Iterator[int | str]:
         """Yield ever fewer of the last blocks, then the single last weight."""
         if configuration.layers != "one":
-            yield from range(depth(configuration.layers, self.inventory.blocks) - 1, 0, -1)
+            yield from range(len(chosen_blocks(configuration.layers, self.inventory.blocks)) - 1, 0, -1)
             yield "one"

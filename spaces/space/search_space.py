@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from spaces.errors import RequestError
 from spaces.methods.base.knobs import Knob, Suggester, Value, extremes, parse_knob
-from spaces.methods.base.method import AnyMethod, Configuration, Unfit, check_layers
+from spaces.methods.base.method import AnyMethod, Configuration, Unfit, check_layers, check_targets
 from spaces.methods.registry import method as method_named
 from spaces.model.budget import Budget
 from spaces.model.inventory import LAYER_RANGES, Inventory
@@ -18,6 +18,8 @@ from spaces.space.proposal import Proposal, Rejected
 from spaces.space.sampling import SHARED_PLACES, ConfigurationSampler
 from spaces.space.suggesters import FixedSuggester
 from spaces.spec.searched_training import PREFIX, usual
+
+_CHECKS: Mapping[str, Callable[[Any, Inventory], None]] = {"layers": check_layers, "targets": check_targets}
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,13 @@ class Space:
             RequestError: when no method has a configuration within the budget, or a knob's value is refused.
         """
         for name, knobs in self.methods.items():
-            for layers in extremes(parse_knob(knobs["layers"])) if "layers" in knobs else ():
-                try:
-                    check_layers(layers, self.inventory)
-                except Unfit as unfit:
-                    raise RequestError(f"methods.{name}.{unfit}") from None
+            known = method_named(name)
+            for knob, check in _CHECKS.items():
+                for value in extremes(parse_knob(knobs[knob])) if knob in knobs else ():
+                    try:
+                        check(getattr(known.configuration(**{knob: value}), knob), self.inventory)
+                    except Unfit as unfit:
+                        raise RequestError(f"methods.{name}.{unfit}") from None
         _ = self.names
 
     def propose(self, suggester: Suggester) -> Proposal:

@@ -74,5 +74,17 @@ def _field(location: tuple[int | str, ...]) -> tuple[str, ...]:
 
 def _is_branch(part: str) -> bool:
     return part in {"int", "str", "float", "bool"} or part.startswith(
-        ("constrained-", "function-", "literal[", "list[", "tuple[", "dict[", "nullable[", "union[", "HubSource")
+        (
+            "constrained-",
+            "function-",
+            "literal[",
+            "list[",
+            "dict[",
+            "nullable[",
+            "union[",
+            "tuple[",
+            "HubSource",
+            "Layer",
+            "BlockRange",
+        )
     )

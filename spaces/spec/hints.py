@@ -41,6 +41,8 @@ FOREIGN: Mapping[str, Meant] = {
     **_fields("model.path", "base_model_name_or_path", "model_id", "model_path", "checkpoint", "pretrained"),
     **_fields("model.task", "task_type", "task_name", "problem_type"),
     **_fields("model.revision", "model_revision"),
+    **_fields("model.quantization", "quantization_config", "load_in_4bit", "load_in_8bit", "bits", "quant_type"),
+    **_fields("model.attention", "attn_implementation", "use_flash_attention_2", "attention_implementation"),
     **_fields("data.train", "dataset", "dataset_name", "train_file", "train_dataset", "train_data", "data_path"),
     **_fields("data.train", "train_files", "data_files"),
     **_fields("data.train.name", "config", "config_name", "dataset_config", "dataset_config_name", "subset"),
@@ -74,7 +76,8 @@ FOREIGN: Mapping[str, Meant] = {
     **_fields("training.load_best_model_at_end", "load_best_model", "restore_best_weights", "save_best"),
     **_fields("training.early_stopping_patience", "patience", "early_stopping_rounds"),
     **_fields("training.lr_scheduler_type", "lr_scheduler", "scheduler_type", "lr_schedule"),
-    **_fields("training.bf16", "fp16", "torch_dtype", "dtype", "mixed_precision", "amp"),
+    **_fields("training.precision", "fp16", "torch_dtype", "dtype", "mixed_precision", "amp"),
+    **_fields("training.gradient_checkpointing", "use_gradient_checkpointing", "activation_checkpointing"),
     **_fields("objective.metric", "metric_for_best_model", "metrics", "eval_metric", "metric_name", "compute_metrics"),
     **_fields(
         "objective.metric", "direction", "directions", "greater_is_better", "mode", note="it knows its direction"

@@ -57,6 +57,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+Quantization = Literal["nf4", "int8"]
+
+Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]
+
+
 class ModelSection(Section):
     """The pretrained model."""
 
@@ -66,6 +71,16 @@ class ModelSection(Section):
         description="Task of the adapted model, which decides its head.",
     )
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+    quantization: Quantization | None = Field(
+        default=None,
+        description="Hold the linear layers of the frozen base in 4 bits (nf4) or 8 (int8), by bitsandbytes. Counts "
+        "and percentages are those of the unquantised base.",
+    )
+    attention: Attention = Field(
+        default="auto",
+        description="Code that computes attention. Default: transformers' choice. flash_attention_2 needs GPUs, the "
+        "package flash-attn, and bfloat16.",
+    )
 
 
 class HubSource(Section):
@@ -225,6 +240,8 @@ class BudgetSection(Section):
 
 OptimizerName = Literal["adamw_torch", "adamw_8bit", "adafactor"]
 
+Precision = Literal["auto", "float32", "bf16", "bf16-mixed"]
+
 ScheduleName = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
 ]
@@ -278,8 +295,16 @@ class TrainingSection(Section):
     label_smoothing_factor: float = Field(
         default=0.0, ge=0, lt=1, description="Part of a target that is spread evenly over all classes in training."
     )
-    bf16: bool | Literal["auto"] = Field(
-        default="auto", description="Train in bfloat16; auto: where the device is a GPU that supports it."
+    precision: Precision = Field(
+        default="auto",
+        description="float32; bf16: computed in bfloat16, the frozen base cast to it once; bf16-mixed: the same by "
+        "autocast, the base held in the type of its checkpoint (float16 as float32); auto: bf16-mixed on a GPU with "
+        "bfloat16, else float32. What trains is float32 in all of them.",
+    )
+    gradient_checkpointing: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Keep the input of each block alone and compute the rest again for the gradients: less memory, "
+        "about a third more time; auto: off.",
     )
     eval_steps: float | None = Field(
         default=None,

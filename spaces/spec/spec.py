@@ -14,12 +14,14 @@ from spaces.methods._virtual_tokens import VirtualTokens
 from spaces.methods.base.knobs import Knob, Range, extremes, parse_knob
 from spaces.methods.base.method import AnyMethod
 from spaces.methods.registry import method, methods
+from spaces.model.places import is_place
 from spaces.spec.defaults import DEFAULT_STORAGE
 from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_knob, meant_method
 from spaces.spec.metrics import METRICS, OF_TEXTS, OF_WRITTEN, Metric, known_metrics, metric_of
 from spaces.spec.own_metric import is_own
 from spaces.spec.plain_values import check_plain, shortened
+from spaces.spec.renamed_fields import current
 from spaces.spec.searched_training import SearchedTraining
 from spaces.spec.sections import (
     NAME,
@@ -45,6 +47,8 @@ SHARED_KNOBS = ("targets", "layers", "learning_rate", "learning_rate_multiplier"
 def _knobs_by_method(value: Any) -> Any:
     if isinstance(value, str):
         value = [value]
+    if isinstance(value, dict):
+        return {name: {} if knobs is None else _with_blocks(knobs) for name, knobs in value.items()}
     if not isinstance(value, list):
         return value
     merged: dict[str, Any] = {}
@@ -55,8 +59,15 @@ def _knobs_by_method(value: Any) -> Any:
         for name, knobs in named.items():
             if name in merged:
                 raise ValueError(f"method {name!r} is named twice")
-            merged[name] = knobs or {}
+            merged[name] = _with_blocks(knobs) or {}
     return merged
+
+
+def _with_blocks(knobs: Any) -> Any:
+    """Return knobs with `layers: [2, 3, 7]`, which names three blocks, as one choice; other lists are choices."""
+    if isinstance(knobs, dict) and isinstance(knobs.get("layers"), list) and is_place(knobs["layers"]):
+        return {**knobs, "layers": [knobs["layers"]]}
+    return knobs
 
 
 def _check_knob(known: AnyMethod, knob: str, values: Knob) -> None:
@@ -313,7 +324,7 @@ def parse_spec(values: Any, where: str = "spec") -> SearchSpec:
         raise RequestError(f"{where}: {found}; allowed: fields such as name: value, one a line")
     check_plain(values)
     try:
-        return SearchSpec.model_validate(values)
+        return SearchSpec.model_validate(current(values))
     except ValidationError as error:
         raise RequestError(shortened(explain(error, SearchSpec))) from None
 

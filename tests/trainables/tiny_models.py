@@ -12,20 +12,42 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import (
+    AlbertConfig,
     BartConfig,
     BertConfig,
+    BloomConfig,
+    CLIPConfig,
+    ConvNextConfig,
+    DebertaConfig,
+    DebertaV2Config,
+    Dinov2Config,
     DistilBertConfig,
+    ElectraConfig,
+    FalconConfig,
     Gemma2Config,
     Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
+    GPTNeoXConfig,
     LlamaConfig,
+    MambaConfig,
     MistralConfig,
+    MixtralConfig,
+    ModernBertConfig,
+    MPNetConfig,
+    OPTConfig,
+    Phi3Config,
+    PhiConfig,
     PreTrainedConfig,
     PreTrainedModel,
     Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3Config,
+    Qwen3MoeConfig,
+    ResNetConfig,
     RobertaConfig,
+    SiglipConfig,
+    SwinConfig,
     T5Config,
     ViTConfig,
 )
@@ -111,6 +133,72 @@ _CONFIGS["bart"] = (
     }
     | _TEXT,
 )
+_PATCHES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "image_size": 8,
+    "patch_size": 4,
+}
+_EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 8}
+_ENCODERS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+    "modernbert": (ModernBertConfig, _BERT | _TEXT | {"cls_token_id": 1, "sep_token_id": 1}),
+    "deberta": (DebertaConfig, _BERT | _TEXT | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}),
+    "deberta-v2": (
+        DebertaV2Config,
+        _BERT
+        | _TEXT
+        | {
+            "relative_attention": True,
+            "position_buckets": 4,
+            "pos_att_type": ["p2c", "c2p"],
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+        },
+    ),
+    "mpnet": (MPNetConfig, _BERT | _TEXT),
+    "albert": (AlbertConfig, _BERT | _TEXT | {"embedding_size": 8}),
+    "electra": (ElectraConfig, _BERT | _TEXT | {"embedding_size": 8}),
+}
+_DECODERS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+    "phi": (PhiConfig, _BERT | _TEXT),
+    "phi3": (Phi3Config, _BERT | _TEXT),
+    "gpt_neox": (GPTNeoXConfig, _BERT | _TEXT),
+    "opt": (OPTConfig, _BERT | _TEXT | {"ffn_dim": 24, "word_embed_proj_dim": 16}),
+    "bloom": (BloomConfig, {"hidden_size": 16, "n_layer": 3, "n_head": 2} | _TEXT),
+    "falcon": (FalconConfig, _BERT | _TEXT),
+    "qwen2_moe": (
+        Qwen2MoeConfig,
+        _LLAMA | _TEXT | _EXPERTS | {"num_experts": 4, "shared_expert_intermediate_size": 8},
+    ),
+    "qwen3_moe": (Qwen3MoeConfig, _LLAMA | _TEXT | _EXPERTS | {"num_experts": 4}),
+    "mixtral": (MixtralConfig, _LLAMA | _TEXT | {"num_local_experts": 4}),
+    "mamba": (MambaConfig, {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4} | _TEXT),
+}
+_VISION: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+    "dinov2": (Dinov2Config, _PATCHES | {"mlp_ratio": 2, "num_labels": LABELS}),
+    "swin": (
+        SwinConfig,
+        {
+            "image_size": 8,
+            "patch_size": 2,
+            "embed_dim": 8,
+            "depths": [1, 1],
+            "num_heads": [1, 2],
+            "window_size": 2,
+            "num_labels": LABELS,
+        },
+    ),
+    "siglip": (SiglipConfig, {"vision_config": _PATCHES, "num_labels": LABELS}),
+    "clip": (CLIPConfig, {"vision_config": _PATCHES, "num_labels": LABELS}),
+    "convnext": (
+        ConvNextConfig,
+        {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2, "image_size": 8, "num_labels": LABELS},
+    ),
+    "resnet": (ResNetConfig, {"embedding_size": 8, "hidden_sizes": [8], "depths": [1], "num_labels": LABELS}),
+}
+_CONFIGS |= _ENCODERS | _DECODERS | _VISION
 TASKS = {
     family: {
         "vit": (Task.IMAGE_CLASSIFICATION,),
@@ -150,7 +238,7 @@ class Tiny:
 
     def _inputs(self) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)
-        if self.family == "vit":
+        if self.task is Task.IMAGE_CLASSIFICATION:
             return {"pixel_values": torch.randn(ROWS, 3, 8, 8, generator=generator).to(self.dtype)}
         tokens = torch.randint(2, VOCABULARY, (ROWS, TOKENS), generator=generator)
         tokens[:, -1] = 1
@@ -174,6 +262,12 @@ class Tiny:
         return digest.hexdigest()
 
 
+MORE = (
+    *(Tiny(family, Task.SEQUENCE_CLASSIFICATION) for family in _ENCODERS),
+    *(Tiny(family, Task.CAUSAL_LM) for family in _DECODERS),
+    *(Tiny(family, Task.IMAGE_CLASSIFICATION) for family in _VISION),
+)
+"""Further families, each with one task, which `test_families.py` tries."""
 ALL = tuple(Tiny(family, task) for family in FAMILIES for task in TASKS[family])
 BERT = Tiny("bert", Task.SEQUENCE_CLASSIFICATION)
 GPT2 = Tiny("gpt2", Task.SEQUENCE_CLASSIFICATION)

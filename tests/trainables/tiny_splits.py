@@ -16,7 +16,7 @@ def split_for(tiny: Tiny, examples: int, seed: int = 0, task: Task | None = None
     targets = None if task is Task.CAUSAL_LM else generator.integers(0, LABELS, examples)
     if task is Task.REGRESSION:
         targets = generator.standard_normal(examples, dtype=np.float32)
-    if tiny.family == "vit":
+    if tiny.task is Task.IMAGE_CLASSIFICATION:
         pixels = generator.integers(0, 256, (examples, 3, 8, 8)).astype(np.uint8)
         scale, shift = np.full((3, 1, 1), 1 / 128, np.float32), np.full((3, 1, 1), -1, np.float32)
         split: EncodedSplit = EncodedImages(targets, pixels, scale, shift)

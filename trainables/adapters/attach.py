@@ -6,6 +6,7 @@ import copy
 
 import torch
 from peft import PeftModel, TaskType, get_peft_model
+from peft.tuners.ln_tuning.layer import LNTuningLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
@@ -22,6 +23,7 @@ from spaces.methods.base.method import Configuration
 from spaces.model.inventory import Inventory
 from trainables.base_model.inventory import inside
 from trainables.methods.registry import adapters
+from trainables.tuners.float32_modules import compute_in_float32, keep_type, restore_types
 
 
 def base_name(model: nn.Module, name: str) -> str:
@@ -38,30 +40,43 @@ def attach(
 
     The model's tensors may be shared between processes and are never written, neither by training, evaluation and
     saving nor by `merged`: parameters that train, the head's included, are private copies, and a tuner that writes into
-    weights makes them private first. The adapter is float32; the head keeps its type. The same `seed` gives the same
+    weights makes them private first. What trains is float32, whatever the base's type. The same `seed` gives the same
     adapter.
     """
+    dtype = model.dtype
     config = adapters()[method].peft_config(configuration, inventory, seed)
     config.task_type = _task_type(model)
     config.modules_to_save = list(inventory.head_modules) or None
     model.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
+    for path, parameter in adapted.named_parameters():
+        if ".ranknum." in path:  # AdaLoRA's ranks, which PEFT makes parameters that train when it casts them
+            parameter.requires_grad_(False)
+    for module in adapted.modules():
+        if isinstance(module, ModulesToSaveWrapper | LNTuningLayer):
+            copies = module.modules_to_save if isinstance(module, ModulesToSaveWrapper) else module.ln_tuning_layers
+            for copied in copies.values():
+                compute_in_float32(copied, dtype)
+    keep_type(adapted, dtype)
+    return adapted
 
 
 def head_only(model: PreTrainedModel, inventory: Inventory) -> PreTrainedModel:
-    """Make only the task head of `model` train, as a private copy, in place. A language model has none."""
+    """Make only the task head of `model` train, as a private float32 copy, in place. A language model has none."""
+    dtype = model.dtype
     model.requires_grad_(False)
     for name in inventory.head_modules:
         parent, _, child = name.rpartition(".")
         head = copy.deepcopy(model.get_submodule(name)).requires_grad_(True)
+        compute_in_float32(head, dtype)
         setattr(model.get_submodule(parent), child, head)
     return model
 
 
 def merged(model: PeftModel) -> PreTrainedModel:
-    """Return the plain model with the adapter in its weights; `model` is used up.
+    """Return the plain model with the adapter in its weights, in the base's type; `model` is used up.
 
     PEFT's own tuners merge in place, so the tensors that they merge into are made private first. Tied ones stay tied.
 
@@ -86,6 +101,7 @@ def merged(model: PeftModel) -> PreTrainedModel:
             parent, _, child = name.rpartition(".")
             setattr(base.get_submodule(parent), child, module.modules_to_save[model.active_adapter])
     plain: PreTrainedModel = model.merge_and_unload()
+    restore_types(plain)
     return plain
 
 

@@ -12,13 +12,15 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from spaces.errors import RequestError
-from spaces.spec.sections import ModelSection, Task
+from spaces.spec.sections import ModelSection, Quantization, Task
 from trainables.base_model.config import load_config, read_config, task_class
 from trainables.base_model.identity import base_identity, check_base
 from trainables.base_model.inventory import meta_model
 from trainables.base_model.model_files import read_tokenizer
-from trainables.base_model.weights import pretrained
+from trainables.base_model.quantization import dequantise, quantization_settings
+from trainables.base_model.weights import left_alone, pretrained
 from trainables.methods.registry import adapters
+from trainables.tuners.float32_modules import keep_type
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -37,9 +39,19 @@ def load_export(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTra
     if (folder / ADAPTER_CONFIG).is_file():
         adapters()
         check_base_of(folder, model)
-        return PeftModel.from_pretrained(load_base(folder, model, dtype), folder)
+        adapted: PeftModel = PeftModel.from_pretrained(load_base(folder, model, dtype), folder)
+        keep_type(adapted, dtype)
+        return adapted
     merged: PreTrainedModel = task_class(model.task).from_pretrained(folder, dtype=dtype, use_safetensors=True)
     return merged
+
+
+def load_on_dequantised(folder: Path, model: ModelSection, dtype: torch.dtype) -> PeftModel:
+    """Load an adapter on its base with plain weights, equal to those that a quantised base stands for."""
+    adapters()
+    check_base_of(folder, model)
+    base = load_base(folder, model, dtype)
+    return PeftModel.from_pretrained(base if model.quantization is None else dequantise(base), folder)
 
 
 def load_base(folder: Path, model: ModelSection, dtype: torch.dtype) -> PreTrainedModel:
@@ -59,6 +71,17 @@ def loading_settings(model: ModelSection, labels: tuple[str, ...]) -> dict[str, 
     if padding is not None and padding != read_config(model).get_text_config().pad_token_id:
         settings["pad_token_id"] = padding
     return settings
+
+
+def bitsandbytes_settings(model: ModelSection, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings of transformers' `BitsAndBytesConfig` for an adapter's base, but for the type it computes in.
+
+    Empty if the base is not quantised.
+    """
+    if model.quantization is None:
+        return {}
+    config = load_config(model, labels)
+    return quantization_settings(model.quantization, left_alone(model, config))
 
 
 def padding_of(model: ModelSection, labels: tuple[str, ...]) -> int | None:
@@ -86,10 +109,12 @@ def check_base_of(folder: Path, model: ModelSection) -> None:
         raise RequestError(f"model.path = {model.path}: {error}; allowed: the base that the search used") from None
 
 
-def write_base(folder: Path, model: PeftModel) -> None:
-    """Write the identity of the base, which `check_base_of` reads."""
+def write_base(folder: Path, model: PeftModel, quantization: Quantization | None = None) -> None:
+    """Write the identity of the base, which `check_base_of` reads, and how it was quantised."""
     head = model.peft_config[model.active_adapter].modules_to_save or ()
-    (folder / BASE).write_text(json.dumps(base_identity(model.get_base_model(), head)), encoding="utf-8")
+    identity = base_identity(model.get_base_model(), head)
+    told = {} if quantization is None else {"quantization": quantization}
+    (folder / BASE).write_text(json.dumps(identity | told), encoding="utf-8")
 
 
 def read_labels(folder: Path) -> tuple[str, ...]:

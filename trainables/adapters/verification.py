@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spaces.errors import WorkError
-from spaces.spec.sections import ModelSection
+from spaces.spec.sections import ModelSection, Quantization
+from trainables.base_model.quantization import is_quantised
 
 FILE = "verification.safetensors"
 ROWS = 4
@@ -36,10 +37,20 @@ def save_verification(model: nn.Module, inputs: Mapping[str, torch.Tensor], fold
     """
     device = next(model.parameters()).device
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), computing(model, dtype):
         logits = model(**{name: tensor.to(device) for name, tensor in inputs.items()}).logits.float().cpu()
     tensors = {name: tensor.cpu().contiguous() for name, tensor in inputs.items()}
     save_file({**tensors, LOGITS: logits.contiguous()}, folder / FILE, metadata={"dtype": _name(dtype)})
+
+
+def computing(model: nn.Module, dtype: torch.dtype) -> torch.autocast:
+    """Return the context in which a model is verified: autocast if it has quantised layers beside others in bfloat16.
+
+    It was trained so, and some of PEFT's layers on quantised ones give float32 without.
+    """
+    quantised = any(map(is_quantised, model.modules()))
+    device = next(model.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16, enabled=quantised and dtype == torch.bfloat16)
 
 
 def saved_dtype(folder: Path) -> torch.dtype:
@@ -69,17 +80,20 @@ def saved_inputs(folder: Path) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in load_file(folder / FILE).items() if name != LOGITS}
 
 
-def difference(model: nn.Module, folder: Path) -> tuple[float, float]:
+def difference(model: nn.Module, folder: Path, quantization: Quantization | None = None) -> tuple[float, float]:
     """Return the largest absolute difference between the model's logits and the saved ones, and the tolerance.
 
-    The tolerance is larger for a merged export whose weights were rounded to another type than the trial's.
+    The tolerance is larger for a merged export whose weights were rounded to another type than the trial's, and where
+    the base was quantised to int8: its products round their inputs too, after float16, and those of a merged one not.
     """
     inputs = saved_inputs(folder)
     expected = load_file(folder / FILE)[LOGITS]
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), computing(model, saved_dtype(folder)):
         logits = model(**inputs).logits.float()
     types = {saved_dtype(folder), stored_dtype(folder) or saved_dtype(folder)}
+    if quantization == "int8":
+        types.add(torch.float16 if stored_dtype(folder) is None else torch.bfloat16)
     allowed = max(TOLERANCE[one] for one in types) * max(1.0, float(expected.abs().max()))
     if logits.shape != expected.shape:
         return float("inf"), allowed
@@ -123,7 +137,8 @@ def main() -> int:
     from trainables.adapters.saved_folder import load_export
 
     folder, section = Path(sys.argv[1]), ModelSection.model_validate_json(sys.argv[2])
-    found, allowed = difference(load_export(folder, section, saved_dtype(folder)), folder)
+    model = load_export(folder, section, saved_dtype(folder))
+    found, allowed = difference(model, folder, section.quantization)
     print(json.dumps({"difference": found, "allowed": allowed}))
     return 0 if found <= allowed else 1
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from transformers import PreTrainedConfig
-
-from spaces.errors import RequestError
 from spaces.model.inventory import Kind
 
 # The end of a linear layer's path inside its block; the longest that matches decides.
 _KINDS: dict[str, Kind] = {
-    # BERT, RoBERTa
+    # BERT, RoBERTa, ELECTRA; beside the following also DeBERTa and MPNet
     "self.query": "query",
     "self.key": "key",
     "self.value": "value",
@@ -17,6 +14,28 @@ _KINDS: dict[str, Kind] = {
     "crossattention.output.dense": "output",
     "intermediate.dense": "up",
     "output.dense": "down",
+    # DeBERTa-v2, DeBERTa-v3; DeBERTa
+    "self.query_proj": "query",
+    "self.key_proj": "key",
+    "self.value_proj": "value",
+    "attention.self.in_proj": "query_key_value",
+    # MPNet
+    "attention.attn.q": "query",
+    "attention.attn.k": "key",
+    "attention.attn.v": "value",
+    "attention.attn.o": "output",
+    # ALBERT
+    "attention.query": "query",
+    "attention.key": "key",
+    "attention.value": "value",
+    "attention.dense": "output",
+    "ffn": "up",
+    "ffn_output": "down",
+    # ModernBERT
+    "attn.Wqkv": "query_key_value",
+    "attn.Wo": "output",
+    "mlp.Wi": "gate_up",
+    "mlp.Wo": "down",
     # DistilBERT
     "attention.q_lin": "query",
     "attention.k_lin": "key",
@@ -24,7 +43,7 @@ _KINDS: dict[str, Kind] = {
     "attention.out_lin": "output",
     "ffn.lin1": "up",
     "ffn.lin2": "down",
-    # Llama, Mistral, Gemma, Qwen; ViT
+    # Llama, Mistral, Mixtral, Gemma, Qwen, Phi; ViT, DINOv2, Swin, SigLIP, CLIP
     "q_proj": "query",
     "k_proj": "key",
     "v_proj": "value",
@@ -34,7 +53,22 @@ _KINDS: dict[str, Kind] = {
     "mlp.down_proj": "down",
     "mlp.fc1": "up",
     "mlp.fc2": "down",
-    # BART, Marian, mBART
+    "mlp.shared_expert.gate_proj": "gate",
+    "mlp.shared_expert.up_proj": "up",
+    "mlp.shared_expert.down_proj": "down",
+    "self_attn.dense": "output",
+    # Phi-3, Phi-4
+    "self_attn.qkv_proj": "query_key_value",
+    "mlp.gate_up_proj": "gate_up",
+    # GPT-NeoX, BLOOM, Falcon
+    "query_key_value": "query_key_value",
+    "self_attention.dense": "output",
+    "mlp.dense_h_to_4h": "up",
+    "mlp.dense_4h_to_h": "down",
+    # ConvNeXt
+    "pwconv1": "up",
+    "pwconv2": "down",
+    # BART, Marian, mBART, OPT
     "self_attn.out_proj": "output",
     "encoder_attn.out_proj": "output",
     "fc1": "up",
@@ -60,23 +94,13 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-def kind_of(path: str, name: str, config: PreTrainedConfig) -> Kind:
-    """Return the kind of the linear layer at `path` inside its block.
+def kind_of(path: str) -> Kind:
+    """Return the kind of the linear layer at `path` inside its block; `unknown` if the table does not have it.
 
-    Args:
-        path: the layer's name within its block.
-        name: its full name, for the message.
-        config: the model's config, for the message.
-
-    Raises:
-        RequestError: when the table does not have it.
+    Example:
+        >>> kind_of("attention.output.dense"), kind_of("mixer.in_proj")
+        ('output', 'unknown')
     """
     parts = path.split(".")
-    for start in range(len(parts)):
-        if (kind := _KINDS.get(".".join(parts[start:]))) is not None:
-            return kind
-    raise RequestError(
-        f"model.path = {config.name_or_path}: {config.model_type} has a linear layer of unknown kind, {name}; allowed: "
-        "architectures whose layers are named as in bert, roberta, distilbert, vit, gpt2, llama, mistral, gemma, qwen, "
-        "t5, bart or marian"
-    )
+    known = (_KINDS.get(".".join(parts[start:])) for start in range(len(parts)))
+    return next((kind for kind in known if kind is not None), "unknown")

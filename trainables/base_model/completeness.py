@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from spaces.errors import RequestError
 from spaces.spec.sections import ModelSection
+from trainables.base_model.quantization import is_quantised
 
 
 def check_complete(model: ModelSection, loaded: PreTrainedModel, fresh: Collection[str]) -> None:
@@ -45,6 +46,8 @@ def check_numbers(model: ModelSection, loaded: PreTrainedModel) -> None:
         RequestError: naming one of the parameters.
     """
     for name, parameter in loaded.named_parameters():
+        if is_quantised(loaded.get_submodule(name.rpartition(".")[0])) and not name.endswith(".bias"):
+            continue
         if parameter.is_meta or parameter.dtype not in _TYPES:
             kind = "of another model" if parameter.is_meta else str(parameter.dtype).removeprefix("torch.")
             raise RequestError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +13,24 @@ import numpy.typing as npt
 import torch
 from accelerate import init_empty_weights
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from spaces.errors import RequestError
-from spaces.spec.sections import ModelSection, Task
+from spaces.spec.sections import ModelSection, Quantization, Task
 from trainables.base_model.completeness import check_complete, check_numbers
 from trainables.base_model.config import model_class, read_config, task_class
 from trainables.base_model.kept_head import KeptHead, kept_head, own_names
-from trainables.base_model.model_files import (
-    check_types,
-    reading,
-    source_of,
+from trainables.base_model.model_files import check_types, reading, source_of
+from trainables.base_model.quantization import (
+    check_installed,
+    is_quantised,
+    kept_layers,
+    quantization_settings,
+    replace_layers,
+    set_weight,
+    settle,
+    shared_states,
 )
 
 # NumPy has no bfloat16: such tensors are stored as their bits.
@@ -43,6 +49,8 @@ class BaseWeights:
         fresh: names of the parameters that the checkpoint lacks; they belong to the task head.
         labels: names of the classes, in the order of the logits.
         notes: what became of a head that the checkpoint has.
+        quantization: of the base.
+        quantised: names of the layers whose weights are quantised.
     """
 
     config: PreTrainedConfig
@@ -52,17 +60,27 @@ class BaseWeights:
     fresh: tuple[str, ...]
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    quantization: Quantization | None = None
+    quantised: tuple[str, ...] = ()
 
 
-def load_weights(model: ModelSection, config: PreTrainedConfig, labels: tuple[str, ...]) -> BaseWeights:
+def load_weights(
+    model: ModelSection, config: PreTrainedConfig, labels: tuple[str, ...], dtype: torch.dtype | None = None
+) -> BaseWeights:
     """Read the weights. Parameters of the head that the checkpoint lacks get values that `initialise_fresh` replaces.
 
     Rows of a head in the checkpoint are put in the order of `labels`, by the names that its config gives them.
 
+    Args:
+        model: where the weights are.
+        config: the config of the task model.
+        labels: names of the classes.
+        dtype: the type to cast them to; None leaves them in their own.
+
     Raises:
         RequestError: when the weights cannot be read, or lack parts of the base.
     """
-    loaded, fresh, mismatched = _read(model, config)
+    loaded, fresh, mismatched = _read(model, config, **({} if dtype is None else {"dtype": dtype}))
     check_complete(model, loaded, fresh)
     check_numbers(model, loaded)
     with reading(model, "weights cannot be read", "a model with whole safetensors"):
@@ -79,7 +97,8 @@ def load_weights(model: ModelSection, config: PreTrainedConfig, labels: tuple[st
         types[name] = str(tensor.dtype).removeprefix("torch.")
     config.name_or_path = model.path
     fresh = tuple(sorted({*fresh, *head.fresh}))
-    return BaseWeights(config, model.task, arrays, types, fresh, labels, head.notes)
+    quantised = tuple(name for name, module in loaded.named_modules() if is_quantised(module))
+    return BaseWeights(config, model.task, arrays, types, fresh, labels, head.notes, model.quantization, quantised)
 
 
 def fresh_parameters(model: ModelSection, config: PreTrainedConfig) -> tuple[str, ...]:
@@ -106,7 +125,7 @@ def _read_without_weights(
     model: ModelSection, config: PreTrainedConfig
 ) -> tuple[PreTrainedModel | None, tuple[str, ...]]:
     try:
-        loaded, fresh, _ = _read(model, config, device_map="meta", local_files_only=True)
+        loaded, fresh, _ = _read(_unquantised(model), config, device_map="meta", local_files_only=True)
     except RequestError:
         if not os.path.isdir(source_of(model)):
             return None, ()
@@ -114,8 +133,14 @@ def _read_without_weights(
     return loaded, fresh
 
 
+def _unquantised(model: ModelSection) -> ModelSection:
+    return model.model_copy(update={"quantization": None})
+
+
 def pretrained(model: ModelSection, config: PreTrainedConfig, **options: Any) -> Any:
     """Load the task model with `from_pretrained`, from safetensors, without running code of the checkpoint.
+
+    A base that is to be quantised is, on the CPU, as it is read.
 
     Parameters whose shape differs from the config's, such as a head for other labels, get initial values.
 
@@ -130,8 +155,11 @@ def pretrained(model: ModelSection, config: PreTrainedConfig, **options: Any) ->
     Raises:
         RequestError: when the weights cannot be read.
     """
+    quantised = model.quantization is not None
+    if quantised:
+        options |= _quantising(model, config, options.get("dtype"))
     with reading(model, "weights cannot be read", "a model with whole safetensors"):
-        return task_class(model.task).from_pretrained(
+        result = task_class(model.task).from_pretrained(
             source_of(model),
             config=config,
             revision=model.revision,
@@ -140,6 +168,30 @@ def pretrained(model: ModelSection, config: PreTrainedConfig, **options: Any) ->
             trust_remote_code=False,
             **options,
         )
+    if quantised:
+        settle(result[0] if isinstance(result, tuple) else result)
+    return result
+
+
+def _quantising(model: ModelSection, config: PreTrainedConfig, dtype: torch.dtype | None) -> dict[str, Any]:
+    """Return the options of `from_pretrained` that quantise; `dtype` is that of the rest, None the checkpoint's own."""
+    assert model.quantization is not None
+    check_installed(model)
+    settings = quantization_settings(model.quantization, left_alone(model, config))
+    if model.quantization == "nf4" and dtype is not None:
+        settings["bnb_4bit_compute_dtype"] = dtype
+    return {"quantization_config": BitsAndBytesConfig(**settings), "device_map": {"": "cpu"}}
+
+
+def left_alone(model: ModelSection, config: PreTrainedConfig) -> list[str]:
+    """Return the linear layers of a model that are not quantised.
+
+    Raises:
+        RequestError: when the weights cannot be read, or its layers cannot be quantised.
+    """
+    empty, fresh, _ = _read(_unquantised(model), config, device_map="meta")
+    assert model.quantization is not None
+    return kept_layers(empty, fresh, model.quantization)
 
 
 def _read(
@@ -160,30 +212,41 @@ def build(weights: BaseWeights, device: torch.device, dtype: torch.dtype | None 
     """
     with init_empty_weights(include_buffers=False):
         model = task_class(weights.task).from_config(weights.config, trust_remote_code=False)
-    tensors = {}
+    if weights.quantization is not None:
+        replace_layers(model, weights.quantization, weights.quantised)
+    tensors: dict[str, torch.Tensor] = {}
+    of_layers: dict[str, dict[str, torch.Tensor]] = {name: {} for name in weights.quantised}
     for name, array in weights.arrays.items():
         array_type: torch.dtype = getattr(torch, weights.types[name])
         tensor = _view(array)
         tensor = tensor.view(array_type) if array_type in _BITS else tensor
+        layer = _layer_of(name, of_layers)
+        if layer is not None:
+            of_layers[layer][name.removeprefix(f"{layer}.")] = tensor
+            continue
         wanted = dtype if dtype is not None and array_type.is_floating_point else array_type
         tensors[name] = tensor.to(device=device, dtype=wanted)
+    for layer, own in of_layers.items():
+        set_weight(model.get_submodule(layer), own, device)
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
-    model.to(device)
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer.to(device))
+    if weights.quantization is not None:
+        settle(model)
     model.requires_grad_(False)
     model.eval()
     model.name_or_path = weights.config.name_or_path
     return model
 
 
-def training_dtype(weights: BaseWeights, *, bf16: bool) -> torch.dtype | None:
-    """Return the type in which trainings hold the base; None leaves it in its own.
-
-    It is float32; or under bfloat16 autocast the base's own, if autocast can mix it with what it computes.
-    """
-    mixes = {"float32", "bfloat16"}
-    comes = {name for name in weights.types.values() if getattr(torch, name).is_floating_point}
-    return None if bf16 and comes <= mixes else torch.float32
+def _layer_of(name: str, layers: Container[str]) -> str | None:
+    """Return the one of the quantised `layers` whose weight, or a part of it, has that name."""
+    owner = name
+    while owner and owner not in layers:
+        owner = owner.rpartition(".")[0]
+    return owner if owner and name != f"{owner}.bias" else None
 
 
 def _view(array: npt.NDArray[Any]) -> torch.Tensor:
@@ -195,23 +258,29 @@ def _view(array: npt.NDArray[Any]) -> torch.Tensor:
 
 def copy_of(model: PreTrainedModel) -> PreTrainedModel:
     """Return a model with its own modules around the same tensors, so that a trial changes nothing for the next."""
-    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    tensors = {id(one): one for one in (*model.parameters(), *model.buffers(), *shared_states(model))}
     copied: PreTrainedModel = copy.deepcopy(model, tensors)
     return copied
 
 
 def initialise_fresh(model: PreTrainedModel, fresh: tuple[str, ...], seed: int) -> None:
-    """Give the parameters that the checkpoint lacks private initial values, drawn from `seed`."""
+    """Give the parameters that the checkpoint lacks private initial values, drawn from `seed`.
+
+    They are float32, because they train, and drawn on the CPU, so that they are the same on every device.
+    """
     owners: dict[str, list[str]] = {}
     for name in fresh:
         module, _, leaf = name.rpartition(".")
         owners.setdefault(module, []).append(leaf)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module_name in sorted(owners):
             module = model.get_submodule(module_name)
             for leaf in owners[module_name]:
-                old = getattr(module, leaf)
-                setattr(module, leaf, nn.Parameter(torch.empty_like(old), requires_grad=False))
+                empty = torch.empty(getattr(module, leaf).shape)
+                setattr(module, leaf, nn.Parameter(empty, requires_grad=False))
             with torch.no_grad():
                 model._init_weights(module)
+            for leaf in owners[module_name]:
+                drawn = getattr(module, leaf)
+                drawn.data = drawn.data.to(model.device)

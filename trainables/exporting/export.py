@@ -18,6 +18,7 @@ from spaces.files.scratch import clear_left_behind, scratch
 from spaces.methods.registry import configuration
 from spaces.model_card.card import Card, Written
 from spaces.spec.own_metric import function_of
+from spaces.spec.sections import ModelSection
 from trainables.adapters.attach import merged
 from trainables.adapters.saved_folder import (
     ADAPTER_CONFIG,
@@ -26,6 +27,7 @@ from trainables.adapters.saved_folder import (
     LABELS,
     check_base_of,
     load_export,
+    load_on_dequantised,
     padding_of,
     read_labels,
 )
@@ -123,14 +125,20 @@ def _write(adapter: Path, folder: Path, card: Card, form: Format, rank: float, v
     written = Written(
         form=form,
         code=loading_code(card, form, adapter, processor),
-        rows=(*proof.rows, *_rescored_rows(card, rescored)),
+        rows=(*proof.rows, *_quantised_rows(model, form), *_rescored_rows(card, rescored)),
         verification_rows=saved_rows(folder) if (folder / FILE).is_file() else 0,
-        versions=versions(form),
+        versions=versions(form, quantised=model.quantization is not None),
         license=base_license(model),
     )
     (folder / "recipe.yaml").write_text(card.recipe, encoding="utf-8")
     (folder / "README.md").write_text(card.markdown(written), encoding="utf-8")
     return replace(proof, rescored=rescored)
+
+
+def _quantised_rows(model: ModelSection, form: Format) -> tuple[tuple[str, str], ...]:
+    if model.quantization is None or form == "merged":
+        return ()
+    return (("Base", f"held in {model.quantization} by bitsandbytes, as it was in the search"),)
 
 
 def _rescored(adapter: Path, folder: Path, card: Card, form: Format) -> Rescored | None:
@@ -163,7 +171,7 @@ def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
     """Write the whole model, in the type of the base's own weights."""
     section = card.spec.model
     shutil.copy2(adapter / FILE, folder / FILE)
-    model = merged(load_export(adapter, section, saved_dtype(adapter)))
+    model = merged(load_on_dequantised(adapter, section, saved_dtype(adapter)))
     labels = read_labels(adapter)
     own = own_dtype(section, load_config(section, labels)) or model.dtype
     padding = padding_of(section, labels)
@@ -173,7 +181,10 @@ def _merged(adapter: Path, folder: Path, card: Card, rank: float) -> Proof:
             model.generation_config.pad_token_id = padding
     model.to(own).save_pretrained(folder)
     name = str(own).removeprefix("torch.")
-    rows = (("Weights", f"{name}, as those of the base; merged in {str(saved_dtype(adapter)).removeprefix('torch.')}"),)
+    plain = section.quantization is None
+    base = "the base" if plain else f"the base, dequantised from {section.quantization}"
+    merging = str(saved_dtype(adapter) if plain else torch.float32).removeprefix("torch.")
+    rows = (("Weights", f"{name}, as those of {base}; merged in {merging}"),)
     return Proof(verify(folder, section), rows=rows, weights=name)
 
 

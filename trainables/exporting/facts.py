@@ -16,7 +16,7 @@ from spaces.model_card.loading_code import LoadingCode
 from spaces.model_card.portable_spec import is_local, model_name
 from spaces.spec.sections import ModelSection, Task
 from spaces.spec.spec import SearchSpec
-from trainables.adapters.saved_folder import ADAPTER_CONFIG, loading_settings, read_labels
+from trainables.adapters.saved_folder import ADAPTER_CONFIG, bitsandbytes_settings, loading_settings, read_labels
 from trainables.adapters.verification import saved_dtype
 from trainables.base_model.model_files import reading, source_of
 from trainables.data.causal_lm.assistant_turns import turn_end
@@ -61,6 +61,7 @@ def loading_code(card: Card, form: str, adapter: Path, processor: Any) -> Loadin
         stop=turn_end(ChatTemplate(processor, processor.get_chat_template())) if spec.data.messages else None,
         generation=spec.objective.generation,
         chats=model.task is Task.CAUSAL_LM and processor.is_fast and not processor.split_special_tokens,
+        quantization=bitsandbytes_settings(model, read_labels(adapter)) if form != "merged" else {},
         after_spaces=model.task is Task.TOKEN_CLASSIFICATION and words_after_spaces(processor),
     )
 
@@ -76,9 +77,10 @@ def hide_paths(folder: Path, model: ModelSection) -> None:
         path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
-def versions(form: str) -> Mapping[str, str]:
+def versions(form: str, *, quantised: bool = False) -> Mapping[str, str]:
     """Return the versions of the libraries that write and load an export."""
     names = ["paretune", "torch", "transformers", *(["peft"] if form != "merged" else [])]
+    names += ["bitsandbytes"] if quantised and form != "merged" else []
     return {name: version(name) for name in names}
 
 

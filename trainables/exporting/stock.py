@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from spaces.errors import RequestError, WorkError
 from spaces.methods.base.method import Configuration
 from spaces.spec.sections import ModelSection
-from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, loading_settings, read_labels
+from trainables.adapters.saved_folder import ADAPTER_WEIGHTS, bitsandbytes_settings, loading_settings, read_labels
 from trainables.adapters.verification import FILE, TOLERANCE, save_verification, saved_dtype, saved_inputs
 from trainables.base_model.config import task_class
 from trainables.base_model.inventory import inside
@@ -104,5 +104,6 @@ def _request(folder: Path, model: ModelSection, references: tuple[Path, ...]) ->
         "revision": model.revision,
         "model_class": task_class(model.task).__name__,
         "settings": loading_settings(model, read_labels(folder)),
+        "quantization": bitsandbytes_settings(model, read_labels(folder)),
         "references": [str(one.absolute()) for one in references],
     }

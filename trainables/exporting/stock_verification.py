@@ -2,8 +2,8 @@
 
 Run as a file, `python -I stock_verification.py REQUEST`: it stands alone, and none of our modules can be found. REQUEST
 is JSON: `blocked`, packages that must not be imported; `folder`, the adapter; `base` and `revision`, its base;
-`model_class` of transformers and `settings` for it; `references`, files of inputs and logits. Prints, for each
-reference, the largest difference of the logits and the largest of the saved logits.
+`model_class` of transformers, `settings` for it and those of its `quantization`; `references`, files of inputs and
+logits. Prints, for each reference, the largest difference of the logits and the largest of the saved logits.
 """
 
 from __future__ import annotations
@@ -49,13 +49,27 @@ def compare(request: dict[str, Any], reference: str) -> tuple[float, float]:
         ignore_mismatched_sizes=True,
         use_safetensors=True,
         **request["settings"],
+        **quantising(request["quantization"], dtype),
     )
+    for module in base.modules():
+        module.support_avx512bf16_for_cpu = False  # 4-bit layers would compute in bfloat16
     model = PeftModel.from_pretrained(base, request["folder"]).eval()
-    with torch.inference_mode():
+    half = bool(request["quantization"]) and dtype == torch.bfloat16
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         logits = model(**tensors).logits.float()
     if logits.shape != expected.shape:
         return float("inf"), float(expected.abs().max())
     return float((logits - expected).abs().max()), float(expected.abs().max())
+
+
+def quantising(settings: dict[str, Any], dtype: Any) -> dict[str, Any]:
+    """Return the options of `from_pretrained` for a base that is quantised with `settings`, if there are any."""
+    from transformers import BitsAndBytesConfig
+
+    if not settings:
+        return {}
+    computing = {"bnb_4bit_compute_dtype": dtype} if "load_in_4bit" in settings else {}
+    return {"quantization_config": BitsAndBytesConfig(**settings, **computing), "device_map": {"": "cpu"}}
 
 
 def main() -> int:

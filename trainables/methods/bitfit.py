@@ -9,6 +9,8 @@ import torch
 from peft import PeftConfig
 from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from spaces.methods import bitfit as space
 from spaces.methods.bitfit import BitFitConfiguration
@@ -49,7 +51,8 @@ class BiasLayer(RestorableModule):
             return result
         for name in self.active_adapters:
             if name in self.bitfit_delta:
-                result = (result + self.bitfit_delta[name]).to(result.dtype)
+                delta = self.bitfit_delta[name]
+                result = (result + delta.reshape(-1, *[1] * _behind_features(self.base_layer, result))).to(result.dtype)
         return result
 
     @torch.no_grad()
@@ -69,6 +72,12 @@ class BiasLayer(RestorableModule):
             raise ValueError(f"merging {', '.join(names)} gives biases that are not finite")
         self.replace("bias", merged)
         self.merged_adapters.extend(names)
+
+
+def _behind_features(module: nn.Module, result: Tensor) -> int:
+    """Return the dimensions of a module's output behind that of its features: those of places, in images."""
+    first = isinstance(module, _ConvNd | _BatchNorm) or getattr(module, "data_format", "") == "channels_first"
+    return result.dim() - 2 if first else 0
 
 
 @tuner("bitfit", BitFitConfig)

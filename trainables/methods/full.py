@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from accelerate.utils import recursively_apply
 from peft import PeftConfig
 from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 
 from spaces.methods.full import FullConfiguration
 from spaces.model.inventory import Inventory
+from spaces.spec.sections import Quantization
 from trainables.tuners.adapter import Adapter
 from trainables.tuners.base import Transparent, Tuner, TunerConfig, tuner
+from trainables.tuners.float32_modules import cast
 
 
 @dataclass
@@ -64,8 +65,8 @@ class WholeModule(Transparent):
         module = self.in_use()
         if module is self.base_layer or self._type == torch.float32:
             return module(*args, **kwargs)
-        args, kwargs = _cast((args, kwargs), torch.float32)
-        return _cast(module(*args, **kwargs), self._type)
+        args, kwargs = cast((args, kwargs), torch.float32)
+        return cast(module(*args, **kwargs), self._type)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Let a copy take the module's place until `unmerge`. The module is never written.
@@ -94,10 +95,6 @@ class WholeModule(Transparent):
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
         """Do nothing: a copy is on the module's device already, and PEFT's own method would also cast it."""
-
-
-def _cast(tree: Any, dtype: torch.dtype) -> Any:
-    return recursively_apply(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, tree)
 
 
 @tuner("full", FullConfig)
@@ -180,6 +177,10 @@ class Full(Adapter[FullConfiguration]):
     """All parameters of the base."""
 
     name = "full"
+
+    def refusal(self, quantization: Quantization, inventory: Inventory) -> str | None:
+        """Return the reason."""
+        return "all weights train, and quantised ones are integers, which have no gradient"
 
     def peft_config(self, configuration: FullConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """Return the config, which has no settings."""

@@ -8,6 +8,8 @@ from peft import HRAConfig
 
 from spaces.methods.base.layer_method import Layers
 from spaces.methods.hra import HraConfiguration
+from spaces.model.inventory import Inventory
+from spaces.spec.sections import Quantization
 from trainables.tuners.peft_method import LayerAdapter
 
 
@@ -16,6 +18,10 @@ class Hra(LayerAdapter[HraConfiguration]):
 
     name = "hra"
     config = HRAConfig
+
+    def refusal(self, quantization: Quantization, inventory: Inventory) -> str | None:
+        """Return the reason."""
+        return "PEFT multiplies the stored integers without their scales (hra/layer.py, HRALinear.forward)"
 
     def settings(self, configuration: HraConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
         """Leave out PEFT's orthogonalisation, which would turn an equal pair into one reflection."""

@@ -8,6 +8,8 @@ from peft import LoHaConfig
 
 from spaces.methods.base.layer_method import Layers
 from spaces.methods.loha import LohaConfiguration
+from spaces.model.inventory import Inventory
+from spaces.spec.sections import Quantization
 from trainables.tuners.peft_method import LayerAdapter
 
 
@@ -16,6 +18,14 @@ class Loha(LayerAdapter[LohaConfiguration]):
 
     name = "loha"
     config = LoHaConfig
+
+    def refusal(self, quantization: Quantization, inventory: Inventory) -> str | None:
+        """Return the reason."""
+        return (
+            "PEFT gives its update the shape of the packed weight (loha/layer.py, get_delta_weight)"
+            if quantization == "nf4"
+            else None
+        )
 
     def settings(self, configuration: LohaConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
         """Turn the scaling into alpha: PEFT scales by alpha / r."""

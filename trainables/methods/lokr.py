@@ -8,6 +8,8 @@ from peft import LoKrConfig
 
 from spaces.methods.base.layer_method import Layers
 from spaces.methods.lokr import LokrConfiguration
+from spaces.model.inventory import Inventory
+from spaces.spec.sections import Quantization
 from trainables.tuners.peft_method import LayerAdapter
 
 
@@ -16,6 +18,14 @@ class Lokr(LayerAdapter[LokrConfiguration]):
 
     name = "lokr"
     config = LoKrConfig
+
+    def refusal(self, quantization: Quantization, inventory: Inventory) -> str | None:
+        """Return the reason."""
+        return (
+            "PEFT gives its update the shape of the packed weight (lokr/layer.py, get_delta_weight)"
+            if quantization == "nf4"
+            else None
+        )
 
     def settings(self, configuration: LokrConfiguration, layers: Layers, seed: int) -> dict[str, Any]:
         """Turn the scaling into alpha: PEFT scales by alpha / r. A factor of -1 asks it for nearly square divisors."""

@@ -99,8 +99,7 @@ class LortaModel(TiedTuner):
     def layer_arguments(self, name: str) -> dict[str, Any]:
         """Return the kind and the block of a layer, which follow from its name."""
         block = block_of(name)
-        kind = kind_of(name.removeprefix(f"{block}."), name, self.get_model_config(self.model)["model_type"])
-        return {"store": self._store, "kind": kind, "block": block}
+        return {"store": self._store, "kind": kind_of(name.removeprefix(f"{block}.")), "block": block}
 
 
 class Lorta(LowRankAdapter[LortaConfiguration]):

@@ -9,6 +9,8 @@ from functools import cache
 
 from spaces.entry_points import with_installed
 from spaces.errors import RequestError
+from spaces.model.inventory import Inventory
+from spaces.spec.sections import Quantization
 from trainables import methods as package
 from trainables.tuners.adapter import Adapter, AnyAdapter
 
@@ -33,6 +35,21 @@ def check_tuners(methods: Iterable[str]) -> None:
     for name in methods:
         if name not in adapters():
             raise RequestError(f"methods.{name}: has no tuner; allowed: a package with an entry point in {GROUP}")
+
+
+def check_quantised(quantization: Quantization | None, methods: Iterable[str], inventory: Inventory) -> None:
+    """Refuse methods that cannot adapt the quantised layers of a model.
+
+    Raises:
+        RequestError: naming the method and the reason.
+    """
+    for name in methods if quantization is not None else ():
+        reason = adapters()[name].refusal(quantization, inventory) if quantization is not None else None
+        if reason is not None:
+            raise RequestError(
+                f"methods.{name}: cannot adapt a base in {quantization}: {reason}; allowed: other methods, or without "
+                "model.quantization"
+            )
 
 
 @cache

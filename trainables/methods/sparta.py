@@ -22,6 +22,7 @@ from spaces.methods.sparta import (
     trained_entries,
 )
 from spaces.model.inventory import Inventory
+from spaces.spec.sections import Quantization
 from trainables.tuners.adapter import Adapter, StockForm, target_names
 from trainables.tuners.base import LinearConfig, LinearTuner, tuner
 from trainables.tuners.sparse.layers import SparseEmbedding, SparseLayer
@@ -182,6 +183,10 @@ class Sparta(Adapter[SpartaConfiguration]):
     """A fixed random subset of entries."""
 
     name = "sparta"
+
+    def refusal(self, quantization: Quantization, inventory: Inventory) -> str | None:
+        """Return the reason."""
+        return "it overwrites entries of the weight, and the numbers of a quantised one share a scale"
 
     def peft_config(self, configuration: SpartaConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """Draw the subset by the configuration's own seed, so that a recipe names it.

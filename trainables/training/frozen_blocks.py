@@ -38,7 +38,7 @@ class Tower:
 def tower(base: nn.Module, inventory: Inventory, inputs: Inputs) -> Tower:
     """Return the blocks of `base`, found by watching one forward; none if they do not run in a single row."""
     blocks = tuple(dict.fromkeys(block_of(layer.name) for layer in inventory.layers))
-    if len({block.rpartition(".")[0] for block in blocks}) > 1:  # an encoder and a decoder
+    if len({block.rpartition(".")[0] for block in blocks}) != 1:  # none, or an encoder and a decoder
         return Tower((), frozenset())
     called: list[str] = []
     handles = [module.register_forward_pre_hook(partial(_note, called, name)) for name, module in base.named_modules()]
@@ -60,8 +60,9 @@ def _note(called: list[str], name: str, *_: Any) -> None:
 def frozen_blocks(model: nn.Module, base: nn.Module, of: Tower) -> tuple[str, ...]:
     """Return the names of the lowest blocks, up to whose end `model`, with its adapter, computes the same as `base`.
 
-    Everything up to there must have the same classes and the very tensors of the base, and no hook that could change
-    anything. So a method that trains, replaces or wraps something there is recognised, whatever it is.
+    Everything up to there must have the same classes and the very tensors of the base, and no hook beside the base's
+    that could change anything. So a method that trains, replaces or wraps something there is recognised, whatever it
+    is.
     """
     if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
         return ()  # it changes what enters the model
@@ -85,11 +86,12 @@ def _own(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _same(then: nn.Module, now: nn.Module) -> bool:
+    known = [*then._forward_pre_hooks.values(), *then._forward_hooks.values()]
     hooks = chain(now._forward_pre_hooks.values(), now._forward_hooks.values())
     return (
         type(now) is type(then)
         and "forward" not in vars(now)
-        and all(_only_reads(hook) for hook in hooks)
+        and all(hook in known or _only_reads(hook) for hook in hooks)
         and [id(tensor) for tensor in _own(now)] == [id(tensor) for tensor in _own(then)]
     )
 

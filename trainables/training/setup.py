@@ -12,6 +12,7 @@ from trainables.adapters.attach import attach, head_only, trained_parameters
 from trainables.data.encoded_split import EncodedSplit
 from trainables.methods.registry import adapters
 from trainables.training.activation_cache import ActivationCache
+from trainables.training.checkpointing import checkpoint_blocks
 from trainables.training.loop import Training
 from trainables.training.optimizers import make_optimizer
 from trainables.tuners.adapter import StepHooks
@@ -48,6 +49,7 @@ def assemble(
     adapted = (
         head_only(model, inventory) if configuration is None else attach(model, method, configuration, inventory, seed)
     )
+    checkpoint_blocks(adapted, settings.gradient_checkpointing)
     adapter, head = trained_parameters(adapted, inventory)
     head_group = {"params": list(head.values()), "lr": settings.head_learning_rate}
     if configuration is None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from spaces.methods.base.method import Configuration, PlacedConfiguration
 from spaces.model.inventory import Inventory, select
+from spaces.spec.sections import Quantization
 
 C = TypeVar("C", bound=Configuration)
 ParameterGroup = dict[str, Any]
@@ -92,6 +93,13 @@ class Adapter(ABC, Generic[C]):
     @abstractmethod
     def peft_config(self, configuration: C, inventory: Inventory, seed: int) -> PeftConfig:
         """Return the PEFT config of `configuration` for a model with `inventory`; `seed` is the training's."""
+
+    def refusal(self, quantization: Quantization, inventory: Inventory) -> str | None:
+        """Return why the method cannot adapt quantised layers, with the mathematical reason or that of PEFT.
+
+        None if it can.
+        """
+        return None
 
     def hooks(
         self, model: PeftModel, configuration: C, optimizer: torch.optim.Optimizer, total_steps: int

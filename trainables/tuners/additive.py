@@ -48,12 +48,13 @@ class AdditiveLayer(AdaptedLinear, RestorableModule):
         """Replace W by W + ΔW. The original is kept unchanged, because other processes may share it.
 
         Raises:
-            ValueError: when `safe_merge` finds a weight that is not finite.
+            ValueError: when the weight is quantised, or `safe_merge` finds one that is not finite.
         """
         own = self._parameters_by_adapter()
         names = [name for name in check_adapters_to_merge(self, adapter_names) if name in own]
         if not names:
             return
+        self.check_plain_weight()
         merged = self.base_layer.weight.float()
         for name in names:
             merged = merged + self.get_delta_weight(name)

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from trainables.base_model.quantization import dequantised, is_quantised
 from trainables.tuners.base import AdaptedModule
 
 
@@ -18,7 +19,9 @@ class RestorableModule(AdaptedModule):
         self._kept = (nn.ParameterDict(),)  # a tuple, so that what is kept is no part of this module
 
     def pretrained(self, name: str) -> nn.Parameter:
-        """Return the base's parameter called `name`, merged or not."""
+        """Return the base's parameter called `name`, merged or not; a quantised weight as the numbers it stands for."""
+        if name == "weight" and is_quantised(self.base_layer):
+            return nn.Parameter(dequantised(self.base_layer), requires_grad=False)
         (kept,) = self._kept
         parameter: nn.Parameter = kept[name] if name in kept else getattr(self.base_layer, name)
         return parameter
@@ -28,6 +31,18 @@ class RestorableModule(AdaptedModule):
         (kept,) = self._kept
         kept[name] = self.pretrained(name)
         setattr(self.base_layer, name, nn.Parameter(value.to(kept[name].dtype), requires_grad=False))
+
+    def check_plain_weight(self) -> None:
+        """Check that the weight can hold a merged one.
+
+        Raises:
+            ValueError: when it is quantised.
+        """
+        if is_quantised(self.base_layer):
+            raise ValueError(
+                "a quantised weight would round a merged one to its few levels; allowed: the adapter on the "
+                "dequantised base, and merging there"
+            )
 
     def unmerge(self) -> None:
         """Restore the base's parameters to the bit."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from spaces.model.places import as_text, is_place
+
 Value = str | int | float | bool
 
 
@@ -62,6 +64,8 @@ def _number(value: Any) -> Any:
 def parse_knob(value: Any) -> Knob:
     """Parse a knob as written in a spec: a value, a list of choices, or {low, high, log}.
 
+    A place by names, pattern or numbers becomes a text, because samplers choose among texts and numbers.
+
     Raises:
         ValueError: when it is none of these, an empty list, or a range with `low` above `high`.
 
@@ -69,6 +73,8 @@ def parse_knob(value: Any) -> Knob:
         >>> parse_knob({"low": 1, "high": 64, "log": True})
         Range(low=1, high=64, log=True)
     """
+    if isinstance(value, dict) and is_place(value):
+        return Choice((as_text(value),))
     if isinstance(value, dict):
         unknown = set(value) - {"low", "high", "log"}
         if unknown or "low" not in value or "high" not in value:
@@ -81,10 +87,14 @@ def parse_knob(value: Any) -> Knob:
         if log and low <= 0:
             raise ValueError(f"{value} is not a range; allowed with log: low above 0")
         return Range(low, high, log)
-    values = tuple(_number(one) for one in value) if isinstance(value, list | tuple) else (_number(value),)
+    values = tuple(_choice(one) for one in value) if isinstance(value, list | tuple) else (_number(value),)
     if not values or any(not (isinstance(one, str) or _is_number(one)) for one in values):
         raise ValueError(f"{value!r} is not a knob; allowed: a value, a list of values, or {{low, high}}")
     return Choice(values)
+
+
+def _choice(value: Any) -> Any:
+    return as_text(value) if is_place(value) else _number(value)
 
 
 def _is_number(value: Any) -> bool:

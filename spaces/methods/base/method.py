@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
 
-from spaces.methods.base.knobs import Knob, Value
+from spaces.methods.base.knobs import Knob
 from spaces.model.budget import Count, LayerCount
-from spaces.model.inventory import Inventory, LayerRange, LinearLayer, Targets, select
+from spaces.model.inventory import Inventory, LayerChoice, LinearLayer, TargetChoice, chosen_blocks, select
+from spaces.model.places import BlockRange, LayerNames, LayerPattern
+
+_NAMES_SHOWN = 12
 
 
 class Unfit(ValueError):
@@ -32,10 +35,15 @@ class Configuration(BaseModel):
 class PlacedConfiguration(Configuration):
     """The configuration of a method that adapts chosen linear layers."""
 
-    targets: Targets = Field(default="qv", description="Kinds of linear layers to adapt.")
-    layers: LayerRange | PositiveInt = Field(
+    targets: TargetChoice = Field(
+        default="qv",
+        description="Kinds of linear layers to adapt; or {names: [NAME, …]} or {regex: PATTERN}, as PEFT's "
+        "target_modules.",
+    )
+    layers: LayerChoice = Field(
         default="all",
-        description="Blocks to adapt: all, last-half, last, the last N; or one: a single weight.",
+        description="Blocks to adapt: all, last-half, last, the last N; one: a single weight; or blocks by number, "
+        "from 0: [2, 3, 7] or {first: 2, last: 7} (among several choices of a spec, a list in a list).",
     )
 
 
@@ -105,17 +113,49 @@ class Method(ABC, Generic[C]):
         return configuration
 
 
-def check_layers(layers: Value, inventory: Inventory) -> None:
-    """Check that the model has at least as many blocks as a number of `layers` asks for.
+def check_layers(layers: LayerChoice, inventory: Inventory) -> None:
+    """Check that the model has the blocks that `layers` asks for by their number.
 
     Raises:
         Unfit: when it has fewer.
     """
+    if isinstance(layers, tuple | BlockRange):
+        if max(chosen_blocks(layers, inventory.blocks)) >= inventory.blocks:
+            shown = layers if isinstance(layers, BlockRange) else list(layers)
+            raise Unfit(
+                f"layers = {shown}: {inventory.model_type} has {inventory.blocks} blocks, numbered from 0; "
+                f"allowed: at most {inventory.blocks - 1}",
+                smallest=0,
+            )
+        return
     if not isinstance(layers, str) and layers > inventory.blocks:
         raise Unfit(
             f"layers = {layers}: {inventory.model_type} has fewer blocks; allowed: at most {inventory.blocks}",
             smallest=0,
         )
+
+
+def check_targets(targets: TargetChoice, inventory: Inventory) -> None:
+    """Check that layers chosen by name exist, and that every module of that name can be adapted.
+
+    Raises:
+        Unfit: when there is none, or one that no adapter can be attached to.
+    """
+    if not isinstance(targets, LayerNames | LayerPattern):
+        return
+    found = any(targets.matches(layer.name) for layer in inventory.layers)
+    for other in inventory.others:
+        if targets.matches(other.name) and not (found and other.passed_over):
+            raise Unfit(
+                f"targets = {targets}: {other.name} is {other.reason} and cannot be adapted; {remedy(inventory)}",
+                smallest=0,
+            )
+    wanted = [LayerNames(names=(name,)) for name in targets.names] if isinstance(targets, LayerNames) else [targets]
+    for one in wanted:
+        if not any(one.matches(layer.name) for layer in inventory.layers):
+            raise Unfit(
+                f"targets = {one}: {inventory.model_type} has no such linear layer; {remedy(inventory)}", smallest=0
+            )
 
 
 def placed_layers(configuration: PlacedConfiguration, inventory: Inventory) -> tuple[LinearLayer, ...]:
@@ -125,13 +165,24 @@ def placed_layers(configuration: PlacedConfiguration, inventory: Inventory) -> t
         Unfit: when the model has none of them, or fewer blocks.
     """
     check_layers(configuration.layers, inventory)
+    check_targets(configuration.targets, inventory)
     layers = select(inventory, configuration.targets, configuration.layers)
     if not layers:
         raise Unfit(
-            f"targets = {configuration.targets}: {inventory.model_type} has no matching linear layer",
+            f"targets = {configuration.targets}: {inventory.model_type} has no matching linear layer; "
+            f"{remedy(inventory)}",
             smallest=0,
         )
     return layers
+
+
+def remedy(inventory: Inventory) -> str:
+    """Return a text that names the linear layers of a model and how a spec chooses them."""
+    names = inventory.layer_names
+    if not names:
+        return "it has none in its blocks; allowed: methods without targets, such as bitfit or full"
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+    return f"its layers: {shown}; allowed: targets: {{names: [{names[0]}]}}"
 
 
 def layerwise(

@@ -459,7 +459,8 @@ class TestModel:
         )
         FNetForMaskedLM(config).save_pretrained(folder)
         line = asker.search(model={"path": "model"}, methods=[{"lora": {"targets": "qv"}}])
-        assert "methods = lora: fnet has no linear layer at their targets; allowed: other targets" in line
+        assert "methods = lora: fnet has no linear layer at their targets; its layers: dense; allowed: " in line
+        assert "targets: {names: [dense]}" in line
 
 
 class TestAddress:

@@ -32,7 +32,7 @@ data:
 budget: {parameters: 0.3%, at_least: 0.001%, count_head: false}
 methods: [sparta, surm-circulant, dst, lora]
 training: {max_steps: 300, per_device_train_batch_size: 32, warmup_steps: 0.06, weight_decay: 0.01,
-           lr_scheduler_type: linear, head_learning_rate: 1e-3, bf16: auto}
+           lr_scheduler_type: linear, head_learning_rate: 1e-3, precision: auto}
 objective: {metric: accuracy}
 search: {trials: 40, sampler: tpe, stopper: asha, seed: 0, concurrent: auto, time_limit: null}
 confirm: {top: 5, seeds: 3}

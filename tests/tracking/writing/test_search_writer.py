@@ -81,7 +81,7 @@ def test_the_search_is_a_parent_run(writer: SearchWriter, client: MlflowClient, 
     assert run.data.params["methods.lora.rank"] == "[1, 2]"
     assert run.data.params["methods.sparta"] == "{}"
     assert run.data.params["training.max_steps"] == "300"
-    assert run.data.params["training.bf16"] == "auto"
+    assert run.data.params["training.precision"] == "auto"
     text = Path(client.download_artifacts(run.info.run_id, "spec.yaml", str(tmp_path))).read_text()
     assert "name: demo" in text
 

@@ -8,6 +8,7 @@ import torch
 from spaces.methods.registry import method, methods
 from tests.trainables.cases import fits
 from tests.trainables.shipped import adapter_bytes, parameter_groups
+from tests.trainables.short_trainings import attached, home, loss
 from tests.trainables.tiny_models import ALL, BERT, Tiny
 from trainables.adapters.attach import attach, head_only
 from trainables.base_model.inventory import inside, inventory_of
@@ -30,6 +31,24 @@ def test_exactly_the_adapter_and_the_head_train(name: str) -> None:
         assert shared.isdisjoint(parameter.data_ptr() for parameter in (*adapter, *head))
         trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
         assert trained == {id(parameter) for parameter in (*adapter, *head)}
+
+
+@pytest.mark.parametrize("name", methods())
+def test_on_a_bfloat16_base_what_trains_is_float32_and_moves(name: str) -> None:
+    """Every entry with a gradient, at a rate of which bfloat16 would lose most steps."""
+    tiny = home(name)
+    half = Tiny(tiny.family, tiny.task, torch.bfloat16)
+    model = attached(half, name).train()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert {parameter.dtype for parameter in trained} == {torch.float32}
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(half, model)
+    value.backward()
+    before = [parameter.detach().clone() for parameter in trained]
+    torch.optim.AdamW(trained, lr=1e-4, weight_decay=0).step()
+    for parameter, old in zip(trained, before, strict=True):
+        if parameter.grad is not None:
+            assert (parameter.grad.abs() < 1e-9).logical_or(parameter.detach() != old).all()
 
 
 @pytest.mark.parametrize("tiny", ALL, ids=lambda tiny: f"{tiny.family}-{tiny.task}")

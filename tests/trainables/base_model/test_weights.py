@@ -19,17 +19,18 @@ from trainables.base_model.weights import (
     initialise_fresh,
     load_weights,
     own_dtype,
-    training_dtype,
 )
 
 CPU = torch.device("cpu")
 
 
-def read(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[ModelSection, BaseWeights]:
+def read(
+    folder: Path, dtype: torch.dtype = torch.float32, to: torch.dtype | None = None
+) -> tuple[ModelSection, BaseWeights]:
     model = model_of("bert", Task.SEQUENCE_CLASSIFICATION)
     ship(folder, model.bert.to(dtype))  # the body: its checkpoint has no head
     section = ModelSection(path=str(folder), task=Task.SEQUENCE_CLASSIFICATION)
-    return section, load_weights(section, load_config(section, LABELS), LABELS)
+    return section, load_weights(section, load_config(section, LABELS), LABELS, to)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -52,6 +53,13 @@ def test_another_type_is_a_copy(tmp_path: Path) -> None:
     assert places.isdisjoint(parameter.data_ptr() for parameter in model.bert.parameters())
 
 
+def test_a_base_that_is_read_in_another_type_is_shared_in_it(tmp_path: Path) -> None:
+    _, weights = read(tmp_path, to=torch.bfloat16)
+    assert set(weights.types.values()) == {"bfloat16"}
+    places = {array.ctypes.data for array in weights.arrays.values()}
+    assert {one.data_ptr() for one in build(weights, CPU, torch.bfloat16).parameters()} <= places
+
+
 def test_what_the_checkpoint_lacks_is_known_without_its_weights(tmp_path: Path) -> None:
     section, weights = read(tmp_path, torch.bfloat16)
     config = load_config(section, LABELS)
@@ -65,10 +73,11 @@ def test_fresh_values_follow_the_seed_and_are_private(tmp_path: Path) -> None:
     before = {name: array.copy() for name, array in weights.arrays.items()}
     heads = []
     for seed in (1, 1, 2):
-        model = build(weights, CPU)
+        model = build(weights, CPU, torch.bfloat16 if seed == 2 else None)
         initialise_fresh(model, weights.fresh, seed)
         heads.append(model.classifier.weight)
     assert torch.equal(heads[0], heads[1])
+    assert heads[0].dtype == torch.float32
     assert not torch.equal(heads[0], heads[2])
     for name, array in weights.arrays.items():
         np.testing.assert_array_equal(array, before[name])
@@ -81,18 +90,3 @@ def test_a_copy_has_its_own_modules_around_the_same_tensors(tmp_path: Path) -> N
     assert [one.data_ptr() for one in copied.parameters()] == [one.data_ptr() for one in model.parameters()]
     copied.classifier = torch.nn.Identity()
     assert isinstance(model.classifier, torch.nn.Linear)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "bf16", "held"),
-    [
-        (torch.float32, False, torch.float32),
-        (torch.bfloat16, False, torch.float32),
-        (torch.bfloat16, True, None),
-        (torch.float16, True, torch.float32),
-    ],
-)
-def test_trainings_hold_float32_unless_autocast_mixes_the_type(
-    dtype: torch.dtype, bf16: bool, held: torch.dtype | None, tmp_path: Path
-) -> None:
-    assert training_dtype(read(tmp_path, dtype)[1], bf16=bf16) == held

@@ -161,3 +161,32 @@ def test_a_merged_export_has_the_type_of_the_base(dtype: torch.dtype, tmp_path: 
     save_file(weights, tmp_path / "out" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(WorkError, match="logits differ"):
         verify(tmp_path / "out", spec.model)
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_an_adapter_of_a_quantised_base_is_exported_in_every_form(quantization: str, tmp_path: Path) -> None:
+    """As it is, verified on the base quantised again, and in the base with the numbers that this one stands for."""
+    wide = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    model = ship(tmp_path / "model", model_of("llama", Task.SEQUENCE_CLASSIFICATION, **wide))
+    section = {"path": str(model), "task": Task.SEQUENCE_CLASSIFICATION, "quantization": quantization}
+    spec = spec_of(model, tmp_path / "unread.jsonl", Task.SEQUENCE_CLASSIFICATION, model=section)
+    adapter, card = make_artifact(spec, "lora", tmp_path / "adapter", torch.arange(4, 16).reshape(2, 6))
+    assert json.loads((adapter / "base.json").read_text())["quantization"] == quantization
+
+    assert export(adapter, tmp_path / "peft", card, "peft").difference == 0
+    told = (tmp_path / "peft" / "README.md").read_text()
+    assert f"load_in_{4 if quantization == 'nf4' else 8}bit=True" in told
+    assert "bitsandbytes 0" in told
+    assert f"| Base | held in {quantization} by bitsandbytes" in told
+
+    proof = export(adapter, tmp_path / "stock", card, "stock")
+    assert proof.difference is not None
+    assert proof.difference < 1e-4
+
+    export(adapter, tmp_path / "merged", card, "merged")
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged")
+    assert not hasattr(plain.config, "quantization_config")
+    assert {one.dtype for one in plain.parameters()} == {torch.float32}
+    told = (tmp_path / "merged" / "README.md").read_text()
+    assert f"float32, as those of the base, dequantised from {quantization}; merged in float32" in told
+    assert "BitsAndBytes" not in told

@@ -33,6 +33,7 @@ def test_the_verifying_process_finds_nothing_of_ours(tmp_path: Path) -> None:
         "revision": None,
         "model_class": "AutoModelForSequenceClassification",
         "settings": {"num_labels": 3},
+        "quantization": {},
         "references": [str(tmp_path / FILE)],
     }
     done = subprocess.run(

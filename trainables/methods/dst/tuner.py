@@ -12,6 +12,7 @@ from torch import nn
 from spaces.methods.dst import DstConfiguration, shares, silos
 from spaces.methods.sparta import choose_entries, entries_at
 from spaces.model.inventory import Inventory, select
+from spaces.spec.sections import Quantization
 from trainables.methods.dst.layer import SubsetLayer
 from trainables.methods.dst.reselection import Reselection
 from trainables.methods.dst.schedule import Schedule, Silo
@@ -69,6 +70,10 @@ class Dst(Adapter[DstConfiguration]):
 
     name = "dst"
     moves_state = True
+
+    def refusal(self, quantization: Quantization, inventory: Inventory) -> str | None:
+        """Return the reason."""
+        return "it overwrites entries of the weight, and the numbers of a quantised one share a scale"
 
     def peft_config(self, configuration: DstConfiguration, inventory: Inventory, seed: int) -> PeftConfig:
         """Group the targets into silos; the training's seed draws the first subset."""

@@ -57,7 +57,10 @@ class SparseProduct(torch.autograd.Function):
         ctx.save_for_backward(x.to(out.dtype) if "weight" in names else None, layer.weight)
         ctx.transposed, ctx.names, ctx.entries, ctx.input_type = transposed, names, entries, x.dtype
         ctx.delta_types = tuple(delta.dtype for delta in deltas)
-        return out
+        # The product may be a view of a flat one. DeBERTa changes outputs in place, which autograd does not allow for a
+        # view that a function of ours made.
+        unviewed: Tensor = torch.ops.aten._unsafe_view(out, out.shape)
+        return unviewed
 
     @staticmethod
     @once_differentiable

@@ -40,7 +40,7 @@ def test_values_choices_and_ranges_are_read(written: Any, knob: Knob) -> None:
     [
         ([], "not a knob"),
         (None, "not a knob"),
-        ([[1]], "not a knob"),
+        ([["1"]], "not a knob"),
         (math.inf, "not a knob"),
         (math.nan, "not a knob"),
         (2**63, "not a knob"),

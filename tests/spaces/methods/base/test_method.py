@@ -27,7 +27,8 @@ def test_layers_are_those_of_the_place(inventory: Inventory) -> None:
 
 def test_a_model_without_the_targets_or_the_blocks_is_unfit(inventory: Inventory) -> None:
     empty = Inventory("bare", (), 10, 0, ())
-    with pytest.raises(Unfit, match=r"^targets = qv: bare has no matching linear layer$"):
+    line = "targets = qv: bare has no matching linear layer; it has none in its blocks; allowed: methods without"
+    with pytest.raises(Unfit, match=rf"^{line} targets, such as bitfit or full$"):
         placed_layers(Somewhere(layers="all"), empty)
     with pytest.raises(Unfit, match=rf"^layers = {BLOCKS + 1}: bert has fewer blocks; allowed: at most {BLOCKS}$"):
         placed_layers(Somewhere(layers=BLOCKS + 1), inventory)
