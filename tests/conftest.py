@@ -59,7 +59,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that use MLflow's database, or processes that verify exports, are slow."""
     for item in items:
-        if {"empty_database", "warm_processes"} & set(getattr(item, "fixturenames", ())):
+        if {"empty_database", "preloaded_processes"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
