@@ -242,6 +242,7 @@ def start_ray(**resources: int) -> None:
     if not ray.is_initialized():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "executable", preloaded_python())
+            patch.chdir(Path(__file__).resolve().parents[1])  # from which Ray's workers import the functions of tests
             start_here(**{"num_cpus": 2, **resources})
 
 
