@@ -59,7 +59,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that use MLflow's database, or processes that verify exports, are slow."""
     for item in items:
-        if {"empty_database", "warm_processes"} & set(getattr(item, "fixturenames", ())):
+        if {"empty_database", "preloaded_processes"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
@@ -242,6 +242,7 @@ def start_ray(**resources: int) -> None:
     if not ray.is_initialized():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "executable", preloaded_python())
+            patch.chdir(Path(__file__).resolve().parents[1])  # from which Ray's workers import the functions of tests
             start_here(**{"num_cpus": 2, **resources})
 
 

@@ -26,7 +26,13 @@ import time
 import traceback
 from pathlib import Path
 
-PRELOADED = ("-c", "trainables.adapters.verification", "stock_verification.py", "default_worker.py")
+PRELOADED = (
+    "-c",
+    "trainables.adapters.verification",
+    "trainables.generation.saved_answers",
+    "stock_verification.py",
+    "default_worker.py",
+)
 LIBRARIES = (
     "accelerate",
     "numba",
@@ -34,6 +40,7 @@ LIBRARIES = (
     "pydantic",
     "sklearn.metrics",
     "transformers",
+    "transformers.generation",
     "transformers.models.auto",
     "transformers.models.bert.modeling_bert",
 )
@@ -96,7 +103,9 @@ def serve(place: str) -> None:
 
 
 def _end_with_the_input() -> None:
-    sys.stdin.read()
+    # Not by `sys.stdin`, which the processes that split would find locked.
+    while os.read(0, 1):
+        pass
     os._exit(0)
 
 

@@ -119,4 +119,6 @@ def _is_local(module: ModuleType, folder: Path) -> bool:
     if not isinstance(file, str) or module.__name__ == "__main__" or module.__name__.partition(".")[0] in _OURS:
         return False
     path = Path(file).resolve()
-    return path.is_relative_to(folder) and not {"site-packages", "dist-packages"} & set(path.parts)
+    if not path.is_relative_to(folder) or {"site-packages", "dist-packages"} & set(path.parts):
+        return False
+    return path.is_file()  # torch.ops calls itself a file of the current folder

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from search.driver import preflight
 from search.driver.conclusion import conclude
-from search.driver.launch import resumable, search
+from search.driver.launch import _keep_again, resumable, search
 from search.driver.summary import summary_of
 from search.storage import search_folder
 from spaces.errors import RequestError, WorkError
+from spaces.spec.own_metric import function_of
 from tests.conftest import Workplace
 from tests.search.processes import wait_for
 from tests.tracking.examples import REFERENCE, make_spec, search_row, trial_row
@@ -57,6 +58,15 @@ def test_a_search_takes_the_fields_of_a_spec_and_the_path_of_one(tmp_path: Path)
         search({"name": "mine", "budgt": {"parameters": "1%"}})
     with pytest.raises(RequestError, match=r"nowhere\.yaml"):
         search(tmp_path / "nowhere.yaml")
+
+
+def test_a_resume_is_given_the_function_that_the_search_began_with(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path)
+    own = spec.model_copy(update={"objective": spec.objective.model_copy(update={"metric": "own:<lambda>"})})
+    with pytest.raises(RequestError, match=r"metric: search 'demo' began with metric accuracy; allowed: none"):
+        _keep_again(lambda found, wanted: 1.0, spec)
+    _keep_again(lambda found, wanted: 0.25, own)
+    assert function_of("own:<lambda>")([], []) == 0.25
 
 
 @pytest.mark.slow

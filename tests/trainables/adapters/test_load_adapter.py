@@ -24,7 +24,7 @@ from trainables.exporting.export import export
 
 TOKENS = torch.arange(100, 124).reshape(3, 8)
 
-pytestmark = pytest.mark.usefixtures("warm_processes")
+pytestmark = pytest.mark.usefixtures("preloaded_processes")
 
 
 def write_export(place: Workplace, form: Any, method: str, **settings: Any) -> Path:
@@ -34,7 +34,9 @@ def write_export(place: Workplace, form: Any, method: str, **settings: Any) -> P
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data: Path, warm_processes: None) -> Path:
+def exported(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data: Path, preloaded_processes: None
+) -> Path:
     """An adapter whose tuner is one of paretune's own."""
     return write_export(Workplace(tmp_path_factory.mktemp("exported"), tiny_model, tiny_data), "peft", "sparta")
 

@@ -17,8 +17,9 @@ from ray import cloudpickle
 from spaces.errors import RequestError
 from spaces.spec.own_metric import keep
 from spaces.spec.sections import Task
+from tests.house import ROOT
 from tests.own_metrics import written_module
-from trainables.evaluation.own_metric import MetricFailed, measured, named, pickled, unpickle
+from trainables.evaluation.own_metric import MetricFailed, _is_local, measured, named, pickled, unpickle
 from trainables.evaluation.predictions import Evaluation
 
 
@@ -126,6 +127,14 @@ def test_closures_travel_and_locks_do_not(module: str) -> None:
     assert measured("a:closure", [], []) == 3
     with pytest.raises(RequestError, match=r"cannot be sent to workers \(TypeError: .*lock.*; allowed: "):
         pickled(keep(lambda found, wanted: lock.locked()))
+
+
+def test_only_files_of_the_folder_travel(module: str, tmp_path: Path) -> None:
+    pickled(f"{module}:right")
+    local = {name for name, one in list(sys.modules.items()) if _is_local(one, tmp_path.resolve())}
+    assert {name.partition("_")[0] for name in local} == {"metrics", "helper"}
+    own = {name.partition(".")[0] for name, one in list(sys.modules.items()) if _is_local(one, ROOT)}
+    assert own == {"tests"}
 
 
 def test_names_of_what_a_split_holds() -> None:

@@ -29,7 +29,7 @@ from trainables.exporting.stock import verify_stock
 
 Trained = Callable[[str], tuple[Path, Card]]
 
-pytestmark = pytest.mark.usefixtures("warm_processes")
+pytestmark = pytest.mark.usefixtures("preloaded_processes")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from torchmetrics.text import SQuAD
 
 from spaces.spec.metrics import METRICS, OF_TEXTS
+from spaces.spec.own_metric import keep
 from trainables.generation.scores import scored
 
 REFERENCES = [
@@ -100,3 +101,11 @@ def test_a_missing_answer_is_wrong(metric: str) -> None:
 
 def test_a_metric_of_a_single_row_of_a_corpus_has_no_values() -> None:
     assert scored("bleu", ["one two three four"], ["one two three four"]).rows is None
+
+
+def test_a_metric_of_the_users_own_gets_texts_and_is_not_known_by_row() -> None:
+    given = []
+    name = keep(lambda found, wanted: given.append((found, wanted)) or len(found), "own:texts")
+    found = scored(name, ["a", None], ["b", None])
+    assert (found.quality, found.rows) == (2.0, None)
+    assert given == [(["a", ""], ["b", ""])]

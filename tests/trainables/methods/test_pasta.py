@@ -231,7 +231,7 @@ save_file({"logits": BERT.logits(model)}, sys.argv[2])
 """
 
 
-def test_it_loads_in_a_fresh_process(tmp_path: Path, warm_processes: None) -> None:
+def test_it_loads_in_a_fresh_process(tmp_path: Path, preloaded_processes: None) -> None:
     model = train(BERT, attached(BERT, "pasta"), "pasta")
     model.save_pretrained(tmp_path / "adapter")
     saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")

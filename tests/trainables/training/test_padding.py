@@ -25,7 +25,7 @@ TEXTS = [family for family in FAMILIES if family != "vit"]
 DECODERS = [family for family in TEXTS if family not in ("bert", "roberta", "distilbert", "t5")]
 THE_SAME = {"atol": 1e-5, "rtol": 1e-5}
 
-pytestmark = pytest.mark.usefixtures("warm_processes")
+pytestmark = pytest.mark.usefixtures("preloaded_processes")
 
 
 @pytest.fixture(scope="module")
