@@ -38,6 +38,7 @@ from spaces.spec.sections import Task
 from spaces.spec.spec import SearchSpec, load_spec
 from tests.conftest import Workplace
 from tests.spaces.cards import card_of
+from tests.trainables.chat_tokenizers import CHATML, chat_tokenizer
 from trainables.adapters.attach import attach, trained_parameters
 from trainables.adapters.saved_folder import write_base, write_labels
 from trainables.adapters.verification import FILE, ROWS, save_verification
@@ -152,6 +153,25 @@ def language(place: Workplace) -> Case:
     return Case(spec, "prompts = ", f"prompts = {prompts[:1]!r}")
 
 
+def chats(place: Workplace) -> Case:
+    """Questions and answers, by a template that the base does not have."""
+    folder, template = place.folder / "tiny-chat", place.folder / "chat.jinja"
+    template.write_text(CHATML)
+    tokenizer = chat_tokenizer(template=None)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), pad_token_id=2, **sizes)).save_pretrained(folder)
+    rows = [{"question": one, "answer": "four"} for one in ("what is it", "two and two", "are they")]
+    where = place.folder / "chats.jsonl"
+    where.write_text("\n".join(map(json.dumps, rows)))
+    data = {"train": str(where), "validation": str(where), "messages": ["question", "answer"], "max_length": 64}
+    spec = load_spec(
+        place.spec(model={"path": str(folder), "task": "causal-lm"}, data={**data, "chat_template": str(template)})
+    )
+    return Case(spec, "prompts = ", 'prompts = ["what is it"]')
+
+
 def labels(place: Workplace) -> Case:
     """Several labels a text, or none."""
     case = texts(place, Task.SEQUENCE_CLASSIFICATION, pair=False)
@@ -238,6 +258,7 @@ CASES = {
     "tags": lambda place: tags(place),
     "regression": lambda place: texts(place, Task.REGRESSION, pair=False),
     "language": language,
+    "chats": chats,
     "rewriting": rewriting,
     "image": images,
 }
@@ -333,12 +354,12 @@ def test_the_card_of_an_export_loads_it_and_predicts_as_the_trial_did(workplace:
         if name == "rewriting":
             assert gave[0] == int(trial.logits[0, 0].argmax()), form
             assert said.startswith("after [SEP] fine comes ")
-        elif name == "language":
+        elif name in ("language", "chats"):
             prompt = int(
                 (trial.inputs["labels"][0] == IGNORED_LABEL).sum() - (trial.inputs["attention_mask"][0] == 0).sum()
             )
             assert gave[0] == int(trial.logits[0, prompt - 1].argmax()), form
-            assert said.startswith("after [SEP] fine comes ")
+            assert said.startswith("after [SEP] fine comes " if name == "language" else "what is it ")
         else:
             torch.testing.assert_close(torch.tensor(gave), trial.logits, atol=2e-4, rtol=0)
             assert len(said.splitlines()) == ROWS
