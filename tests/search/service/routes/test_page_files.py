@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from spaces.spec.sections import Task
 from spaces.spec.spec import parse_spec
 from tests.search.service.detached import client
+from tracking.reports.figure import SHARES
 
 
 def test_the_page_and_its_files(tmp_path: Path) -> None:
@@ -31,3 +33,8 @@ def test_the_form_has_a_valid_example_of_every_task(tmp_path: Path) -> None:
     assert {spec.model.task for spec in specs} == set(Task)
     assert any(spec.objective.generation for spec in specs)
     assert any(spec.data.messages for spec in specs)
+
+
+def test_the_page_writes_the_same_metrics_as_percentages_as_tables_do(tmp_path: Path) -> None:
+    script = client(tmp_path).get("/assets/words.js").text
+    assert set(re.findall('"(.+?)"', script.partition("SHARES = ")[2].partition("]")[0])) == SHARES
