@@ -160,10 +160,10 @@ A function of your own is named `module:function`; [tasks.md](tasks.md#a-metric-
 GENERATION = """
 #### Written answers
 
-With `objective.generation` (causal-lm) the model writes an answer to the prompt of each validation row, greedily, and
-the metric compares it with the response of the data. With `answer: "#### (.+)"` only the first group of the first match
-is compared, on both sides; a written text without a match counts as wrong, and so does a reference without one, which
-`paretune validate` counts.
+With `objective.generation` (causal-lm, seq2seq-lm) the model writes an answer to the prompt of each validation row,
+greedily, and the metric compares it with the response of the data; of a chat, with its last turn of the assistant. With
+`answer: "#### (.+)"` only the first group of the first match is compared, on both sides; a written text without a match
+counts as wrong, and so does a reference without one, which `paretune validate` counts.
 
 - `exact-match`: the share of answers that are the reference, character by character, but for white space around them.
   Without `generation` nothing is written: the metric is then the share of whole responses that the model would write

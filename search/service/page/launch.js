@@ -1,19 +1,24 @@
 /** A form for a new search: its spec as JSON, checked by the service, then launched. */
 
-import { facts, field, Line, make } from "./elements.js";
+import { choice, facts, field, Line, make } from "./elements.js";
+import { EXAMPLES } from "./examples.js";
 import { get, post, searchPath } from "./service.js";
 import { count } from "./words.js";
 
-const EXAMPLE = {
-  name: "reviews",
-  model: { path: "sentence-transformers/all-MiniLM-L6-v2" },
-  data: { train: "reviews/train.csv", test: "reviews/test.csv", max_length: 64 },
-  budget: { parameters: "0.3%" },
-  methods: ["lora", "sparta", "surm-circulant", "dst"],
-  training: { max_steps: 300 },
-  search: { trials: 20 },
-  confirm: { top: 3, seeds: 3 },
-};
+const KINDS = Object.keys(EXAMPLES);
+
+/** The spec that the form begins with, for one kind of data. */
+function example(kind) {
+  return {
+    name: "mine",
+    ...EXAMPLES[kind],
+    budget: { parameters: "0.3%" },
+    methods: ["lora", "sparta", "surm-circulant", "dst"],
+    training: { max_steps: 300 },
+    search: { trials: 20 },
+    confirm: { top: 3, seeds: 3 },
+  };
+}
 
 const PATHS =
   "Paths of data and models: absolute, or relative to a folder that the service may read. " +
@@ -29,16 +34,21 @@ export function launch({ place, parameters, signal }) {
     autocapitalize: "off",
     input: () => meaning.replaceChildren(),
   });
+  const kind = choice(Object.fromEntries(KINDS.map((one) => [one, one])), () => {
+    write(example(kind.value));
+    meaning.replaceChildren();
+  });
   const validate = make("button", { type: "button", click: () => send(check) }, "Validate");
   const form = make(
     "form",
     { submit: (event) => (event.preventDefault(), send(begin)) },
+    field("Example", kind),
     field("Spec as JSON", text),
     make("p", { class: "hint" }, PATHS),
     make("div", { class: "row" }, validate, make("button", { type: "submit", class: "primary" }, "Launch")),
   );
   place.append(make("h1", {}, "Launch a search"), form, line.element, meaning);
-  write(EXAMPLE);
+  write(example(KINDS[0]));
   const from = parameters.get("from");
   if (from) copy(from);
 

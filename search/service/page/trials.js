@@ -120,8 +120,7 @@ export class Trials {
       const { state } = this.#known.get(trial);
       const { rungs } = await get(searchPath(this.name, "trials", trial, "curve"), this.signal);
       if (!this.#curves.has(trial)) return;
-      // At a rung where no answers were written only the loss is known.
-      this.#curves.set(trial, { state, rungs: rungs.filter((rung) => rung.quality !== null) });
+      this.#curves.set(trial, { state, rungs });
       await this.#draw();
     } catch (problem) {
       if (!this.signal.aborted) this.report(problem);
@@ -129,20 +128,23 @@ export class Trials {
   }
 
   async #draw() {
+    // At a rung where no answers were written only the loss is known, so curves are then of the loss.
+    const written = [...this.#curves.values()].every(({ rungs }) => rungs.every((rung) => rung.quality !== null));
+    const metric = written ? this.#metric : "loss";
     const chosen = [...this.#curves].map(([trial, { rungs }]) => ({
       trial,
       method: this.#known.get(trial).method,
-      rungs,
+      rungs: written ? rungs : rungs.map(({ step, loss }) => ({ step, quality: loss })),
     }));
     this.clear.hidden = this.plot.hidden = chosen.length === 0;
     this.hint.hidden = chosen.length > 0;
     if (!chosen.length) return;
-    this.plot.setAttribute("aria-label", `Learning curves. ${chosen.map((one) => this.#spoken(one)).join(" ")}`);
-    await this.drawing.draw(() => curvesFigure(chosen, this.#metric, this.#reference));
+    this.plot.setAttribute("aria-label", `Learning curves. ${chosen.map((one) => this.#spoken(one, metric)).join(" ")}`);
+    await this.drawing.draw(() => curvesFigure(chosen, metric, written ? this.#reference : null));
   }
 
-  #spoken({ trial, rungs }) {
-    const said = rungs.map((rung) => `${quality(rung.quality, this.#metric)} at step ${rung.step}`);
+  #spoken({ trial, rungs }, metric) {
+    const said = rungs.map((rung) => `${quality(rung.quality, metric)} at step ${rung.step}`);
     return `${trial}: ${said.join(", ")}.`;
   }
 }

@@ -1,6 +1,15 @@
 /** Numbers and names in the form in which people read them. */
 
-const SHARES = new Set(["accuracy", "f1", "f1-macro", "f1-micro", "exact-match"]);
+const SHARES = new Set([
+  "accuracy",
+  "f1",
+  "f1-macro",
+  "f1-micro",
+  "seqeval-f1",
+  "exact-match",
+  "numeric-match",
+  "token-f1",
+]);
 const NONE = "–";
 
 export function isShare(metric) {

@@ -33,6 +33,7 @@ from spaces.trials.ledger import Ledger
 from spaces.trials.records import TrialResult
 from tests.conftest import ADDRESSES, Workplace
 from tests.tracking.examples import finished, plan
+from tests.trainables.chat_tokenizers import CHATML, chat_model
 from tracking.mlflow_store import client
 from tracking.writing.search_writer import SearchWriter
 
@@ -313,6 +314,102 @@ class TestData:
         path = asker.place.folder / "rows.csv"
         path.write_text("\n".join(["text,label", *rows]) + "\n")
         assert f"data.{split} = {path}: {expected}" in asker.search(data={split: "rows.csv"})
+
+
+CHATS: list[tuple[Any, str]] = [
+    (
+        [{"role": "user", "content": "hello"}],
+        "row 2: column 'messages' has no message of the assistant; allowed: one or more, which are learnt",
+    ),
+    (
+        [{"role": "assistant", "content": "hello"}],
+        "row 2: column 'messages': message 1 of the assistant is at the beginning; allowed: after one of user or tool",
+    ),
+    (
+        [{"role": role, "content": "hello"} for role in ("user", "assistant", "assistant")],
+        "row 2: column 'messages': message 3 of the assistant is after one of assistant; allowed: after one of user",
+    ),
+    (
+        [{"role": role, "content": "hello"} for role in ("user", "system", "assistant")],
+        "row 2: column 'messages': message 2 has role 'system'; allowed: as the first alone",
+    ),
+    (
+        [{"role": "human", "content": "hello"}],
+        "row 2: column 'messages': message 1 has role 'human'; allowed: system, developer, user, assistant, tool",
+    ),
+    ("hello", "row 2: column 'messages' holds 'hello'; allowed: a list of messages, each {role: …, content: …}"),
+]
+
+
+class TestJobs:
+    """Chats, tags of words, and answers that cannot be read, before anything trains."""
+
+    CHAT = ({"role": "user", "content": "two and two"}, {"role": "assistant", "content": "four"})
+
+    def refused(self, asker: Asker, rows: list[dict[str, Any]], template: str | None = CHATML, **sections: Any) -> str:
+        folder = asker.place.folder / "decoder"
+        chat_model(folder, template)
+        (folder / "model.safetensors").touch()
+        (asker.place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        data = {"train": "rows.jsonl", "validation": "rows.jsonl"} | sections.pop("data", {"messages": "messages"})
+        spec = str(asker.place.spec(model={"path": "decoder", "task": "causal-lm"}, data=data, **sections))
+        line = asker.refused("validate", spec)
+        assert asker.refused("search", spec) == line
+        return line
+
+    @pytest.mark.parametrize(("chat", "expected"), CHATS)
+    def test_a_chat(self, asker: Asker, chat: Any, expected: str) -> None:
+        line = self.refused(asker, [{"messages": self.CHAT}, {"messages": chat}])
+        assert f"data.train = {asker.place.folder / 'rows.jsonl'}: {expected}" in line
+
+    def test_no_template(self, asker: Asker) -> None:
+        line = self.refused(asker, [{"messages": self.CHAT}], template=None)
+        assert "data.messages" in line
+        assert "data.chat_template" in line
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            (None, "data.chat_template = chat.jinja: "),
+            ("{% for message in messages %}{{ message.content }}", "data.chat_template = chat.jinja: "),
+        ],
+    )
+    def test_a_template(self, asker: Asker, content: str | None, expected: str) -> None:
+        if content is not None:
+            (asker.place.folder / "chat.jinja").write_text(content)
+        data = {"messages": "messages", "chat_template": "chat.jinja"}
+        line = self.refused(asker, [{"messages": self.CHAT}], data=data)
+        assert expected.replace("chat.jinja", str(asker.place.folder / "chat.jinja")) in line or expected in line
+        assert "; allowed: " in line
+
+    @pytest.mark.parametrize(
+        ("generation", "expected"),
+        [
+            (
+                {"answer": "####"},
+                "objective.generation.answer = '####': a regular expression without a group; allowed:",
+            ),
+            ({"answer": "(####"}, "objective.generation.answer = '(####': no regular expression ("),
+            (
+                {"max_tokens": 4},
+                "objective.generation.max_tokens: unknown field (did you mean objective.generation.max",
+            ),
+            ({"max_new_tokens": 0}, "objective.generation.max_new_tokens = 0: Input should be greater than or equal"),
+        ],
+    )
+    def test_how_answers_are_written(self, asker: Asker, generation: dict[str, Any], expected: str) -> None:
+        rows = [{"messages": self.CHAT}]
+        assert expected in self.refused(asker, rows, objective={"metric": "exact-match", "generation": generation})
+
+    def test_tags_of_another_length_than_the_words(self, asker: Asker) -> None:
+        rows = [{"words": ["Ada", "wrote"], "tags": tags} for tags in (["B-PER", "O"], ["O"])]
+        (asker.place.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        data = {"train": "rows.jsonl", "validation": "rows.jsonl", "tokens": "words", "label": "tags"}
+        model = {"path": str(asker.place.model), "task": "token-classification"}
+        line = asker.search(model=model, data=data)
+        assert f"data.train = {asker.place.folder / 'rows.jsonl'}: row 2: " in line
+        assert "1 tag" in line
+        assert "2 words" in line
 
 
 class TestLength:

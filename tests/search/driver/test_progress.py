@@ -97,6 +97,24 @@ def test_a_log_gets_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert re.fullmatch(r"0/3 ended, 0:0\d gone; running: 0007 lora step 120/300 loss 0\.5", last)
 
 
+def test_a_trial_that_writes_answers_shows_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal in the place of its quality, in a log beside its step."""
+    monkeypatch.setattr(progress, "SIGN_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0.01)
+    recorder, running = recorder_in(tmp_path), plan("0007")
+    recorder.ledger.trial("0007").write_plan(running)
+    recorder.started(running)
+    recorder.ledger.trial("0007").write_progress(Progress(step=300, loss=None, answers=64, of_answers=500, tokens=12))
+    screen, log = io.StringIO(), io.StringIO()
+    terminal = Terminal(file=screen, width=120, height=20, force_terminal=True, color_system=None)
+    with Display(terminal, recorder, title="demo", total=3, max_steps=300):
+        wait_until(lambda: "answers" in screen.getvalue())
+    assert re.search(r"0007 +lora +1,000 +300/300 +answers 64/500, 12 tokens +qv, all", screen.getvalue())
+    with Display(Terminal(file=log, width=200), recorder, title="demo", total=3, max_steps=300):
+        wait_until(lambda: "writing" in log.getvalue())
+    assert "running: 0007 lora step 300/300 writing answers 64/500, 12 tokens\n" in log.getvalue()
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not holds():

@@ -57,6 +57,8 @@ def test_every_hint_leads_to_something_that_exists() -> None:
         ("", "seed", "search.seed"),
         ("", "max_steps", "training.max_steps"),
         ("", "output_dir", "storage"),
+        ("", "max_tokens", "objective.generation.max_new_tokens"),
+        ("data", "conversations", "data.messages"),
         ("", "serach", "search"),
         ("model", "model_name_or_path", "model.path"),
         ("model", "pth", "model.path"),
@@ -81,6 +83,19 @@ def test_an_unknown_field_has_a_hint(section: str, name: str, meant: str) -> Non
     said = complaint({**MINIMAL, section or name: given})
     assert said.startswith(f"{section}{'.' if section else ''}{name}: unknown field (did you mean {meant}?")
     assert "; allowed: " in said
+
+
+def test_a_name_may_mean_something_else_in_a_section() -> None:
+    for name, meant in {
+        "max_length": "max_new_tokens",
+        "stop_sequences": "stop",
+        "max_tokens": "max_new_tokens",
+    }.items():
+        said = complaint({**MINIMAL, "objective": {"generation": {name: 1}}})
+        assert said.startswith(
+            f"objective.generation.{name}: unknown field (did you mean objective.generation.{meant}?"
+        )
+    assert "did you mean data.max_length?" in complaint({**MINIMAL, "max_length": 1})
 
 
 @pytest.mark.parametrize(

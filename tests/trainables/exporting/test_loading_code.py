@@ -51,7 +51,7 @@ from trainables.exporting.export import export
 
 FORMS = ("merged", "stock", "lora", "peft")  # the last makes PEFT know our tuners; the others must do without
 
-pytestmark = pytest.mark.usefixtures("preloaded_processes")
+pytestmark = pytest.mark.usefixtures("warm_processes")
 
 # Executes the code of each card and keeps what it gave; what is read is in place of the examples of the card.
 RUNNER = """
@@ -165,9 +165,9 @@ def chats(place: Workplace) -> Case:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), pad_token_id=2, **sizes)).save_pretrained(folder)
     rows = [{"question": one, "answer": "four"} for one in ("what is it", "two and two", "are they")]
-    where = str(place.folder / "chats.jsonl")
-    Path(where).write_text("\n".join(map(json.dumps, rows)))
-    data = {"train": where, "validation": where, "messages": ["question", "answer"], "max_length": 64}
+    where = place.folder / "chats.jsonl"
+    where.write_text("\n".join(map(json.dumps, rows)))
+    data = {"train": str(where), "validation": str(where), "messages": ["question", "answer"], "max_length": 64}
     spec = load_spec(
         place.spec(model={"path": str(folder), "task": "causal-lm"}, data={**data, "chat_template": str(template)})
     )

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from spaces.errors import WorkError
 from spaces.model_card.card import Card
 from spaces.model_card.loading_code import FOLDER
 from spaces.spec.own_metric import keep
 from spaces.spec.sections import Task
+from spaces.spec.spec import parse_spec
 from tests.trainables.artifacts import make_artifact
+from tests.trainables.chat_tokenizers import CHATML, chat_tokenizer
 from tests.trainables.shipped_models import make_texts, model_of, ship, spec_of
 from trainables.adapters.saved_folder import load_export, write_labels
 from trainables.adapters.verification import FILE
@@ -77,6 +80,54 @@ def test_an_export_writes_the_answers_again_and_so_does_the_code_of_its_card(
         exec(code.replace(FOLDER, str(out)).replace('["a first prompt", "a second prompt"]', repr(prompts)), {})
     shown = [f"{prompt} {text.strip()}" for prompt, text in zip(prompts, saved(adapter)["texts"], strict=True)]
     assert said.getvalue().splitlines() == shown
+
+
+def test_an_exported_chat_model_answers_as_the_trial_did(tmp_path: Path) -> None:
+    """Its card's code asks by the template of the spec's file, and stops where the search did."""
+    tokenizer = chat_tokenizer(template=None)
+    tokenizer.save_pretrained(tmp_path / "base")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), pad_token_id=2, **sizes)).save_pretrained(tmp_path / "base")
+    (tmp_path / "chat.jinja").write_text(CHATML, encoding="utf-8")
+    questions = ["what is it", "two and two", "are they"]
+    chats = [[{"role": "user", "content": one}, {"role": "assistant", "content": "four"}] for one in questions]
+    (tmp_path / "chats.jsonl").write_text("\n".join(json.dumps({"chat": one}) for one in chats), encoding="utf-8")
+    rows = str(tmp_path / "chats.jsonl")
+    data = {"train": rows, "validation": rows, "messages": "chat", "chat_template": str(tmp_path / "chat.jinja")}
+    spec = parse_spec(
+        {
+            "name": "mine",
+            "model": {"path": str(tmp_path / "base"), "task": "causal-lm"},
+            "data": data,
+            "budget": {"parameters": 3000, "at_least": 10},
+            "training": {"max_steps": 2},
+            "objective": {"metric": "chrf", "generation": GENERATION | {"max_new_tokens": 9}},
+        }
+    )
+    adapter, card = make_artifact(spec, "lora", tmp_path / "adapter", torch.tensor([[5, 6, 7]]))
+    write_labels(adapter, ())
+    prompted = load_splits(spec).validation.prompted
+    assert prompted is not None
+    end = prompted.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    save_answers(spec, load_export(adapter, spec.model, torch.float32), prompted, adapter, contextlib.nullcontext)
+
+    out = tmp_path / "out"
+    proof = export(adapter, out, replace(card, labels=()), "merged")
+    assert proof.rescored is not None
+    assert proof.rescored.before == proof.rescored.after
+    assert AutoTokenizer.from_pretrained(out).get_chat_template() == CHATML
+    assert end in GenerationConfig.from_pretrained(out).eos_token_id
+    code = (out / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(code.replace(FOLDER, str(out)).replace('["a first prompt", "a second prompt"]', repr(questions)), {})
+    texts = saved(adapter)["texts"]
+    shown = []
+    for question, text in zip(questions, texts, strict=False):
+        found = re.search("^(.+)", text)
+        shown.append(f"{question} {found[1].strip() if found else None}")
+    assert said.getvalue().splitlines()[: len(shown)] == shown
 
 
 def test_an_export_that_writes_something_else_is_refused(artifact: tuple[Path, Card], tmp_path: Path) -> None:
