@@ -24,7 +24,7 @@ LAYER_RANGES: tuple[LayerRange, ...] = get_args(LayerRange)
 
 # A fused projection holds query, key and value in one weight, so it is chosen with any of them. Layers of unknown kind
 # are chosen by name alone.
-_KINDS: dict[Targets, frozenset[Kind]] = {
+KINDS: dict[Targets, frozenset[Kind]] = {
     "qv": frozenset({"query", "value", "query_key_value"}),
     "qkv": frozenset({"query", "key", "value", "query_key_value"}),
     "vo": frozenset({"value", "output", "query_key_value"}),
@@ -220,4 +220,4 @@ def select(inventory: Inventory, targets: TargetChoice, layers: LayerChoice) -> 
 def _is_target(layer: LinearLayer, targets: TargetChoice) -> bool:
     if isinstance(targets, LayerNames | LayerPattern):
         return targets.matches(layer.name)
-    return layer.kind in _KINDS[targets]
+    return layer.kind in KINDS[targets]
