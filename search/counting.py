@@ -13,6 +13,7 @@ from search.documents.commands import CountDocument
 from spaces.errors import RequestError
 from spaces.methods.base.method import AnyMethod, Configuration, Unfit
 from spaces.methods.registry import methods
+from spaces.model.budget import with_saved
 from spaces.model.inventory import Inventory
 from spaces.spec.error_messages import explain
 from spaces.spec.hints import meant_method
@@ -60,7 +61,7 @@ def count_configuration(
     configuration = _configuration(method, settings)
     inventory = _inventory(absolute(spec), note)
     try:
-        counted = method.count(configuration, inventory)
+        counted = with_saved(method.count(configuration, inventory), inventory.saved_parameters)
     except Unfit as error:
         raise RequestError(f"--method {name}: {error}") from None
     fields = dataclasses.asdict(counted)

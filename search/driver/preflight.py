@@ -41,7 +41,8 @@ from trainables.base_model.config import load_config, read_config
 from trainables.base_model.inventory import inventory_of, meta_model
 from trainables.base_model.model_files import reading
 from trainables.base_model.quantization import check_installed
-from trainables.base_model.weights import BaseWeights, fresh_parameters, load_weights
+from trainables.base_model.saved_modules import saved_modules
+from trainables.base_model.weights import BaseWeights, fresh_parameters, left_alone, load_weights
 from trainables.data.encoded_split import EncodedSplit, fingerprint
 from trainables.data.splits import Splits, check_test, load_splits
 from trainables.evaluation.own_metric import pickled
@@ -98,7 +99,9 @@ def inspect(spec: SearchSpec, labels: int) -> Inventory:
 def _inventory(spec: SearchSpec, config: PreTrainedConfig, fresh: Collection[str], longest: int) -> Inventory:
     with reading(spec.model, "no model can be made of its config.json", "a whole config.json"):
         model = meta_model(config, spec.model.task)
-    inventory = inventory_of(model, fresh)
+    quantised = spec.model.quantization is not None and bool(spec.model.modules_to_save)
+    kept = left_alone(spec.model, config) if quantised else None
+    inventory = inventory_of(model, fresh, saved_modules(model, spec.model.modules_to_save, fresh, kept))
     text = inventory.text and replace(inventory.text, longest=longest)
     return replace(inventory, text=text)
 

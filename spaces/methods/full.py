@@ -24,13 +24,14 @@ class Full(Method[FullConfiguration]):
     configuration = FullConfiguration
 
     def count(self, configuration: FullConfiguration, inventory: Inventory) -> Count:
-        base = inventory.base_parameters
+        base = inventory.base_parameters - inventory.saved_size
         layers = tuple(LayerCount(one.name, one.shape, one.size) for one in inventory.parameters)
-        return Count(base, base, 4 * base, inventory.head_parameters, base, base, layers)
+        return Count(base, base, 4 * base, inventory.head_parameters, inventory.base_parameters, base, layers)
 
     def fit(self, configuration: FullConfiguration, inventory: Inventory, allowance: int) -> FullConfiguration:
-        if allowance < inventory.base_parameters:
-            raise Unfit(f"full trains {inventory.base_parameters:,}", smallest=inventory.base_parameters)
+        size = inventory.base_parameters - inventory.saved_size
+        if allowance < size:
+            raise Unfit(f"full trains {size:,}", smallest=size)
         return configuration
 
 

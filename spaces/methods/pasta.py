@@ -92,6 +92,9 @@ class Pasta(Method[PastaConfiguration]):
         check_layers(configuration.layers, inventory)
         if not inventory.layers:
             raise Unfit(f"pasta: {inventory.model_type} has no blocks with linear layers", smallest=0)
+        if any(one.block is not None for one in inventory.saved_parameters):
+            reason = "wraps whole blocks, in which PEFT does not find a module of model.modules_to_save by its name"
+            raise Unfit(f"pasta: {reason}", smallest=0)
         # The input of the first linear layer of a block is as wide as the block.
         widths = {one.block: one.in_features for one in reversed(inventory.layers)}
         width = sum(widths[block] for block in blocks(configuration, inventory))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from spaces.methods._virtual_tokens import VirtualTokens, VirtualTokensConfiguration
+from spaces.methods.base.method import Unfit
 from spaces.model.inventory import Inventory, TextInput
 
 
@@ -23,6 +24,9 @@ class PromptTuning(VirtualTokens[PromptTuningConfiguration]):
     configuration = PromptTuningConfiguration
 
     def width(self, inventory: Inventory, text: TextInput) -> int:
+        if inventory.saves_embedding:
+            reason = "PEFT reads the token embeddings of the base, not those that model.modules_to_save trains"
+            raise Unfit(f"{self.name}: {reason}", smallest=0)
         return text.width
 
     def obstacle(self, text: TextInput) -> str | None:

@@ -73,6 +73,8 @@ class TrainableTokens(Method[TrainableTokensConfiguration]):
     def _text(self, inventory: Inventory) -> TextInput:
         if inventory.text is None:
             raise Unfit(f"{self.name}: {inventory.model_type} has no tokens", smallest=0)
+        if inventory.saves_embedding:
+            raise Unfit(f"{self.name}: model.modules_to_save trains all token embeddings", smallest=0)
         return inventory.text
 
     def _available(self, configuration: TrainableTokensConfiguration, inventory: Inventory, text: TextInput) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from spaces.model.inventory import BaseParameter
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,19 @@ class Count:
     base_parameters: int
     peak_updated_parameters: int
     layers: tuple[LayerCount, ...]
+
+
+def with_saved(count: Count, saved: Collection[BaseParameter]) -> Count:
+    """Return a count with parameters that train whole beside the adapter."""
+    size = sum(one.size for one in saved)
+    return replace(
+        count,
+        trainable_parameters=count.trainable_parameters + size,
+        stored_parameters=count.stored_parameters + size,
+        adapter_bytes=count.adapter_bytes + 4 * size,
+        peak_updated_parameters=count.peak_updated_parameters + size,
+        layers=(*count.layers, *(LayerCount(one.name, one.shape, one.size) for one in saved)),
+    )
 
 
 @dataclass(frozen=True)

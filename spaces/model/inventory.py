@@ -24,7 +24,7 @@ LAYER_RANGES: tuple[LayerRange, ...] = get_args(LayerRange)
 
 # A fused projection holds query, key and value in one weight, so it is chosen with any of them. Layers of unknown kind
 # are chosen by name alone.
-_KINDS: dict[Targets, frozenset[Kind]] = {
+KINDS: dict[Targets, frozenset[Kind]] = {
     "qv": frozenset({"query", "value", "query_key_value"}),
     "qkv": frozenset({"query", "key", "value", "query_key_value"}),
     "vo": frozenset({"value", "output", "query_key_value"}),
@@ -147,6 +147,9 @@ class Inventory:
         parameters: all parameters of the base.
         text: the input of a text model; None for others.
         others: the modules that no adapter can be attached to.
+        saved_modules: names of the modules of the base that train whole beside every adapter; their layers and
+            parameters are not among the others.
+        saved_parameters: the parameters of these modules.
     """
 
     model_type: str
@@ -157,6 +160,18 @@ class Inventory:
     parameters: tuple[BaseParameter, ...] = ()
     text: TextInput | None = None
     others: tuple[OtherModule, ...] = ()
+    saved_modules: tuple[str, ...] = ()
+    saved_parameters: tuple[BaseParameter, ...] = ()
+
+    @property
+    def saved_size(self) -> int:
+        """The number of parameters that train whole beside every adapter."""
+        return sum(one.size for one in self.saved_parameters)
+
+    @property
+    def saves_embedding(self) -> bool:
+        """True if the token embeddings train whole beside every adapter."""
+        return self.text is not None and f"{self.text.embedding}.weight" in {one.name for one in self.saved_parameters}
 
     @property
     def blocks(self) -> int:
@@ -205,4 +220,4 @@ def select(inventory: Inventory, targets: TargetChoice, layers: LayerChoice) -> 
 def _is_target(layer: LinearLayer, targets: TargetChoice) -> bool:
     if isinstance(targets, LayerNames | LayerPattern):
         return targets.matches(layer.name)
-    return layer.kind in _KINDS[targets]
+    return layer.kind in KINDS[targets]

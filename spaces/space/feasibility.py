@@ -24,6 +24,12 @@ def is_feasible(sampler: ConfigurationSampler, name: str) -> bool:
 
 def explain_emptiness(sampler: ConfigurationSampler) -> RequestError:
     """Return the error of a space without configurations, with the smallest count or the fewest bytes of any method."""
+    saved = sampler.inventory.saved_size
+    if saved >= sampler.budget.parameters:
+        return RequestError(
+            f"model.modules_to_save: {saved:,} parameters, which leave nothing of the budget of "
+            f"{sampler.budget.parameters:,} to an adapter; allowed: fewer modules or a larger budget"
+        )
     if sampler.budget.bytes is not None and (heavy := _too_heavy(sampler)) is not None:
         return heavy
     found = [(smallest, name) for name in sampler.methods if (smallest := _smallest(sampler, name))]
@@ -34,7 +40,7 @@ def explain_emptiness(sampler: ConfigurationSampler) -> RequestError:
         )
     budget = sampler.budget
     smallest, name = min(found)
-    smallest += sampler.counted_head
+    smallest += sampler.common
     if smallest <= budget.parameters and (reason := _misfit(sampler, name)):
         return RequestError(f"methods.{name}: {reason}")
     return RequestError(

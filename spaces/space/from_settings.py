@@ -53,7 +53,7 @@ def suggestion(space: Space, settings: Mapping[str, Any]) -> Suggestion:
         raise RequestError(explain(error, known.configuration)) from None
     _check_narrowed(space, known.name, configuration)
     try:
-        count = known.count(configuration, space.inventory)
+        count = space.sampler.count(known, configuration)
     except Unfit as unfit:
         raise Rejected(str(unfit), excess=1.0) from None
     excess = space.budget.excess(count)

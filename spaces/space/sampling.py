@@ -14,7 +14,7 @@ from spaces.errors import RequestError
 from spaces.methods.base.knobs import Choice, Knob, Range, Suggester, parse_knob
 from spaces.methods.base.method import AnyMethod, Configuration, Unfit
 from spaces.methods.registry import method as method_named
-from spaces.model.budget import Budget, Count
+from spaces.model.budget import Budget, Count, with_saved
 from spaces.model.inventory import LAYER_RANGES, TARGETS, Inventory, chosen_blocks
 from spaces.space.proposal import Proposal, Rejected
 from spaces.spec.error_messages import explain
@@ -48,18 +48,32 @@ class ConfigurationSampler:
         return self.inventory.head_parameters if self.budget.count_head else 0
 
     @property
+    def common(self) -> int:
+        """Parameters that every trial trains beside its adapter and that count against the budget."""
+        return self.counted_head + self.inventory.saved_size
+
+    @property
     def allowance(self) -> int:
         """Trainable parameters that the budget leaves to the adapter."""
-        return self.budget.parameters - self.counted_head
+        return self.budget.parameters - self.common
+
+    def count(self, known: AnyMethod, configuration: Configuration) -> Count:
+        """Return the count of a trial: the adapter, and the modules that train whole beside it.
+
+        Raises:
+            Unfit: when the configuration cannot exist on the model.
+        """
+        return with_saved(known.count(configuration, self.inventory), self.inventory.saved_parameters)
 
     @cached_property
     def shares(self) -> Range:
         """The searched shares of the allowance: from `at_least` to all of it."""
-        return Range(min(1.0, self.budget.at_least / max(1, self.allowance)), 1.0, log=True)
+        least = max(1, self.budget.at_least - self.inventory.saved_size)
+        return Range(min(1.0, least / max(1, self.allowance)), 1.0, log=True)
 
     def share_of(self, size: float) -> float:
-        """Return the share within `shares` nearest to `size` trainable parameters, a counted head included."""
-        return min(max((size - self.counted_head) / self.allowance, self.shares.low), self.shares.high)
+        """Return the share within `shares` nearest to `size` trainable parameters, with those of every trial."""
+        return min(max((size - self.common) / self.allowance, self.shares.low), self.shares.high)
 
     def sample(self, name: str, suggester: Suggester) -> Proposal:
         """Return a configuration of the method `name` with the suggested knobs.
@@ -72,7 +86,7 @@ class ConfigurationSampler:
         try:
             if share is not None:
                 configuration = self.fit(known, configuration, max(1, int(share * self.allowance)))
-            count = known.count(configuration, self.inventory)
+            count = self.count(known, configuration)
         except Unfit as unfit:
             raise Rejected(str(unfit), excess=1.0) from unfit
         if "learning_rate" not in self.methods[name]:
@@ -93,7 +107,9 @@ class ConfigurationSampler:
         Adam moves every trained number by about the learning rate. So a smaller adapter changes the weights as much
         when its rate grows with the square root of the ratio of sizes, as the study in docs/results.md measured.
         """
-        return math.sqrt(max(1.0, self._stated_sizes[known.name] / max(1, count.trainable_parameters)))
+        return math.sqrt(
+            max(1.0, self._stated_sizes[known.name] / max(1, count.trainable_parameters - self.inventory.saved_size))
+        )
 
     @cached_property
     def _stated_sizes(self) -> dict[str, int]:
@@ -171,8 +187,8 @@ class ConfigurationSampler:
     def _fit_there(self, known: AnyMethod, configuration: Configuration, allowance: int) -> Configuration:
         fit = known.fit_in_place if "layers" in self.methods[known.name] else known.fit
         fitted: Configuration = fit(configuration, self.inventory, allowance)
-        limit = self.budget.bytes
-        if limit is not None:
+        if self.budget.bytes is not None:
+            limit = self.budget.bytes - 4 * self.inventory.saved_size
             count = known.count(fitted, self.inventory)
             if count.adapter_bytes > limit:
                 lighter = count.trainable_parameters * limit // count.adapter_bytes

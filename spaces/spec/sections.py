@@ -81,6 +81,11 @@ class ModelSection(Section):
         description="Code that computes attention. Default: transformers' choice. flash_attention_2 needs GPUs, the "
         "package flash-attn, and bfloat16.",
     )
+    modules_to_save: tuple[str, ...] = Field(
+        default=(),
+        description="Modules of the base, by ends of their full names as in PEFT, that train whole beside the adapter "
+        "of every trial, are counted with it and saved with it.",
+    )
 
 
 class HubSource(Section):

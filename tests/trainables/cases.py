@@ -22,7 +22,12 @@ SURM: dict[str, st.SearchStrategy[Any]] = {
     "trainable_alpha": st.booleans(),
 }
 OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "lora": st.fixed_dictionaries({"rank": st.integers(1, 5), "variant": st.sampled_from(["lora", "rslora", "dora"])}),
+    "lora": st.one_of(
+        st.fixed_dictionaries({"rank": st.integers(1, 5), "variant": st.sampled_from(["lora", "rslora", "dora"])}),
+        st.fixed_dictionaries(
+            {"rank": st.sampled_from([2, 4]), "init": st.sampled_from(["pissa", "olora", "orthogonal"])}
+        ),
+    ),
     "sparta": st.fixed_dictionaries(
         {
             "density": st.floats(1e-4, 1.0),

@@ -46,7 +46,7 @@ def attach(
     dtype = model.dtype
     config = adapters()[method].peft_config(configuration, inventory, seed)
     config.task_type = _task_type(model)
-    config.modules_to_save = list(inventory.head_modules) or None
+    config.modules_to_save = [*inventory.head_modules, *inventory.saved_modules] or None
     model.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -47,7 +47,7 @@ def meta_model(config: PreTrainedConfig, task: Task) -> PreTrainedModel:
     return model
 
 
-def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Inventory:
+def inventory_of(model: PreTrainedModel, fresh: Collection[str] = (), saved: Collection[str] = ()) -> Inventory:
     """Return the layers and parameters that `model` offers to adapters.
 
     Args:
@@ -55,9 +55,12 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
             of a language model belongs to the pretrained base. Tied weights count once.
         fresh: names of parameters that the checkpoint lacks, such as those of an untrained pooler. The modules that own
             them belong to the head.
+        saved: full names of modules that train whole beside every adapter, and are offered to none.
     """
     heads = head_modules(model, frozenset(fresh))
-    layers = tuple(_linear_layers(model, heads))
+    every = tuple(_linear_layers(model, heads))
+    layers = tuple(layer for layer in every if not inside(layer.name, saved))
+    parameters = tuple(_parameters(model, heads, every))
     total = sum(parameter.numel() for parameter in model.parameters())
     head = {parameter for name in heads for parameter in model.get_submodule(name).parameters()}
     head_parameters = sum(parameter.numel() for parameter in head)
@@ -67,9 +70,11 @@ def inventory_of(model: PreTrainedModel, fresh: Collection[str] = ()) -> Invento
         base_parameters=total - head_parameters,
         head_parameters=head_parameters,
         head_modules=heads,
-        parameters=tuple(_parameters(model, heads, layers)),
+        parameters=tuple(one for one in parameters if not inside(one.name, saved)),
         text=_text_input(model, heads),
-        others=tuple(_others(model, heads, layers)),
+        others=tuple(_others(model, heads, layers, saved)),
+        saved_modules=tuple(saved),
+        saved_parameters=tuple(one for one in parameters if inside(one.name, saved)),
     )
 
 
@@ -128,7 +133,9 @@ def _is_bypassed(model: PreTrainedModel, name: str) -> bool:
     return model.config.model_type in _MAMBA and name.endswith(_BYPASSED)
 
 
-def _others(model: PreTrainedModel, heads: Collection[str], layers: Collection[LinearLayer]) -> Iterator[OtherModule]:
+def _others(
+    model: PreTrainedModel, heads: Collection[str], layers: Collection[LinearLayer], saved: Collection[str]
+) -> Iterator[OtherModule]:
     """Yield the modules of the base that own parameters and are no adaptable layer, and tensors with many layers."""
     adaptable = {layer.name for layer in layers}
     embedding = model.get_output_embeddings()
@@ -137,7 +144,9 @@ def _others(model: PreTrainedModel, heads: Collection[str], layers: Collection[L
         if not owns or name in adaptable or not name or inside(name, heads):
             continue
         reason = f"a {type(module).__name__}"
-        if module is embedding:
+        if inside(name, saved):
+            reason = "trained whole by model.modules_to_save"
+        elif module is embedding:
             reason = "the output layer of the language model"
         elif _is_bypassed(model, name):
             reason = "read by a kernel of its block, which would pass an adapter by,"

@@ -15,7 +15,7 @@ from trainables import register_tuners
 from trainables.methods.registry import GROUP, adapters, check_tuners
 
 TUNER = """
-from trainables.methods.lora import Lora
+from trainables.methods.lora.lora import Lora
 
 class Renamed(Lora):
     name = "renamed"

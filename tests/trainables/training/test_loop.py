@@ -23,7 +23,7 @@ from trainables.base_model.config import load_config
 from trainables.base_model.inventory import inventory_of
 from trainables.base_model.weights import BaseWeights, build, initialise_fresh, load_weights
 from trainables.data.splits import Splits, load_splits
-from trainables.methods.lora import Lora
+from trainables.methods.lora.lora import Lora
 from trainables.methods.registry import adapters
 from trainables.training.loop import Training, TrainingFailed, trained_tensors, warmup_count
 from trainables.training.setup import assemble

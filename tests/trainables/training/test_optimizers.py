@@ -20,7 +20,7 @@ from spaces.methods.registry import methods
 from spaces.spec.sections import TrainingSection
 from tests.trainables.short_trainings import home, usual
 from tests.trainables.tiny_splits import split_for
-from trainables.methods.lora import Lora
+from trainables.methods.lora.lora import Lora
 from trainables.methods.registry import adapters
 from trainables.training.loop import Training, trained_tensors
 from trainables.training.optimizers import check_optimizers, make_optimizer
