@@ -38,9 +38,9 @@ def search(
     Args:
         spec: a spec, its fields as a dictionary, or the path of its YAML file; local paths in it are relative to the
             current folder.
-        metric: a function of predictions and references that measures quality, in place of `objective.metric`; its
-            attributes `mode` and `perfect` are its direction and best value. A resume needs it again unless it can be
-            imported.
+        metric: a function of predictions and references that measures quality, in place of `objective.metric`, where a
+            dictionary may have it too; its attributes `mode` and `perfect` are its direction and best value. A resume
+            needs it again unless it can be imported.
         address: a Ray cluster, HOST:PORT or `auto`; by default Ray starts on this machine.
         tracking_uri: MLflow's address; by default that of the spec, else of the environment, else a SQLite file in the
             storage.
@@ -57,6 +57,9 @@ def search(
 
 
 def _as_spec(spec: SearchSpec | Mapping[str, Any] | str | Path, metric: Callable[[Any, Any], Any] | None) -> SearchSpec:
+    objective = spec.get("objective") if isinstance(spec, Mapping) else None
+    if metric is None and isinstance(objective, Mapping) and callable(objective.get("metric")):
+        metric = objective["metric"]
     if metric is not None:
         name = keep(metric)
         return parse_spec(apply_override(_values(spec), f"objective.metric={name}"))

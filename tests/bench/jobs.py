@@ -86,7 +86,7 @@ def _decoder(models: Path, data: Spec, objective: Spec, *, steps: int = 25, leng
         "training": {"max_steps": steps, "per_device_train_batch_size": 8, "per_device_eval_batch_size": 64},
         "objective": objective,
         "budget": {"parameters": "3%", "at_least": "0.01%"},
-        "search": {"trials": 3, "concurrent": 1, "rungs": 1},
+        "search": {"trials": 2, "concurrent": 1, "rungs": 1},
     }
 
 
@@ -155,7 +155,7 @@ def _rewriting(data: Path, models: Path, out: Path) -> Spec:
 
 
 def _chats(data: Path, models: Path, out: Path) -> Spec:
-    read = _splits(data / "gsm8k", out, "train.jsonl", "test.jsonl") | {"messages": ["question", "answer"]}
+    read = _splits(data / "gsm8k", out, "train.jsonl", "test.jsonl", rows=200) | {"messages": ["question", "answer"]}
     return _decoder(models, read, _numbers(96))
 
 
@@ -223,6 +223,17 @@ def _document(command: str, name: str, storage: Path) -> Row:
     return document
 
 
+def _losses(search: Path) -> Row:
+    """The validation loss at the end, of the reference and of the trial where it is lowest."""
+    found: Row = {}
+    for file in search.glob("trials/*/result.json"):
+        rungs = json.loads(file.read_text(encoding="utf-8"))["rungs"]
+        if rungs:
+            found[file.parent.name] = rungs[-1]["loss"]
+    alone = found.pop("reference", None)
+    return {"loss_alone": alone, "lowest_loss": min(found.values(), default=None)}
+
+
 def measure(job: str, shared: Path, work: Path) -> Row:
     """Run one job, and return its record."""
     name = "".join(letter if letter.isalnum() else "-" for letter in job) + f"-{int(time.time())}"
@@ -238,19 +249,23 @@ def measure(job: str, shared: Path, work: Path) -> Row:
     seconds = time.monotonic() - began
     front, trials = (_document(one, name, work / "runs") for one in ("front", "trials"))
     states = [one["state"] for one in trials["trials"]]
-    return {
-        "job": job,
-        "task": spec["model"]["task"],
-        "base": Path(spec["model"]["path"]).name if spec["model"]["path"] != MINILM else "all-MiniLM-L6-v2",
-        "metric": front["objective"]["metric"],
-        "mode": front["objective"]["mode"],
-        "reference": front["reference"]["quality"],
-        "front": [(one["trainable_parameters"], one["quality"], one["method"]) for one in front["front"]],
-        "states": {state: states.count(state) for state in sorted(set(states))},
-        "steps": spec["training"]["max_steps"],
-        "seconds": round(seconds, 1),
-        "commit": _commit(),
-    } | facts("torch", "transformers", "peft", "ray")
+    return (
+        {
+            "job": job,
+            "task": spec["model"]["task"],
+            "base": Path(spec["model"]["path"]).name if spec["model"]["path"] != MINILM else "all-MiniLM-L6-v2",
+            "metric": front["objective"]["metric"],
+            "mode": front["objective"]["mode"],
+            "reference": front["reference"]["quality"],
+            "front": [(one["trainable_parameters"], one["quality"], one["method"]) for one in front["front"]],
+            "states": {state: states.count(state) for state in sorted(set(states))},
+            "steps": spec["training"]["max_steps"],
+            "seconds": round(seconds, 1),
+            "commit": _commit(),
+        }
+        | _losses(work / "runs" / name)
+        | facts("torch", "transformers", "peft", "ray")
+    )
 
 
 def _commit() -> str:

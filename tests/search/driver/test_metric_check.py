@@ -114,5 +114,6 @@ def test_in_python_any_callable_takes_the_place_of_the_metric(workplace: Workpla
         assert found.metric.name == name
         assert found == parse_spec({**whole.model_dump(mode="json", exclude_unset=True), "objective": {"metric": name}})
     assert fields["objective"] == {"metric": "f1"}
+    assert _as_spec({**fields, "objective": {"metric": mine}}, None) == found
     assert _as_spec(path, None) == whole
     assert prepare(_as_spec(path, mine)).metric is not None

@@ -129,6 +129,12 @@ def test_an_exported_chat_model_answers_as_the_trial_did(tmp_path: Path) -> None
         shown.append(f"{question} {found[1].strip() if found else None}")
     assert said.getvalue().splitlines()[: len(shown)] == shown
 
+    stand_in = tmp_path / "lora"  # its quality is that of the answers that it writes to the whole split
+    export(adapter, stand_in, replace(card, labels=()), "lora", rank=8)
+    assert "Validation chrf of the adapter" in (stand_in / "README.md").read_text(encoding="utf-8")
+    assert AutoTokenizer.from_pretrained(stand_in).get_chat_template() == CHATML
+    assert GenerationConfig.from_pretrained(stand_in).stop_strings == GENERATION["stop"]
+
 
 def test_an_export_that_writes_something_else_is_refused(artifact: tuple[Path, Card], tmp_path: Path) -> None:
     adapter, card = artifact
