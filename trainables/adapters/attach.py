@@ -51,6 +51,7 @@ def attach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         adapted = get_peft_model(model, config)
+        adapters()[method].initialise(adapted, configuration)
     for path, parameter in adapted.named_parameters():
         if ".ranknum." in path:  # AdaLoRA's ranks, which PEFT makes parameters that train when it casts them
             parameter.requires_grad_(False)

@@ -94,6 +94,9 @@ class Adapter(ABC, Generic[C]):
     def peft_config(self, configuration: C, inventory: Inventory, seed: int) -> PeftConfig:
         """Return the PEFT config of `configuration` for a model with `inventory`; `seed` is the training's."""
 
+    def initialise(self, model: PeftModel, configuration: C) -> None:
+        """Set initial values that PEFT has not; called with PyTorch's generator seeded."""
+
     def refusal(self, quantization: Quantization, inventory: Inventory) -> str | None:
         """Return why the method cannot adapt quantised layers, with the mathematical reason or that of PEFT.
 

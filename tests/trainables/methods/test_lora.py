@@ -15,12 +15,17 @@ from peft.tuners.lora import LoraLayer
 
 from spaces.methods.registry import configuration, method
 from spaces.model.inventory import LAYER_RANGES, TARGETS, select
+from spaces.spec.sections import Quantization
+from tests.trainables.quantised_models import BERT as WIDE_BERT
+from tests.trainables.quantised_models import digest, quantised
 from tests.trainables.shipped import adapter_bytes, parameter_groups
 from tests.trainables.short_trainings import attached, close, train
 from tests.trainables.stock_checks import check_stock
 from tests.trainables.tiny_models import ALL, BERT, GPT2, Tiny
 from trainables.adapters.attach import attach
+from trainables.exporting.stock import stock_form, write_adapter
 from trainables.methods.lora.decomposed import DecomposedLoraLayer
+from trainables.methods.registry import adapters
 
 
 @given(st.sampled_from(ALL), st.sampled_from(TARGETS), st.one_of(st.sampled_from(LAYER_RANGES), st.integers(1, 4)))
@@ -121,3 +126,35 @@ def test_ranks_by_kind_are_those_of_the_layers() -> None:
         "output.dense": 2,
     }
     assert {layer.scaling["default"] for layer in model.modules() if isinstance(layer, LoraLayer)} == {2.0}
+
+
+@pytest.mark.parametrize("held", ["nf4", "int8"])
+@pytest.mark.parametrize("init", INITS)
+def test_a_quantised_base_is_neither_rounded_nor_written(init: str, held: Quantization, tmp_path: Path) -> None:
+    """PEFT would quantise what is left of the weight again, or refuses."""
+    chosen = configuration("lora", {"targets": "all", "rank": 4, "init": init})
+    before = digest(WIDE_BERT, held)
+    plain = WIDE_BERT.logits(quantised(WIDE_BERT, held))
+    model = attach(quantised(WIDE_BERT, held), "lora", chosen, WIDE_BERT.inventory, seed=1)
+    close(WIDE_BERT.logits(model.eval()), plain, 1e-5)
+    train(WIDE_BERT, model, "lora", chosen)
+    logits = WIDE_BERT.logits(model.eval())
+    assert (logits - plain).abs().max() > 1e-3
+    model.save_pretrained(tmp_path / "native")
+    write_adapter(stock_form(model, "lora", chosen), model, tmp_path / "native", tmp_path / "stock")
+    for folder in ("native", "stock"):
+        loaded = PeftModel.from_pretrained(quantised(WIDE_BERT, held), tmp_path / folder)
+        close(WIDE_BERT.logits(loaded.eval()), logits, 1e-5)
+    assert digest(WIDE_BERT, held) == before
+
+
+def test_orthogonal_values_are_those_of_peft() -> None:
+    model = attached(BERT, "lora", configuration("lora", {"rank": 4, "init": "orthogonal"}))
+    layer = next(module for module in model.modules() if isinstance(module, LoraLayer))
+    torch.manual_seed(3)
+    adapters()["lora"].initialise(model, configuration("lora", {"rank": 4, "init": "orthogonal"}))
+    ours = layer.lora_A["default"].weight.clone(), layer.lora_B["default"].weight.clone()
+    torch.manual_seed(3)
+    layer.orthogonal_init("default")
+    close(ours[0], layer.lora_A["default"].weight, 1e-6)
+    close(ours[1], layer.lora_B["default"].weight, 1e-6)

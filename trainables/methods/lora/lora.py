@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from peft import LoraConfig, PeftConfig, PeftModel
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from spaces.methods.base.layer_method import Layers
@@ -51,8 +53,18 @@ class Lora(LayerAdapter[LoraConfiguration]):
             "use_rslora": configuration.variant == "rslora",
             "use_dora": configuration.variant == "dora",
             "fan_in_fan_out": transposed(layers),
-            "init_lora_weights": True if configuration.init == "default" else configuration.init,
         }
+
+    @torch.no_grad()
+    def initialise(self, model: PeftModel, configuration: LoraConfiguration) -> None:
+        """Draw A and B with B A = 0 for `orthogonal`, as PEFT does, but not rounded to the type of the weight."""
+        for layer in model.modules() if configuration.init == "orthogonal" else ():
+            if isinstance(layer, LoraLayer):
+                a, b = layer.lora_A[model.active_adapter].weight, layer.lora_B[model.active_adapter].weight
+                rank = len(a)
+                q, _ = torch.linalg.qr(torch.randn(rank, rank))
+                a.copy_((torch.randn(layer.in_features, rank // 2) @ q[0::2]).T / 10)
+                b.copy_(torch.randn(rank // 2, layer.out_features).T @ q[1::2] / 10)
 
     def groups(self, configuration: LoraConfiguration, parameters: Mapping[str, nn.Parameter]) -> list[ParameterGroup]:
         """Train B at `plus_ratio` times the rate of the rest (LoRA+, arXiv 2402.12354)."""
