@@ -173,7 +173,7 @@ def _translation(data: Path, models: Path, out: Path) -> Spec:
     read = _splits(data / "multi30k", out, "train.csv", "dev.csv", _translated, 200)
     read |= {"prompt": "en", "response": "de"}
     objective = {"metric": "chrf", "generation": {"max_new_tokens": 48, "stop": ["\n"]}, "at_rungs": "loss"}
-    return _decoder(models, read, objective, steps=40, length=96)
+    return _decoder(models, read, objective, steps=120, length=96)
 
 
 JOBS: dict[str, Callable[[Path, Path, Path], Spec]] = {
@@ -244,7 +244,7 @@ def measure(job: str, shared: Path, work: Path) -> Row:
     spec |= {"search": {"trials": TRIALS, "concurrent": 1, "time_limit": TIME_LIMIT}}
     spec |= JOBS[job](shared / "data", shared / "models", out)
     (out / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
-    began = time.monotonic()
+    began, commit = time.monotonic(), _commit()
     _command("search", str(out / "spec.yaml"), timeout=KILLED_AFTER)
     seconds = time.monotonic() - began
     front, trials = (_document(one, name, work / "runs") for one in ("front", "trials"))
@@ -261,7 +261,7 @@ def measure(job: str, shared: Path, work: Path) -> Row:
             "states": {state: states.count(state) for state in sorted(set(states))},
             "steps": spec["training"]["max_steps"],
             "seconds": round(seconds, 1),
-            "commit": _commit(),
+            "commit": commit,
         }
         | _losses(work / "runs" / name)
         | facts("torch", "transformers", "peft", "ray")
