@@ -31,7 +31,7 @@ class LoraConfiguration(PlacedConfiguration):
     """
 
     learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of A and B.")
-    rank: Annotated[PositiveInt | RankByKind, BeforeValidator(from_text)] = Field(
+    rank: Annotated[Annotated[int, Field(ge=1)] | RankByKind, BeforeValidator(from_text)] = Field(
         default=8,
         description="Rank of the update; or {attention: 8, mlp: 4}, a rank for each kind of layer, as in PEFT's "
         "rank_pattern.",

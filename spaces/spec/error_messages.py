@@ -86,5 +86,6 @@ def _is_branch(part: str) -> bool:
             "HubSource",
             "Layer",
             "BlockRange",
+            "RankByKind",
         )
     )

@@ -154,7 +154,7 @@ class TestSpec:
             ({"training": "long"}, "training = 'long': Input should be a mapping of fields"),
             ({"training": {"weight_decay": float("nan")}}, "training.weight_decay: nan is not a finite number"),
             ({"training": {3: 4}}, "training.3 = 3: Input should have a field name as its key"),
-            ({"data": {"train": 5}}, "data.train = 5: Input should be a valid string or a mapping of fields"),
+            ({"data": {"train": 5}}, "data.train = 5: Input should be a valid string or a list or a mapping of fields"),
             ({"data": {"train": {"hub": 5}}}, "data.train.hub = 5: Input should be a valid string"),
             ({"budget": {"parameters": "half"}}, "budget.parameters = 'half': neither a number nor a percentage;"),
             ({"budget": {"parameters": None}}, "budget.parameters = None: neither a number nor a percentage;"),

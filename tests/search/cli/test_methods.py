@@ -64,7 +64,7 @@ def test_one_method_has_its_knobs_with_ranges(capsys: pytest.CaptureFixture[str]
     assert f"{rate / 8:.3g} to {rate * 8:.3g}, logarithmic" in row["learning_rate"]
     assert "qv, qkv, vo, attention, mlp, all" in row["targets"]
     assert "all, last-half, last, one" in row["layers"]
-    assert "whole number ≥ 1 as large as a share of the budget allows" in row["rank"]
+    assert "whole number ≥ 1 or mapping as large as a share of the budget allows" in row["rank"]
     assert "Peak learning rate" in text
     assert "1, 4, 16" in told(capsys, "lorta")
 

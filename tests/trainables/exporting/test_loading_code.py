@@ -51,7 +51,7 @@ from trainables.exporting.export import export
 
 FORMS = ("merged", "stock", "lora", "peft")  # the last makes PEFT know our tuners; the others must do without
 
-pytestmark = pytest.mark.usefixtures("warm_processes")
+pytestmark = pytest.mark.usefixtures("preloaded_processes")
 
 # Executes the code of each card and keeps what it gave; what is read is in place of the examples of the card.
 RUNNER = """

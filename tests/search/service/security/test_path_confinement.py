@@ -191,7 +191,7 @@ FIELDS = {
     **dict.fromkeys(("storage", "tracking.uri", "search.study_storage"), REPLACED),
     **dict.fromkeys(("model.revision", "hub.name"), CHECKED),
     **dict.fromkeys(("data.text", "data.image", "data.tokens", "data.prompt", "data.response", "data.label"), WORDS),
-    "data.messages": WORDS,
+    **dict.fromkeys(("data.messages", "model.modules_to_save"), WORDS),
     **dict.fromkeys(
         ("name", "objective.positive", "search.start_from", "tracking.experiment", "hub.split"),
         WORDS,
