@@ -21,6 +21,7 @@ SEARCHED = (
     "max_grad_norm",
     "optim",
     "lr_scheduler_type",
+    "label_smoothing_factor",
 )
 """The fields that a search may vary: those that change what a step does.
 

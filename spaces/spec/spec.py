@@ -211,10 +211,10 @@ class SearchSpec(Section):
         if training.class_weights is not None and task not in NAMED_CLASSES:
             allowed = ", ".join(sorted(NAMED_CLASSES))
             raise ValueError(f"training.class_weights = balanced: no classes in task {task}; allowed: with {allowed}")
-        if training.label_smoothing_factor and task in (Task.REGRESSION, Task.MULTI_LABEL_CLASSIFICATION):
+        smoothing = max(training.values_of("label_smoothing_factor"))
+        if smoothing and task in (Task.REGRESSION, Task.MULTI_LABEL_CLASSIFICATION):
             raise ValueError(
-                f"training.label_smoothing_factor = {training.label_smoothing_factor:g}: no one class a row in task "
-                f"{task}; allowed: 0"
+                f"training.label_smoothing_factor = {smoothing:g}: no one class a row in task {task}; allowed: 0"
             )
         return self
 

@@ -22,6 +22,7 @@ VARIED = {
     "per_device_train_batch_size": {"low": 4, "high": 16, "log": True},
     "optim": ["adafactor", "adamw_torch"],
     "warmup_steps": [0.1, 0.2],
+    "label_smoothing_factor": {"low": 0, "high": 0.2},
 }
 
 
@@ -43,6 +44,7 @@ def test_ranges_and_lists_become_knobs_and_are_written_again() -> None:
         "per_device_train_batch_size": Range(4, 16, log=True),
         "optim": Choice(("adafactor", "adamw_torch")),
         "warmup_steps": Choice((0.1, 0.2)),
+        "label_smoothing_factor": Range(0.0, 0.2),
     }
     spec = parse_spec({**SMALL, "training": VARIED})
     written = yaml.safe_load(dump_spec(spec))

@@ -119,6 +119,7 @@ def test_a_wrong_field_is_one_clear_line(tmp_path: Path, override: str, parts: l
             "class_weights = balanced: no classes in task regression; allowed: with image-",
         ),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor = 0.1: no one class a row in task regression"),
+        ({"label_smoothing_factor": [0, 0.2]}, "label_smoothing_factor = 0.2: no one class a row in task regression"),
     ],
 )
 def test_numbers_have_neither_weights_nor_smoothing(training: dict[str, object], problem: str) -> None:
