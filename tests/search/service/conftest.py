@@ -20,7 +20,7 @@ from tests.search.service.surroundings import BY_LOSS, FIRST, Running, surroundi
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_data: Path) -> Iterator[Running]:
     place = Workplace(tmp_path_factory.mktemp("service"), tiny_model, tiny_data)
-    with surroundings(place) as running:
+    with surroundings(place, "--metric-module=sklearn.metrics") as running:
         yield running
 
 

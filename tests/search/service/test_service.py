@@ -141,6 +141,20 @@ def test_a_learning_curve_has_the_rungs(service: Running, finished: str) -> None
     assert service.get(f"/v1/searches/{finished}/trials/9999/curve").status_code == 404
 
 
+def test_a_metric_of_a_module_that_the_operator_names_measures_and_no_other_does(service: Running) -> None:
+    metric = "sklearn.metrics:accuracy_score"
+    spec = parse_spec(service.values("measured", objective={"metric": metric}, search={"trials": 1}))
+    service.client.launch(spec)
+    assert service.client.wait("measured").state == "finished"
+    front = service.client.front("measured")
+    assert front.objective is not None
+    assert (front.objective.metric, front.objective.mode) == (metric, "max")
+    (trial,) = service.client.trials("measured").trials
+    assert 0 < (trial.quality or 0) <= 1
+    with pytest.raises(RequestError, match=r"objective\.metric = 'os:getcwd': module os is not one that the operator"):
+        service.client.launch(parse_spec(service.values("foreign", objective={"metric": "os:getcwd"})))
+
+
 def test_the_same_spec_is_the_same_search_and_another_one_is_refused(service: Running, finished: str) -> None:
     values = service.values(finished, **FIRST)
     token = {"Authorization": f"Bearer {service.token}"}
