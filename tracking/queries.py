@@ -71,11 +71,7 @@ def trials_document(uri: str, name: str) -> TrialsDocument:
         RequestError: when there is no such search, or no MLflow at `uri`.
         WorkError: when MLflow fails.
     """
-    with reading(uri) as client:
-        search = find_search(client, name)
-        rows = scan_trials(client, search)
-    _warn_of_spoiled(rows)
-    return build_trials(search, rows)
+    return build_trials(*_trainings(uri, name))
 
 
 def front_and_trials(
@@ -91,11 +87,17 @@ def front_and_trials(
         RequestError: when there is no such search, or no MLflow at `uri`.
         WorkError: when MLflow fails.
     """
+    search, rows = _trainings(uri, name)
+    return build_front(search, rows, confirmed=confirmed, axis=axis), build_trials(search, rows)
+
+
+def _trainings(uri: str, name: str) -> tuple[SearchRun, list[TrialRun]]:
+    """Return a search with all its trainings, and warn of spoiled ones."""
     with reading(uri) as client:
         search = find_search(client, name)
         rows = scan_trials(client, search)
     _warn_of_spoiled(rows)
-    return build_front(search, rows, confirmed=confirmed, axis=axis), build_trials(search, rows)
+    return search, rows
 
 
 def searches_document(uri: str) -> SearchesDocument:

@@ -96,8 +96,8 @@ def _numbers(new_tokens: int) -> Spec:
 
 
 def _tagged(row: Row) -> Row:
-    """One row holds a word of replacement characters alone, which BERT's tokenizer drops."""
-    return {"words": row["text"].replace("\ufffd", "?").split(), "tags": row["slots"].split()}
+    """The words of a text and their tags; one word of replacement characters alone is nothing to BERT's tokenizer."""
+    return {"words": row["text"].split(), "tags": row["slots"].split()}
 
 
 def _translated(row: Row) -> Row:
